@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+# One Makefile, no recursion. `make help` lists what there is.
+BUILD ?= build
+CC ?= gcc
+OPT ?= -O2 -g
+SAN ?=
+CFLAGS += -std=gnu11 $(OPT) $(SAN) -Wall -Wextra -Werror -Wno-unused-parameter -fno-strict-aliasing -pthread
+CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags libpq 2>/dev/null || echo -I/usr/include/postgresql)
+LDFLAGS += $(SAN) -pthread
+LDLIBS += -lev -lpq -lpg_query -ljansson -lmicrohttpd -lsystemd -lssl -lcrypto -ljemalloc -lm
+
+LAYERS = base config pool cache
+LIBS_base = $(BUILD)/libbase.a
+sources = $(sort $(wildcard $(1)/*.c))
+objects = $(patsubst %.c,$(BUILD)/%.o,$(1))
+PROXY_SRC = $(filter-out proxy/main.c,$(sort $(wildcard proxy/*.c proxy/*/*.c)))
+ALL_SRC = $(foreach l,$(LAYERS),$(call sources,$(l))) $(PROXY_SRC)
+
+.PHONY: all
+all: $(BUILD)/pgweir
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/pgweir: $(call objects,$(ALL_SRC) proxy/main.c)
+	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+# Unit tests: tests/unit/ROOM/NAME_test.c is a cmocka program. A test of a lower layer links only
+# the layers that it may see.
+LAYERS_OF_base = base
+LAYERS_OF_config = base config
+LAYERS_OF_pool = base pool
+LAYERS_OF_cache = base cache
+UNIT_SRC = $(sort $(wildcard tests/unit/*/*_test.c tests/unit/*/*/*_test.c))
+UNIT_BIN = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+
+define layer_archive
+$(BUILD)/lib$(1).a: $(call objects,$(call sources,$(1)))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	ar rcs $$@ $$^
+$(BUILD)/unit/$(1)/%: tests/unit/$(1)/%.c $(patsubst %,$(BUILD)/lib%.a,$(LAYERS_OF_$(1)))
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$< $(patsubst %,$(BUILD)/lib%.a,$(filter-out base,$(LAYERS_OF_$(1)))) $(BUILD)/libbase.a -lcmocka -ljemalloc -lm -o $$@
+endef
+$(foreach l,$(LAYERS),$(eval $(call layer_archive,$(l))))
+
+# A test of proxy/FOLDER links that folder and the layers below.
+PROXY_FOLDERS = wire session server sql control console login
+define proxy_unit
+$(BUILD)/unit/proxy/$(1)/%: tests/unit/proxy/$(1)/%.c $(call objects,$(call sources,proxy/$(1))) $(BUILD)/libcache.a $(BUILD)/libpool.a $(BUILD)/libconfig.a $(BUILD)/libbase.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$(filter %.c %.o %.a,$$^) -lcmocka $$(LDLIBS) -o $$@
+endef
+$(foreach f,$(PROXY_FOLDERS),$(eval $(call proxy_unit,$(f))))
+
+.PHONY: unit
+unit: $(UNIT_BIN) ## build and run the unit tests (ROOM=cache for one room)
+	@fail=0; for t in $(filter $(BUILD)/unit/$(ROOM)%,$(UNIT_BIN)); do echo "== $$t"; $$t || fail=1; done; exit $$fail
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration as one immutable, counted snapshot: settings, databases, users. A reload makes
+// a new snapshot; whoever holds the old one keeps a whole, unchanging picture until its unref.
+// Any thread may read and ref; all pointers handed out live as long as the snapshot. Reading the
+// files happens on the control thread (or before threads start). Nothing here knows pools or
+// sockets; limits are numbers that others keep.
+#pragma once
+#include "config/problem.h"
+#include "config/settings.h"
+#include "base/buf.h"
+
+struct config; // opaque; made by config_load()
+
+enum {
+    CONFIG_INHERIT = -1, // a number of a database or user that was not given there
+};
+
+// A line of [databases]. Texts are NULL when not given.
+struct config_database {
+    const char *name;        // as clients ask for it; "*" for the fallback
+    bool is_fallback;        // the "*" line: any name that has no line of its own
+    const char *host;        // NULL: unix socket in settings.unix_socket_dir; a path: unix socket
+                             // there; else a name or address, or several with commas
+    int port;                // 5432 unless given
+    const char *dbname;      // NULL only for the fallback: see config_database_dbname()
+    const char *user;        // the forced user: every client shares its server connections
+    const char *password;    // of the forced user
+    const char *auth_user;   // no effect yet
+    const char *auth_dbname; // no effect yet
+    const char *auth_query;  // no effect yet
+    const char *client_encoding; // startup parameters of the server connection
+    const char *datestyle;
+    const char *timezone;
+    const char *application_name;
+    const char *connect_query; // run on each new server connection
+    int pool_size;             // CONFIG_INHERIT: see the functions below
+    int min_pool_size;
+    int reserve_pool_size;
+    int max_db_connections;
+    int max_db_client_connections;
+    int pool_mode;              // enum config_pool_mode or CONFIG_INHERIT
+    int64_t server_lifetime_us; // or CONFIG_INHERIT
+};
+
+// A user of the users file, of [users], or both.
+struct config_user {
+    const char *name;
+    const char *secret; // from the users file: plain text, md5..., SCRAM-SHA-256$...; NULL: not in
+                        // the file, so this user cannot log in with a password
+    int pool_size;      // CONFIG_INHERIT or the value of [users]
+    int reserve_pool_size;
+    int max_user_connections;
+    int max_user_client_connections;
+    int pool_mode;                   // enum config_pool_mode or CONFIG_INHERIT
+    int64_t query_timeout_us;        // or CONFIG_INHERIT, these four too
+    int64_t idle_transaction_timeout_us;
+    int64_t transaction_timeout_us;
+    int64_t client_idle_timeout_us;
+};
+
+// Reads the file, what it includes, and the users file. Everything wrong goes to *problems (errors
+// and warnings, in the order found). NULL when there is an error; else the caller owns one count.
+struct config *config_load(const char *path, struct problems *problems);
+
+// As config_load() of the file that `old` came from, for a running process: an option that cannot
+// change without a restart keeps old's value, with a warning among the problems. NULL: keep old.
+struct config *config_reload(const struct config *old, struct problems *problems);
+
+// As old with one option set (SET on the console). NULL, with an error among the problems, when
+// the name is unknown, the value bad, or a restart would be needed.
+struct config *config_with(const struct config *old, const char *name, const char *value,
+                           struct problems *problems);
+
+struct config *config_ref(struct config *config);  // any thread; returns config
+void config_unref(struct config **config);         // any thread; clears the caller's pointer
+
+const struct settings *config_settings(const struct config *config);
+const char *config_path(const struct config *config); // the main file, as it was given
+
+// The database a client asked for: its own line, else the fallback, else NULL. "pgbouncer" and
+// "pgweir" are the console and are the caller's to recognise: they are never lines.
+const struct config_database *config_database(const struct config *config, const char *name);
+// The name to send to the server, given the name that the client asked for.
+const char *config_database_dbname(const struct config_database *db, const char *asked);
+size_t config_database_count(const struct config *config); // the fallback is one of them, the last
+const struct config_database *config_database_at(const struct config *config, size_t i);
+
+const struct config_user *config_user(const struct config *config, const char *name); // or NULL
+size_t config_user_count(const struct config *config);
+const struct config_user *config_user_at(const struct config *config, size_t i); // by name
+
+// Values in effect. db and user may be NULL: the level is left out. User before database before
+// the settings, as in PgBouncer. `user` is the user of the pool (the forced user if there is one).
+enum config_pool_mode config_pool_mode(const struct config *config,
+                                       const struct config_database *db,
+                                       const struct config_user *user);
+int config_pool_size(const struct config *config, const struct config_database *db,
+                     const struct config_user *user);
+int config_min_pool_size(const struct config *config, const struct config_database *db);
+int config_reserve_pool_size(const struct config *config, const struct config_database *db,
+                             const struct config_user *user);
+int config_max_db_connections(const struct config *config, const struct config_database *db);
+int config_max_db_client_connections(const struct config *config,
+                                     const struct config_database *db);
+int config_max_user_connections(const struct config *config, const struct config_user *user);
+int config_max_user_client_connections(const struct config *config,
+                                       const struct config_user *user);
+int64_t config_server_lifetime_us(const struct config *config, const struct config_database *db);
+int64_t config_query_timeout_us(const struct config *config, const struct config_user *user);
+int64_t config_idle_transaction_timeout_us(const struct config *config,
+                                           const struct config_user *user);
+int64_t config_transaction_timeout_us(const struct config *config,
+                                      const struct config_user *user);
+int64_t config_client_idle_timeout_us(const struct config *config,
+                                      const struct config_user *user);
+
+// Whom a client of this database is on the server: the forced user, else the client's own name.
+const char *config_server_user(const struct config_database *db, const char *client_user);
+// The secret to log in to the server with, as that user: the database's password for the forced
+// user, else the users file's; NULL: none (trust, or keys from the client's own login).
+const char *config_server_secret(const struct config *config, const struct config_database *db,
+                                 const char *server_user);
+// Whom the control connections of this database log in as: control_user, else the forced user;
+// NULL: nobody, so no cache there.
+const char *config_control_user(const struct config *config, const struct config_database *db);
+
+// Lists in the settings: are these names in them? (console rights; startup parameters to ignore)
+bool config_is_admin(const struct config *config, const char *user);
+bool config_is_stats_user(const struct config *config, const char *user); // admins are too
+bool config_ignores_parameter(const struct config *config, const char *name); // any case
+
+// Markdown for docs/configuration.md, from the option table.
+void config_markdown(struct buf *out);

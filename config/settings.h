@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The values of the options that have an effect, typed and in the units their names tell. Filled
+// from the table in config/option.c; read-only inside a struct config, whose lifetime they share.
+// Every text is non-NULL (empty = not set). Per-database and per-user values are in config.h.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum config_pool_mode {
+    CONFIG_POOL_SESSION,
+    CONFIG_POOL_TRANSACTION,
+    CONFIG_POOL_STATEMENT,
+};
+
+enum config_auth_type {
+    CONFIG_AUTH_ANY,
+    CONFIG_AUTH_TRUST,
+    CONFIG_AUTH_PLAIN,
+    CONFIG_AUTH_MD5, // a user whose secret is SCRAM logs in with SCRAM
+    CONFIG_AUTH_SCRAM,
+};
+
+enum config_invalidation {
+    CONFIG_INVALIDATION_AUTO, // wal where the server allows it, else no cache
+    CONFIG_INVALIDATION_WAL,
+    CONFIG_INVALIDATION_PROXY, // own writes only
+};
+
+struct settings {
+    // The process
+    char *logfile;
+    char *pidfile;
+    char *user;
+    char *job_name;
+    bool syslog;
+    char *syslog_facility;
+    char *syslog_ident;
+    int verbose;
+    int worker_threads; // 0: one for each core
+
+    // Where clients come in
+    char *listen_addr; // comma separated, "*" = all; empty = no TCP
+    int listen_port;   // TCP and unix sockets
+    int listen_backlog;
+    char *unix_socket_dir; // comma separated; "@name" = abstract; empty = none
+    int unix_socket_mode;  // permission bits
+    char *unix_socket_group;
+    bool so_reuseport;
+    bool tcp_keepalive;
+    int tcp_keepcnt;      // 0: the system's
+    int tcp_keepidle_s;   // 0: the system's
+    int tcp_keepintvl_s;  // 0: the system's
+    int tcp_user_timeout_ms;
+    int tcp_defer_accept_s;
+    int64_t tcp_socket_buffer_bytes; // 0: the system's
+    int64_t max_packet_size_bytes;
+
+    // Who may come in
+    enum config_auth_type auth_type;
+    char *auth_file;
+    char *admin_users; // comma separated
+    char *stats_users; // comma separated
+    char *ignore_startup_parameters; // comma separated
+    bool application_name_add_host;
+    int max_client_conn;
+    int max_db_client_connections;   // 0: unlimited
+    int max_user_client_connections; // 0: unlimited
+
+    // Pools. Ask config_pool_size() and its like, which know the overrides.
+    enum config_pool_mode pool_mode;
+    int default_pool_size;
+    int min_pool_size;
+    int reserve_pool_size;
+    int64_t reserve_pool_timeout_us; // 0: the reserve is not used
+    int max_db_connections;          // 0: unlimited
+    int max_user_connections;        // 0: unlimited
+    bool server_round_robin;
+    int max_prepared_statements; // for each server connection; 0: not followed
+
+    // Servers
+    char *server_reset_query;
+    bool server_reset_query_always;
+    char *server_check_query; // "<empty>" = the cheapest round trip
+    int64_t server_check_delay_us;
+    int64_t server_lifetime_us;
+    int64_t server_idle_timeout_us;
+    int64_t server_connect_timeout_us;
+    int64_t server_login_retry_us;
+
+    // Patience, 0: for ever
+    int64_t query_timeout_us;
+    int64_t query_wait_timeout_us;
+    int64_t cancel_wait_timeout_us;
+    int64_t client_idle_timeout_us;
+    int64_t client_login_timeout_us;
+    int64_t idle_transaction_timeout_us;
+    int64_t transaction_timeout_us;
+
+    // What is told
+    bool log_connections;
+    bool log_disconnections;
+    bool log_pooler_errors;
+    bool log_stats;
+    int stats_period_s;
+    char *http_listen; // address:port; empty = none
+
+    // The cache
+    bool cache;
+    int64_t cache_size_bytes;
+    int64_t cache_max_entry_size_bytes;
+    int64_t max_staleness_us;
+    enum config_invalidation invalidation;
+    char *control_user; // who the control connections log in as; see config_control_user()
+};

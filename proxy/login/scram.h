@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// SCRAM-SHA-256 (RFC 5802, RFC 7677), both sides, as state machines over bytes: no socket, no
+// clock. The caller moves the messages (AuthenticationSASL and so on) and owns the structs; one
+// thread at a time. No channel binding: a client may say n,, or y,, (RFC 5802 section 6), we say
+// n,,. Names in the messages are ignored and sent empty, as PostgreSQL does.
+//
+// Passwords are used byte for byte. SASLprep changes only non-ASCII ones that are not in
+// normal form; where PostgreSQL finds a password unfit for SASLprep it does the same as we do.
+//
+// Time: deriving keys from a password is about 2 ms at 4096 iterations. Keep what comes out
+// (struct scram_verifier, struct scram_keys) and give it back at the next login.
+#pragma once
+#include "base/buf.h"
+#include "proxy/login/secret.h"
+
+#define SCRAM_MECHANISM "SCRAM-SHA-256"
+
+enum scram_result {
+    SCRAM_OK,
+    SCRAM_MALFORMED, // the peer's message breaks the grammar or the protocol (08P01)
+    SCRAM_REFUSED,   // the proof or signature is wrong, or there is no such user (28P01)
+    SCRAM_NO_RANDOM, // the system gave no random bytes, or the library failed
+};
+
+enum {
+    SCRAM_MESSAGE_BYTES_MAX = 4096, // a longer message is malformed
+    SCRAM_NONCE_TEXT_BYTES = 24,    // base64 of 18 random bytes, without a NUL
+};
+
+// What a client needs to log in without the password.
+struct scram_keys {
+    uint8_t salt[SCRAM_SALT_BYTES_MAX];
+    size_t salt_len; // 0: no keys here
+    uint32_t iterations;
+    uint8_t client_key[SCRAM_KEY_BYTES];
+    uint8_t server_key[SCRAM_KEY_BYTES];
+};
+
+// Keys from a password. False when the library fails.
+bool scram_derive(struct scram_keys *keys, struct slice password, struct slice salt,
+                  uint32_t iterations);
+// What checks a plain password: fresh salt, 4096 iterations. Keep it: one derivation each.
+bool scram_verifier_new(struct scram_verifier *verifier, struct slice password);
+// Stands in for an unknown user, or one without a usable secret. The salt depends on the user and
+// the process's own secret only, so it is the same each time, as a real one would be. mock_secret:
+// random bytes made once at start. Pair it with is_known = false below.
+void scram_verifier_mock(struct scram_verifier *verifier, const char *user,
+                         const uint8_t mock_secret[SCRAM_KEY_BYTES]);
+// The stored form SCRAM-SHA-256$..., appended to out.
+void scram_verifier_print(const struct scram_verifier *verifier, struct buf *out);
+
+// ---- a client logs in to us
+
+struct scram_server {
+    struct scram_verifier verifier;
+    bool is_known;           // false: any proof is refused
+    char binding;            // 'n' or 'y', from the client's first message
+    bool expects_final;
+    struct buf auth_message; // owns; client-first-bare, server-first, then the rest (RFC 5802 3)
+    size_t nonce_at;         // the joint nonce, in auth_message
+    size_t nonce_len;
+    uint8_t client_key[SCRAM_KEY_BYTES]; // after scram_server_final() returned SCRAM_OK
+};
+
+void scram_server_init(struct scram_server *s, const struct scram_verifier *verifier,
+                       bool is_known);
+void scram_server_fini(struct scram_server *s); // wipes; may be called twice
+// client-first-message in, server-first-message appended to reply.
+enum scram_result scram_server_first(struct scram_server *s, struct slice message,
+                                     struct buf *reply);
+// client-final-message in; on SCRAM_OK server-final-message appended to reply.
+enum scram_result scram_server_final(struct scram_server *s, struct slice message,
+                                     struct buf *reply);
+// The keys to log in to PostgreSQL with as this client, after SCRAM_OK (pass-through): they work
+// where the server's stored secret is the very one (salt and iterations too) that we checked.
+void scram_server_keys(const struct scram_server *s, struct scram_keys *keys);
+
+// ---- we log in to a server
+
+struct scram_client {
+    struct buf password;   // owns; empty when there are only keys
+    struct scram_keys keys; // given, or derived on the way; good to keep after SCRAM_OK
+    char nonce[SCRAM_NONCE_TEXT_BYTES];
+    enum { SCRAM_CLIENT_FIRST, SCRAM_CLIENT_FINAL, SCRAM_CLIENT_VERIFY, SCRAM_CLIENT_DONE } next;
+    struct buf auth_message; // owns
+};
+
+// password.at NULL: keys only. keys NULL: password only. With both the keys are used when the
+// server names the same salt and iterations, else new ones are derived from the password.
+void scram_client_init(struct scram_client *c, struct slice password,
+                       const struct scram_keys *keys);
+void scram_client_fini(struct scram_client *c); // wipes; may be called twice
+// Appends client-first-message.
+enum scram_result scram_client_first(struct scram_client *c, struct buf *reply);
+// server-first-message in, client-final-message appended. SCRAM_REFUSED: the keys are for another
+// salt and there is no password.
+enum scram_result scram_client_final(struct scram_client *c, struct slice message,
+                                     struct buf *reply);
+// server-final-message in. Only after SCRAM_OK is the server proven to know the secret.
+enum scram_result scram_client_verify(struct scram_client *c, struct slice message);

@@ -4,10 +4,11 @@ BUILD ?= build
 CC ?= gcc
 OPT ?= -O2 -g
 SAN ?=
+ALLOCATOR ?= -ljemalloc
 CFLAGS += -std=gnu11 $(OPT) $(SAN) -Wall -Wextra -Werror -Wno-unused-parameter -fno-strict-aliasing -pthread
 CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags libpq 2>/dev/null || echo -I/usr/include/postgresql)
 LDFLAGS += $(SAN) -pthread
-LDLIBS += -lev -lpq -lpg_query -ljansson -lmicrohttpd -lsystemd -lssl -lcrypto -ljemalloc -lm
+LDLIBS += -lev -lpq -lpg_query -ljansson -lmicrohttpd -lsystemd -lssl -lcrypto $(ALLOCATOR) -lm
 
 LAYERS = base config pool cache
 LIBS_base = $(BUILD)/libbase.a
@@ -17,7 +18,7 @@ PROXY_SRC = $(filter-out proxy/main.c,$(sort $(wildcard proxy/*.c proxy/*/*.c)))
 ALL_SRC = $(foreach l,$(LAYERS),$(call sources,$(l))) $(PROXY_SRC)
 
 .PHONY: all
-all: $(BUILD)/pgweir
+all: $(BUILD)/pgweir ## build build/pgweir
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -42,7 +43,7 @@ $(BUILD)/lib$(1).a: $(call objects,$(call sources,$(1)))
 	ar rcs $$@ $$^
 $(BUILD)/unit/$(1)/%: tests/unit/$(1)/%.c $(patsubst %,$(BUILD)/lib%.a,$(LAYERS_OF_$(1)))
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$< $(patsubst %,$(BUILD)/lib%.a,$(filter-out base,$(LAYERS_OF_$(1)))) $(BUILD)/libbase.a -lcmocka -ljemalloc -lm -o $$@
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$< $(patsubst %,$(BUILD)/lib%.a,$(filter-out base,$(LAYERS_OF_$(1)))) $(BUILD)/libbase.a -lcmocka $(ALLOCATOR) -lm -o $$@
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer_archive,$(l))))
 
@@ -60,3 +61,48 @@ unit: $(UNIT_BIN) ## build and run the unit tests (ROOM=cache for one room)
 	@fail=0; for t in $(filter $(BUILD)/unit/$(ROOM)%,$(UNIT_BIN)); do echo "== $$t"; $$t || fail=1; done; exit $$fail
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- running and testing
+# Targets that need packages first call `make deps` and then this Makefile again, because what
+# pkg-config says is only known once the packages are there.
+PYTHON = /usr/bin/python3
+JOBS ?= $(shell nproc)
+DEPS = gcc make pkg-config libc6-dev libev-dev libpq-dev libpg-query-dev libjansson-dev \
+       libmicrohttpd-dev libsystemd-dev libssl-dev libxxhash-dev libjemalloc-dev libcmocka-dev \
+       postgresql python3 python3-psycopg2
+RUNNER = $(PYTHON) tests/lib/runner.py --build $(BUILD)
+SELF = $(MAKE) --no-print-directory
+
+.PHONY: help deps run test tests-built scenario consistency asan tsan check
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+deps: ## install the Debian packages that are missing (DEPS_MORE="..." for more of them)
+	@tests/lib/deps.sh $(DEPS) $(DEPS_MORE)
+
+run: deps ## try it: scratch PostgreSQL, pgweir in front, a sample workload (DSN= names a server, RUN_ONCE=1 ends by itself)
+	@$(SELF) -j$(JOBS) all
+	@exec $(PYTHON) tests/run.py --build $(BUILD) $(if $(DSN),--dsn '$(DSN)') $(if $(RUN_ONCE),--once)
+
+tests-built: all $(UNIT_BIN)
+
+test: deps ## unit tests, repository rules and scenarios (T=pattern for some of them)
+	@$(SELF) -j$(JOBS) tests-built
+	@$(RUNNER) --unit --check --scenario $(if $(T),--filter '$(T)')
+
+scenario: deps ## the scenarios alone (F=pattern of file or test names)
+	@$(SELF) -j$(JOBS) all
+	@$(RUNNER) --scenario $(if $(F),--filter '$(F)')
+
+consistency: deps ## writers and readers against every promise of the cache (MINUTES=3)
+	@$(SELF) -j$(JOBS) all
+	@CONSISTENCY_SECONDS=$$(( $(or $(MINUTES),3) * 60 )) $(RUNNER) --scenario --filter consistency
+
+asan: ## all the tests under AddressSanitizer and UBSan, in build-asan
+	@$(SELF) test BUILD=build-asan OPT='-O1 -g' ALLOCATOR= SAN='-fsanitize=address,undefined -fno-omit-frame-pointer'
+
+tsan: ## all the tests under ThreadSanitizer, in build-tsan
+	@$(SELF) test BUILD=build-tsan OPT='-O1 -g' ALLOCATOR= SAN='-fsanitize=thread -fno-omit-frame-pointer'
+
+check: ## the repository's own rules: layers, includes, sizes, documents
+	@$(PYTHON) tests/check/rules.py

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// What one statement text is and does, as far as the text alone can tell: its kind, what it reads
+// and writes by name, what it may leave behind in the session, and why it cannot be cached.
+// Immutable once made, counted, shared by all threads; nothing in it depends on the value of a
+// constant, so it holds for every text of the same template.
+// Everything is default deny: what is not known to be harmless is not cached and is taken to write
+// anything, and what cannot be read at all is taken to do everything.
+// Not here: which relation a name means (resolve.h needs a catalog and a search path for that).
+#pragma once
+#include "base/slice.h"
+#include "cache/statistics.h"
+
+enum statement_kind {
+    STATEMENT_EMPTY,   // nothing but white space, comments, semicolons
+    STATEMENT_SELECT,  // also VALUES, TABLE, WITH ... SELECT (even with a writing CTE, or INTO)
+    STATEMENT_WRITE,   // INSERT, UPDATE, DELETE, MERGE
+    STATEMENT_COPY,    // COPY in either direction
+    STATEMENT_BEGIN,   // BEGIN, START TRANSACTION
+    STATEMENT_COMMIT,  // COMMIT, END
+    STATEMENT_ROLLBACK, // ROLLBACK, ABORT (not TO SAVEPOINT)
+    STATEMENT_SAVEPOINT, // SAVEPOINT, RELEASE, ROLLBACK TO
+    STATEMENT_TWO_PHASE, // PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED
+    STATEMENT_SET,     // SET in all forms
+    STATEMENT_RESET,   // RESET name, RESET ALL
+    STATEMENT_SHOW,
+    STATEMENT_DISCARD,
+    STATEMENT_PREPARE, // SQL level PREPARE
+    STATEMENT_EXECUTE,
+    STATEMENT_DEALLOCATE,
+    STATEMENT_LISTEN,  // LISTEN, UNLISTEN
+    STATEMENT_NOTIFY,
+    STATEMENT_CURSOR,  // DECLARE, FETCH, MOVE, CLOSE
+    STATEMENT_EXPLAIN,
+    STATEMENT_CALL,
+    STATEMENT_DO,
+    STATEMENT_DDL,     // CREATE, ALTER, DROP, GRANT, TRUNCATE, CREATE TABLE AS ...
+    STATEMENT_UTILITY, // VACUUM, ANALYZE, LOCK, CHECKPOINT, LOAD, SET CONSTRAINTS ...
+    STATEMENT_MULTI,   // several statements in one text: the fields are their union
+    STATEMENT_UNKNOWN, // the parser could not read it
+};
+
+// What may outlive the statement in the session, a set of bits. 0: nothing.
+enum session_effect {
+    EFFECT_FOLLOWED_SET = 1 << 0,   // SET or RESET of a setting whose value the server reports
+                                    // (see analysis_setting_reported); nothing to pin for
+    EFFECT_SET = 1 << 1,            // any other SET or RESET, SET ROLE, RESET ALL ...
+    EFFECT_TEMP = 1 << 2,           // temporary table, view or sequence
+    EFFECT_CURSOR_HOLD = 1 << 3,    // DECLARE ... WITH HOLD
+    EFFECT_PREPARE = 1 << 4,        // SQL PREPARE, EXECUTE, DEALLOCATE name
+    EFFECT_LISTEN = 1 << 5,         // LISTEN, UNLISTEN
+    EFFECT_ADVISORY = 1 << 6,       // session level advisory lock taken or given back
+    EFFECT_SET_CONFIG = 1 << 7,     // set_config() that is not surely local to the transaction
+    EFFECT_LOAD = 1 << 8,
+    EFFECT_DISCARD_ALL = 1 << 9,    // clears all of the above (also DISCARD TEMP, PLANS ...:
+                                    // those set EFFECT_DISCARD_SOME)
+    EFFECT_DISCARD_SOME = 1 << 10,
+    EFFECT_DEALLOCATE_ALL = 1 << 11, // clears EFFECT_PREPARE, and protocol level statements
+    EFFECT_FUNCTION = 1 << 12,      // ran code that we cannot see: may have left anything
+    EFFECT_UNKNOWN = 1 << 13,       // unparsable
+};
+
+struct sql_name {
+    struct slice schema; // empty: not qualified
+    struct slice name;   // as PostgreSQL folds and truncates it
+};
+
+struct sql_names {
+    const struct sql_name *at; // borrows from the analysis
+    uint32_t count;            // no two are equal
+};
+
+struct analysis {
+    uint32_t tag;
+    _Atomic uint32_t refs;
+    enum statement_kind kind;
+    enum bypass bypass;    // BYPASS_NONE: cacheable as far as the text can tell
+    uint32_t effects;      // bits of enum session_effect
+    uint32_t statements;   // how many statements the text holds
+
+    struct sql_names reads;     // relations read anywhere; names of CTEs left out by scope
+    struct sql_names writes;    // relations written directly; empty when writes_unknown says it all
+    struct sql_names functions; // called anywhere by name; those that syntax stands for
+                                // (EXTRACT, LIKE ...) have the schema pg_catalog
+    struct sql_names operators; // used anywhere, also behind IN, BETWEEN, LIKE, NULLIF ...
+    struct sql_names casts;     // names of the types that values are cast to
+
+    bool writes_unknown;    // may write relations that are not in writes: needs a barrier
+    bool ddl;               // may change schema, privileges or settings that others see
+    bool calls_unknown_function; // a function that PostgreSQL does not bring along
+    bool may_end_transaction;    // COMMIT, ROLLBACK, CALL, DO ... anywhere in it
+    bool begins_transaction;     // BEGIN anywhere in it
+    bool plain_begin;       // one BEGIN or START TRANSACTION without options
+    bool plain_end;         // one COMMIT or ROLLBACK without AND CHAIN
+    bool has_parameters;    // $1 ... occur
+    bool names_are_ascii;   // else the bytes of names are in the client's encoding
+    size_t bytes;           // memory it holds, for the bound in texts.h
+};
+
+enum { ANALYSIS_TEXT_MAX_BYTES = 1 << 20 }; // a longer text is STATEMENT_UNKNOWN
+
+// Reads a whole text (not NUL-terminated). Never fails: what cannot be read is STATEMENT_UNKNOWN.
+// Any thread; costs some 10 us to some ms, and a thread of its own for deeply nested texts. The
+// caller holds the one reference.
+struct analysis *analysis_new(struct slice sql);
+
+struct analysis *analysis_ref(struct analysis *a);
+void analysis_unref(struct analysis **a); // clears the caller's pointer
+
+const char *statement_kind_name(enum statement_kind kind); // for logs: "select"
+
+// True for settings that PostgreSQL 15 reports when they change (GUC_REPORT) and that pgweir makes
+// true again on another server. name: lower case.
+bool analysis_setting_reported(const char *name);
+
+// True when the statement surely changes no relation and no schema.
+static inline bool analysis_only_reads(const struct analysis *a)
+{
+    return a->writes.count == 0 && !a->writes_unknown && !a->ddl;
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The template of a statement: its text with each constant replaced by one byte, so that the
+// thousands of texts that an application builds from one line of its code are analysed once.
+// The rule: texts of the same template have the same parse tree but for the values of constants.
+// One pass, no allocation, no state; any thread. Whatever could make a quick reading differ from
+// PostgreSQL's own (backslashes, dollar quotes, comments, string prefixes, bytes beyond ASCII
+// outside of strings) makes it give up: such a text is its own template.
+// Not here: what a statement means (analysis.h), and remembering it (texts.h).
+#pragma once
+#include "base/slice.h"
+
+enum {
+    TEMPLATE_MAX_BYTES = 16384, // a longer text is its own template
+    TEMPLATE_NUMBER = 0x01,     // stands for a numeric constant
+    TEMPLATE_STRING = 0x02,     // stands for a plain string constant, quotes included
+};
+
+struct template {
+    struct slice bytes; // borrows: from out, or from the text itself when verbatim
+    bool verbatim;      // a verbatim text and a template of equal bytes are different things
+};
+
+// out: room for TEMPLATE_MAX_BYTES; it must outlive the result. String constants that contain
+// now, today, tomorrow or yesterday stay as they are: read as a date they are volatile.
+struct template template_of(struct slice sql, uint8_t *out);
+
+// True when bytes contain one of those four words in any case, also inside another word. To be
+// asked for parameter values too, whatever their declared type.
+bool template_has_datetime_word(struct slice bytes);

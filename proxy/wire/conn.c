@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/wire/conn.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+void conn_init(struct conn *conn, int fd, conn_callback readable, conn_callback writable,
+               void *data)
+{
+    *conn = (struct conn){.fd = fd};
+    ev_io_init(&conn->readable, readable, fd, EV_READ);
+    ev_io_init(&conn->writable, writable, fd, EV_WRITE);
+    conn->readable.data = conn->writable.data = data;
+}
+
+void conn_close(struct conn *conn)
+{
+    if (conn->fd < 0)
+        return;
+    conn_detach(conn);
+    close(conn->fd);
+    conn->fd = -1;
+    buf_fini(&conn->in);
+    buf_fini(&conn->out);
+    conn->out_sent = 0;
+}
+
+void conn_attach(struct conn *conn, struct ev_loop *loop)
+{
+    CHECK(conn->loop == NULL);
+    conn->loop = loop;
+    ev_io_start(loop, &conn->readable);
+    if (conn_has_output(conn))
+        ev_io_start(loop, &conn->writable);
+}
+
+void conn_detach(struct conn *conn)
+{
+    if (conn->loop == NULL)
+        return;
+    ev_io_stop(conn->loop, &conn->readable);
+    ev_io_stop(conn->loop, &conn->writable);
+    conn->loop = NULL;
+}
+
+void conn_want_read(struct conn *conn, bool wanted)
+{
+    if (conn->loop == NULL)
+        return;
+    if (wanted)
+        ev_io_start(conn->loop, &conn->readable);
+    else
+        ev_io_stop(conn->loop, &conn->readable);
+}
+
+enum conn_result conn_read(struct conn *conn, uint8_t *area, struct slice *run)
+{
+    conn->from_area = conn->in.len == 0;
+    uint8_t *at = conn->from_area ? area : buf_room(&conn->in, CONN_AREA_BYTES);
+    ssize_t got;
+    do {
+        got = recv(conn->fd, at, CONN_AREA_BYTES, 0);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK ? CONN_AGAIN : CONN_ERROR;
+    if (got == 0)
+        return CONN_EOF;
+    conn->received += (uint64_t)got;
+    if (conn->from_area) {
+        *run = slice_of(area, (size_t)got);
+    } else {
+        conn->in.len += (size_t)got;
+        *run = buf_slice(&conn->in);
+    }
+    return CONN_OK;
+}
+
+struct slice conn_kept(struct conn *conn)
+{
+    conn->from_area = false;
+    return buf_slice(&conn->in);
+}
+
+void conn_keep(struct conn *conn, struct slice rest)
+{
+    if (conn->from_area) {
+        if (rest.len > 0)
+            buf_put(&conn->in, rest);
+        conn->from_area = false;
+    } else if (rest.len == 0) {
+        buf_fini(&conn->in);
+    } else {
+        CHECK(rest.len <= conn->in.len);
+        buf_consume(&conn->in, conn->in.len - rest.len);
+    }
+}
+
+enum conn_result conn_flush(struct conn *conn)
+{
+    while (conn_has_output(conn)) {
+        ssize_t put = send(conn->fd, conn->out.at + conn->out_sent,
+                           conn->out.len - conn->out_sent, MSG_NOSIGNAL);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            if (conn->loop != NULL)
+                ev_io_start(conn->loop, &conn->writable);
+            return CONN_AGAIN;
+        }
+        if (put < 0)
+            return CONN_ERROR;
+        conn->out_sent += (size_t)put;
+        conn->sent += (uint64_t)put;
+    }
+    buf_fini(&conn->out);
+    conn->out_sent = 0;
+    if (conn->loop != NULL)
+        ev_io_stop(conn->loop, &conn->writable);
+    return CONN_OK;
+}
+
+void conn_queue(struct conn *conn, struct slice bytes)
+{
+    if (conn->out_sent > 0) {
+        buf_consume(&conn->out, conn->out_sent);
+        conn->out_sent = 0;
+    }
+    buf_put(&conn->out, bytes);
+}

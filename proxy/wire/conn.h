@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// A data connection: its socket, its two watchers, what came in and is not handled yet, and what
+// must go out and was not taken yet. An idle connection holds no buffer. Owned by the client or
+// server that embeds it; touched only by the worker whose loop it is in.
+//
+// Reading: conn_read() gives everything at hand as one run of bytes, conn_keep() says which tail
+// of it could not be handled yet. Between the two nothing else may read on this worker, because
+// the run usually lies in the worker's shared area.
+#pragma once
+#include <ev.h>
+
+#include "base/buf.h"
+
+enum { CONN_AREA_BYTES = 64 * 1024 };
+
+struct conn {
+    int fd;
+    struct ev_loop *loop; // borrows; NULL while it is in no loop
+    ev_io readable;
+    ev_io writable;
+    bool from_area;       // where the run of the current conn_read() lies
+    struct buf in;        // owns; bytes received and not handled
+    struct buf out;       // owns; bytes not taken by the socket; sent first
+    size_t out_sent;      // of out, already taken
+    uint64_t received, sent; // bytes, in all
+};
+
+typedef void (*conn_callback)(struct ev_loop *, ev_io *, int);
+
+// fd is non-blocking and becomes the conn's. data: what the watchers carry.
+void conn_init(struct conn *conn, int fd, conn_callback readable, conn_callback writable,
+               void *data);
+void conn_close(struct conn *conn); // may be called twice
+
+void conn_attach(struct conn *conn, struct ev_loop *loop); // starts reading
+void conn_detach(struct conn *conn);                       // leaves the loop, keeps the socket
+void conn_want_read(struct conn *conn, bool wanted);       // backpressure
+
+enum conn_result { CONN_OK, CONN_AGAIN, CONN_EOF, CONN_ERROR /* errno */ };
+
+// area: CONN_AREA_BYTES of the worker's. On CONN_OK *run is everything not handled so far.
+enum conn_result conn_read(struct conn *conn, uint8_t *area, struct slice *run);
+// What was received earlier and kept, without reading; follow it by conn_keep as well.
+struct slice conn_kept(struct conn *conn);
+// rest: the tail of the run that is to be seen again by the next conn_read.
+void conn_keep(struct conn *conn, struct slice rest);
+
+static inline bool conn_has_output(const struct conn *conn)
+{
+    return conn->out.len > conn->out_sent;
+}
+
+// Sends what is queued; when the socket does not take all of it, waits for it to be writable.
+enum conn_result conn_flush(struct conn *conn);
+// Queues bytes (copied) behind what is queued already.
+void conn_queue(struct conn *conn, struct slice bytes);

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the control thread has read of one database's schema: an immutable, counted snapshot. The
+// control thread builds one from a single MVCC snapshot and publishes it; workers look names up.
+// Any thread may hold, read and release a catalog; a builder belongs to one thread.
+//
+// Only names that somebody asked for are loaded, each with every relation of that name in every
+// schema. A name that was not loaded is CATALOG_PENDING, never "not there".
+//
+// Names are in the server connection's encoding: exact bytes, unquoted.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "cache/statistics.h"
+
+struct catalog;
+struct catalog_builder;
+
+struct catalog_relation {
+    struct slice schema;
+    struct slice name;
+    uint32_t oid;
+    uint32_t slot;      // ledger_slot_of(schema, name); the builder sets it
+    enum bypass bypass; // BYPASS_NONE: its rows may be cached; else why not
+    bool writes_known;  // a write to it touches it alone: no triggers, rules, cascades, children
+};
+
+enum catalog_volatility { // worst over all overloads of a name in pg_catalog; ordered
+    CATALOG_UNKNOWN,      // no such name there, or not loaded
+    CATALOG_IMMUTABLE,
+    CATALOG_STABLE,
+    CATALOG_VOLATILE,
+};
+
+enum catalog_answer {
+    CATALOG_FOUND,
+    CATALOG_ABSENT,  // loaded, and no such relation along the path
+    CATALOG_PENDING, // the name was never loaded: ask for it
+};
+
+// ---- Building ----------------------------------------------------------------------------------
+
+// version: the ledger's epoch (ledger_epoch) read BEFORE the loading transaction's snapshot was
+// taken. A catalog may be used for an entry only if it equals the entry's stamp.epoch.
+struct catalog_builder *catalog_builder_new(uint64_t version);
+void catalog_builder_free(struct catalog_builder *b); // without finishing; NULL is fine
+void catalog_builder_name(struct catalog_builder *b, struct slice name); // loaded, found or not
+// Copies; relation->slot is ignored. Its name counts as loaded.
+void catalog_builder_relation(struct catalog_builder *b, const struct catalog_relation *relation);
+// The volatility of pg_catalog's own; called again for one name, the worst stays.
+void catalog_builder_function(struct catalog_builder *b, struct slice name,
+                              enum catalog_volatility volatility);
+void catalog_builder_operator(struct catalog_builder *b, struct slice name,
+                              enum catalog_volatility volatility);
+// A user's function or operator of this name takes builtin types and could be chosen instead of
+// PostgreSQL's own.
+void catalog_builder_capture_function(struct catalog_builder *b, struct slice name);
+void catalog_builder_capture_operator(struct catalog_builder *b, struct slice name);
+// Nothing of this database may be cached (e.g. a user's cast between builtin types).
+void catalog_builder_deny(struct catalog_builder *b, enum bypass reason);
+// Frees the builder; one reference.
+struct catalog *catalog_builder_finish(struct catalog_builder *b);
+
+// ---- Reading -----------------------------------------------------------------------------------
+
+struct catalog *catalog_ref(struct catalog *c);
+void catalog_unref(struct catalog **c); // clears the pointer; *c may be NULL
+
+uint64_t catalog_version(const struct catalog *c);
+enum bypass catalog_denied(const struct catalog *c); // BYPASS_NONE: as each relation says
+size_t catalog_relations(const struct catalog *c);   // how many are known
+
+// One relation, by schema and name. Borrowed while the catalog is held.
+enum catalog_answer catalog_find(const struct catalog *c, struct slice schema, struct slice name,
+                                 const struct catalog_relation **out);
+
+// EVERY relation of that name in a schema of the search path, pg_catalog included although not
+// named, in path order; *n of them, at most max (more: CATALOG_PENDING, i.e. do not cache). Which
+// of them the server takes depends on the role's USAGE privileges (it skips schemas that it may
+// not use), so all of them must be readable, and all of them are dependencies, or targets.
+enum catalog_answer catalog_search(const struct catalog *c, const struct slice *path,
+                                   size_t n_path, struct slice name,
+                                   const struct catalog_relation **out, size_t max, size_t *n);
+
+// Was the name loaded (found or not)?
+bool catalog_knows(const struct catalog *c, struct slice name);
+
+enum catalog_volatility catalog_function(const struct catalog *c, struct slice name);
+enum catalog_volatility catalog_operator(const struct catalog *c, struct slice name);
+bool catalog_captures_function(const struct catalog *c, struct slice name);
+bool catalog_captures_operator(const struct catalog *c, struct slice name);

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// One line of test_decoding's output, taken apart. Pure; any thread; keeps nothing.
+//
+//   BEGIN 731 | COMMIT 731 | message: ... | table s.t: INSERT: ... | table s.t, "S"."u": TRUNCATE: ...
+//
+// Only the head of a line is looked at, never the row: the cost does not depend on its width. What
+// is not understood is an error, for the follower must not pass over an event in silence.
+// Names are those of the replication connection's encoding.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+enum { DECODE_NAME_BYTES = 256 }; // names are 63 bytes on a standard server (NAMEDATALEN)
+
+enum decode_kind {
+    DECODE_BAD, // not a line that we know: nothing else is set
+    DECODE_BEGIN,
+    DECODE_COMMIT,
+    DECODE_TABLE,    // rows of one table were written
+    DECODE_TRUNCATE, // one or more tables were emptied
+    DECODE_MESSAGE,  // pg_logical_emit_message(): touches no table
+};
+
+struct decoded {
+    enum decode_kind kind;
+    uint32_t xid;        // BEGIN, COMMIT: the top-level transaction
+    struct slice tables; // TABLE, TRUNCATE: the quoted names, checked; borrows from the line
+};
+
+struct decode_name { // unquoted
+    uint8_t schema_bytes[DECODE_NAME_BYTES];
+    uint8_t name_bytes[DECODE_NAME_BYTES];
+    size_t schema_len;
+    size_t name_len;
+};
+
+struct decoded decode_line(struct slice line);
+
+// The next table of a DECODE_TABLE or DECODE_TRUNCATE line; false when there are no more. Consumes
+// d->tables.
+bool decode_next_table(struct decoded *d, struct decode_name *out);

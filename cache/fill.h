@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The recording of one reply while it passes through. Begun before the query is sent (the stamp
+// demands it), committed when the reply has ended well, abandoned in every other case: an error,
+// a reply that is not the expected shape, too many bytes, a lost connection.
+// Belongs to the worker that relays the reply.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cache/entry.h"
+
+struct fill;
+
+// key and slots are copied. max_bytes bounds the body.
+struct fill *fill_begin(struct slice key, struct key_hash hash, struct stamp stamp,
+                        const uint32_t *slots, uint32_t n_slots, size_t max_bytes);
+// False when the body would exceed max_bytes: from then on nothing is recorded; abandon it.
+bool fill_append(struct fill *fill, struct slice bytes);
+size_t fill_bytes(const struct fill *fill); // of the body so far
+// Both take the fill back and clear the caller's pointer. commit gives an entry with one
+// reference, or NULL when it had become too large.
+struct entry *fill_commit(struct fill **fill);
+void fill_abandon(struct fill **fill); // *fill may be NULL

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Follows one database and drives its ledger: the rules of when a commit is visible, how far the
+// stream has come, and as of when the cache is known fresh. No I/O: the control thread feeds it
+// what the two connections said and asks what to send (follower_wants). Time is passed in, always
+// clock_us(), microseconds.
+//
+// The two connections, both to the same primary and database:
+//   stream   logical decoding with test_decoding (include-xids 1, skip-empty-xacts 0)
+//   control  ordinary; asks one query, the *reading*, one at a time:
+//            pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn(), pg_current_snapshot(), and
+//            whether the schema is the one that the catalog was loaded from
+//
+// Owned and called by the control thread only. Memory is bounded; on overflow the follower is lost.
+// Functions that return bool: false means lost (off, see ledger_off_reason): close both
+// connections and begin again.
+//
+// Does not belong here: libpq, timers, retries, loading the catalog.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/mailbox.h"
+#include "base/slice.h"
+#include "cache/ledger.h"
+
+struct follower;
+
+// An own write that was answered by the server, and whose slots the worker has closed (and the
+// barrier raised, if so marked) on the ledger *before* it posted this.
+struct ticket {
+    struct mail mail;  // for the poster's mailbox to the control thread; not used by the follower
+    struct link link;  // the follower's
+    uint64_t position; // the follower's
+    bool barrier;      // a barrier was raised for it
+    uint32_t n;
+    uint32_t slots[]; // closed
+};
+
+struct ticket *ticket_new(const uint32_t *slots, uint32_t n, bool barrier); // any thread
+void ticket_free(struct ticket *ticket);
+
+struct follower_start {
+    // Consistent point of the slot: commits after it will come by the stream.
+    uint64_t consistent_lsn;
+    // Result of `SELECT pg_current_xact_id()`, run as a transaction of its own on the control
+    // connection AFTER the slot's creation was answered. Whatever committed up to the consistent
+    // point has a lower xid. A snapshot alone would not do: a transaction can have committed in
+    // the WAL, not yet be visible, and have an xid at or above the snapshot's xmax.
+    uint64_t horizon_xid;
+    // SHOW wal_block_size, wal_segment_size in bytes; 0 = unknown (costs a little liveness).
+    uint32_t wal_block_bytes;
+    uint32_t wal_segment_bytes;
+};
+
+struct reading {
+    uint64_t flush_lsn;
+    uint64_t insert_lsn;
+    struct slice snapshot; // text of pg_current_snapshot(): xmin:xmax:xip,xip
+    bool schema_same;      // the fingerprint equals the baseline of the catalog in use
+};
+
+struct follower_wishes {
+    bool reading;    // send a reading now, then call follower_reading_sent
+    bool keepalive;  // ask the WAL sender for a keepalive now, then call follower_keepalive_sent
+    bool flush;      // make the server flush its WAL, e.g. by `SELECT pg_logical_emit_message(true,
+                     // 'pgweir', '')` with synchronous_commit = local; then follower_flush_sent.
+                     // Only liveness: a WAL record without a commit may stay unflushed for ever
+    int64_t wake_us; // ask again at this instant at the latest (INT64_MAX: only after an event)
+};
+
+struct follower_status {
+    uint64_t passed;          // position the stream has passed
+    uint64_t stable;          // position the ledger promises
+    int64_t fresh_us;         // as ledger_fresh_us()
+    int64_t reading_us;       // how long the last reading took
+    size_t pending_commits;   // seen in the stream, not yet visible
+    size_t tickets;           // own writes not yet placed
+    size_t barriers;          // own writes with unknown effects, not yet through
+    uint64_t transactions;    // commits seen since it was made
+    uint64_t flushes;         // transactions too wide to follow table by table
+    bool following;           // between begin and lost
+    bool schema_suspect;      // an empty transaction was seen since the last reading was sent
+};
+
+// The ledger is borrowed and must outlive the follower.
+struct follower *follower_new(struct ledger *ledger, int64_t max_staleness_us);
+void follower_free(struct follower *f); // as lost first; NULL is fine
+void follower_set_max_staleness(struct follower *f, int64_t max_staleness_us);
+
+// Both connections stand. The ledger stays off until nothing below the horizon runs and a first
+// freshness is known. Must not be following.
+void follower_begin(struct follower *f, const struct follower_start *start);
+// Stream or control connection gone, or given up: off at once, everything settled and forgotten.
+void follower_lost(struct follower *f, enum ledger_off_reason reason);
+
+// ---- The stream ---------------------------------------------------------------------------------
+
+// One XLogData message: the LSN of its header (dataStart, which equals walEnd in logical decoding)
+// and its payload, borrowed for the call. Give the whole payload: only its head is looked at.
+bool follower_data(struct follower *f, uint64_t lsn, struct slice line);
+// One keepalive ('k'): its walEnd.
+bool follower_keepalive(struct follower *f, uint64_t wal_end, int64_t now_us);
+void follower_keepalive_sent(struct follower *f, int64_t now_us);
+// What to acknowledge as written and flushed: all of it was read.
+uint64_t follower_passed(const struct follower *f);
+
+// ---- The control connection ------------------------------------------------------------------------
+
+// Right BEFORE the query is handed to the connection: everything known until now counts as earlier.
+void follower_reading_sent(struct follower *f, int64_t now_us);
+bool follower_reading(struct follower *f, int64_t now_us, const struct reading *reading);
+void follower_flush_sent(struct follower *f, int64_t now_us);
+
+// ---- From workers, through the control thread's mailbox ----------------------------------------
+
+// Takes the ticket over. Also while not following (it is settled at once: see follower.c).
+void follower_ticket(struct follower *f, struct ticket *ticket);
+// A worker found the ledger stale or behind and would like a reading soon.
+void follower_hurry(struct follower *f);
+
+// ---- What next ------------------------------------------------------------------------------------
+
+struct follower_wishes follower_wants(const struct follower *f, int64_t now_us);
+struct follower_status follower_status(const struct follower *f);

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the cache counts, and why a query goes around it. One struct for each worker, written by
+// that worker alone; anyone may sum them at any time (relaxed atomics: figures, not decisions).
+#pragma once
+#include <stdatomic.h>
+#include <stdint.h>
+
+// enum suffix, name (SHOW, metrics label), sentence for the DBA.
+#define BYPASS_REASONS(X)                                                                          \
+    X(NONE, "none", "may be cached")                                                               \
+    X(OFF, "off", "nothing is known of the database's writes at the moment")                       \
+    X(STALE, "stale", "freshness was not confirmed within max_staleness")                          \
+    X(BEHIND, "behind", "the session has read newer rows than the cache is known to have")         \
+    X(BARRIER, "barrier", "a write with unknown effects was not yet seen in the stream")           \
+    X(CLOSED, "closed", "an own write to the table was not yet placed")                            \
+    X(TRANSACTION, "transaction", "inside a transaction block")                                    \
+    X(PIPELINED, "pipelined", "other statements of the session are still under way")               \
+    X(SESSION_STATE, "session_state", "the session has state that is not followed")                \
+    X(NOT_SELECT, "not_select", "not a SELECT")                                                    \
+    X(MULTI_STATEMENT, "multi_statement", "several statements in one message")                     \
+    X(UNPARSABLE, "unparsable", "the statement could not be parsed")                               \
+    X(UNSUPPORTED, "unsupported", "a construct that is not reviewed for caching")                  \
+    X(VOLATILE_FUNCTION, "volatile_function", "calls a function that is not immutable")            \
+    X(UNKNOWN_FUNCTION, "unknown_function", "calls a function that is not PostgreSQL's own")       \
+    X(OPERATOR, "operator", "uses an operator that is not known to be immutable")                  \
+    X(CAST, "cast", "casts to a type that is not known to be safe")                                \
+    X(DATETIME_WORD, "datetime_word", "a literal such as 'now' or 'today' depends on the time")    \
+    X(RELATION_KIND, "relation_kind", "reads something other than a plain logged table")           \
+    X(INHERITANCE, "inheritance", "reads a partitioned table or one with children")                \
+    X(CATALOG_RELATION, "catalog_relation", "reads a system catalog")                              \
+    X(CATALOG_PENDING, "catalog_pending", "its names are not resolved yet")                        \
+    X(NO_RELATION, "no_relation", "reads no table")                                                \
+    X(UNKNOWN_RELATION, "unknown_relation", "reads a relation that is not found")                  \
+    X(LOCKING, "locking", "locks rows")                                                            \
+    X(TOO_LARGE, "too_large", "the reply is larger than an entry may be")                          \
+    X(MAX_ROWS, "max_rows", "the reply was asked for in portions")                                 \
+    X(SHAPE, "shape", "the messages are not in a form that is cached")                             \
+    X(NO_PROFILE, "no_profile", "the session's settings are not known yet")                        \
+    X(ROW_SECURITY, "row_security", "reads a table with row level security")                       \
+    X(COLUMN_TYPE, "column_type", "reads a table with a column type that is not known to be safe") \
+    X(ENCODING, "encoding", "names outside ASCII in another encoding than the server's")           \
+    X(DISABLED, "disabled", "the cache is switched off here")
+
+enum bypass {
+#define X(name, label, sentence) BYPASS_##name,
+    BYPASS_REASONS(X)
+#undef X
+    BYPASS_COUNT
+};
+
+const char *bypass_name(enum bypass reason);     // static
+const char *bypass_sentence(enum bypass reason); // static
+
+// Counters other than bypasses: member, name, sentence.
+#define STATISTICS_COUNTERS(X)                                                                     \
+    X(hits, "hits", "replies answered from memory")                                                \
+    X(hit_bytes, "hit_bytes", "bytes of those replies")                                            \
+    X(misses, "misses", "cacheable queries that were not in memory")                               \
+    X(stores, "stores", "replies put into memory")                                                 \
+    X(abandoned, "abandoned", "fills that ended in an error or were not stored")                   \
+    X(invalidated, "invalidated", "entries met that a write had ended")
+
+struct statistics { // zeroed to begin
+#define X(member, name, sentence) _Atomic uint64_t member;
+    STATISTICS_COUNTERS(X)
+#undef X
+    _Atomic uint64_t bypasses[BYPASS_COUNT];
+};
+
+struct statistics_sum { // zeroed to begin
+#define X(member, name, sentence) uint64_t member;
+    STATISTICS_COUNTERS(X)
+#undef X
+    uint64_t bypasses[BYPASS_COUNT];
+};
+
+// Owner only: no other thread adds, so a load and a store do.
+static inline void statistics_count(_Atomic uint64_t *counter, uint64_t n)
+{
+    uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, old + n, memory_order_relaxed);
+}
+
+static inline void statistics_bypass(struct statistics *s, enum bypass reason)
+{
+    statistics_count(&s->bypasses[reason], 1);
+}
+
+void statistics_add(struct statistics_sum *sum, const struct statistics *from); // any thread
+uint64_t statistics_bypassed(const struct statistics_sum *sum); // all reasons together

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where entries are kept: shards, each with its own lock, hash table and share of the byte budget.
+// Any thread. Locks are held for a lookup or an insertion, never across a free of big memory or
+// any I/O; no two at once.
+//
+// Eviction is S3-FIFO: a newcomer waits in a small queue (a tenth of the bytes) and reaches the
+// main queue only if it was asked for again meanwhile, or again soon after it left (its hash is
+// remembered). A scan passes through the small queue and leaves the main one alone.
+//
+// The store knows nothing of validity: callers judge what they get, and drop what is dead.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cache/entry.h"
+
+struct store;
+
+struct store_stats {
+    size_t entries;
+    size_t bytes;        // in use, overhead included; never above the budget
+    size_t budget_bytes;
+    uint64_t puts;
+    uint64_t replaced;   // put over an entry of the same key
+    uint64_t refused;    // larger than an eighth of a shard
+    uint64_t evictions;
+    uint64_t dropped;    // by store_drop
+};
+
+// shards: rounded up to a power of two.
+struct store *store_new(size_t budget_bytes, unsigned shards);
+void store_free(struct store *store); // entries still held elsewhere live on; NULL is fine
+
+// A counted entry with exactly these key bytes, or NULL. The caller unrefs it.
+struct entry *store_get(struct store *store, struct slice key, struct key_hash hash);
+// Keeps the entry (with a reference of its own; the caller's stays the caller's) instead of any
+// with the same key. False when it is too large.
+bool store_put(struct store *store, struct entry *entry);
+// Forgets the entry if it is still the one kept for its key.
+void store_drop(struct store *store, struct entry *entry);
+void store_clear(struct store *store);
+// The largest entry (entry->bytes) that store_put takes.
+size_t store_entry_limit_bytes(const struct store *store);
+struct store_stats store_stats(struct store *store);

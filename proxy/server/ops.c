@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/server/ops.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "proxy/session/statement.h"
+
+static void op_fini(struct op *op)
+{
+    mem_free(op->name);
+    op->name = NULL;
+    statement_unref(&op->before);
+    statement_unref(&op->after);
+}
+
+void ops_fini(struct ops *ops)
+{
+    while (!ops_empty(ops))
+        ops_pop(ops);
+    mem_free(ops->at);
+    *ops = (struct ops){0};
+}
+
+static void grow(struct ops *ops)
+{
+    uint32_t size = ops->at ? (ops->mask + 1) * 2 : 8;
+    struct op *fresh = mem_alloc(size * sizeof(*fresh));
+    for (uint32_t i = 0; i < ops->count; i++)
+        fresh[i] = *ops_nth(ops, i);
+    mem_free(ops->at);
+    ops->at = fresh;
+    ops->mask = size - 1;
+    ops->head = 0;
+}
+
+struct op *ops_push(struct ops *ops, enum op_kind kind, enum op_origin origin,
+                    enum op_purpose purpose)
+{
+    if (ops->at == NULL || ops->count > ops->mask)
+        grow(ops);
+    struct op *op = ops_nth(ops, ops->count++);
+    *op = (struct op){.kind = kind, .origin = origin, .purpose = purpose};
+    return op;
+}
+
+void ops_pop(struct ops *ops)
+{
+    CHECK(ops->count > 0);
+    op_fini(ops_head(ops));
+    ops->head++;
+    ops->count--;
+}
+
+void ops_drop_newest(struct ops *ops)
+{
+    CHECK(ops->count > 0);
+    op_fini(ops_nth(ops, ops->count - 1));
+    ops->count--;
+}

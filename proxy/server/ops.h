@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a server still owes: one op for each message sent to it that will be answered, in order.
+// With it pgweir knows which reply belongs to which request, swallows the replies to requests it
+// slipped in itself, places the replies it makes itself at the right spot, and knows when the
+// server owes nothing. After an error PostgreSQL skips everything up to the next Sync; the ops
+// skipped are undone, newest first, so that names mean again what they meant before.
+// Plain data; the owner of the server connection.
+#pragma once
+#include "base/slice.h"
+
+struct statement;
+struct statement_names;
+
+enum op_kind {
+    OP_QUERY,    // ends with ReadyForQuery
+    OP_PARSE,    // ParseComplete
+    OP_BIND,     // BindComplete
+    OP_DESCRIBE, // RowDescription or NoData (behind ParameterDescription for a statement)
+    OP_EXECUTE,  // CommandComplete, EmptyQueryResponse, PortalSuspended
+    OP_CLOSE,    // CloseComplete
+    OP_SYNC,     // ReadyForQuery
+    OP_FUNCTION, // FunctionCallResponse, ReadyForQuery
+};
+
+enum op_origin {
+    OP_CLIENTS,  // the client asked, the server answers, the client hears it
+    OP_LOCAL,    // the client asked, nothing was sent, the answer is ours
+    OP_INJECTED, // we asked; the client must not hear the answer
+};
+
+enum op_purpose {
+    PURPOSE_NONE,
+    PURPOSE_ALIGN,   // settings made as the client has them
+    PURPOSE_PROFILE, // what the session of this server looks like
+    PURPOSE_CONNECT, // connect_query
+    PURPOSE_RESET,   // before it is given to somebody else
+    PURPOSE_PREPARE, // a statement that this server did not have yet; its error is the client's
+    PURPOSE_EVICT,   // a statement that this server must forget
+};
+
+struct op {
+    uint8_t kind, origin, purpose;
+    bool renames;             // a named statement changed its meaning: name and before are set
+    bool unnames;             // the unnamed statement changed its meaning: before is set
+    uint32_t name_bytes;
+    char *name;               // owns
+    struct statement *before; // counts; what the name meant before (NULL: nothing)
+    struct statement *after;  // counts; PARSE: what it means from now on
+};
+
+struct ops {
+    struct op *at; // owns; a ring, NULL while nothing was ever owed
+    uint32_t mask, head, count;
+};
+
+void ops_fini(struct ops *ops); // frees what is left, without undoing it
+// Appends an op, zeroed but for kind, origin and purpose; the pointer holds until the next call.
+struct op *ops_push(struct ops *ops, enum op_kind kind, enum op_origin origin,
+                    enum op_purpose purpose);
+void ops_pop(struct ops *ops);        // the oldest; it is done
+void ops_drop_newest(struct ops *ops); // after its undoing
+
+static inline bool ops_empty(const struct ops *ops)
+{
+    return ops->count == 0;
+}
+
+static inline struct op *ops_head(const struct ops *ops)
+{
+    return ops->count ? &ops->at[ops->head & ops->mask] : 0;
+}
+
+// i = 0 is the oldest.
+static inline struct op *ops_nth(const struct ops *ops, uint32_t i)
+{
+    return &ops->at[(ops->head + i) & ops->mask];
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// A prepared statement of the extended protocol, shared by text: the same text with the same
+// declared parameter types is one statement for all clients and servers, and has one name on every
+// server ("PGWEIR_" and its number). Counted; the registry forgets it with the last count.
+// And the names by which one client knows its statements.
+#pragma once
+#include "base/hash.h"
+#include "base/slice.h"
+
+struct analysis;
+struct statement_registry;
+struct texts_front;
+
+#define STATEMENT_PREFIX "PGWEIR_"
+enum { STATEMENT_NAME_BYTES = 32 };
+
+struct statement {
+    struct hash_node node; // in the registry's shard, under its lock
+    _Atomic uint32_t refs;
+    uint64_t number;       // never used twice in a process; 0 is nobody's
+    struct statement_registry *registry;
+    struct analysis *analysis; // counts
+    uint32_t text_bytes;   // with its NUL
+    uint32_t types_bytes;
+    char name[STATEMENT_NAME_BYTES]; // on servers
+    uint8_t tail[];        // the text with its NUL, then count and oids of the types as sent
+};
+
+static inline struct slice statement_text(const struct statement *s)
+{
+    return slice_of(s->tail, s->text_bytes - 1);
+}
+
+// Text, NUL and types: what follows the name in a Parse message, and what identifies it.
+static inline struct slice statement_tail(const struct statement *s)
+{
+    return slice_of(s->tail, (size_t)s->text_bytes + s->types_bytes);
+}
+
+struct statement_registry *statement_registry_new(void);
+void statement_registry_free(struct statement_registry *registry); // none may be left
+
+// Any thread; front is the caller's own. tail: a Parse message behind its name; text_bytes: how
+// much of it is the text and its NUL. The caller gets a count.
+struct statement *statement_get(struct statement_registry *registry, struct texts_front *front,
+                                struct slice tail, size_t text_bytes);
+struct statement *statement_ref(struct statement *s);
+void statement_unref(struct statement **s); // NULL inside is fine; clears the pointer
+
+// ---- one client's names; the unnamed statement is kept by the session itself ----
+
+struct statement_names {
+    struct hash_table table;
+};
+
+// What the name means, borrowed; NULL: nothing.
+struct statement *statement_names_find(const struct statement_names *names, struct slice name);
+// Gives the name a new meaning (which is counted; NULL: none).
+void statement_names_set(struct statement_names *names, struct slice name, struct statement *s);
+void statement_names_clear(struct statement_names *names); // also gives the memory back

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/session/vars.h"
+
+#include <strings.h>
+
+#include "base/mem.h"
+
+static const char *const names[VAR_COUNT] = {
+    [VAR_CLIENT_ENCODING] = "client_encoding",
+    [VAR_DATE_STYLE] = "DateStyle",
+    [VAR_TIME_ZONE] = "TimeZone",
+    [VAR_STANDARD_CONFORMING_STRINGS] = "standard_conforming_strings",
+    [VAR_APPLICATION_NAME] = "application_name",
+    [VAR_INTERVAL_STYLE] = "IntervalStyle",
+};
+
+const char *var_name(enum followed_var var)
+{
+    return names[var];
+}
+
+int var_find(const char *name)
+{
+    for (int i = 0; i < VAR_COUNT; i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return i;
+    return -1;
+}
+
+void vars_fini(struct vars *v)
+{
+    for (int i = 0; i < VAR_COUNT; i++)
+        mem_free(v->value[i]);
+    *v = (struct vars){0};
+}
+
+void vars_set(struct vars *v, enum followed_var var, const char *value)
+{
+    if (v->value[var] != NULL && strcmp(v->value[var], value) == 0)
+        return;
+    mem_free(v->value[var]);
+    v->value[var] = mem_strdup(value);
+}
+
+void vars_default(struct vars *v, const struct vars *from)
+{
+    for (int i = 0; i < VAR_COUNT; i++)
+        if (v->value[i] == NULL && from->value[i] != NULL)
+            v->value[i] = mem_strdup(from->value[i]);
+}
+
+static bool differs(const struct vars *wanted, const struct vars *actual, int i)
+{
+    const char *want = wanted->value[i];
+    const char *have = actual->value[i];
+    return want != NULL && want != have && (have == NULL || strcmp(want, have) != 0);
+}
+
+bool vars_equal(const struct vars *wanted, const struct vars *actual)
+{
+    for (int i = 0; i < VAR_COUNT; i++)
+        if (differs(wanted, actual, i))
+            return false;
+    return true;
+}
+
+void vars_difference(const struct vars *wanted, const struct vars *actual, struct buf *sql)
+{
+    for (int i = 0; i < VAR_COUNT; i++) {
+        if (!differs(wanted, actual, i))
+            continue;
+        // An escape string means the same whatever standard_conforming_strings is.
+        buf_printf(sql, "SET %s=E'", names[i]);
+        for (const char *p = wanted->value[i]; *p != '\0'; p++) {
+            if (*p == '\'' || *p == '\\')
+                buf_u8(sql, (uint8_t)*p);
+            buf_u8(sql, (uint8_t)*p);
+        }
+        buf_printf(sql, "';");
+    }
+}

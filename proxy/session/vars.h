@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// The settings that pgweir follows: those whose value PostgreSQL reports (ParameterStatus) and that
+// a client may have set to its taste. A client carries its values; a server carries what it
+// reported; before a client's statement runs on a server, the differences are set there.
+// Plain data; one thread.
+#pragma once
+#include "base/buf.h"
+
+enum followed_var {
+    VAR_CLIENT_ENCODING,
+    VAR_DATE_STYLE,
+    VAR_TIME_ZONE,
+    VAR_STANDARD_CONFORMING_STRINGS,
+    VAR_APPLICATION_NAME,
+    VAR_INTERVAL_STYLE,
+    VAR_COUNT,
+};
+
+struct vars {
+    char *value[VAR_COUNT]; // owns; NULL: not set (a client's: whatever the server has)
+};
+
+const char *var_name(enum followed_var var); // as PostgreSQL writes it
+int var_find(const char *name);              // any case; -1: not followed
+
+void vars_fini(struct vars *v);
+void vars_set(struct vars *v, enum followed_var var, const char *value);
+// Takes the values that `from` has and v lacks.
+void vars_default(struct vars *v, const struct vars *from);
+bool vars_equal(const struct vars *wanted, const struct vars *actual);
+// Appends "SET name='value'; ..." for what differs; nothing when all is as wanted.
+void vars_difference(const struct vars *wanted, const struct vars *actual, struct buf *sql);

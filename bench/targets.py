@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured: the server itself, PgBouncer, and pgweir in several settings.
+
+All proxies get the same words wherever the words exist: transaction mode, a pool of 20, trust,
+no log line for a connection.
+"""
+import os
+import re
+import subprocess
+
+import scratch as place
+
+POOL_SIZE = 20
+SESSION_POOL_SIZE = 100  # PgBouncer in session mode: a server connection for each client
+TRANSPORTS = ("tcp", "unix")
+
+TITLES = {
+    "direct": "direct",
+    "pgbouncer": "PgBouncer",
+    "pgbouncer-session": "PgBouncer (session mode)",
+    "pgweir": "pgweir",
+    "pgweir-2w": "pgweir, 2 workers",
+    "pgweir-cache": "pgweir, cache",
+    "pgweir-cache-2w": "pgweir, cache, 2 workers",
+}
+PGWEIR_SETTINGS = {
+    "pgweir": {"worker_threads": 1, "cache": "off"},
+    "pgweir-2w": {"worker_threads": 2, "cache": "off"},
+    "pgweir-cache": {"worker_threads": 1, "cache": "on"},
+    "pgweir-cache-2w": {"worker_threads": 2, "cache": "on"},
+}
+CACHE_SETTINGS = {"cache_size": "256M", "invalidation": "wal", "control_user": place.SUPERUSER}
+
+
+class Target:
+    """One thing to put a load on. `process` is None for the server itself."""
+
+    def __init__(self, name, host, port, process=None):
+        self.name = name
+        self.title = TITLES[name]
+        self.host = host
+        self.port = port
+        self.process = process
+
+    @property
+    def cached(self):
+        return "cache" in self.name
+
+    def address(self):
+        return place.address(self.host, self.port)
+
+    def died(self):
+        """The last log lines of a proxy that has ended by itself, else None."""
+        if self.process is None or self.process.poll() is None:
+            return None
+        return f"exit {self.process.returncode}: {place.log_tail(self.process)}"
+
+
+class Maker:
+    """Starts targets in front of one cluster."""
+
+    def __init__(self, scratch, cluster, pgweir_path, pgbouncer_path=None, transport="tcp"):
+        self.scratch = scratch
+        self.cluster = cluster
+        self.host = "127.0.0.1" if transport == "tcp" else scratch.path
+        self.pgbouncer = pgbouncer_path
+        self.pgweir = pgweir_path
+        self.users = scratch.file("userlist.txt", f'"{place.SUPERUSER}" ""\n')
+        self.serial = 0
+
+    def needs(self, names):
+        """Fails now, not in the middle of a run, when a program is missing."""
+        if any(name.startswith("pgbouncer") for name in names):
+            path = self.pgbouncer or place.require("pgbouncer", "pgbouncer")
+            self.pgbouncer = self._own_copy(path, "pgbouncer")
+        if any(name.startswith("pgweir") for name in names):
+            self.pgweir = self._own_copy(self.pgweir, "pgweir")
+
+    def _own_copy(self, path, name):
+        if not os.access(path, os.X_OK):
+            raise place.BenchError(f"{path} is missing (for pgweir: run `make`)")
+        return self.scratch.copy_program(path, f"{name}-under-test")
+
+    def pgbouncer_version(self):
+        text = subprocess.run([self.pgbouncer, "--version"], capture_output=True, text=True,
+                              check=False).stdout
+        found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+        return tuple(int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+
+    def pgbouncer_prepares(self):
+        """Prepared statements in transaction mode came with PgBouncer 1.21."""
+        return self.pgbouncer_version() >= (1, 21, 0)
+
+    def start(self, name, wrapper=(), more=None):
+        """Starts a target; `wrapper` is put before the command, `more` are further settings."""
+        if name == "direct":
+            return Target(name, self.host, self.cluster.port)
+        self.serial += 1
+        port = place.free_port()
+        program, section, settings = self._settings(name)
+        settings.update(more or {})
+        settings["listen_port"] = port
+        text = f"[databases]\n{place.DATABASE} = host={self.host} port={self.cluster.port} " \
+               f"dbname={place.DATABASE}\n\n[{section}]\n"
+        text += "".join(f"{key} = {value}\n" for key, value in settings.items())
+        ini = self.scratch.file(f"{name}-{self.serial}.ini", text)
+        process = self.scratch.start([*wrapper, program, "-q", ini], f"{name}-{self.serial}.log")
+        target = Target(name, self.host, port, process)
+        place.wait_ready(process, self.host, port, place.DATABASE)
+        return target
+
+    def _settings(self, name):
+        settings = {
+            "listen_addr": "127.0.0.1",
+            "unix_socket_dir": self.scratch.path,
+            "auth_type": "trust",
+            "auth_file": self.users,
+            "pool_mode": "transaction",
+            "default_pool_size": POOL_SIZE,
+            "max_client_conn": 2000,
+            "log_connections": 0,
+            "log_disconnections": 0,
+            "log_stats": 0,
+        }
+        if name in PGWEIR_SETTINGS:
+            settings.update(PGWEIR_SETTINGS[name])
+            if settings["cache"] == "on":
+                settings.update(CACHE_SETTINGS)
+            return self.pgweir, "pgweir", settings
+        if name == "pgbouncer-session":
+            settings.update({"pool_mode": "session", "default_pool_size": SESSION_POOL_SIZE})
+        elif self.pgbouncer_prepares():
+            settings["max_prepared_statements"] = 200
+        return self.pgbouncer, "pgbouncer", settings

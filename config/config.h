@@ -39,7 +39,8 @@ struct config_database {
     int max_db_connections;
     int max_db_client_connections;
     int pool_mode;              // enum config_pool_mode or CONFIG_INHERIT
-    int64_t server_lifetime_us; // or CONFIG_INHERIT
+    int64_t server_lifetime_us; // or CONFIG_INHERIT, this and the next
+    int64_t query_wait_timeout_us;
 };
 
 // A user of the users file, of [users], or both.
@@ -52,7 +53,8 @@ struct config_user {
     int max_user_connections;
     int max_user_client_connections;
     int pool_mode;                   // enum config_pool_mode or CONFIG_INHERIT
-    int64_t query_timeout_us;        // or CONFIG_INHERIT, these four too
+    int64_t query_timeout_us;        // or CONFIG_INHERIT, as all of these
+    int64_t query_wait_timeout_us;
     int64_t idle_transaction_timeout_us;
     int64_t transaction_timeout_us;
     int64_t client_idle_timeout_us;
@@ -76,6 +78,9 @@ void config_unref(struct config **config);         // any thread; clears the cal
 
 const struct settings *config_settings(const struct config *config);
 const char *config_path(const struct config *config); // the main file, as it was given
+
+// Appends the value of option_table[i] as SHOW CONFIG prints it: also of one without effect.
+void config_print_option(const struct config *config, size_t i, struct buf *out);
 
 // The database a client asked for: its own line, else the fallback, else NULL. "pgbouncer" and
 // "pgweir" are the console and are the caller's to recognise: they are never lines.
@@ -107,6 +112,9 @@ int config_max_user_client_connections(const struct config *config,
                                        const struct config_user *user);
 int64_t config_server_lifetime_us(const struct config *config, const struct config_database *db);
 int64_t config_query_timeout_us(const struct config *config, const struct config_user *user);
+int64_t config_query_wait_timeout_us(const struct config *config,
+                                     const struct config_database *db,
+                                     const struct config_user *user);
 int64_t config_idle_transaction_timeout_us(const struct config *config,
                                            const struct config_user *user);
 int64_t config_transaction_timeout_us(const struct config *config,

@@ -17,7 +17,7 @@ enum option_type {
 };
 
 enum {
-    OPTION_NO_FIELD = -1, // offset of an option that has no effect yet
+    OPTION_NO_FIELD = -1, // the value is checked, and kept only as text
 };
 
 struct option_word {
@@ -32,7 +32,8 @@ struct option {
     enum option_type type;
     bool reloadable;   // false: needs a restart
     bool ours;         // not a PgBouncer option
-    int offset;        // in struct settings; OPTION_NO_FIELD: accepted, has no effect yet
+    bool in_effect;    // false: known, so that a file of PgBouncer's loads, but nothing reads it yet
+    int offset;        // in struct settings, or OPTION_NO_FIELD
     const char *fallback; // the default, as it would stand in the file
     int64_t min;       // COUNT; TIME in microseconds; BYTES
     int64_t max;
@@ -59,6 +60,9 @@ bool option_set(const struct option *option, struct settings *settings, const ch
 // Appends the value in the form SHOW CONFIG prints (times in seconds, words, plain numbers);
 // nothing for an option without a field.
 void option_print(const struct option *option, const struct settings *settings, struct buf *out);
+
+// Do two valid values mean the same (`on` and `1`, `1h` and `3600`)?
+bool option_same(const struct option *option, const char *a, const char *b);
 
 void option_defaults(struct settings *settings); // *settings: zeroed, or set by these functions
 void option_free(struct settings *settings);     // gives the texts back; all zero afterwards

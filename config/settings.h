@@ -51,7 +51,7 @@ struct settings {
     int tcp_keepidle_s;   // 0: the system's
     int tcp_keepintvl_s;  // 0: the system's
     int tcp_user_timeout_ms;
-    int tcp_defer_accept_s;
+    bool tcp_defer_accept;
     int64_t tcp_socket_buffer_bytes; // 0: the system's
     int64_t max_packet_size_bytes;
 

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table itself, in alphabetical order. PgBouncer's names, defaults and meanings are those of
+// its version 1.25 (doc/config.md there); ours say OURS.
+#include "config/option.h"
+
+#include <limits.h>
+#include <stddef.h>
+
+#define SECOND INT64_C(1000000)
+#define TIME_MAX (INT64_C(1000000000) * SECOND) // 31 years
+
+// One row: TYPE(name, default ...), where it goes, what it does.
+#define BOOL(n, d) .name = n, .type = OPTION_BOOL, .fallback = d
+#define COUNT(n, d, lo, hi) .name = n, .type = OPTION_COUNT, .fallback = d, .min = lo, .max = hi
+#define MODE(n, d) .name = n, .type = OPTION_MODE, .fallback = d, .min = 0, .max = 07777
+#define TIME(n, d) TIME_IN(n, d, 0, TIME_MAX)
+#define TIME_IN(n, d, lo, hi) .name = n, .type = OPTION_TIME, .fallback = d, .min = lo, .max = hi
+#define BYTES(n, d, lo, hi) .name = n, .type = OPTION_BYTES, .fallback = d, .min = lo, .max = hi
+#define TEXT(n, d) .name = n, .type = OPTION_TEXT, .fallback = d
+#define WORD(n, d, w) .name = n, .type = OPTION_WORD, .fallback = d, .words = w
+
+#define FIELD(member) .offset = offsetof(struct settings, member)
+#define LIVE(member) FIELD(member), .in_effect = true, .reloadable = true    // RELOAD changes it
+#define START(member) FIELD(member), .in_effect = true, .reloadable = false  // read once
+#define LATER(member) FIELD(member), .in_effect = false, .reloadable = true  // has its field already
+#define NO_EFFECT .offset = OPTION_NO_FIELD, .in_effect = false, .reloadable = true
+#define OURS .ours = true
+#define SAYS .sentence =
+
+static const char no_tls[] = "TLS is not available in this version, so this cannot be kept";
+static const char no_auth[] = "is not available in this version";
+
+const struct option_word option_pool_modes[] = {
+    {"session", CONFIG_POOL_SESSION, NULL},
+    {"transaction", CONFIG_POOL_TRANSACTION, NULL},
+    {"statement", CONFIG_POOL_STATEMENT, NULL},
+    {0},
+};
+
+static const struct option_word auth_types[] = {
+    {"any", CONFIG_AUTH_ANY, NULL},
+    {"trust", CONFIG_AUTH_TRUST, NULL},
+    {"plain", CONFIG_AUTH_PLAIN, NULL},
+    {"md5", CONFIG_AUTH_MD5, NULL},
+    {"scram-sha-256", CONFIG_AUTH_SCRAM, NULL},
+    {"cert", 0, no_auth},
+    {"hba", 0, no_auth},
+    {"ldap", 0, no_auth},
+    {"pam", 0, no_auth},
+    {0},
+};
+
+static const struct option_word sslmodes[] = {
+    {"disable", 0, NULL},
+    {"allow", 1, NULL},
+    {"prefer", 2, NULL},
+    {"require", 3, no_tls},
+    {"verify-ca", 4, no_tls},
+    {"verify-full", 5, no_tls},
+    {0},
+};
+
+static const struct option_word invalidations[] = {
+    {"auto", CONFIG_INVALIDATION_AUTO, NULL},
+    {"wal", CONFIG_INVALIDATION_WAL, NULL},
+    {"notify", 0, "is not available in this version"},
+    {"proxy", CONFIG_INVALIDATION_PROXY, NULL},
+    {0},
+};
+
+static const char auth_query[] =
+    "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid "
+    "WHERE rolname=$1 AND rolcanlogin";
+
+const struct option option_table[] = {
+    {TEXT("admin_users", ""), LIVE(admin_users),
+     SAYS "Users, with commas between, who may run every command on the console. With "
+          "`auth_type = any` everybody may."},
+    {BOOL("application_name_add_host", "0"), LIVE(application_name_add_host),
+     SAYS "Adds the client's address and port to the `application_name` it starts with."},
+    {TEXT("auth_dbname", ""), NO_EFFECT, SAYS "The database that `auth_query` runs in."},
+    {TEXT("auth_file", ""), LIVE(auth_file),
+     SAYS "The file with users and their passwords or secrets, `\"name\" \"secret\"` on each line."},
+    {TEXT("auth_hba_file", ""), NO_EFFECT, SAYS "The HBA file for `auth_type = hba`."},
+    {TEXT("auth_ident_file", ""), NO_EFFECT, SAYS "The user name map for `auth_type = hba`."},
+    {TEXT("auth_ldap_options", ""), NO_EFFECT, SAYS "The LDAP server for `auth_type = ldap`."},
+    {TEXT("auth_query", auth_query), NO_EFFECT,
+     SAYS "The query that fetches the secret of a user who is not in `auth_file`."},
+    {WORD("auth_type", "md5", auth_types), LIVE(auth_type),
+     SAYS "How clients log in. `md5`: by MD5, or by SCRAM for a user whose secret is a SCRAM one. "
+          "`trust`: without a password, the name must be in `auth_file`. `any`: any name, every "
+          "database must name its user."},
+    {TEXT("auth_user", ""), NO_EFFECT, SAYS "The user that runs `auth_query`."},
+    {TIME("autodb_idle_timeout", "3600"), NO_EFFECT,
+     SAYS "After this long without use a pool made through the `*` database is forgotten."},
+    {BOOL("cache", "off"), START(cache), OURS,
+     SAYS "Answers repeated reads from memory, and ends an answer's life when a write touches the "
+          "tables it came from. Needs `control_user`."},
+    {BYTES("cache_max_entry_size", "1M", 1024, INT64_C(1) << 31), LIVE(cache_max_entry_size_bytes),
+     OURS, SAYS "A larger answer is not cached."},
+    {BYTES("cache_size", "64M", 1 << 20, INT64_C(1) << 44), LIVE(cache_size_bytes), OURS,
+     SAYS "The memory the cache may use, in bytes or with k, M, G."},
+    {TIME("cancel_wait_timeout", "10"), LATER(cancel_wait_timeout_us),
+     SAYS "A cancel request that could not be forwarded in this time is dropped; 0: never."},
+    {TIME("client_idle_timeout", "0"), LIVE(client_idle_timeout_us),
+     SAYS "A client idle for longer is disconnected; 0: never."},
+    {TIME("client_login_timeout", "60"), LIVE(client_login_timeout_us),
+     SAYS "A client that has not logged in by then is disconnected; 0: never."},
+    {TEXT("client_tls13_ciphers", ""), NO_EFFECT, SAYS "TLS 1.3 ciphers for clients."},
+    {TEXT("client_tls_ca_file", ""), NO_EFFECT, SAYS "Root certificates for clients'."},
+    {TEXT("client_tls_cert_file", ""), NO_EFFECT, SAYS "The certificate shown to clients."},
+    {TEXT("client_tls_ciphers", "default"), NO_EFFECT, SAYS "TLS ciphers for clients."},
+    {TEXT("client_tls_dheparams", "auto"), NO_EFFECT, SAYS "The DHE key exchange with clients."},
+    {TEXT("client_tls_ecdhcurve", "auto"), NO_EFFECT, SAYS "The ECDH curve with clients."},
+    {TEXT("client_tls_key_file", ""), NO_EFFECT, SAYS "The key of `client_tls_cert_file`."},
+    {TEXT("client_tls_protocols", "secure"), NO_EFFECT, SAYS "TLS versions for clients."},
+    {WORD("client_tls_sslmode", "disable", sslmodes), NO_EFFECT,
+     SAYS "TLS with clients. What demands TLS is refused rather than ignored."},
+    {TEXT("conffile", ""), NO_EFFECT, SAYS "The file that the next RELOAD reads."},
+    {TEXT("control_user", ""), START(control_user), OURS,
+     SAYS "Who the control connections log in as (WAL stream, catalog, health); the password comes "
+          "from `auth_file`. The user needs REPLICATION for `invalidation = wal`. Empty: the user "
+          "that the database's own line names."},
+    {COUNT("default_pool_size", "20", 0, INT_MAX), LIVE(default_pool_size),
+     SAYS "The most server connections for each pair of user and database."},
+    {BOOL("disable_pqexec", "0"), NO_EFFECT, SAYS "Refuses the simple query protocol."},
+    {TIME("dns_max_ttl", "15"), NO_EFFECT, SAYS "How long an address found by DNS is kept."},
+    {TIME("dns_nxdomain_ttl", "15"), NO_EFFECT, SAYS "How long a DNS failure is kept."},
+    {TIME("dns_zone_check_period", "0"), NO_EFFECT, SAYS "How often DNS zones are checked."},
+    {TEXT("http_listen", ""), START(http_listen), OURS,
+     SAYS "address:port for `/metrics` and the status page; empty: none."},
+    {TIME("idle_transaction_timeout", "0"), LIVE(idle_transaction_timeout_us),
+     SAYS "A client idle in a transaction for longer is disconnected; 0: never."},
+    {TEXT("ignore_startup_parameters", ""), LIVE(ignore_startup_parameters),
+     SAYS "Startup parameters, with commas between, that are accepted and ignored."},
+    {WORD("invalidation", "auto", invalidations), START(invalidation), OURS,
+     SAYS "Where the cache learns of writes. `wal`: from the server's WAL, through a temporary "
+          "slot. `proxy`: from the writes that pass through; correct only where nothing else "
+          "writes. `auto`: `wal` where the server allows it, else no cache."},
+    {TEXT("job_name", "pgbouncer"), .alias = "service_name", LATER(job_name),
+     SAYS "A name for this process."},
+    {TEXT("listen_addr", ""), START(listen_addr),
+     SAYS "Addresses, with commas between, to listen on for TCP; `*`: all; empty: none."},
+    {COUNT("listen_backlog", "128", 1, INT_MAX), START(listen_backlog),
+     SAYS "How many unanswered connections the kernel queues."},
+    {COUNT("listen_port", "6432", 1, 65535), START(listen_port),
+     SAYS "The port, of TCP and of the unix sockets."},
+    {BOOL("log_connections", "1"), LIVE(log_connections), SAYS "Logs logins."},
+    {BOOL("log_disconnections", "1"), LIVE(log_disconnections),
+     SAYS "Logs disconnections, with the reason."},
+    {BOOL("log_pooler_errors", "1"), LIVE(log_pooler_errors),
+     SAYS "Logs the errors that we, not the server, send to clients."},
+    {BOOL("log_stats", "1"), LIVE(log_stats), SAYS "Logs totals every `stats_period`."},
+    {TEXT("logfile", ""), START(logfile), SAYS "The log file; reopened on SIGHUP."},
+    {TEXT("login_notify_message", ""), NO_EFFECT, SAYS "A notice to each client after login."},
+    {COUNT("max_client_conn", "100", 1, INT_MAX), LIVE(max_client_conn),
+     SAYS "The most clients. The limit of open files must fit: clients and servers together."},
+    {COUNT("max_db_client_connections", "0", 0, INT_MAX), LATER(max_db_client_connections),
+     SAYS "The most clients of one database; 0: no limit."},
+    {COUNT("max_db_connections", "0", 0, INT_MAX), LIVE(max_db_connections),
+     SAYS "The most server connections of one database, of all users; 0: no limit."},
+    {BYTES("max_packet_size", "2147483647", 1024, UINT_MAX), LIVE(max_packet_size_bytes),
+     SAYS "A longer message from a client ends its connection."},
+    {COUNT("max_prepared_statements", "200", 0, INT_MAX), LIVE(max_prepared_statements),
+     SAYS "How many named statements a server connection keeps prepared in transaction mode; 0: "
+          "they are not followed."},
+    {TIME_IN("max_staleness", "250ms", 1000, 3600 * SECOND), LIVE(max_staleness_us), OURS,
+     SAYS "How old a cached answer may be with regard to writes that do not pass through here. "
+          "Where that cannot be assured the server is asked."},
+    {COUNT("max_user_client_connections", "0", 0, INT_MAX), LATER(max_user_client_connections),
+     SAYS "The most clients of one user; 0: no limit."},
+    {COUNT("max_user_connections", "0", 0, INT_MAX), LIVE(max_user_connections),
+     SAYS "The most server connections of one user, in all databases; 0: no limit."},
+    {COUNT("min_pool_size", "0", 0, INT_MAX), LIVE(min_pool_size),
+     SAYS "A pool in use keeps at least so many server connections open."},
+    {COUNT("peer_id", "0", 0, 16383), NO_EFFECT, SAYS "This process's number among its peers."},
+    {TEXT("pidfile", ""), START(pidfile), SAYS "The file with the process id; needed for `-d`."},
+    {COUNT("pkt_buf", "4096", 0, INT_MAX), NO_EFFECT, SAYS "PgBouncer's buffer size; not needed."},
+    {TIME("pool_idle_timeout", "0"), NO_EFFECT, SAYS "After this long an empty pool is forgotten."},
+    {WORD("pool_mode", "session", option_pool_modes), LIVE(pool_mode),
+     SAYS "When a client gives its server connection back: at the end of its `session`, of each "
+          "`transaction`, or of each `statement`."},
+    {TIME("query_timeout", "0"), LIVE(query_timeout_us),
+     SAYS "A query that runs longer is ended by disconnecting; 0: never."},
+    {TIME("query_wait_notify", "5"), NO_EFFECT, SAYS "Tells a client that it waits, after this."},
+    {TIME("query_wait_timeout", "120"), LIVE(query_wait_timeout_us),
+     SAYS "A client that waited longer for a server connection is disconnected; 0: never."},
+    {COUNT("reserve_pool_size", "0", 0, INT_MAX), LIVE(reserve_pool_size),
+     SAYS "Further server connections for a pool whose clients wait too long."},
+    {TIME("reserve_pool_timeout", "5"), LIVE(reserve_pool_timeout_us),
+     SAYS "How long a client waits before the reserve is used; 0: it is not."},
+    {TEXT("resolv_conf", ""), NO_EFFECT, SAYS "A resolv.conf of our own."},
+    {COUNT("sbuf_loopcnt", "5", 0, INT_MAX), NO_EFFECT, SAYS "PgBouncer's fairness; not needed."},
+    {COUNT("scram_iterations", "4096", 1, INT_MAX), NO_EFFECT,
+     SAYS "Iterations of a SCRAM secret made from a plain password."},
+    {TIME("server_check_delay", "30"), LATER(server_check_delay_us),
+     SAYS "A server connection released longer ago is checked before it is used."},
+    {TEXT("server_check_query", "<empty>"), LATER(server_check_query),
+     SAYS "The query of that check; `<empty>`: an empty query."},
+    {TIME("server_connect_timeout", "15"), LIVE(server_connect_timeout_us),
+     SAYS "A server connection that is not logged in by then is given up."},
+    {BOOL("server_fast_close", "0"), NO_EFFECT,
+     SAYS "Closes servers in session mode after their transaction when settings changed."},
+    {TIME("server_idle_timeout", "600"), LIVE(server_idle_timeout_us),
+     SAYS "A server connection idle for longer is closed; 0: never."},
+    {TIME("server_lifetime", "3600"), LIVE(server_lifetime_us),
+     SAYS "A server connection older than this is closed when it is idle; 0: after one use."},
+    {TIME("server_login_retry", "15"), LIVE(server_login_retry_us),
+     SAYS "How long to wait after a failed login to a server before the next."},
+    {TEXT("server_reset_query", "DISCARD ALL"), LIVE(server_reset_query),
+     SAYS "Run when a client in session mode gives its server connection back."},
+    {BOOL("server_reset_query_always", "0"), LIVE(server_reset_query_always),
+     SAYS "Runs `server_reset_query` in the other pool modes too."},
+    {BOOL("server_round_robin", "0"), LATER(server_round_robin),
+     SAYS "Takes the server connection idle the longest, not the one used last."},
+    {TEXT("server_tls13_ciphers", ""), NO_EFFECT, SAYS "TLS 1.3 ciphers for servers."},
+    {TEXT("server_tls_ca_file", ""), NO_EFFECT, SAYS "Root certificates for servers'."},
+    {TEXT("server_tls_cert_file", ""), NO_EFFECT, SAYS "The certificate shown to servers."},
+    {TEXT("server_tls_ciphers", "default"), NO_EFFECT, SAYS "TLS ciphers for servers."},
+    {TEXT("server_tls_key_file", ""), NO_EFFECT, SAYS "The key of `server_tls_cert_file`."},
+    {TEXT("server_tls_protocols", "secure"), NO_EFFECT, SAYS "TLS versions for servers."},
+    {WORD("server_tls_sslmode", "prefer", sslmodes), NO_EFFECT,
+     SAYS "TLS with servers. What demands TLS is refused rather than ignored."},
+    {BOOL("so_reuseport", "0"), START(so_reuseport),
+     SAYS "Lets several processes listen on the same port."},
+    {COUNT("stats_period", "60", 1, INT_MAX), LIVE(stats_period_s),
+     SAYS "Seconds between averages in SHOW commands and in the log."},
+    {TEXT("stats_users", ""), LIVE(stats_users),
+     SAYS "Users, with commas between, who may run SHOW commands on the console."},
+    {TIME("suspend_timeout", "10"), NO_EFFECT, SAYS "How long SUSPEND waits for buffers."},
+    {BOOL("syslog", "0"), .reloadable = false, FIELD(syslog), SAYS "Logs to syslog."},
+    {TEXT("syslog_facility", "daemon"), .reloadable = false, FIELD(syslog_facility),
+     SAYS "The syslog facility."},
+    {TEXT("syslog_ident", "pgbouncer"), .reloadable = false, FIELD(syslog_ident),
+     SAYS "The name in syslog."},
+    {BOOL("tcp_defer_accept", "1"), LATER(tcp_defer_accept),
+     SAYS "TCP_DEFER_ACCEPT: a client is seen once it has sent something."},
+    {BOOL("tcp_keepalive", "1"), LIVE(tcp_keepalive), SAYS "TCP keepalives."},
+    {COUNT("tcp_keepcnt", "0", 0, INT_MAX), LIVE(tcp_keepcnt),
+     SAYS "Lost keepalives before a connection is dead; 0: the system's."},
+    {COUNT("tcp_keepidle", "0", 0, INT_MAX), LIVE(tcp_keepidle_s),
+     SAYS "Seconds of silence before the first keepalive; 0: the system's."},
+    {COUNT("tcp_keepintvl", "0", 0, INT_MAX), LIVE(tcp_keepintvl_s),
+     SAYS "Seconds between keepalives; 0: the system's."},
+    {BYTES("tcp_socket_buffer", "0", 0, INT_MAX), LATER(tcp_socket_buffer_bytes),
+     SAYS "The kernel's buffer for each connection; 0: the system's."},
+    {COUNT("tcp_user_timeout", "0", 0, INT_MAX), LIVE(tcp_user_timeout_ms),
+     SAYS "Milliseconds that sent bytes may stay unacknowledged; 0: the system's."},
+    {TEXT("track_extra_parameters", "IntervalStyle"), NO_EFFECT,
+     SAYS "Further parameters to follow for each client."},
+    {TIME("transaction_timeout", "0"), LATER(transaction_timeout_us),
+     SAYS "A client in a transaction for longer is disconnected; 0: never."},
+    {TEXT("unix_socket_dir", "/tmp"), START(unix_socket_dir),
+     SAYS "The directory of our unix socket, and of servers without a host; `@name`: in the "
+          "abstract namespace; empty: none."},
+    {TEXT("unix_socket_group", ""), .reloadable = false, FIELD(unix_socket_group),
+     SAYS "The group of the unix socket."},
+    {MODE("unix_socket_mode", "0777"), START(unix_socket_mode),
+     SAYS "The permissions of the unix socket."},
+    {TEXT("user", ""), START(user), SAYS "The system user to become after the start."},
+    {COUNT("verbose", "0", 0, INT_MAX), LIVE(verbose), SAYS "As `-v`, that many times."},
+    {COUNT("worker_threads", "0", 0, 1024), START(worker_threads), OURS,
+     SAYS "Threads that serve clients; 0: one for each core."},
+};
+
+const size_t option_count = sizeof option_table / sizeof option_table[0];

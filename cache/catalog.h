@@ -42,8 +42,9 @@ enum catalog_answer {
 
 // ---- Building ----------------------------------------------------------------------------------
 
-// version: the ledger's epoch (ledger_epoch) read BEFORE the loading transaction's snapshot was
-// taken. A catalog may be used for an entry only if it equals the entry's stamp.epoch.
+// version: its owner's number for it, another one for each catalog of a database. Whoever publishes
+// a catalog flushes the ledger AFTER that, and whoever fills takes the stamp BEFORE the catalog: so
+// a fill that used the old catalog carries an old epoch.
 struct catalog_builder *catalog_builder_new(uint64_t version);
 void catalog_builder_free(struct catalog_builder *b); // without finishing; NULL is fine
 void catalog_builder_name(struct catalog_builder *b, struct slice name); // loaded, found or not

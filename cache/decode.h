@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // One line of test_decoding's output, taken apart. Pure; any thread; keeps nothing.
 //
-//   BEGIN 731 | COMMIT 731 | message: ... | table s.t: INSERT: ... | table s.t, "S"."u": TRUNCATE: ...
+//   BEGIN 731
+//   table public.t: INSERT: id[integer]:1 ...
+//   table public.t, public."U": TRUNCATE: (no-flags)
+//   message: transactional: 1 prefix: ...
+//   COMMIT 731
 //
 // Only the head of a line is looked at, never the row: the cost does not depend on its width. What
 // is not understood is an error, for the follower must not pass over an event in silence.

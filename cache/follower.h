@@ -11,8 +11,8 @@
 //            whether the schema is the one that the catalog was loaded from
 //
 // Owned and called by the control thread only. Memory is bounded; on overflow the follower is lost.
-// Functions that return bool: false means lost (off, see ledger_off_reason): close both
-// connections and begin again.
+// Functions that return bool: false means that the follower has just been lost (the ledger is off
+// and says why): close both connections and begin again.
 //
 // Does not belong here: libpq, timers, retries, loading the catalog.
 #pragma once
@@ -58,7 +58,9 @@ struct reading {
     uint64_t flush_lsn;
     uint64_t insert_lsn;
     struct slice snapshot; // text of pg_current_snapshot(): xmin:xmax:xip,xip
-    bool schema_same;      // the fingerprint equals the baseline of the catalog in use
+    bool schema_same;      // the fingerprint, taken by the same statement, equals the baseline of
+                           // the catalog in use. If not, the reading gives no freshness and ends
+                           // every entry; whoever loads the catalog anew flushes again after that
 };
 
 struct follower_wishes {
@@ -66,7 +68,8 @@ struct follower_wishes {
     bool keepalive;  // ask the WAL sender for a keepalive now, then call follower_keepalive_sent
     bool flush;      // make the server flush its WAL, e.g. by `SELECT pg_logical_emit_message(true,
                      // 'pgweir', '')` with synchronous_commit = local; then follower_flush_sent.
-                     // Only liveness: a WAL record without a commit may stay unflushed for ever
+                     // Only liveness: what a transaction has written that neither ends nor goes on
+                     // may stay unflushed for ever, and a position in it is never passed
     int64_t wake_us; // ask again at this instant at the latest (INT64_MAX: only after an event)
 };
 
@@ -79,7 +82,7 @@ struct follower_status {
     size_t tickets;           // own writes not yet placed
     size_t barriers;          // own writes with unknown effects, not yet through
     uint64_t transactions;    // commits seen since it was made
-    uint64_t flushes;         // transactions too wide to follow table by table
+    uint64_t wide;            // of these, too wide to follow table by table: they end all entries
     bool following;           // between begin and lost
     bool schema_suspect;      // an empty transaction was seen since the last reading was sent
 };
@@ -101,12 +104,12 @@ void follower_lost(struct follower *f, enum ledger_off_reason reason);
 // and its payload, borrowed for the call. Give the whole payload: only its head is looked at.
 bool follower_data(struct follower *f, uint64_t lsn, struct slice line);
 // One keepalive ('k'): its walEnd.
-bool follower_keepalive(struct follower *f, uint64_t wal_end, int64_t now_us);
+bool follower_keepalive(struct follower *f, uint64_t wal_end);
 void follower_keepalive_sent(struct follower *f, int64_t now_us);
 // What to acknowledge as written and flushed: all of it was read.
 uint64_t follower_passed(const struct follower *f);
 
-// ---- The control connection ------------------------------------------------------------------------
+// ---- The control connection ------------------------------------------------------------------
 
 // Right BEFORE the query is handed to the connection: everything known until now counts as earlier.
 void follower_reading_sent(struct follower *f, int64_t now_us);
@@ -116,11 +119,11 @@ void follower_flush_sent(struct follower *f, int64_t now_us);
 // ---- From workers, through the control thread's mailbox ----------------------------------------
 
 // Takes the ticket over. Also while not following (it is settled at once: see follower.c).
-void follower_ticket(struct follower *f, struct ticket *ticket);
+bool follower_ticket(struct follower *f, struct ticket *ticket);
 // A worker found the ledger stale or behind and would like a reading soon.
 void follower_hurry(struct follower *f);
 
-// ---- What next ------------------------------------------------------------------------------------
+// ---- What next -------------------------------------------------------------------------------
 
 struct follower_wishes follower_wants(const struct follower *f, int64_t now_us);
 struct follower_status follower_status(const struct follower *f);

@@ -114,7 +114,12 @@ void ledger_lower_barrier(struct ledger *ledger);
 // them, and before a barrier that waits for them is lowered.
 void ledger_event(struct ledger *ledger, uint32_t slot, uint64_t position);
 
+// The same for every slot: a commit that touched too much to tell. (A flush would not do: a fill
+// that begins after it may still not see that commit.)
+void ledger_event_all(struct ledger *ledger, uint64_t position);
+
 void ledger_advance(struct ledger *ledger, uint64_t stable);         // never backwards
 void ledger_freshen(struct ledger *ledger, int64_t instant_us);      // never backwards; while on
-void ledger_turn_on(struct ledger *ledger, uint64_t stable);         // must be off; slots begin anew
+// Must be off. Slots begin anew.
+void ledger_turn_on(struct ledger *ledger, uint64_t stable);
 void ledger_turn_off(struct ledger *ledger, enum ledger_off_reason reason); // also changes a reason

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/catalog.h"
+
+#include <stdatomic.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "cache/ledger.h"
+
+// One table of names; a name carries all that is known by it.
+struct fact {
+    struct hash_node node;
+    struct slice name; // owned: behind the struct
+    bool loaded;       // as a relation name
+    bool captured_function;
+    bool captured_operator;
+    enum catalog_volatility function;
+    enum catalog_volatility operator;
+    struct row *rows; // relations of that name; owned
+};
+
+struct row {
+    struct row *next;
+    struct catalog_relation relation; // schema: behind the struct; name: the fact's
+};
+
+struct catalog {
+    uint32_t tag;
+    _Atomic uint32_t references;
+    uint64_t version;
+    enum bypass denied;
+    size_t relations;
+    struct hash_table facts;
+};
+
+struct catalog_builder {
+    struct catalog *catalog;
+};
+
+enum { CATALOG_TAG = 0xca7a1060 };
+
+static struct fact *fact_find(const struct catalog *c, struct slice name)
+{
+    struct hash_node *n = hash_first(&c->facts, hash_bytes(name.at, name.len));
+    while (n != NULL && !slice_eq(container_of(n, struct fact, node)->name, name))
+        n = hash_next(n);
+    return n == NULL ? NULL : container_of(n, struct fact, node);
+}
+
+// Bytes copied behind a struct that was allocated with room for them.
+static struct slice copy_behind(void *at, struct slice bytes)
+{
+    if (bytes.len > 0)
+        memcpy(at, bytes.at, bytes.len);
+    return slice_of(at, bytes.len);
+}
+
+// ---- Building ---------------------------------------------------------------------------------
+
+static struct fact *fact_make(struct catalog_builder *b, struct slice name)
+{
+    struct fact *f = fact_find(b->catalog, name);
+    if (f == NULL) {
+        f = mem_zalloc(sizeof(*f) + name.len);
+        f->name = copy_behind(f + 1, name);
+        hash_insert(&b->catalog->facts, &f->node, hash_bytes(name.at, name.len));
+    }
+    return f;
+}
+
+struct catalog_builder *catalog_builder_new(uint64_t version)
+{
+    struct catalog_builder *b = mem_new(struct catalog_builder);
+    b->catalog = mem_new(struct catalog);
+    TAG_SET(b->catalog, CATALOG_TAG);
+    atomic_init(&b->catalog->references, 1);
+    b->catalog->version = version;
+    return b;
+}
+
+void catalog_builder_free(struct catalog_builder *b)
+{
+    if (b == NULL)
+        return;
+    catalog_unref(&b->catalog);
+    mem_free(b);
+}
+
+void catalog_builder_name(struct catalog_builder *b, struct slice name)
+{
+    fact_make(b, name)->loaded = true;
+}
+
+void catalog_builder_relation(struct catalog_builder *b, const struct catalog_relation *relation)
+{
+    struct fact *f = fact_make(b, relation->name);
+    f->loaded = true;
+    struct row *row = mem_zalloc(sizeof(*row) + relation->schema.len);
+    row->relation = *relation;
+    row->relation.name = f->name;
+    row->relation.schema = copy_behind(row + 1, relation->schema);
+    row->relation.slot = ledger_slot_of(relation->schema, relation->name);
+    row->next = f->rows;
+    f->rows = row;
+    b->catalog->relations++;
+}
+
+static void worsen(enum catalog_volatility *known, enum catalog_volatility volatility)
+{
+    if (volatility > *known)
+        *known = volatility;
+}
+
+void catalog_builder_function(struct catalog_builder *b, struct slice name,
+                              enum catalog_volatility volatility)
+{
+    worsen(&fact_make(b, name)->function, volatility);
+}
+
+void catalog_builder_operator(struct catalog_builder *b, struct slice name,
+                              enum catalog_volatility volatility)
+{
+    worsen(&fact_make(b, name)->operator, volatility);
+}
+
+void catalog_builder_capture_function(struct catalog_builder *b, struct slice name)
+{
+    fact_make(b, name)->captured_function = true;
+}
+
+void catalog_builder_capture_operator(struct catalog_builder *b, struct slice name)
+{
+    fact_make(b, name)->captured_operator = true;
+}
+
+void catalog_builder_deny(struct catalog_builder *b, enum bypass reason)
+{
+    if (b->catalog->denied == BYPASS_NONE)
+        b->catalog->denied = reason;
+}
+
+struct catalog *catalog_builder_finish(struct catalog_builder *b)
+{
+    struct catalog *c = b->catalog;
+    mem_free(b);
+    return c;
+}
+
+// ---- Life -------------------------------------------------------------------------------------
+
+struct catalog *catalog_ref(struct catalog *c)
+{
+    TAG_CHECK(c, CATALOG_TAG);
+    CHECK(atomic_fetch_add_explicit(&c->references, 1, memory_order_relaxed) > 0);
+    return c;
+}
+
+static void fact_free(struct hash_node *node, void *arg)
+{
+    (void)arg;
+    struct fact *f = container_of(node, struct fact, node);
+    for (struct row *row = f->rows, *next; row != NULL; row = next) {
+        next = row->next;
+        mem_free(row);
+    }
+    mem_free(f);
+}
+
+void catalog_unref(struct catalog **catalog)
+{
+    struct catalog *c = *catalog;
+    *catalog = NULL;
+    if (c == NULL)
+        return;
+    TAG_CHECK(c, CATALOG_TAG);
+    if (atomic_fetch_sub_explicit(&c->references, 1, memory_order_acq_rel) > 1)
+        return;
+    TAG_CLEAR(c);
+    hash_each(&c->facts, fact_free, NULL);
+    hash_fini(&c->facts);
+    mem_free(c);
+}
+
+// ---- Reading ----------------------------------------------------------------------------------
+
+uint64_t catalog_version(const struct catalog *c)
+{
+    return c->version;
+}
+
+enum bypass catalog_denied(const struct catalog *c)
+{
+    return c->denied;
+}
+
+size_t catalog_relations(const struct catalog *c)
+{
+    return c->relations;
+}
+
+static const struct catalog_relation *row_in(const struct fact *f, struct slice schema)
+{
+    for (const struct row *row = f->rows; row != NULL; row = row->next) {
+        if (slice_eq(row->relation.schema, schema))
+            return &row->relation;
+    }
+    return NULL;
+}
+
+enum catalog_answer catalog_find(const struct catalog *c, struct slice schema, struct slice name,
+                                 const struct catalog_relation **out)
+{
+    const struct fact *f = fact_find(c, name);
+    *out = NULL;
+    if (f == NULL || !f->loaded)
+        return CATALOG_PENDING;
+    *out = row_in(f, schema);
+    return *out == NULL ? CATALOG_ABSENT : CATALOG_FOUND;
+}
+
+// False when there is no room for one more. A schema named twice in the path counts once.
+static bool add_found(const struct catalog_relation *found, const struct catalog_relation **out,
+                      size_t max, size_t *n)
+{
+    if (found == NULL)
+        return true;
+    for (size_t i = 0; i < *n; i++) {
+        if (out[i] == found)
+            return true;
+    }
+    if (*n == max)
+        return false;
+    out[(*n)++] = found;
+    return true;
+}
+
+enum catalog_answer catalog_search(const struct catalog *c, const struct slice *path,
+                                   size_t n_path, struct slice name,
+                                   const struct catalog_relation **out, size_t max, size_t *n)
+{
+    const struct slice system = slice_str("pg_catalog");
+    const struct fact *f = fact_find(c, name);
+    *n = 0;
+    if (f == NULL || !f->loaded)
+        return CATALOG_PENDING;
+    bool named = false;
+    for (size_t i = 0; i < n_path; i++)
+        named |= slice_eq(path[i], system);
+    if (!named && !add_found(row_in(f, system), out, max, n)) // searched first if not named
+        return CATALOG_PENDING;
+    for (size_t i = 0; i < n_path; i++) {
+        if (!add_found(row_in(f, path[i]), out, max, n))
+            return CATALOG_PENDING;
+    }
+    return *n > 0 ? CATALOG_FOUND : CATALOG_ABSENT;
+}
+
+bool catalog_knows(const struct catalog *c, struct slice name)
+{
+    const struct fact *f = fact_find(c, name);
+    return f != NULL && f->loaded;
+}
+
+enum catalog_volatility catalog_function(const struct catalog *c, struct slice name)
+{
+    const struct fact *f = fact_find(c, name);
+    return f == NULL ? CATALOG_UNKNOWN : f->function;
+}
+
+enum catalog_volatility catalog_operator(const struct catalog *c, struct slice name)
+{
+    const struct fact *f = fact_find(c, name);
+    return f == NULL ? CATALOG_UNKNOWN : f->operator;
+}
+
+bool catalog_captures_function(const struct catalog *c, struct slice name)
+{
+    const struct fact *f = fact_find(c, name);
+    return f != NULL && f->captured_function;
+}
+
+bool catalog_captures_operator(const struct catalog *c, struct slice name)
+{
+    const struct fact *f = fact_find(c, name);
+    return f != NULL && f->captured_operator;
+}

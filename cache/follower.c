@@ -1,0 +1,579 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/follower.h"
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "cache/decode.h"
+#include "cache/pending.h"
+#include "cache/snapshot.h"
+
+// What the server does, and what follows from it (walsender.c, logical.c, snapbuild.c, xact.c of
+// PostgreSQL 15):
+//
+// - The header of an XLogData message has dataStart = walEnd = the output context's write_location:
+//   at COMMIT the end of the commit record (end_lsn). So it is the commit's position. Commits are
+//   decoded in the order of their records, so at a COMMIT line all earlier ones have come.
+// - A keepalive's walEnd is sentPtr: the end of the last record wholly decoded. Whatever committed
+//   up to there was sent before it on the same connection.
+// - At commit, the record is written and flushed, then the transaction is marked in the commit log
+//   and, after any wait for standbys, leaves the set of running ones. Only the last step makes it
+//   visible to new snapshots; pg_current_snapshot() reads the same set. Once out, it stays out.
+// - The slot's consistent point: what commits later is sent complete. What committed up to there is
+//   never sent, and may still not be visible: see horizon_xid.
+
+enum {
+    TICKETS_MAX = 65536,
+    TOUCHED_MAX = 1024,
+    MARKS_MAX = 64,
+    PACE_MIN_US = 1000,
+    PACE_STARTING_US = 5000,
+    PACE_DOUBLINGS_MAX = 10,
+    KEEPALIVE_AGAIN_US = 20000,
+    FLUSH_AFTER_US = 20000,
+    FLUSH_AGAIN_US = 100000,
+};
+
+// The stream must pass flush_lsn for the cache to be fresh as of sent_us.
+struct mark {
+    uint64_t flush_lsn;
+    int64_t sent_us;
+};
+
+struct follower {
+    uint32_t tag;
+    struct ledger *ledger; // borrows
+    int64_t max_staleness_us;
+    struct follower_start start;
+    bool following;
+    bool settled; // nothing below the horizon runs any more
+    bool schema_suspect;
+    uint64_t transactions;
+    uint64_t wide;
+
+    // The stream.
+    uint64_t passed;
+    bool in_transaction;
+    bool in_message; // the transaction has sent a message, and perhaps nothing else
+    uint32_t xid;
+    bool touched_all;
+    size_t n_touched;
+    uint32_t touched[TOUCHED_MAX]; // slots, each once
+    uint64_t touched_bits[LEDGER_SLOTS / 64];
+    struct pending pending;
+    bool keepalive_asked;
+    int64_t keepalive_us; // last asked for; INT64_MIN never
+    unsigned keepalive_fruitless; // keepalives in a row that brought nothing new
+
+    // The readings.
+    struct snapshot snapshot;
+    bool in_flight;
+    bool hurry;
+    int64_t sent_us;    // INT64_MIN: none was sent yet
+    int64_t reading_us; // how long the last one took
+    unsigned fruitless; // readings in a row that did not move the first pending commit
+    uint64_t flush_lsn; // newest known
+    struct mark marks[MARKS_MAX];
+    size_t first_mark;
+    size_t n_marks;
+    int64_t fresh_us; // newest instant whose mark was passed; INT64_MIN none
+
+    // Own writes. A ticket goes from waiting (no reading sent since it came) to riding (on the
+    // one in flight), and then away, or with a barrier to barriers until its position is passed.
+    struct list waiting;
+    struct list riding;
+    struct list barriers;
+    uint64_t watched; // a position of an own write; watched until passed, then the newest one
+    uint64_t newest_write;
+    int64_t watched_us; // since
+    int64_t flush_us;   // last flush asked for; INT64_MIN never
+};
+
+enum { FOLLOWER_TAG = 0xf0110e40 };
+
+// ---- Tickets ----------------------------------------------------------------------------------
+
+struct ticket *ticket_new(const uint32_t *slots, uint32_t n, bool barrier)
+{
+    struct ticket *t = mem_zalloc(sizeof(*t) + n * sizeof(*slots));
+    link_init(&t->link);
+    t->barrier = barrier;
+    t->n = n;
+    if (n > 0)
+        memcpy(t->slots, slots, n * sizeof(*slots));
+    return t;
+}
+
+void ticket_free(struct ticket *t)
+{
+    mem_free(t);
+}
+
+static struct ticket *ticket_of(struct link *link)
+{
+    return container_of(link, struct ticket, link);
+}
+
+static void ticket_end(struct follower *f, struct ticket *t)
+{
+    if (t->barrier)
+        ledger_lower_barrier(f->ledger);
+    ticket_free(t);
+}
+
+// With the ledger off no stamp is valid, and one that is taken later belongs to a query sent after
+// this write was answered, so its snapshot contains it: the write need not be placed anywhere.
+static void ticket_end_unplaced(struct follower *f, struct ticket *t)
+{
+    CHECK(!ledger_is_on(f->ledger));
+    ledger_settle(f->ledger, t->slots, t->n, 0);
+    ticket_end(f, t);
+}
+
+static void tickets_end_unplaced(struct follower *f)
+{
+    struct link *link;
+    while ((link = list_pop_front(&f->waiting)) != NULL)
+        ticket_end_unplaced(f, ticket_of(link));
+    while ((link = list_pop_front(&f->riding)) != NULL)
+        ticket_end_unplaced(f, ticket_of(link));
+    while ((link = list_pop_front(&f->barriers)) != NULL)
+        ticket_end(f, ticket_of(link)); // its slots were settled when it came here
+}
+
+// pg_current_wal_insert_lsn() at the end of a full page points behind the next page's header,
+// where no record can end; the stream and the flush position then stand before the header, and
+// would not pass the former until something else is written.
+static uint64_t insert_position(const struct follower *f, uint64_t insert_lsn)
+{
+    enum { SHORT_HEADER = 24, LONG_HEADER = 40 }; // SizeOfXLogShortPHD, SizeOfXLogLongPHD
+    uint32_t segment = f->start.wal_segment_bytes, block = f->start.wal_block_bytes;
+    if (segment != 0 && insert_lsn % segment == LONG_HEADER)
+        return insert_lsn - LONG_HEADER;
+    if (segment != 0 && block != 0 && insert_lsn % block == SHORT_HEADER &&
+        insert_lsn % segment != SHORT_HEADER)
+        return insert_lsn - SHORT_HEADER;
+    return insert_lsn;
+}
+
+// Each commit among these was answered before the reading was sent, so its record ends at or
+// before the insert position that the reading found.
+static void tickets_place(struct follower *f, uint64_t position, int64_t now_us)
+{
+    struct link *link;
+    if (list_empty(&f->riding))
+        return;
+    f->newest_write = position;
+    if (f->watched <= f->passed) {
+        f->watched = position;
+        f->watched_us = now_us;
+    }
+    while ((link = list_pop_front(&f->riding)) != NULL) {
+        struct ticket *t = ticket_of(link);
+        ledger_settle(f->ledger, t->slots, t->n, position);
+        if (t->barrier) {
+            t->position = position;
+            list_push_back(&f->barriers, &t->link);
+        } else {
+            ticket_free(t);
+        }
+    }
+}
+
+bool follower_ticket(struct follower *f, struct ticket *t)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    if (!ledger_is_on(f->ledger)) {
+        ticket_end_unplaced(f, t);
+        return true;
+    }
+    list_push_back(&f->waiting, &t->link);
+    if (f->waiting.count + f->riding.count + f->barriers.count <= TICKETS_MAX)
+        return true;
+    follower_lost(f, LEDGER_OFF_OVERFLOW);
+    return false;
+}
+
+// ---- Moving the ledger ------------------------------------------------------------------------
+
+// After anything that was learnt. Events have been entered already: freshness and barriers, which
+// vouch for them, come after.
+static void advance(struct follower *f)
+{
+    const struct pending_commit *first = pending_first(&f->pending);
+    uint64_t stable = first == NULL ? f->passed : first->position - 1;
+    while (f->n_marks > 0 && f->marks[f->first_mark].flush_lsn <= f->passed) {
+        f->fresh_us = f->marks[f->first_mark].sent_us;
+        f->first_mark = (f->first_mark + 1) % MARKS_MAX;
+        f->n_marks--;
+    }
+    if (ledger_is_on(f->ledger))
+        ledger_advance(f->ledger, stable);
+    else if (f->settled && f->fresh_us != INT64_MIN)
+        ledger_turn_on(f->ledger, stable);
+    if (ledger_is_on(f->ledger) && f->fresh_us != INT64_MIN)
+        ledger_freshen(f->ledger, f->fresh_us);
+    struct link *link;
+    while ((link = list_first(&f->barriers)) != NULL && ticket_of(link)->position <= f->passed) {
+        list_remove(&f->barriers, link);
+        ticket_end(f, ticket_of(link));
+    }
+}
+
+static void mark_add(struct follower *f, uint64_t flush_lsn)
+{
+    if (f->n_marks == MARKS_MAX)
+        f->n_marks--; // far behind: the newest makes room for a newer one, the oldest comes first
+    size_t at = (f->first_mark + f->n_marks++) % MARKS_MAX;
+    f->marks[at] = (struct mark){.flush_lsn = flush_lsn, .sent_us = f->sent_us};
+}
+
+// ---- Life -------------------------------------------------------------------------------------
+
+static void touched_clear(struct follower *f)
+{
+    for (size_t i = 0; i < f->n_touched; i++)
+        f->touched_bits[f->touched[i] / 64] = 0;
+    f->n_touched = 0;
+    f->touched_all = false;
+}
+
+static void forget(struct follower *f)
+{
+    f->following = f->settled = f->schema_suspect = false;
+    f->passed = f->flush_lsn = f->watched = f->newest_write = 0;
+    f->in_transaction = f->in_message = f->in_flight = f->hurry = f->keepalive_asked = false;
+    f->n_marks = 0;
+    f->fruitless = f->keepalive_fruitless = 0;
+    f->reading_us = 0;
+    f->fresh_us = f->sent_us = f->keepalive_us = f->flush_us = INT64_MIN;
+    touched_clear(f);
+    pending_clear(&f->pending);
+}
+
+struct follower *follower_new(struct ledger *ledger, int64_t max_staleness_us)
+{
+    struct follower *f = mem_new(struct follower);
+    TAG_SET(f, FOLLOWER_TAG);
+    f->ledger = ledger;
+    f->max_staleness_us = max_staleness_us;
+    list_init(&f->waiting);
+    list_init(&f->riding);
+    list_init(&f->barriers);
+    forget(f);
+    return f;
+}
+
+void follower_free(struct follower *f)
+{
+    if (f == NULL)
+        return;
+    follower_lost(f, LEDGER_OFF_DISABLED);
+    snapshot_fini(&f->snapshot);
+    TAG_CLEAR(f);
+    mem_free(f);
+}
+
+void follower_set_max_staleness(struct follower *f, int64_t max_staleness_us)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    f->max_staleness_us = max_staleness_us;
+}
+
+void follower_begin(struct follower *f, const struct follower_start *start)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    CHECK(!f->following);
+    follower_lost(f, LEDGER_OFF_STARTING);
+    f->start = *start;
+    f->passed = start->consistent_lsn;
+    f->following = true;
+}
+
+// The ledger first: what is settled or lowered unplaced must meet an epoch that has ended.
+void follower_lost(struct follower *f, enum ledger_off_reason reason)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    ledger_turn_off(f->ledger, reason);
+    tickets_end_unplaced(f);
+    forget(f);
+}
+
+// ---- The stream -------------------------------------------------------------------------------
+
+static void touch(struct follower *f, uint32_t slot)
+{
+    uint64_t bit = (uint64_t)1 << (slot % 64);
+    if (f->touched_all || (f->touched_bits[slot / 64] & bit))
+        return;
+    if (f->n_touched == TOUCHED_MAX) {
+        f->touched_all = true;
+        return;
+    }
+    f->touched_bits[slot / 64] |= bit;
+    f->touched[f->n_touched++] = slot;
+}
+
+static bool transaction_begin(struct follower *f, uint32_t xid)
+{
+    if (f->in_transaction)
+        return false;
+    f->in_transaction = true;
+    f->in_message = false;
+    f->xid = xid;
+    touched_clear(f);
+    return true;
+}
+
+static bool transaction_tables(struct follower *f, struct decoded *line)
+{
+    struct decode_name n;
+    if (!f->in_transaction)
+        return false;
+    while (decode_next_table(line, &n))
+        touch(f, ledger_slot_of(slice_of(n.schema_bytes, n.schema_len),
+                                slice_of(n.name_bytes, n.name_len)));
+    return true;
+}
+
+static bool transaction_commit(struct follower *f, uint32_t xid, uint64_t position)
+{
+    if (!f->in_transaction || xid != f->xid || position <= f->passed)
+        return false;
+    f->in_transaction = false;
+    f->transactions++;
+    if (f->touched_all) {
+        f->wide++;
+        ledger_event_all(f->ledger, position);
+    }
+    for (size_t i = 0; i < f->n_touched; i++)
+        ledger_event(f->ledger, f->touched[i], position);
+    // Nothing to show for itself: DDL, GRANT, ANALYZE. (Rows of unlogged tables, too.)
+    if (f->n_touched == 0 && !f->in_message)
+        f->schema_suspect = true;
+    f->passed = position;
+    return true;
+}
+
+static bool line_apply(struct follower *f, struct decoded *line, uint64_t lsn)
+{
+    switch (line->kind) {
+    case DECODE_BAD:
+        return false;
+    case DECODE_BEGIN:
+        return transaction_begin(f, line->xid);
+    case DECODE_COMMIT:
+        return transaction_commit(f, line->xid, lsn);
+    case DECODE_TABLE:
+    case DECODE_TRUNCATE:
+        return transaction_tables(f, line);
+    case DECODE_MESSAGE:
+        f->in_message = true;
+        return true;
+    }
+    return false;
+}
+
+bool follower_data(struct follower *f, uint64_t lsn, struct slice bytes)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    if (!f->following)
+        return false;
+    struct decoded line = decode_line(bytes);
+    if (!line_apply(f, &line, lsn)) {
+        follower_lost(f, LEDGER_OFF_UNREADABLE);
+        return false;
+    }
+    if (line.kind != DECODE_COMMIT)
+        return true;
+    if (!pending_push(&f->pending, lsn, line.xid)) {
+        follower_lost(f, LEDGER_OFF_OVERFLOW);
+        return false;
+    }
+    advance(f);
+    return true;
+}
+
+bool follower_keepalive(struct follower *f, uint64_t wal_end)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    if (!f->following)
+        return false;
+    f->keepalive_asked = false;
+    f->keepalive_fruitless++;
+    if (wal_end > f->passed) {
+        f->keepalive_fruitless = 0;
+        f->passed = wal_end;
+        advance(f);
+    }
+    return true;
+}
+
+void follower_keepalive_sent(struct follower *f, int64_t now_us)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    f->keepalive_asked = true;
+    f->keepalive_us = now_us;
+}
+
+uint64_t follower_passed(const struct follower *f)
+{
+    return f->passed;
+}
+
+// ---- The control connection -------------------------------------------------------------------
+
+void follower_reading_sent(struct follower *f, int64_t now_us)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    CHECK(f->following && !f->in_flight);
+    f->in_flight = true;
+    f->sent_us = now_us;
+    f->hurry = false;
+    f->schema_suspect = false;
+    struct link *link;
+    while ((link = list_pop_front(&f->waiting)) != NULL)
+        list_push_back(&f->riding, link);
+}
+
+bool follower_reading(struct follower *f, int64_t now_us, const struct reading *r)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    if (!f->following)
+        return false;
+    CHECK(f->in_flight);
+    f->in_flight = false;
+    f->reading_us = now_us - f->sent_us;
+    if (r->flush_lsn == 0 || r->insert_lsn == 0 || !snapshot_parse(&f->snapshot, r->snapshot)) {
+        follower_lost(f, LEDGER_OFF_UNREADABLE);
+        return false;
+    }
+    if (f->snapshot.xmin >= f->start.horizon_xid)
+        f->settled = true;
+    size_t popped = pending_pop_finished(&f->pending, &f->snapshot);
+    f->fruitless = popped > 0 || f->pending.count == 0 ? 0 : f->fruitless + 1;
+    if (r->flush_lsn > f->flush_lsn)
+        f->flush_lsn = r->flush_lsn;
+    if (r->schema_same)
+        mark_add(f, r->flush_lsn);
+    else
+        ledger_flush(f->ledger);
+    if (f->watched <= f->passed && f->newest_write > f->passed) {
+        f->watched = f->newest_write;
+        f->watched_us = now_us;
+    }
+    tickets_place(f, insert_position(f, r->insert_lsn), now_us);
+    advance(f);
+    return true;
+}
+
+void follower_flush_sent(struct follower *f, int64_t now_us)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    f->flush_us = now_us;
+}
+
+void follower_hurry(struct follower *f)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    f->hurry = true;
+}
+
+// ---- What next --------------------------------------------------------------------------------
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+// Asking in vain: ever less often.
+static int64_t slower_us(unsigned fruitless, int64_t at_most_us)
+{
+    unsigned doublings = fruitless < PACE_DOUBLINGS_MAX ? fruitless : PACE_DOUBLINGS_MAX;
+    return earlier((int64_t)PACE_MIN_US << doublings, at_most_us);
+}
+
+// When the next reading should be sent.
+static int64_t reading_due_us(const struct follower *f)
+{
+    if (f->in_flight)
+        return INT64_MAX;
+    if (!list_empty(&f->waiting) || f->sent_us == INT64_MIN)
+        return INT64_MIN;
+    int64_t pace = later(PACE_MIN_US, 4 * f->reading_us);
+    int64_t due = later(f->max_staleness_us / 4, 2 * f->reading_us);
+    if (f->hurry || f->schema_suspect)
+        due = earlier(due, pace);
+    // A commit that waits for a standby can stay pending for long.
+    if (f->pending.count > 0)
+        due = earlier(due, later(pace, slower_us(f->fruitless, f->max_staleness_us / 4)));
+    if (!ledger_is_on(f->ledger))
+        due = earlier(due, later(pace, PACE_STARTING_US));
+    return f->sent_us + due;
+}
+
+static int64_t keepalive_due_us(const struct follower *f)
+{
+    if (f->passed >= f->flush_lsn)
+        return INT64_MAX;
+    if (f->keepalive_us == INT64_MIN)
+        return INT64_MIN;
+    return f->keepalive_us + (f->keepalive_asked
+                                  ? KEEPALIVE_AGAIN_US
+                                  : slower_us(f->keepalive_fruitless, KEEPALIVE_AGAIN_US));
+}
+
+// A position that the stream has not passed for a while, though it answers keepalives promptly, may
+// be one that the server has no reason to flush.
+static int64_t flush_due_us(const struct follower *f)
+{
+    int64_t due = INT64_MAX;
+    if (f->n_marks > 0)
+        due = f->marks[f->first_mark].sent_us + FLUSH_AFTER_US;
+    if (f->watched > f->passed)
+        due = earlier(due, f->watched_us + FLUSH_AFTER_US);
+    if (due != INT64_MAX && f->flush_us != INT64_MIN)
+        due = later(due, f->flush_us + FLUSH_AGAIN_US);
+    return due;
+}
+
+struct follower_wishes follower_wants(const struct follower *f, int64_t now_us)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    struct follower_wishes w = {.wake_us = INT64_MAX};
+    if (!f->following)
+        return w;
+    int64_t reading = reading_due_us(f), keepalive = keepalive_due_us(f), flush = flush_due_us(f);
+    w.reading = reading <= now_us;
+    w.keepalive = keepalive <= now_us;
+    w.flush = flush <= now_us;
+    if (!w.reading)
+        w.wake_us = earlier(w.wake_us, reading);
+    if (!w.keepalive)
+        w.wake_us = earlier(w.wake_us, keepalive);
+    if (!w.flush)
+        w.wake_us = earlier(w.wake_us, flush);
+    return w;
+}
+
+struct follower_status follower_status(const struct follower *f)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    return (struct follower_status){
+        .passed = f->passed,
+        .stable = f->following ? ledger_stable(f->ledger) : 0,
+        .fresh_us = ledger_fresh_us(f->ledger),
+        .reading_us = f->reading_us,
+        .pending_commits = f->pending.count,
+        .tickets = f->waiting.count + f->riding.count,
+        .barriers = f->barriers.count,
+        .transactions = f->transactions,
+        .wide = f->wide,
+        .following = f->following,
+        .schema_suspect = f->schema_suspect,
+    };
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/key.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+
+// Each item: its kind, then a value whose length the kind or a prefix gives. A sequence of items
+// can therefore be read back, and so two sequences never have the same bytes.
+enum { KEY_U32 = 1, KEY_U64, KEY_BYTES, KEY_NULL };
+
+void key_begin(struct buf *key)
+{
+    buf_clear(key);
+}
+
+void key_u32(struct buf *key, uint32_t value)
+{
+    buf_u8(key, KEY_U32);
+    buf_u32(key, value);
+}
+
+void key_u64(struct buf *key, uint64_t value)
+{
+    buf_u8(key, KEY_U64);
+    buf_u64(key, value);
+}
+
+void key_bytes(struct buf *key, struct slice bytes)
+{
+    CHECK(bytes.len <= UINT32_MAX);
+    buf_u8(key, KEY_BYTES);
+    buf_u32(key, (uint32_t)bytes.len);
+    buf_put(key, bytes);
+}
+
+void key_null(struct buf *key)
+{
+    buf_u8(key, KEY_NULL);
+}
+
+struct key_hash key_end(const struct buf *key)
+{
+    XXH128_hash_t h = XXH3_128bits_withSeed(key->at, key->len, hash_seed());
+    return (struct key_hash){.low = h.low64, .high = h.high64};
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/ledger.h"
+
+#include <stdatomic.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+// All atomics are sequentially consistent: loads cost nothing more on the machines we run on, the
+// stores are rare, and P4 rests on the order of stores to different members. What the order must
+// be is said at each function.
+
+struct slot {
+    _Atomic uint64_t position; // written by the control thread only
+    _Atomic uint32_t closed;   // own writes not yet placed
+};
+
+struct ledger {
+    uint32_t tag;
+    _Atomic uint32_t barriers;
+    _Atomic uint64_t epoch;   // odd: off. Never the same value twice
+    _Atomic uint64_t stable;  // of the even epoch that it was set for
+    _Atomic int64_t fresh_us; // INT64_MIN: unknown
+    _Atomic int off_reason;
+    struct slot slots[LEDGER_SLOTS];
+};
+
+enum { LEDGER_TAG = 0x1ed9e401 };
+
+const char *ledger_off_sentence(enum ledger_off_reason reason)
+{
+    static const char *const sentences[] = {
+#define X(name, sentence) [LEDGER_OFF_##name] = sentence,
+        LEDGER_OFF_REASONS(X)
+#undef X
+    };
+    return sentences[reason];
+}
+
+struct ledger *ledger_new(void)
+{
+    struct ledger *l = mem_new(struct ledger);
+    TAG_SET(l, LEDGER_TAG);
+    atomic_init(&l->epoch, 1);
+    atomic_init(&l->fresh_us, INT64_MIN);
+    atomic_init(&l->off_reason, LEDGER_OFF_STARTING);
+    return l;
+}
+
+void ledger_free(struct ledger *l)
+{
+    if (l == NULL)
+        return;
+    TAG_CHECK(l, LEDGER_TAG);
+    TAG_CLEAR(l);
+    mem_free(l);
+}
+
+// Two hashes, mixed with an order: no copy of the names, and ("ab","c") is not ("a","bc").
+uint32_t ledger_slot_of(struct slice schema, struct slice name)
+{
+    uint64_t mixed = hash_bytes(schema.at, schema.len) * 0x9e3779b97f4a7c15u;
+    mixed = (mixed ^ (mixed >> 29)) + hash_bytes(name.at, name.len);
+    return (uint32_t)(mixed >> 32) % LEDGER_SLOTS;
+}
+
+// ---- Any thread -------------------------------------------------------------------------------
+
+// `stable` must be one of the very epoch that the stamp names. A newer epoch with an older stable
+// would be deadly: the entry would claim to know all events since `from`, while those that fell
+// between the loss of one stream and the start of the next were never entered anywhere. The epoch
+// is odd while off; turning on sets stable first and makes it even last. So a stable that was read
+// between two equal, even reads of the epoch was set within that epoch (an epoch never returns).
+// An older stable of the same epoch is merely cautious.
+bool ledger_stamp(const struct ledger *l, struct stamp *out)
+{
+    uint64_t epoch = atomic_load(&l->epoch);
+    out->epoch = epoch;
+    out->from = atomic_load(&l->stable);
+    return (epoch & 1) == 0 && atomic_load(&l->epoch) == epoch;
+}
+
+// The order of the reads matters, each against the order of the writes elsewhere:
+//  - fresh before the slots: who sees a freshness sees every event that it covers (events are
+//    entered first), and, as the epoch is read later still, every flush that came before it.
+//  - barriers before the slots: a barrier is lowered after the events that it waited for.
+//  - closed before position, in each slot: settling raises the position, then opens. Who finds it
+//    opened finds the position raised; who finds it not yet closed was asked before the write's
+//    client had its answer, and may still see the old state.
+//  - the epoch last of all: turning off changes it before anything is settled at 0 or lowered, and
+//    turning on clears positions only when it was changed long before. Whoever was misled by
+//    these sees the other epoch here.
+enum ledger_verdict ledger_judge(const struct ledger *l, struct stamp stamp,
+                                 const uint32_t *slots, size_t n, int64_t now_us,
+                                 int64_t max_staleness_us, int64_t after_us)
+{
+    int64_t fresh = atomic_load(&l->fresh_us);
+    uint32_t barriers = atomic_load(&l->barriers);
+    uint64_t newest = 0;
+    uint32_t closed = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct slot *slot = &l->slots[slots[i]];
+        closed |= atomic_load(&slot->closed);
+        uint64_t position = atomic_load(&slot->position);
+        newest = position > newest ? position : newest;
+    }
+    uint64_t epoch = atomic_load(&l->epoch);
+
+    if (epoch != stamp.epoch)
+        return (epoch & 1) ? LEDGER_OFF : LEDGER_DEAD;
+    if (newest > stamp.from)
+        return LEDGER_DEAD;
+    if (closed != 0)
+        return LEDGER_CLOSED;
+    if (barriers != 0)
+        return LEDGER_BARRIER;
+    // A freshness a little ahead of now_us is normal: the caller's clock is as old as its loop
+    // turn, and what was fresh after that moment is fresh enough for it. One far ahead is not ours.
+    if (fresh == INT64_MIN || fresh < now_us - max_staleness_us ||
+        fresh > now_us + max_staleness_us)
+        return LEDGER_STALE;
+    return fresh <= after_us ? LEDGER_BEHIND : LEDGER_OK;
+}
+
+bool ledger_is_on(const struct ledger *l)
+{
+    return (atomic_load(&l->epoch) & 1) == 0;
+}
+
+uint64_t ledger_epoch(const struct ledger *l)
+{
+    return atomic_load(&l->epoch);
+}
+
+uint64_t ledger_stable(const struct ledger *l)
+{
+    return atomic_load(&l->stable);
+}
+
+int64_t ledger_fresh_us(const struct ledger *l)
+{
+    return atomic_load(&l->fresh_us);
+}
+
+uint32_t ledger_barriers(const struct ledger *l)
+{
+    return atomic_load(&l->barriers);
+}
+
+enum ledger_off_reason ledger_off_reason(const struct ledger *l)
+{
+    return ledger_is_on(l) ? LEDGER_OFF_NONE : (enum ledger_off_reason)atomic_load(&l->off_reason);
+}
+
+// ---- Workers ----------------------------------------------------------------------------------
+
+void ledger_close(struct ledger *l, const uint32_t *slots, size_t n)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    for (size_t i = 0; i < n; i++) {
+        CHECK(slots[i] < LEDGER_SLOTS);
+        atomic_fetch_add(&l->slots[slots[i]].closed, 1);
+    }
+}
+
+void ledger_raise_barrier(struct ledger *l)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    atomic_fetch_add(&l->barriers, 1);
+}
+
+// A stamp taken after the flush belongs to a query sent after it, so it sees what was flushed for.
+// While off there is nothing to end, and the next even epoch is a new one anyway.
+void ledger_flush(struct ledger *l)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    uint64_t epoch = atomic_load(&l->epoch);
+    while ((epoch & 1) == 0 && !atomic_compare_exchange_weak(&l->epoch, &epoch, epoch + 2))
+        continue;
+}
+
+// ---- The control thread -------------------------------------------------------------------------
+
+static void slot_raise(struct slot *slot, uint64_t position)
+{
+    if (position > atomic_load(&slot->position)) // no other thread writes it
+        atomic_store(&slot->position, position);
+}
+
+void ledger_settle(struct ledger *l, const uint32_t *slots, size_t n, uint64_t position)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    for (size_t i = 0; i < n; i++) {
+        CHECK(slots[i] < LEDGER_SLOTS);
+        struct slot *slot = &l->slots[slots[i]];
+        slot_raise(slot, position);
+        CHECK(atomic_fetch_sub(&slot->closed, 1) > 0);
+    }
+}
+
+void ledger_lower_barrier(struct ledger *l)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    CHECK(atomic_fetch_sub(&l->barriers, 1) > 0);
+}
+
+void ledger_event(struct ledger *l, uint32_t slot, uint64_t position)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    CHECK(slot < LEDGER_SLOTS);
+    slot_raise(&l->slots[slot], position);
+}
+
+void ledger_event_all(struct ledger *l, uint64_t position)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    for (size_t i = 0; i < LEDGER_SLOTS; i++)
+        slot_raise(&l->slots[i], position);
+}
+
+void ledger_advance(struct ledger *l, uint64_t stable)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    if (stable > atomic_load(&l->stable))
+        atomic_store(&l->stable, stable);
+}
+
+void ledger_freshen(struct ledger *l, int64_t instant_us)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    CHECK(ledger_is_on(l));
+    if (instant_us > atomic_load(&l->fresh_us))
+        atomic_store(&l->fresh_us, instant_us);
+}
+
+// Positions of an earlier stream may come from another timeline or cluster: they mean nothing here,
+// and no stamp of the coming epoch reaches below `stable`. The epoch changes last.
+void ledger_turn_on(struct ledger *l, uint64_t stable)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    CHECK(!ledger_is_on(l));
+    for (size_t i = 0; i < LEDGER_SLOTS; i++) {
+        if (atomic_load(&l->slots[i].position) != 0)
+            atomic_store(&l->slots[i].position, 0);
+    }
+    atomic_store(&l->stable, stable);
+    atomic_store(&l->fresh_us, INT64_MIN);
+    atomic_fetch_add(&l->epoch, 1);
+}
+
+// The epoch changes first: see ledger_judge. Workers may flush at the same time.
+void ledger_turn_off(struct ledger *l, enum ledger_off_reason reason)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    CHECK(reason != LEDGER_OFF_NONE);
+    atomic_store(&l->off_reason, (int)reason);
+    uint64_t epoch = atomic_load(&l->epoch);
+    while ((epoch & 1) == 0 && !atomic_compare_exchange_weak(&l->epoch, &epoch, epoch + 1))
+        continue;
+    atomic_store(&l->fresh_us, INT64_MIN);
+}

@@ -247,6 +247,8 @@ void store_drop(struct store *s, struct entry *e)
     struct leavers leavers = {NULL};
     pthread_mutex_lock(&shard->lock);
     if (e->queue != QUEUE_NONE) {
+        if (e->queue == QUEUE_MAIN) // ended by a write, not for want of interest: let it return
+            *ghost_of(shard, e) = e->hash.high;
         shard_remove(shard, e, &leavers);
         shard->dropped++;
     }

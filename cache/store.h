@@ -35,7 +35,7 @@ void store_free(struct store *store); // entries still held elsewhere live on; N
 // A counted entry with exactly these key bytes, or NULL. The caller unrefs it.
 struct entry *store_get(struct store *store, struct slice key, struct key_hash hash);
 // Keeps the entry (with a reference of its own; the caller's stays the caller's) instead of any
-// with the same key. False when it is too large.
+// with the same key. False when it is too large. An entry is put at most once in its life.
 bool store_put(struct store *store, struct entry *entry);
 // Forgets the entry if it is still the one kept for its key.
 void store_drop(struct store *store, struct entry *entry);

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cancel requests reach the statement that is meant, and no other."""
+import struct
+import time
+
+from pgwire import CANCEL_CODE, PeerClosed, Wire, query, unit
+
+
+def wait_active(ctx, p, pattern, n=1):
+    p.wait(lambda: int(ctx.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND "
+                               f"query LIKE '{pattern}' AND pid <> pg_backend_pid()")[0][0]) == n,
+           f"{n} running {pattern}")
+
+
+def test_cancel(ctx):
+    p = ctx.proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    for send in (query("SELECT pg_sleep(20)"), unit("SELECT pg_sleep(20)")):
+        c.send(send)
+        wait_active(ctx, p, "%pg_sleep(20)%")
+        c.cancel()
+        reply = c.until_ready()
+        assert reply.sqlstate() == "57014", reply.errors
+        assert c.value("SELECT 1") == "1"
+
+
+def test_cancel_over_unix_socket(ctx):
+    p = ctx.proxy()
+    c = ctx.keep(p.connect(ctx.db, unix=True))
+    c.send(query("SELECT pg_sleep(20)"))
+    wait_active(ctx, p, "%pg_sleep(20)%")
+    c.cancel()
+    assert c.until_ready().sqlstate() == "57014"
+
+
+def test_cancel_of_idle_client(ctx):
+    """It has no server: nobody may be hit."""
+    p = ctx.proxy(default_pool_size=1)
+    idle, busy = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    idle.query("SELECT 1")
+    busy.send(query("SELECT pg_sleep(0.4)"))
+    wait_active(ctx, p, "%pg_sleep%")
+    for _ in range(5):
+        idle.cancel()
+    assert busy.until_ready().sqlstate() is None
+
+
+def test_late_cancel(ctx):
+    """A cancel that comes when the statement is over must not hit the server's next client."""
+    p = ctx.proxy(default_pool_size=1)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    for i in range(30):
+        a.send(query("SELECT pg_sleep(0.002)"))
+        if i % 3:
+            time.sleep(0.001 * (i % 3))
+        b.send(query("SELECT pg_sleep(0.01)"))
+        a.cancel()
+        a.until_ready()
+        reply = b.until_ready()
+        assert reply.sqlstate() is None, f"round {i}: {reply.errors}"
+
+
+def test_cancel_of_waiting_client(ctx):
+    p = ctx.proxy(default_pool_size=1)
+    busy, waiting = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    busy.query("BEGIN")
+    waiting.send(query("SELECT 'waiting'"))
+    p.wait(lambda: p.pool(ctx.db)["cl_waiting"] == "1", "a waiting client")
+    waiting.cancel()
+    # PgBouncer ignores it, PostgreSQL would cancel: either way the client has one clear answer.
+    busy.query("COMMIT")
+    try:
+        reply = waiting.until_ready(timeout=5)
+        assert reply.sqlstate() in ("57014", None), reply.errors
+        assert waiting.is_quiet()
+    except PeerClosed as closed:
+        assert closed.error and closed.error.sqlstate in ("57014", "08P01"), closed.error
+
+
+def test_wrong_key(ctx):
+    p = ctx.proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    c.send(query("SELECT pg_sleep(0.5)"))
+    wait_active(ctx, p, "%pg_sleep%")
+    for pid, key in ((c.pid, c.key ^ 1), (c.pid + 1, c.key), (0, 0)):
+        with Wire(p.address) as other:
+            other.send(struct.pack("!IIII", 16, CANCEL_CODE, pid & 0xffffffff, key))
+            other.wait_closed()
+    assert c.until_ready().sqlstate() is None
+
+
+def test_keys_differ(ctx):
+    p = ctx.proxy()
+    clients = [ctx.keep(p.connect(ctx.db)) for _ in range(50)]
+    assert len({(c.pid, c.key) for c in clients}) == 50
+    assert len({c.key for c in clients}) == 50
+
+
+def test_many_cancels(ctx):
+    """Each client cancels its own statement, all at once."""
+    p = ctx.proxy(default_pool_size=20)
+    clients = [ctx.keep(p.connect(ctx.db)) for _ in range(20)]
+    for c in clients:
+        c.send(query("SELECT pg_sleep(20)"))
+    wait_active(ctx, p, "%pg_sleep(20)%", 20)
+    for c in clients[::2]:
+        c.cancel()
+    for c in clients[::2]:
+        assert c.until_ready().sqlstate() == "57014"
+    wait_active(ctx, p, "%pg_sleep(20)%", 10)
+    for c in clients[1::2]:
+        assert c.is_quiet(0.01)
+        c.cancel()
+        assert c.until_ready().sqlstate() == "57014"

@@ -284,6 +284,7 @@ void follower_begin(struct follower *f, const struct follower_start *start)
     TAG_CHECK(f, FOLLOWER_TAG);
     CHECK(!f->following);
     follower_lost(f, LEDGER_OFF_STARTING);
+    ledger_reset(f->ledger);
     f->start = *start;
     f->passed = start->consistent_lsn;
     f->following = true;

@@ -88,9 +88,8 @@ bool ledger_stamp(const struct ledger *l, struct stamp *out)
 //  - closed before position, in each slot: settling raises the position, then opens. Who finds it
 //    opened finds the position raised; who finds it not yet closed was asked before the write's
 //    client had its answer, and may still see the old state.
-//  - the epoch last of all: turning off changes it before anything is settled at 0 or lowered, and
-//    turning on clears positions only when it was changed long before. Whoever was misled by
-//    these sees the other epoch here.
+//  - the epoch last of all: turning off changes it before anything is settled at 0 or lowered, or
+//    positions are forgotten. Whoever was misled by these sees the other epoch here.
 enum ledger_verdict ledger_judge(const struct ledger *l, struct stamp stamp,
                                  const uint32_t *slots, size_t n, int64_t now_us,
                                  int64_t max_staleness_us, int64_t after_us)
@@ -107,9 +106,9 @@ enum ledger_verdict ledger_judge(const struct ledger *l, struct stamp stamp,
     }
     uint64_t epoch = atomic_load(&l->epoch);
 
-    if (epoch != stamp.epoch)
-        return (epoch & 1) ? LEDGER_OFF : LEDGER_DEAD;
-    if (newest > stamp.from)
+    if (epoch & 1)
+        return LEDGER_OFF;
+    if (epoch != stamp.epoch || newest > stamp.from)
         return LEDGER_DEAD;
     if (closed != 0)
         return LEDGER_CLOSED;
@@ -234,9 +233,8 @@ void ledger_freshen(struct ledger *l, int64_t instant_us)
         atomic_store(&l->fresh_us, instant_us);
 }
 
-// Positions of an earlier stream may come from another timeline or cluster: they mean nothing here,
-// and no stamp of the coming epoch reaches below `stable`. The epoch changes last.
-void ledger_turn_on(struct ledger *l, uint64_t stable)
+// Not at turning on: events come before that, of commits that stable does not cover yet.
+void ledger_reset(struct ledger *l)
 {
     TAG_CHECK(l, LEDGER_TAG);
     CHECK(!ledger_is_on(l));
@@ -244,6 +242,13 @@ void ledger_turn_on(struct ledger *l, uint64_t stable)
         if (atomic_load(&l->slots[i].position) != 0)
             atomic_store(&l->slots[i].position, 0);
     }
+}
+
+// The epoch changes last.
+void ledger_turn_on(struct ledger *l, uint64_t stable)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    CHECK(!ledger_is_on(l));
     atomic_store(&l->stable, stable);
     atomic_store(&l->fresh_us, INT64_MIN);
     atomic_fetch_add(&l->epoch, 1);

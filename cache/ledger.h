@@ -120,6 +120,8 @@ void ledger_event_all(struct ledger *ledger, uint64_t position);
 
 void ledger_advance(struct ledger *ledger, uint64_t stable);         // never backwards
 void ledger_freshen(struct ledger *ledger, int64_t instant_us);      // never backwards; while on
-// Must be off. Slots begin anew.
+// Forgets all positions: a new stream begins, perhaps of another timeline or cluster. Must be off.
+void ledger_reset(struct ledger *ledger);
+// Must be off. Every commit above `stable` must have been, or will be, entered since the reset.
 void ledger_turn_on(struct ledger *ledger, uint64_t stable);
 void ledger_turn_off(struct ledger *ledger, enum ledger_off_reason reason); // also changes a reason

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Protocol-level prepared statements in transaction mode: a client's statements are where it is."""
+from compare import same
+from pgwire import bind, close, describe, execute, parse, query, sync, unit
+from servers import move, release
+
+
+def run(c, name, params=()):
+    return c.ask(bind(name, params) + execute() + sync()).check()
+
+
+def test_on_every_server(ctx):
+    p = ctx.proxy(default_pool_size=6)
+    c = ctx.keep(p.connect(ctx.db))
+    c.ask(parse("SELECT $1::int + pg_backend_pid() * 0", "add") + sync()).check()
+    for i in range(4):
+        holders = move(ctx, p, c)
+        assert run(c, "add", [i]).value == str(i)
+        assert c.ask(describe("S", "add") + sync()).kinds == "tTZ"
+        release(holders)
+
+
+def test_same_name_different_text(ctx):
+    p = ctx.proxy(default_pool_size=2)
+    clients = [ctx.keep(p.connect(ctx.db)) for _ in range(12)]
+    for i, c in enumerate(clients):
+        c.ask(parse(f"SELECT {i} + $1::int", "s1") + sync()).check()
+    for _ in range(5):
+        for i, c in enumerate(clients):
+            c.send(bind("s1", [100]) + execute() + sync())
+        for i, c in enumerate(clients):
+            assert c.until_ready().check().value == str(100 + i)
+
+
+def test_same_text_different_names(ctx):
+    p = ctx.proxy(default_pool_size=1)
+    clients = [ctx.keep(p.connect(ctx.db)) for _ in range(5)]
+    for i, c in enumerate(clients):
+        c.ask(parse("SELECT $1::text", f"name{i}") + parse("SELECT $1::text", "twin") + sync()).check()
+    for i, c in enumerate(clients):
+        assert run(c, f"name{i}", ["x"]).value == "x"
+        assert run(c, "twin", ["y"]).value == "y"
+    # Closing one of two names leaves the other.
+    c = clients[0]
+    assert c.ask(close("S", "twin") + sync()).kinds == "3Z"
+    assert run(c, "name0", ["z"]).value == "z"
+    assert c.ask(bind("twin", ["y"]) + execute() + sync()).sqlstate() == "26000"
+    assert run(clients[1], "twin", ["y"]).value == "y"
+
+
+def test_same_text_different_types(ctx):
+    """The declared parameter types are part of a statement."""
+    p = ctx.proxy(default_pool_size=1)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    a.ask(parse("SELECT $1", "s", types=(23,)) + sync()).check()
+    b.ask(parse("SELECT $1", "s", types=(25,)) + sync()).check()
+    reply_a, reply_b = a.ask(describe("S", "s") + sync()), b.ask(describe("S", "s") + sync())
+    assert reply_a.messages[0].body[-4:] == b"\0\0\0\x17", reply_a.messages[0].body
+    assert reply_b.messages[0].body[-4:] == b"\0\0\0\x19", reply_b.messages[0].body
+    assert a.ask(bind("s", ["x"]) + execute() + sync()).sqlstate() == "22P02"
+    assert run(b, "s", ["x"]).value == "x"
+
+
+def test_errors_are_postgresqls(ctx):
+    """Errors that the proxy has to make itself look like the server's."""
+    p = ctx.proxy()
+    direct, c = ctx.direct("app"), ctx.keep(p.connect(ctx.db))
+    scripts = [
+        parse("SELECT 1", "s") + sync(),
+        parse("SELECT 2", "s") + sync(),                 # 42P05
+        parse("SELECT 1", "s") + sync(),                 # the same text again: 42P05, too
+        bind("s") + execute() + sync(),
+        bind("nope") + execute() + sync(),               # 26000
+        describe("S", "nope") + sync(),
+        parse("SELEC", "bad") + sync(),                  # not remembered
+        bind("bad") + execute() + sync(),
+        parse("SELECT 3", "bad") + sync(),
+        bind("bad") + execute() + sync(),
+        close("S", "s") + bind("s") + execute() + sync(),
+        parse("SELECT 4", "s") + bind("s") + execute() + sync(),
+        parse("SELECT 1/0", "d") + bind("d") + execute() + sync(),
+        bind("d") + execute() + sync(),
+        query("BEGIN"), parse("SELECT 1", "in_tx") + sync(), parse("SELECT nope", "e") + sync(),
+        parse("SELECT 1", "after") + sync(), query("ROLLBACK"),
+        bind("in_tx") + execute() + sync(),              # survives the rollback, as in PostgreSQL
+        bind("after") + execute() + sync(),
+    ]
+    for script in scripts:
+        try:
+            same(strip(direct), strip(c), script)
+        except AssertionError as error:
+            raise AssertionError(f"script {scripts.index(script)}: {error}") from None
+
+
+class strip:
+    """Compares errors by severity, SQLSTATE and text: the proxy has no source file and line."""
+
+    def __init__(self, wire):
+        self.wire = wire
+
+    def ask(self, *parts, times=1):
+        from pgwire import Message, Reply, error_fields
+        out = []
+        for m in self.wire.ask(*parts, times=times).messages:
+            if m.kind == "E":
+                f = error_fields(m.body)
+                m = Message("E", "|".join(f.get(k, "") for k in "SCM").encode())
+            out.append(m)
+        return Reply(out)
+
+
+def test_failed_parse_in_pipeline(ctx):
+    """A Parse behind an error never happened."""
+    p = ctx.proxy(default_pool_size=1)
+    direct, c = ctx.direct("app"), ctx.keep(p.connect(ctx.db))
+    for script, times in ((parse("SELECT nope") + parse("SELECT 1", "skipped") + sync(), 1),
+                          (bind("skipped") + execute() + sync(), 1),
+                          (parse("SELECT 2", "skipped") + bind("skipped") + execute() + sync(), 1),
+                          (close("S", "skipped") + sync() + bind("skipped") + execute() + sync()
+                           + parse("SELECT 3", "skipped") + sync() + bind("skipped") + execute() + sync(), 4),
+                          # A Close behind an error never happened either.
+                          (bind("nope") + close("S", "skipped") + sync() + bind("skipped") + execute() + sync(), 2)):
+        same(strip(direct), strip(c), script, times=times)
+
+
+def test_unnamed_over_servers(ctx):
+    """Parse with Sync, then Bind in the next batch, on another server: drivers do that."""
+    p = ctx.proxy(default_pool_size=3)
+    c = ctx.keep(p.connect(ctx.db))
+    c.ask(parse("SELECT $1::int * 2") + describe("S") + sync()).check()
+    holders = move_unnamed(ctx, p)
+    assert run(c, "", [21]).value == "42"
+    release(holders)
+    other = ctx.keep(p.connect(ctx.db))
+    other.run("SELECT 'other'")
+    assert run(c, "", [4]).value == "8"
+    assert run(other, "").value == "other"
+
+
+def move_unnamed(ctx, p):
+    """Takes one server connection away (no statement of the client may run for it)."""
+    other = ctx.keep(p.connect(ctx.db))
+    other.query("BEGIN")
+    other.query("SELECT 1")
+    return [other]
+
+
+def test_unnamed_belongs_to_its_client(ctx):
+    p = ctx.proxy(default_pool_size=1)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    a.ask(parse("SELECT 'a'") + sync()).check()
+    assert b.ask(bind() + execute() + sync()).sqlstate() == "26000"
+    b.ask(parse("SELECT 'b'") + sync()).check()
+    assert run(a, "").value == "a"
+    assert run(b, "").value == "b"
+    # A simple query ends the unnamed statement, as in PostgreSQL.
+    a.query("SELECT 1")
+    same(strip(ctx_unnamed_gone(ctx)), strip(a), bind() + execute() + sync())
+
+
+def ctx_unnamed_gone(ctx):
+    d = ctx.direct("app")
+    d.ask(parse("SELECT 'a'") + sync())
+    d.query("SELECT 1")
+    return d
+
+
+def test_deallocate_and_discard(ctx):
+    p = ctx.proxy(default_pool_size=2)
+    for sql in ("DEALLOCATE ALL", "DISCARD ALL"):
+        a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+        for c in (a, b):
+            c.ask(parse("SELECT 'mine'", "s") + sync()).check()
+        a.query(sql)
+        assert a.ask(bind("s") + execute() + sync()).sqlstate() == "26000", sql
+        assert run(b, "s").value == "mine", sql
+        a.ask(parse("SELECT 'again'", "s") + sync()).check()
+        assert run(a, "s").value == "again"
+        a.run(sql)
+        assert a.ask(bind("s") + execute() + sync()).sqlstate() == "26000", sql
+        assert run(b, "s").value == "mine", sql
+
+
+def test_lru(ctx):
+    """More statements than max_prepared_statements: they are made again when needed, and the server
+    never holds more than allowed."""
+    p = ctx.proxy(default_pool_size=1, max_prepared_statements=10)
+    c = ctx.keep(p.connect(ctx.db))
+    for i in range(50):
+        c.ask(parse(f"SELECT {i}, $1::int", f"s{i}") + sync()).check()
+    for _ in range(2):
+        for i in range(50):
+            assert run(c, f"s{i}", [1]).value == str(i)
+    held = int(c.value("SELECT count(*) FROM pg_prepared_statements"))
+    assert held <= 10, held
+    # One pipeline that uses more than fit.
+    c.send(b"".join(bind(f"s{i}", [1]) + execute() for i in range(50)) + sync())
+    assert [r[0] for r in c.until_ready().check().rows] == [str(i) for i in range(50)]
+
+
+def test_turned_off(ctx):
+    """max_prepared_statements = 0: statements pass as they are; session mode serves them."""
+    p = ctx.proxy(max_prepared_statements=0, pool_mode="session")
+    c = ctx.keep(p.connect(ctx.db))
+    c.ask(parse("SELECT 5", "s") + sync()).check()
+    assert run(c, "s").value == "5"
+    assert ("s",) in c.query("SELECT name FROM pg_prepared_statements").rows
+
+
+def test_table_changes_under_statement(ctx):
+    """'cached plan must not change result type' is the server's word to the client."""
+    p = ctx.proxy(default_pool_size=1)
+    ctx.sql("CREATE TABLE t(a int); INSERT INTO t VALUES (1); GRANT ALL ON t TO PUBLIC")
+    c = ctx.keep(p.connect(ctx.db))
+    c.ask(parse("SELECT * FROM t", "s") + sync()).check()
+    assert run(c, "s").rows == [("1",)]
+    ctx.sql("ALTER TABLE t ADD COLUMN b int")
+    reply = c.ask(bind("s") + execute() + sync())
+    assert reply.sqlstate() == "0A000", reply.errors
+    c.ask(close("S", "s") + sync()).check()
+    c.ask(parse("SELECT * FROM t", "s") + sync()).check()
+    assert run(c, "s").rows == [("1", None)]
+
+
+def test_many_clients_many_servers(ctx):
+    """Forty clients with random statements under the same few names, on four servers."""
+    import random
+    p = ctx.proxy(default_pool_size=4, max_prepared_statements=20)
+
+    def work(who):
+        rng = random.Random(who)
+        mine = {}
+        with p.connect(ctx.db, timeout=30) as c:
+            for step in range(60):
+                name = f"s{rng.randrange(4)}"
+                action = rng.random()
+                if name not in mine:
+                    mine[name] = rng.randrange(30)
+                    c.ask(parse(f"SELECT {mine[name]}, $1::int", name) + sync()).check()
+                elif action < 0.2:
+                    c.ask(close("S", name) + sync()).check()
+                    del mine[name]
+                elif action < 0.25:
+                    assert c.ask(parse("SELECT 1", name) + sync()).sqlstate() == "42P05"
+                elif action < 0.3:
+                    c.query("DEALLOCATE ALL")
+                    mine.clear()
+                else:
+                    value = who * 1000 + step
+                    assert run(c, name, [value]).rows == [(str(mine[name]), str(value))]
+
+    for t in [ctx.thread(work, who) for who in range(40)]:
+        t.result()

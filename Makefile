@@ -106,3 +106,20 @@ tsan: ## all the tests under ThreadSanitizer, in build-tsan
 
 check: ## the repository's own rules: layers, includes, sizes, documents
 	@$(PYTHON) tests/check/rules.py
+
+# ---- benches
+BENCH_KNOBS = $(if $(TARGETS),--targets '$(TARGETS)') $(if $(TRANSPORT),--transport $(TRANSPORT)) \
+              $(if $(PGBOUNCER),--pgbouncer '$(PGBOUNCER)') --pgweir $(BUILD)/pgweir --out $(BUILD)/bench
+
+.PHONY: bench bench-count
+bench: ## side by side: direct, PgBouncer, pgweir (QUICK=1, ROUNDS= SECONDS= CLIENTS= SCALE= TARGETS= LOADS=; bench/README.md)
+	@$(SELF) deps DEPS_MORE=pgbouncer
+	@$(SELF) -j$(JOBS) all
+	@$(PYTHON) -B bench/run.py $(BENCH_KNOBS) $(if $(QUICK),--quick) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CLIENTS),--clients '$(CLIENTS)') \
+	    $(if $(SCALE),--scale $(SCALE)) $(if $(LOADS),--loads '$(LOADS)')
+
+bench-count: ## instructions and system calls of one query: PgBouncer and pgweir (callgrind, strace)
+	@$(SELF) deps DEPS_MORE='pgbouncer valgrind strace'
+	@$(SELF) -j$(JOBS) all
+	@$(PYTHON) -B bench/count.py $(BENCH_KNOBS)

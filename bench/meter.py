@@ -7,6 +7,7 @@ proxy under a short load, but good enough to see whether strangers were busy.
 """
 import glob
 import os
+import time
 
 TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 
@@ -26,16 +27,23 @@ def process_cpu_ns(pid):
 
 
 def tree_cpu(pid):
-    """CPU of a process and its children, those that have ended and been waited for included."""
-    total = sum(_stat_times(pid))
+    """CPU of a process and its children, those that have ended and been waited for included.
+    While children are being waited for one of them could be missed, so it reads again then."""
+    for _ in range(100):
+        before = _stat_times(pid)
+        total = sum(before) + sum(sum(_stat_times(child)[:2]) for child in _children(pid))
+        if _stat_times(pid)[2:] == before[2:]:
+            break
+        time.sleep(0.02)
+    return total
+
+
+def _children(pid):
     try:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            children = file.read().split()
+            return file.read().split()
     except (FileNotFoundError, ProcessLookupError):
-        children = []
-    for child in children:
-        total += sum(_stat_times(child)[:2])
-    return total
+        return []
 
 
 def machine_cpu():
@@ -64,10 +72,12 @@ class Strangers:
         self.proxy_pids = proxy_pids
 
     def _reading(self):
+        tree_cpu(self.cluster_pid)  # returns when server processes have stopped ending
+        machine = machine_cpu()
         own = sum(os.times()[:4])  # this program and the load generators it has waited for
         own += sum(process_cpu_ns(pid) / 1e9 for pid in self.proxy_pids)
         own += tree_cpu(self.cluster_pid)
-        return machine_cpu(), own
+        return machine, own
 
     def begin(self):
         self.before = self._reading()

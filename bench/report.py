@@ -132,7 +132,7 @@ def head_text(result):
             f"{facts['postgresql']}, PgBouncer {facts.get('pgbouncer', 'not run')}; pgbench scale "
             f"{facts['scale']}; load generator, server and proxy share the machine.\n"
             f"Medians (min-max) of {knobs['rounds']} interleaved rounds of {knobs['seconds']} s "
-            f"after 1 s of warming up; poolers: transaction mode, pool {targets.POOL_SIZE}, trust, "
+            f"after warming up; poolers: transaction mode, pool {targets.POOL_SIZE}, trust, "
             f"{knobs['transport']} sockets. CPU is for one transaction. Server reads: how many of "
             f"its reads a transaction left to PostgreSQL (0 = all from the cache).\n"
             f"Noisy: other programs used more than {NOISY_CORES} cores in every round.\n")

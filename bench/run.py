@@ -26,7 +26,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--quick", action="store_true", help="about a minute and a half")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=int, help="measured seconds of a run (1 more to warm)")
+    parser.add_argument("--seconds", type=int, help="measured seconds of a run, after warming up")
     parser.add_argument("--clients", help="comma separated")
     parser.add_argument("--scale", type=int, help="of the pgbench tables")
     parser.add_argument("--targets", default=",".join(FAMILIES), help="some of " +
@@ -128,22 +128,8 @@ def bench(options, scratch):
             "blocks": [report.summarize(load, found) for load, found in zip(plan, results)]}
 
 
-def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        options = parse()
-        place.raise_file_limit()
-        scratch = place.Scratch()
-        try:
-            result = bench(options, scratch)
-        finally:
-            scratch.close()
-    except place.BenchError as error:
-        say(f"bench: {error}")
-        return 2
-    except KeyboardInterrupt:
-        say("bench: interrupted")
-        return 130
+def finish(options, result):
+    """Prints and writes a result; the exit code says whether every run was without an error."""
     text = "\n".join([report.head_text(result), *map(report.block_text, result["blocks"]),
                       report.idle_text(result["idle_ms_per_s"]), goals.text(result)])
     print(text)
@@ -153,5 +139,25 @@ def main():
     return 1 if failed else 0
 
 
+def guarded(parse_options, work, end):
+    """The frame of a bench program: whatever happens, what it started is stopped and removed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        options = parse_options()
+        place.raise_file_limit()
+        scratch = place.Scratch()
+        try:
+            result = work(options, scratch)
+        finally:
+            scratch.close()
+    except place.BenchError as error:
+        say(f"bench: {error}")
+        return 2
+    except KeyboardInterrupt:
+        say("bench: interrupted")
+        return 130
+    return end(options, result)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(parse, bench, finish))

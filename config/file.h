@@ -4,6 +4,6 @@
 #pragma once
 #include <stddef.h>
 
-// The text and a NUL behind it; NULL with errno (EFBIG: more than max_bytes). Free with file_free().
+// The text and a NUL behind it; NULL with errno (EFBIG: more than max_bytes). file_free() frees.
 char *file_read(const char *path, size_t max_bytes, size_t *bytes);
 void file_free(char *text, size_t bytes); // NULL is fine

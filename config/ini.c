@@ -156,8 +156,8 @@ static void read_file(struct run *run, const char *path, const char *from, int f
     size_t bytes;
     char *text = file_read(path, INI_FILE_BYTES_MAX, &bytes);
     if (text == NULL) {
-        problems_add(run->problems, PROBLEM_ERROR, from, from_line, "could not load file \"%s\": %s",
-                     path, strerror(errno));
+        problems_add(run->problems, PROBLEM_ERROR, from, from_line,
+                     "could not load file \"%s\": %s", path, strerror(errno));
         run->ok = false;
         return;
     }

@@ -22,7 +22,7 @@
 #define FIELD(member) .offset = offsetof(struct settings, member)
 #define LIVE(member) FIELD(member), .in_effect = true, .reloadable = true    // RELOAD changes it
 #define START(member) FIELD(member), .in_effect = true, .reloadable = false  // read once
-#define LATER(member) FIELD(member), .in_effect = false, .reloadable = true  // has its field already
+#define LATER(member) FIELD(member), .in_effect = false, .reloadable = true // has its field
 #define NO_EFFECT .offset = OPTION_NO_FIELD, .in_effect = false, .reloadable = true
 #define OURS .ours = true
 #define SAYS .sentence =
@@ -80,7 +80,7 @@ const struct option option_table[] = {
      SAYS "Adds the client's address and port to the `application_name` it starts with."},
     {TEXT("auth_dbname", ""), NO_EFFECT, SAYS "The database that `auth_query` runs in."},
     {TEXT("auth_file", ""), LIVE(auth_file),
-     SAYS "The file with users and their passwords or secrets, `\"name\" \"secret\"` on each line."},
+     SAYS "The users file: names with passwords or secrets."},
     {TEXT("auth_hba_file", ""), NO_EFFECT, SAYS "The HBA file for `auth_type = hba`."},
     {TEXT("auth_ident_file", ""), NO_EFFECT, SAYS "The user name map for `auth_type = hba`."},
     {TEXT("auth_ldap_options", ""), NO_EFFECT, SAYS "The LDAP server for `auth_type = ldap`."},

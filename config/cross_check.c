@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// What no option can tell alone: do the settings, databases and users fit together?
+#include "config/snapshot.h"
+
+#include <stdlib.h>
+
+static void blame(const struct config *config, struct problems *problems,
+                  enum problem_grade grade, const char *option, const char *sentence)
+{
+    const struct given *given = &config->given[option_index(option_find(option))];
+    bool is_given = given->text != NULL;
+    problems_add(problems, grade, is_given ? given->file : config->path,
+                 is_given ? given->line : 0, "%s", sentence);
+}
+
+static void check_listening(const struct config *config, struct problems *problems)
+{
+    const struct settings *s = &config->settings;
+    if (*s->listen_addr == '\0' && *s->unix_socket_dir == '\0')
+        blame(config, problems, PROBLEM_ERROR, "listen_addr",
+              "nowhere to listen on: listen_addr and unix_socket_dir are both empty");
+}
+
+static void check_http(const struct config *config, struct problems *problems)
+{
+    const char *listen = config->settings.http_listen;
+    if (*listen == '\0')
+        return;
+    const char *colon = strrchr(listen, ':');
+    int64_t port;
+    if (colon == NULL || colon == listen || !option_read_count(colon + 1, &port) || port < 1 ||
+        port > 65535)
+        blame(config, problems, PROBLEM_ERROR, "http_listen",
+              "invalid value for http_listen: must be address:port, such as 127.0.0.1:9127");
+}
+
+static void check_users(const struct config *config, struct problems *problems)
+{
+    if (config->settings.auth_type == CONFIG_AUTH_ANY) {
+        for (size_t i = 0; i < config_database_count(config); i++) {
+            const struct config_database *db = config_database_at(config, i);
+            if (db->user == NULL)
+                problems_add(problems, PROBLEM_WARNING, config->path, 0,
+                             "auth_type=any requires a forced user: database \"%s\" has no user=",
+                             db->name);
+        }
+    } else if (*config->settings.auth_file == '\0') {
+        blame(config, problems, PROBLEM_WARNING, "auth_file",
+              "auth_file is not set: no user is known, so nobody can log in");
+    }
+}
+
+static void check_cache(const struct config *config, struct problems *problems)
+{
+    const struct settings *s = &config->settings;
+    if (!s->cache)
+        return;
+    if (s->cache_max_entry_size_bytes > s->cache_size_bytes)
+        blame(config, problems, PROBLEM_ERROR, "cache_max_entry_size",
+              "cache_max_entry_size is larger than cache_size");
+    for (size_t i = 0; i < config_database_count(config); i++) {
+        const struct config_database *db = config_database_at(config, i);
+        if (config_control_user(config, db) == NULL) {
+            blame(config, problems, PROBLEM_ERROR, "cache",
+                  "cache = on needs control_user, or user= in every line of [databases]");
+            return;
+        }
+    }
+}
+
+void config_check(const struct config *config, struct problems *problems)
+{
+    check_listening(config, problems);
+    check_http(config, problems);
+    check_users(config, problems);
+    check_cache(config, problems);
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// docs/configuration.md, from the option table: config_markdown() of config.h.
+#include "config/config.h"
+
+#include <inttypes.h>
+
+#include "config/option.h"
+
+static const char head[] =
+    "# Configuration\n"
+    "\n"
+    "<!-- Written from config/option_table.c by `tests/unit/config/docs_test.c`: change it\n"
+    "there, then run that test with PGWEIR_WRITE_DOCS=1. -->\n"
+    "\n"
+    "The file is PgBouncer's: the same ini format, names and meanings, so an unmodified\n"
+    "`pgbouncer.ini` runs. `[pgweir]` is another name for the section `[pgbouncer]`. Names\n"
+    "that are ours carry a `+`. `config/pgweir.ini` is an example to start from.\n"
+    "\n"
+    "- Comments begin with `;` or `#` at the start of a line. `%include FILE` reads another\n"
+    "  file in its place.\n"
+    "- Times are seconds (`1`, `0.25`) or carry a unit: `us`, `ms`, `s`, `min`, `h`, `d`.\n"
+    "  Sizes are bytes or carry `k`, `M`, `G`, `T`. Switches are `on` and `off`, or `1` and\n"
+    "  `0`.\n"
+    "- An unknown name or a bad value is an error with file and line, and nothing starts; a\n"
+    "  reload keeps what was there before. Names marked *no effect yet* are PgBouncer's: they\n"
+    "  are accepted and, where their value is not the default, mentioned in the log.\n"
+    "- A setting marked *restart* keeps its value on reload.\n"
+    "\n"
+    "## [pgbouncer] or [pgweir]\n"
+    "\n"
+    "| name | default | what it does |\n"
+    "|---|---|---|\n";
+
+static const char tail[] =
+    "\n"
+    "## [databases]\n"
+    "\n"
+    "`name = host=... port=... dbname=...`: what clients may ask for, and where it is. A name\n"
+    "with other characters than letters, digits and `_.-*` stands in double quotes, a value\n"
+    "with blanks in single quotes; a doubled quote stands for one. `*` is for every name\n"
+    "without a line. The names `pgbouncer` and `pgweir` are the console's.\n"
+    "\n"
+    "| key | without it |\n"
+    "|---|---|\n"
+    "| `host` | the unix socket in `unix_socket_dir`; a value with `/` is such a directory |\n"
+    "| `port` | 5432 |\n"
+    "| `dbname` | the name that the client asked for |\n"
+    "| `user` | the client's own name; with it all clients share one pool |\n"
+    "| `password` | the one in `auth_file` |\n"
+    "| `pool_size`, `min_pool_size`, `reserve_pool_size` | the settings above |\n"
+    "| `pool_mode`, `max_db_connections`, `max_db_client_connections` | the settings above |\n"
+    "| `server_lifetime`, `query_wait_timeout` | the settings above |\n"
+    "| `connect_query` | nothing is run on a new server connection |\n"
+    "| `client_encoding`, `datestyle`, `timezone`, `application_name` | the server's own |\n"
+    "| `auth_user`, `auth_query`, `auth_dbname` | *no effect yet* |\n"
+    "| `load_balance_hosts`, `target_session_attrs` | *no effect yet* |\n"
+    "\n"
+    "## [users]\n"
+    "\n"
+    "`name = pool_mode=... pool_size=...`: settings of one user, which count before those of\n"
+    "the database: `pool_mode`, `pool_size`, `reserve_pool_size`, `max_user_connections`,\n"
+    "`max_user_client_connections`, `query_timeout`, `query_wait_timeout`,\n"
+    "`idle_transaction_timeout`, `transaction_timeout`, `client_idle_timeout`.\n"
+    "\n"
+    "## The users file\n"
+    "\n"
+    "`auth_file` has a line `\"name\" \"secret\"` for each user; the secret is a password, or\n"
+    "what PostgreSQL stores: `md5...` or `SCRAM-SHA-256$...`. A quote inside is doubled;\n"
+    "lines that begin with `;` or `#` are comments. With a password any server login works.\n"
+    "With an MD5 secret only MD5 servers do. With a SCRAM secret the client must log in by\n"
+    "SCRAM, and the server must hold the very same secret.\n";
+
+static void print_row(const struct option *o, struct buf *out)
+{
+    buf_printf(out, "| `%s`%s | ", o->name, o->ours ? " +" : "");
+    if (*o->fallback != '\0')
+        buf_printf(out, "`%s`", o->fallback);
+    buf_printf(out, " | %s", o->sentence);
+    if (o->type == OPTION_WORD) {
+        buf_printf(out, " One of");
+        for (const struct option_word *w = o->words; w->word != NULL; w++) {
+            if (w->refusal == NULL)
+                buf_printf(out, "%s `%s`", w == o->words ? "" : ",", w->word);
+        }
+        buf_printf(out, ".");
+    }
+    if (o->alias != NULL)
+        buf_printf(out, " Also `%s`.", o->alias);
+    if (!o->in_effect)
+        buf_printf(out, " *No effect yet.*");
+    if (!o->reloadable)
+        buf_printf(out, " *Restart.*");
+    buf_printf(out, " |\n");
+}
+
+void config_markdown(struct buf *out)
+{
+    buf_put(out, slice_str(head));
+    for (size_t i = 0; i < option_count; i++)
+        print_row(&option_table[i], out);
+    buf_put(out, slice_str(tail));
+}

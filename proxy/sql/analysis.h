@@ -77,10 +77,13 @@ struct analysis {
     uint32_t effects;      // bits of enum session_effect
     uint32_t statements;   // how many statements the text holds
 
-    struct sql_names reads;     // relations read anywhere; names of CTEs left out by scope
+    struct sql_names reads;     // relations read anywhere; names of CTEs left out by scope, and
+                                // system catalogs (they are a reason in bypass)
     struct sql_names writes;    // relations written directly; empty when writes_unknown says it all
     struct sql_names functions; // called anywhere by name; those that syntax stands for
                                 // (EXTRACT, LIKE ...) have the schema pg_catalog
+    struct sql_names fields;    // what stands behind a dot (t.f): columns, unless there is none of
+                                // that name and a user's function f takes a row of t
     struct sql_names operators; // used anywhere, also behind IN, BETWEEN, LIKE, NULLIF ...
     struct sql_names casts;     // names of the types that values are cast to
 

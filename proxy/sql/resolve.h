@@ -9,9 +9,9 @@
 
 enum { RESOLVE_SLOTS_MAX = 256 }; // more relations than that in one statement: bypass, barrier
 
-// The schemas in which unqualified names are searched, in order, as current_schemas(true) would
-// give them for this session, without pg_temp: a session with temporary relations is pinned and
-// its reads are not cached.
+// The schemas in which unqualified names are searched, in order, as current_schemas(true) gives
+// them for this session, without pg_temp: a session with temporary relations is pinned and its
+// reads are not cached.
 struct search_path {
     const struct slice *schemas; // borrows
     uint32_t count;
@@ -22,16 +22,20 @@ struct resolution {
     uint32_t tag;
     _Atomic uint32_t refs;
     enum bypass bypass;     // BYPASS_NONE: may be answered from and stored in the cache
-    bool barrier;           // its commit must raise a barrier instead of closing slots alone
-    bool captured;          // a user's function or operator may stand behind a builtin's name:
-                            // to be treated like EFFECT_FUNCTION
-    uint16_t read_count;    // slots the result depends on, sorted, no two equal
-    uint16_t write_count;   // slots its commit must close, sorted, no two equal
-    const uint32_t *reads;  // one allocation with the resolution
+    bool pending;           // the catalog does not know all the names yet: ask for analysis_names()
+    bool barrier;           // its commit must raise a barrier; closing the slots is not enough
+    bool captured;          // a user's function or operator may stand behind a builtin's name or
+                            // behind t.f: to be treated like EFFECT_FUNCTION
+    bool opaque;            // reads a view or the like, whose own text may call anything; not part
+                            // of barrier
+    uint16_t read_count;    // slots that the result depends on, ascending, no two equal; only
+    uint16_t write_count;   // when bypass is none. Slots that its commit must close, likewise
+    const uint32_t *reads;  // in one allocation with the resolution
     const uint32_t *writes;
 };
 
-// The caller holds the one reference.
+// catalog: NULL when nothing is known yet (everything pending). The caller holds the one
+// reference.
 struct resolution *resolve(const struct analysis *a, const struct catalog *catalog,
                            const struct search_path *path);
 
@@ -39,6 +43,17 @@ struct resolution *resolution_ref(struct resolution *r);
 void resolution_unref(struct resolution **r); // clears the caller's pointer
 
 // Calls visit for each name that the catalog should know about for this statement: relations read
-// and written. The control thread is asked for those when bypass is BYPASS_CATALOG_PENDING.
+// and written. To be told to the control thread when a resolution is pending.
 void analysis_names(const struct analysis *a,
-                    void (*visit)(struct sql_name name, void *arg), void *arg);
+                    void (*visit)(const struct sql_name *name, void *arg), void *arg);
+
+// One worker's memory of its recent resolutions: no lock, owned by that worker. What was not
+// asked for again for a while is let go, so an old catalog is not kept for long.
+struct resolve_front;
+struct resolve_front *resolve_front_new(void);
+void resolve_front_free(struct resolve_front *front);
+
+// As resolve(), but borrowed: valid until the next call with this front.
+const struct resolution *resolve_front_find(struct resolve_front *front, struct analysis *a,
+                                            struct catalog *catalog,
+                                            const struct search_path *path);

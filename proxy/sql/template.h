@@ -3,8 +3,8 @@
 // thousands of texts that an application builds from one line of its code are analysed once.
 // The rule: texts of the same template have the same parse tree but for the values of constants.
 // One pass, no allocation, no state; any thread. Whatever could make a quick reading differ from
-// PostgreSQL's own (backslashes, dollar quotes, comments, string prefixes, bytes beyond ASCII
-// outside of strings) makes it give up: such a text is its own template.
+// PostgreSQL's own (backslashes, dollar quotes, string prefixes, bytes beyond ASCII outside of
+// strings and comments) makes it give up: such a text is its own template. Comments are dropped.
 // Not here: what a statement means (analysis.h), and remembering it (texts.h).
 #pragma once
 #include "base/slice.h"
@@ -24,6 +24,6 @@ struct template {
 // now, today, tomorrow or yesterday stay as they are: read as a date they are volatile.
 struct template template_of(struct slice sql, uint8_t *out);
 
-// True when bytes contain one of those four words in any case, also inside another word. To be
-// asked for parameter values too, whatever their declared type.
+// True when bytes contain one of those four words, in any case, with no letter directly around it.
+// To be asked for parameter values too, whatever their declared type.
 bool template_has_datetime_word(struct slice bytes);

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/sql/analysis.h"
+
+#include <stdatomic.h>
+#include <strings.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "proxy/sql/classify.h"
+#include "proxy/sql/parse.h"
+#include "proxy/sql/walk.h"
+
+enum { ANALYSIS_TAG = 0x616e6c73 };
+
+// ---- From the walk to one allocation ------------------------------------------------------------
+
+static size_t names_bytes(const struct walk_names *names)
+{
+    size_t bytes = names->count * sizeof(struct sql_name);
+    for (uint32_t i = 0; i < names->count; i++)
+        bytes += names->at[i].schema.len + names->at[i].name.len;
+    return bytes;
+}
+
+static struct slice copy_bytes(uint8_t **out, struct slice from)
+{
+    struct slice copy = slice_of(*out, from.len);
+    memcpy(*out, from.at, from.len);
+    *out += from.len;
+    return copy;
+}
+
+struct room { // what is left of the allocation behind the analysis
+    struct sql_name *names;
+    uint8_t *bytes;
+};
+
+static struct sql_names copy_names(struct room *room, const struct walk_names *from)
+{
+    struct sql_names copy = {.at = room->names, .count = from->count};
+    for (uint32_t i = 0; i < from->count; i++) {
+        struct slice schema = copy_bytes(&room->bytes, from->at[i].schema);
+        struct slice name = copy_bytes(&room->bytes, from->at[i].name);
+        *room->names++ = (struct sql_name){schema, name};
+    }
+    return copy;
+}
+
+static bool is_ascii(const struct walk_names *names)
+{
+    for (uint32_t i = 0; i < names->count; i++) {
+        struct slice both[] = {names->at[i].schema, names->at[i].name};
+        for (int j = 0; j < 2; j++)
+            for (size_t k = 0; k < both[j].len; k++)
+                if (both[j].at[k] >= 0x80)
+                    return false;
+    }
+    return true;
+}
+
+static struct analysis *analysis_of(const struct walk *w)
+{
+    const struct walk_names *lists[] = {&w->reads,  &w->writes,    &w->functions,
+                                        &w->fields, &w->operators, &w->casts};
+    size_t bytes = sizeof(struct analysis);
+    size_t count = 0;
+    bool ascii = true;
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        bytes += names_bytes(lists[i]);
+        count += lists[i]->count;
+        ascii &= is_ascii(lists[i]);
+    }
+    struct analysis *a = mem_alloc(bytes);
+    struct sql_name *names = (struct sql_name *)(a + 1);
+    struct room room = {names, (uint8_t *)(names + count)};
+    *a = (struct analysis){
+        .tag = ANALYSIS_TAG,
+        .refs = 1,
+        .bypass = w->bypass,
+        .effects = w->effects,
+        .reads = copy_names(&room, &w->reads),
+        .writes = copy_names(&room, &w->writes),
+        .functions = copy_names(&room, &w->functions),
+        .fields = copy_names(&room, &w->fields),
+        .operators = copy_names(&room, &w->operators),
+        .casts = copy_names(&room, &w->casts),
+        .writes_unknown = w->writes_unknown,
+        .ddl = w->ddl,
+        .calls_unknown_function = w->calls_unknown_function,
+        .has_parameters = w->has_parameters,
+        .names_are_ascii = ascii,
+        .bytes = bytes,
+    };
+    return a;
+}
+
+// ---- From the tree to the analysis --------------------------------------------------------------
+
+static struct analysis *analyse_unknown(void)
+{
+    struct walk w = {
+        .bypass = BYPASS_UNPARSABLE,
+        .effects = EFFECT_UNKNOWN,
+        .writes_unknown = true,
+        .ddl = true,
+        .calls_unknown_function = true,
+        .has_parameters = true,
+    };
+    struct analysis *a = analysis_of(&w);
+    a->kind = STATEMENT_UNKNOWN;
+    a->statements = 1;
+    a->may_end_transaction = true;
+    a->begins_transaction = true;
+    return a;
+}
+
+// The names are in an encoding that we do not know, so they name nothing.
+static void forget_names(struct analysis *a)
+{
+    a->writes_unknown |= a->writes.count > 0;
+    a->reads.count = 0;
+    a->writes.count = 0;
+    if (a->bypass == BYPASS_NONE)
+        a->bypass = BYPASS_ENCODING;
+}
+
+static enum bypass bypass_of(const struct walk *w, size_t statements, enum statement_kind kind)
+{
+    if (statements > 1)
+        return BYPASS_MULTI_STATEMENT;
+    if (kind == STATEMENT_UNKNOWN)
+        return BYPASS_UNPARSABLE;
+    if (kind != STATEMENT_SELECT)
+        return BYPASS_NOT_SELECT;
+    if (w->bypass == BYPASS_NONE && w->reads.count == 0)
+        return BYPASS_NO_RELATION; // nothing could end the entry, and it is cheap anyway
+    return w->bypass;
+}
+
+static struct analysis *analyse_tree(const PgQuery__ParseResult *tree)
+{
+    struct walk w = {0};
+    struct classified all = {.kind = STATEMENT_EMPTY};
+    for (size_t i = 0; i < tree->n_stmts; i++) {
+        struct classified one = classify(&w, tree->stmts[i]->stmt);
+        all.kind = i == 0 ? one.kind : STATEMENT_MULTI;
+        all.may_end_transaction |= one.may_end_transaction;
+        all.begins_transaction |= one.begins_transaction;
+        all.plain_begin = i == 0 && one.plain_begin;
+        all.plain_end = i == 0 && one.plain_end;
+    }
+    struct analysis *a = analysis_of(&w);
+    a->kind = all.kind;
+    a->statements = (uint32_t)tree->n_stmts;
+    a->bypass = bypass_of(&w, tree->n_stmts, all.kind);
+    a->may_end_transaction = all.may_end_transaction;
+    a->begins_transaction = all.begins_transaction;
+    a->plain_begin = all.plain_begin;
+    a->plain_end = all.plain_end;
+    walk_fini(&w);
+    return a;
+}
+
+static void analyse_parsed(const struct parsed *parsed, void *arg)
+{
+    struct analysis **out = arg;
+    if (parsed->tree == NULL) {
+        *out = analyse_unknown();
+        return;
+    }
+    *out = analyse_tree(parsed->tree);
+    if (parsed->foreign && !(*out)->names_are_ascii)
+        forget_names(*out);
+}
+
+struct analysis *analysis_new(struct slice sql)
+{
+    if (sql.len > ANALYSIS_TEXT_MAX_BYTES)
+        return analyse_unknown();
+    struct analysis *a = NULL;
+    parse(sql, analyse_parsed, &a);
+    CHECK(a != NULL);
+    return a;
+}
+
+// ---- Its life -----------------------------------------------------------------------------------
+
+struct analysis *analysis_ref(struct analysis *a)
+{
+    TAG_CHECK(a, ANALYSIS_TAG);
+    atomic_fetch_add_explicit(&a->refs, 1, memory_order_relaxed);
+    return a;
+}
+
+void analysis_unref(struct analysis **pointer)
+{
+    struct analysis *a = *pointer;
+    *pointer = NULL;
+    TAG_CHECK(a, ANALYSIS_TAG);
+    if (atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    TAG_CLEAR(a);
+    mem_free(a);
+}
+
+// ---- Facts --------------------------------------------------------------------------------------
+
+const char *statement_kind_name(enum statement_kind kind)
+{
+    switch (kind) {
+    case STATEMENT_EMPTY:
+        return "empty";
+    case STATEMENT_SELECT:
+        return "select";
+    case STATEMENT_WRITE:
+        return "write";
+    case STATEMENT_COPY:
+        return "copy";
+    case STATEMENT_BEGIN:
+        return "begin";
+    case STATEMENT_COMMIT:
+        return "commit";
+    case STATEMENT_ROLLBACK:
+        return "rollback";
+    case STATEMENT_SAVEPOINT:
+        return "savepoint";
+    case STATEMENT_TWO_PHASE:
+        return "two_phase";
+    case STATEMENT_SET:
+        return "set";
+    case STATEMENT_RESET:
+        return "reset";
+    case STATEMENT_SHOW:
+        return "show";
+    case STATEMENT_DISCARD:
+        return "discard";
+    case STATEMENT_PREPARE:
+        return "prepare";
+    case STATEMENT_EXECUTE:
+        return "execute";
+    case STATEMENT_DEALLOCATE:
+        return "deallocate";
+    case STATEMENT_LISTEN:
+        return "listen";
+    case STATEMENT_NOTIFY:
+        return "notify";
+    case STATEMENT_CURSOR:
+        return "cursor";
+    case STATEMENT_EXPLAIN:
+        return "explain";
+    case STATEMENT_CALL:
+        return "call";
+    case STATEMENT_DO:
+        return "do";
+    case STATEMENT_DDL:
+        return "ddl";
+    case STATEMENT_UTILITY:
+        return "utility";
+    case STATEMENT_MULTI:
+        return "multi";
+    case STATEMENT_UNKNOWN:
+        return "unknown";
+    }
+    CHECK(!"a statement kind");
+    return "";
+}
+
+bool analysis_setting_reported(const char *name)
+{
+    static const char *const names[] = {
+        "application_name", "client_encoding",           "datestyle",
+        "intervalstyle",    "standard_conforming_strings", "timezone",
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcasecmp(name, names[i]) == 0)
+            return true;
+    return false;
+}

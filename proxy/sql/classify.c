@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/sql/classify.h"
+
+#include <strings.h>
+
+#define NODE(name) PG_QUERY__NODE__NODE_##name
+
+enum { CURSOR_HOLD = 0x0020 }; // CURSOR_OPT_HOLD in parsenodes.h of PostgreSQL 14 and later
+
+static struct classified plain(enum statement_kind kind)
+{
+    return (struct classified){.kind = kind};
+}
+
+static bool has_option(PgQuery__Node **options, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (options[i]->node_case == NODE(DEF_ELEM) &&
+            strcasecmp(options[i]->def_elem->defname, name) == 0)
+            return true;
+    return false;
+}
+
+// ---- Transactions -------------------------------------------------------------------------------
+
+static struct classified classify_transaction(struct walk *w, const PgQuery__TransactionStmt *s)
+{
+    switch (s->kind) {
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_BEGIN:
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START:
+        return (struct classified){.kind = STATEMENT_BEGIN,
+                                   .begins_transaction = true,
+                                   .plain_begin = s->n_options == 0};
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT:
+        return (struct classified){.kind = STATEMENT_COMMIT,
+                                   .may_end_transaction = true,
+                                   .begins_transaction = s->chain,
+                                   .plain_end = !s->chain};
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK:
+        return (struct classified){.kind = STATEMENT_ROLLBACK,
+                                   .may_end_transaction = true,
+                                   .begins_transaction = s->chain,
+                                   .plain_end = !s->chain};
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_SAVEPOINT:
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_RELEASE:
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_TO:
+        return plain(STATEMENT_SAVEPOINT);
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_PREPARE:
+        return (struct classified){.kind = STATEMENT_TWO_PHASE, .may_end_transaction = true};
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT_PREPARED:
+        w->writes_unknown = true; // those of the session that prepared it
+        return plain(STATEMENT_TWO_PHASE);
+    case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_PREPARED:
+        return plain(STATEMENT_TWO_PHASE);
+    default: // protobuf enums are open
+        break;
+    }
+    w->writes_unknown = true;
+    w->effects |= EFFECT_UNKNOWN;
+    return (struct classified){.kind = STATEMENT_UNKNOWN, .may_end_transaction = true};
+}
+
+// ---- Settings -----------------------------------------------------------------------------------
+
+// These end with the transaction, however they are set.
+static bool is_transaction_setting(const char *name)
+{
+    return strcasecmp(name, "transaction_isolation") == 0 ||
+           strcasecmp(name, "transaction_read_only") == 0 ||
+           strcasecmp(name, "transaction_deferrable") == 0;
+}
+
+static uint32_t effect_of_setting(const char *name)
+{
+    return analysis_setting_reported(name) ? EFFECT_FOLLOWED_SET : EFFECT_SET;
+}
+
+static struct classified classify_set(struct walk *w, const PgQuery__VariableSetStmt *s)
+{
+    switch (s->kind) {
+    case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE:
+    case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_DEFAULT:
+        if (!s->is_local && !is_transaction_setting(s->name))
+            w->effects |= effect_of_setting(s->name);
+        return plain(STATEMENT_SET);
+    case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_MULTI:
+        if (strcmp(s->name, "TRANSACTION") != 0 && strcmp(s->name, "TRANSACTION SNAPSHOT") != 0)
+            w->effects |= EFFECT_SET; // SESSION CHARACTERISTICS
+        return plain(STATEMENT_SET);
+    case PG_QUERY__VARIABLE_SET_KIND__VAR_RESET:
+        if (!is_transaction_setting(s->name))
+            w->effects |= effect_of_setting(s->name);
+        return plain(STATEMENT_RESET);
+    case PG_QUERY__VARIABLE_SET_KIND__VAR_RESET_ALL:
+        w->effects |= EFFECT_SET;
+        return plain(STATEMENT_RESET);
+    case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_CURRENT:
+    default: // protobuf enums are open
+        break;
+    }
+    w->effects |= EFFECT_SET;
+    return plain(STATEMENT_SET);
+}
+
+// ---- What changes the schema --------------------------------------------------------------------
+
+// Its parts are only stored (a view, a default, a function's body), not run.
+static struct classified classify_definition(struct walk *w, const ProtobufCMessage *s)
+{
+    w->ddl = true;
+    w->writes_unknown = true;
+    w->defines = true;
+    walk_children(w, s);
+    w->defines = false;
+    return plain(STATEMENT_DDL);
+}
+
+// Expressions in it may run now: ALTER TABLE ... ADD ... DEFAULT f(), CREATE INDEX ON t (f(a)).
+static struct classified classify_change(struct walk *w, const ProtobufCMessage *s)
+{
+    w->ddl = true;
+    w->writes_unknown = true;
+    walk_children(w, s);
+    return plain(STATEMENT_DDL);
+}
+
+// A temporary table is the session's alone, unless it becomes a child of one that others read.
+static struct classified classify_create_table(struct walk *w, const PgQuery__CreateStmt *s)
+{
+    if (s->relation == NULL || !walk_is_temporary(s->relation) || s->n_inh_relations > 0)
+        return classify_definition(w, &s->base);
+    w->effects |= EFFECT_TEMP;
+    return plain(STATEMENT_DDL);
+}
+
+static struct classified classify_create_as(struct walk *w, const PgQuery__CreateTableAsStmt *s)
+{
+    walk_children(w, &s->base); // the IntoClause says what is made
+    return plain(STATEMENT_DDL);
+}
+
+// ---- Rows ---------------------------------------------------------------------------------------
+
+static struct classified classify_truncate(struct walk *w, const PgQuery__TruncateStmt *s)
+{
+    for (size_t i = 0; i < s->n_relations; i++)
+        if (s->relations[i]->node_case == NODE(RANGE_VAR))
+            walk_write(w, s->relations[i]->range_var);
+    if (s->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE)
+        w->writes_unknown = true;
+    return plain(STATEMENT_WRITE);
+}
+
+static struct classified classify_copy(struct walk *w, const PgQuery__CopyStmt *s)
+{
+    if (s->relation != NULL && s->is_from)
+        walk_write(w, s->relation);
+    else if (s->relation != NULL)
+        walk_read(w, s->relation);
+    walk_node(w, s->query);
+    walk_node(w, s->where_clause);
+    return plain(STATEMENT_COPY);
+}
+
+// Only ANALYZE runs the statement. EXPLAIN (ANALYZE false) counts as ANALYZE: the value is a
+// constant, and the analysis holds for others too.
+static struct classified classify_explain(struct walk *w, const PgQuery__ExplainStmt *s)
+{
+    if (s->query == NULL)
+        return plain(STATEMENT_EXPLAIN);
+    bool runs = has_option(s->options, s->n_options, "analyze");
+    if (runs)
+        classify(w, s->query);
+    else if (s->query->node_case == NODE(EXECUTE_STMT))
+        w->effects |= EFFECT_PREPARE;
+    return plain(STATEMENT_EXPLAIN);
+}
+
+static struct classified classify_execute(struct walk *w)
+{
+    w->writes_unknown = true;
+    w->effects |= EFFECT_PREPARE | EFFECT_FUNCTION;
+    return plain(STATEMENT_EXECUTE);
+}
+
+// ---- Code that we cannot see --------------------------------------------------------------------
+
+static struct classified classify_code(struct walk *w, enum statement_kind kind)
+{
+    w->writes_unknown = true;
+    w->calls_unknown_function = true;
+    w->effects |= EFFECT_FUNCTION;
+    return (struct classified){.kind = kind, .may_end_transaction = true};
+}
+
+// ---- The session --------------------------------------------------------------------------------
+
+static struct classified classify_discard(struct walk *w, const PgQuery__DiscardStmt *s)
+{
+    w->effects |= s->target == PG_QUERY__DISCARD_MODE__DISCARD_ALL ? EFFECT_DISCARD_ALL
+                                                                    : EFFECT_DISCARD_SOME;
+    return plain(STATEMENT_DISCARD);
+}
+
+static struct classified with_effect(struct walk *w, enum statement_kind kind, uint32_t effect)
+{
+    w->effects |= effect;
+    return plain(kind);
+}
+
+static struct classified classify_cursor(struct walk *w, const PgQuery__DeclareCursorStmt *s)
+{
+    if ((s->options & CURSOR_HOLD) != 0)
+        w->effects |= EFFECT_CURSOR_HOLD;
+    walk_node(w, s->query);
+    return plain(STATEMENT_CURSOR);
+}
+
+static struct classified classify_vacuum(struct walk *w, const PgQuery__VacuumStmt *s)
+{
+    w->ddl |= has_option(s->options, s->n_options, "full"); // whatever the option's value is
+    return plain(STATEMENT_UTILITY);
+}
+
+static struct classified classify_maintenance(struct walk *w)
+{
+    w->ddl = true;
+    w->writes_unknown = true; // a materialized view's query, an index expression
+    return plain(STATEMENT_UTILITY);
+}
+
+static struct classified classify_by_node(struct walk *w, const PgQuery__Node *s)
+{
+    switch ((int)s->node_case) {
+    case NODE(SELECT_STMT):
+        walk_node(w, s);
+        return plain(STATEMENT_SELECT);
+    case NODE(INSERT_STMT):
+    case NODE(UPDATE_STMT):
+    case NODE(DELETE_STMT):
+    case NODE(MERGE_STMT):
+        walk_node(w, s);
+        return plain(STATEMENT_WRITE);
+    case NODE(TRUNCATE_STMT):
+        return classify_truncate(w, s->truncate_stmt);
+    case NODE(COPY_STMT):
+        return classify_copy(w, s->copy_stmt);
+    case NODE(TRANSACTION_STMT):
+        return classify_transaction(w, s->transaction_stmt);
+    case NODE(VARIABLE_SET_STMT):
+        return classify_set(w, s->variable_set_stmt);
+    case NODE(VARIABLE_SHOW_STMT):
+        return plain(STATEMENT_SHOW);
+    case NODE(DISCARD_STMT):
+        return classify_discard(w, s->discard_stmt);
+    case NODE(PREPARE_STMT):
+        return with_effect(w, STATEMENT_PREPARE, EFFECT_PREPARE);
+    case NODE(EXECUTE_STMT):
+        return classify_execute(w);
+    case NODE(DEALLOCATE_STMT):
+        return with_effect(w, STATEMENT_DEALLOCATE,
+                           s->deallocate_stmt->name[0] == 0 ? EFFECT_DEALLOCATE_ALL
+                                                            : EFFECT_PREPARE);
+    case NODE(LISTEN_STMT):
+    case NODE(UNLISTEN_STMT):
+        return with_effect(w, STATEMENT_LISTEN, EFFECT_LISTEN);
+    case NODE(NOTIFY_STMT):
+        return plain(STATEMENT_NOTIFY);
+    case NODE(DECLARE_CURSOR_STMT):
+        return classify_cursor(w, s->declare_cursor_stmt);
+    case NODE(FETCH_STMT): // what its query does was said by DECLARE, in this transaction
+    case NODE(CLOSE_PORTAL_STMT):
+        return plain(STATEMENT_CURSOR);
+    case NODE(EXPLAIN_STMT):
+        return classify_explain(w, s->explain_stmt);
+    case NODE(CALL_STMT):
+        return classify_code(w, STATEMENT_CALL);
+    case NODE(DO_STMT):
+        return classify_code(w, STATEMENT_DO);
+    case NODE(LOAD_STMT):
+        return with_effect(w, STATEMENT_UTILITY, EFFECT_LOAD);
+    case NODE(LOCK_STMT):
+    case NODE(CHECK_POINT_STMT):
+    case NODE(CONSTRAINTS_SET_STMT): // fires triggers of tables whose write told of them
+        return plain(STATEMENT_UTILITY);
+    case NODE(VACUUM_STMT):
+        return classify_vacuum(w, s->vacuum_stmt);
+    case NODE(CLUSTER_STMT):
+    case NODE(REINDEX_STMT):
+    case NODE(REFRESH_MAT_VIEW_STMT):
+        return classify_maintenance(w);
+    case NODE(CREATE_STMT):
+        return classify_create_table(w, s->create_stmt);
+    case NODE(CREATE_TABLE_AS_STMT):
+        return classify_create_as(w, s->create_table_as_stmt);
+    case NODE(ALTER_TABLE_STMT):
+    case NODE(INDEX_STMT):
+        return classify_change(w, (const ProtobufCMessage *)s->alias);
+    }
+    return classify_definition(w, (const ProtobufCMessage *)s->alias);
+}
+
+struct classified classify(struct walk *w, const PgQuery__Node *statement)
+{
+    if (statement == NULL || statement->node_case == NODE(_NOT_SET)) {
+        w->writes_unknown = true;
+        w->effects |= EFFECT_UNKNOWN;
+        return (struct classified){.kind = STATEMENT_UNKNOWN, .may_end_transaction = true};
+    }
+    return classify_by_node(w, statement);
+}

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/sql/template.h"
+
+// What a byte may begin, outside of quotes. Anything that is not named here is one byte of an
+// operator or punctuation and stands for itself.
+enum byte_class {
+    BYTE_SELF,
+    BYTE_SPACE,
+    BYTE_WORD,   // letters and underscore
+    BYTE_DIGIT,
+    BYTE_DOT,    // may begin a number
+    BYTE_QUOTE,
+    BYTE_DOUBLE, // "
+    BYTE_DOLLAR, // a parameter, or a dollar quote
+    BYTE_DASH,   // may begin a comment
+    BYTE_SLASH,  // likewise
+    BYTE_STRANGE, // we do not know how PostgreSQL would read on from here
+};
+
+#define LETTERS(first, last) [first ... last] = BYTE_WORD
+static const uint8_t byte_class[256] = {
+    [0 ... 8] = BYTE_STRANGE,
+    ['\t'] = BYTE_SPACE,
+    ['\n'] = BYTE_SPACE,
+    [11] = BYTE_STRANGE, // vertical tab: white space from PostgreSQL 16 on
+    ['\f'] = BYTE_SPACE,
+    ['\r'] = BYTE_SPACE,
+    [14 ... 31] = BYTE_STRANGE,
+    [' '] = BYTE_SPACE,
+    ['"'] = BYTE_DOUBLE,
+    ['$'] = BYTE_DOLLAR,
+    ['\''] = BYTE_QUOTE,
+    ['-'] = BYTE_DASH,
+    ['.'] = BYTE_DOT,
+    ['/'] = BYTE_SLASH,
+    ['0' ... '9'] = BYTE_DIGIT,
+    LETTERS('A', 'Z'),
+    ['\\'] = BYTE_STRANGE,
+    ['_'] = BYTE_WORD,
+    LETTERS('a', 'z'),
+    [127 ... 255] = BYTE_STRANGE, // in some client encodings the next byte belongs to it
+};
+
+struct lexer {
+    const uint8_t *at;
+    const uint8_t *begin;
+    const uint8_t *end;
+    uint8_t *out;
+};
+
+static inline uint8_t class_of(uint8_t byte)
+{
+    return byte_class[byte];
+}
+
+static inline bool is_digit(const uint8_t *at, const uint8_t *end)
+{
+    return at < end && *at >= '0' && *at <= '9';
+}
+
+// What directly behind a number would make PostgreSQL's reading depend on its version or worse.
+static inline bool is_junk_after_number(const uint8_t *at, const uint8_t *end)
+{
+    if (at == end)
+        return false;
+    uint8_t class = class_of(*at);
+    return class == BYTE_WORD || class == BYTE_DIGIT || class == BYTE_DOT ||
+           class == BYTE_DOLLAR || class == BYTE_QUOTE || class == BYTE_STRANGE;
+}
+
+static inline bool word_is(const uint8_t *word, size_t len, const char *lower)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((word[i] | 0x20) != lower[i])
+            return false;
+    return true;
+}
+
+static inline const uint8_t *skip_space(const uint8_t *at, const uint8_t *end)
+{
+    while (at < end && class_of(*at) == BYTE_SPACE)
+        at++;
+    return at;
+}
+
+// An identifier or keyword, kept. FLOAT(n) names another type for another n, so it is given up on.
+static bool lex_word(struct lexer *l)
+{
+    const uint8_t *from = l->at;
+    const uint8_t *at = from;
+    const uint8_t *end = l->end;
+    uint8_t *out = l->out;
+    while (at < end) {
+        uint8_t class = class_of(*at);
+        if (class != BYTE_WORD && class != BYTE_DIGIT && class != BYTE_DOLLAR)
+            break;
+        *out++ = *at++;
+    }
+    size_t len = (size_t)(at - from);
+    l->at = at;
+    l->out = out;
+    if (len == 5 && (*from | 0x20) == 'f' && word_is(from, len, "float")) {
+        at = skip_space(at, end);
+        return at == end || *at != '(';
+    }
+    return true;
+}
+
+static bool lex_number(struct lexer *l)
+{
+    const uint8_t *at = l->at;
+    const uint8_t *end = l->end;
+    while (is_digit(at, end))
+        at++;
+    if (at < end && *at == '.') {
+        at++;
+        while (is_digit(at, end))
+            at++;
+    }
+    if (at < end && (*at | 0x20) == 'e') {
+        at++;
+        if (at < end && (*at == '+' || *at == '-'))
+            at++;
+        if (!is_digit(at, end))
+            return false;
+        while (is_digit(at, end))
+            at++;
+    }
+    if (is_junk_after_number(at, end))
+        return false;
+    l->at = at;
+    *l->out++ = TEMPLATE_NUMBER;
+    return true;
+}
+
+// The end of a quoted run (behind the closing quote), or NULL. A doubled quote goes on.
+static const uint8_t *quoted_end(const uint8_t *at, const uint8_t *end, uint8_t quote)
+{
+    for (at++; at < end; at++) {
+        if (*at == '\\' || *at == 0)
+            return NULL;
+        if (*at == quote) {
+            at++;
+            if (at == end || *at != quote)
+                return at;
+        }
+    }
+    return NULL;
+}
+
+static inline bool has_unicode_prefix(const struct lexer *l)
+{
+    return l->at - l->begin >= 2 && l->at[-1] == '&' && (l->at[-2] | 0x20) == 'u';
+}
+
+static bool lex_string(struct lexer *l)
+{
+    if (l->at > l->begin && class_of(l->at[-1]) != BYTE_SPACE &&
+        (has_unicode_prefix(l) || class_of(l->at[-1]) == BYTE_WORD ||
+         class_of(l->at[-1]) == BYTE_DIGIT || class_of(l->at[-1]) == BYTE_DOLLAR))
+        return false; // E'', B'', X'', N'', U&''
+    const uint8_t *end = quoted_end(l->at, l->end, '\'');
+    if (end == NULL)
+        return false;
+    // 'to' and 'day' on two lines, even with a -- comment between, are one constant.
+    const uint8_t *next = skip_space(end, l->end);
+    if (next < l->end && (*next == '\'' || (*next == '-' && next + 1 < l->end && next[1] == '-')))
+        return false;
+    size_t len = (size_t)(end - l->at);
+    if (len >= 5 && template_has_datetime_word(slice_of(l->at, len))) {
+        memcpy(l->out, l->at, len);
+        l->out += len;
+    } else {
+        *l->out++ = TEMPLATE_STRING;
+    }
+    l->at = end;
+    return true;
+}
+
+static bool lex_quoted_identifier(struct lexer *l)
+{
+    if (has_unicode_prefix(l))
+        return false;
+    const uint8_t *end = quoted_end(l->at, l->end, '"');
+    if (end == NULL)
+        return false;
+    for (const uint8_t *at = l->at; at < end; at++) {
+        if (*at < ' ' || *at > 126)
+            return false;
+        *l->out++ = *at;
+    }
+    l->at = end;
+    return true;
+}
+
+// $1 and the like, kept.
+static bool lex_parameter(struct lexer *l)
+{
+    *l->out++ = *l->at++;
+    if (!is_digit(l->at, l->end))
+        return false;
+    while (is_digit(l->at, l->end))
+        *l->out++ = *l->at++;
+    return l->at == l->end || (class_of(*l->at) != BYTE_WORD && class_of(*l->at) != BYTE_DOLLAR &&
+                               class_of(*l->at) != BYTE_STRANGE);
+}
+
+// A comment up to the end of the line, dropped: the end of the line stays.
+static bool lex_line_comment(struct lexer *l)
+{
+    while (l->at < l->end && *l->at != '\n' && *l->at != '\r')
+        if (*l->at++ == 0)
+            return false;
+    return true;
+}
+
+// A comment in slash and star is as good as a space. One within another: given up.
+static bool lex_block_comment(struct lexer *l)
+{
+    for (const uint8_t *at = l->at + 2; at + 1 < l->end && *at != 0; at++) {
+        if (at[0] == '/' && at[1] == '*')
+            return false;
+        if (at[0] == '*' && at[1] == '/') {
+            l->at = at + 2;
+            *l->out++ = ' ';
+            return true;
+        }
+    }
+    return false;
+}
+
+static inline bool lex_one(struct lexer *l)
+{
+    uint8_t byte = *l->at;
+    bool more = l->at + 1 < l->end;
+    switch ((enum byte_class)class_of(byte)) {
+    case BYTE_WORD:
+        return lex_word(l);
+    case BYTE_DIGIT:
+        return lex_number(l);
+    case BYTE_DOT:
+        if (is_digit(l->at + 1, l->end))
+            return lex_number(l);
+        break;
+    case BYTE_QUOTE:
+        return lex_string(l);
+    case BYTE_DOUBLE:
+        return lex_quoted_identifier(l);
+    case BYTE_DOLLAR:
+        return lex_parameter(l);
+    case BYTE_DASH:
+        if (more && l->at[1] == '-')
+            return lex_line_comment(l);
+        break;
+    case BYTE_SLASH:
+        if (more && l->at[1] == '*')
+            return lex_block_comment(l);
+        break;
+    case BYTE_STRANGE:
+        return false;
+    case BYTE_SELF:
+    case BYTE_SPACE:
+        break;
+    }
+    *l->out++ = byte;
+    l->at++;
+    return true;
+}
+
+struct template template_of(struct slice sql, uint8_t *out)
+{
+    struct template verbatim = {.bytes = sql, .verbatim = true};
+    if (sql.len > TEMPLATE_MAX_BYTES)
+        return verbatim;
+    struct lexer l = {.at = sql.at, .begin = sql.at, .end = sql.at + sql.len, .out = out};
+    while (l.at < l.end)
+        if (!lex_one(&l))
+            return verbatim;
+    return (struct template){.bytes = slice_of(out, (size_t)(l.out - out)), .verbatim = false};
+}
+
+static inline bool is_letter(uint8_t byte)
+{
+    byte |= 0x20;
+    return byte >= 'a' && byte <= 'z';
+}
+
+static bool word_at(const uint8_t *at, const uint8_t *end, const char *lower, size_t len)
+{
+    return (size_t)(end - at) >= len && word_is(at, len, lower) &&
+           ((size_t)(end - at) == len || !is_letter(at[len]));
+}
+
+// PostgreSQL's date reader takes a run of letters as one word (ParseDateTime in datetime.c), so
+// "know" is none of the four. Bytes beyond ASCII count as no letters here: that only costs a hit.
+bool template_has_datetime_word(struct slice bytes)
+{
+    const uint8_t *end = bytes.at + bytes.len;
+    for (const uint8_t *at = bytes.at; at < end; at++) {
+        uint8_t lower = *at | 0x20;
+        if ((lower != 'n' && lower != 't' && lower != 'y') ||
+            (at > bytes.at && is_letter(at[-1])))
+            continue;
+        if (word_at(at, end, "now", 3) || word_at(at, end, "today", 5) ||
+            word_at(at, end, "tomorrow", 8) || word_at(at, end, "yesterday", 9))
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/sql/texts.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/mem.h"
+
+enum {
+    TEXTS_TAG = 0x74657874,
+    SHARDS = 16,                      // a power of two
+    FRONT_PLACES = 2048,              // likewise
+    REMEMBERED_BYTES_MAX = 64 * 1024, // a longer text is analysed each time
+    VERBATIM_MIX = 0x5bd1e995,        // keeps the two kinds of keys apart in most cases
+};
+
+// One template and what it is. Counted: by its shard, and by the fronts that know it.
+struct text {
+    struct hash_node node;    // in its shard
+    struct link link;         // in its shard's clock
+    _Atomic uint32_t refs;
+    bool used;                // since the clock's hand came by; under the shard's lock
+    bool verbatim;
+    struct analysis *analysis; // counts
+    size_t len;
+    uint8_t bytes[];
+};
+
+struct shard {
+    pthread_mutex_t lock;
+    struct hash_table table;
+    struct list clock; // the hand is at the front
+    size_t bytes;
+    uint64_t hits;
+    uint64_t misses;
+    uint64_t evictions;
+};
+
+struct texts {
+    uint32_t tag;
+    size_t shard_limit_count;
+    size_t shard_limit_bytes;
+    struct shard shards[SHARDS];
+};
+
+struct texts_front {
+    struct texts *texts;              // borrows
+    struct text *places[FRONT_PLACES]; // count
+    struct text *last;                // counts; one that has no place
+    uint8_t template[TEMPLATE_MAX_BYTES];
+};
+
+struct text_key {
+    struct slice bytes;
+    bool verbatim;
+    uint64_t hash;
+};
+
+static struct text_key key_of(struct slice sql, uint8_t *out)
+{
+    struct template template = template_of(sql, out);
+    uint64_t hash = hash_bytes(template.bytes.at, template.bytes.len);
+    return (struct text_key){template.bytes, template.verbatim,
+                             template.verbatim ? hash ^ VERBATIM_MIX : hash};
+}
+
+static bool text_is(const struct text *text, const struct text_key *key)
+{
+    return text->node.hash == key->hash && text->verbatim == key->verbatim &&
+           slice_eq(slice_of(text->bytes, text->len), key->bytes);
+}
+
+static size_t text_bytes(const struct text *text)
+{
+    return sizeof(*text) + text->len + text->analysis->bytes;
+}
+
+static struct text *text_ref(struct text *text)
+{
+    atomic_fetch_add_explicit(&text->refs, 1, memory_order_relaxed);
+    return text;
+}
+
+static void text_unref(struct text *text)
+{
+    if (atomic_fetch_sub_explicit(&text->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    analysis_unref(&text->analysis);
+    mem_free(text);
+}
+
+// Analyses the text itself, not its template: the placeholders are not SQL.
+static struct text *text_new(const struct text_key *key, struct slice sql)
+{
+    size_t len = key->bytes.len > REMEMBERED_BYTES_MAX ? 0 : key->bytes.len;
+    struct text *text = mem_alloc(sizeof(*text) + len);
+    *text = (struct text){.refs = 1, .verbatim = key->verbatim, .len = len};
+    text->node.hash = key->hash;
+    link_init(&text->link);
+    if (len > 0)
+        memcpy(text->bytes, key->bytes.at, len);
+    text->analysis = analysis_new(sql);
+    return text;
+}
+
+// ---- A shard, under its lock --------------------------------------------------------------------
+
+static struct text *shard_find(struct shard *shard, const struct text_key *key)
+{
+    for (struct hash_node *node = hash_first(&shard->table, key->hash); node != NULL;
+         node = hash_next(node)) {
+        struct text *text = container_of(node, struct text, node);
+        if (text_is(text, key))
+            return text;
+    }
+    return NULL;
+}
+
+static void shard_remove(struct shard *shard, struct text *text)
+{
+    hash_remove(&shard->table, &text->node);
+    list_remove(&shard->clock, &text->link);
+    shard->bytes -= text_bytes(text);
+    text_unref(text);
+}
+
+// CLOCK: what was used since the hand came by last gets another round.
+static void shard_make_room(struct shard *shard, size_t limit_count, size_t limit_bytes)
+{
+    while (shard->clock.count > limit_count || shard->bytes > limit_bytes) {
+        struct text *text = container_of(list_pop_front(&shard->clock), struct text, link);
+        list_push_back(&shard->clock, &text->link);
+        if (!text->used || shard->clock.count == 1) {
+            shard->evictions++;
+            shard_remove(shard, text);
+        } else {
+            text->used = false;
+        }
+    }
+}
+
+// ---- All of them --------------------------------------------------------------------------------
+
+struct texts *texts_new(size_t limit_count, size_t limit_bytes)
+{
+    CHECK(limit_count >= 64);
+    struct texts *texts = mem_new(struct texts);
+    TAG_SET(texts, TEXTS_TAG);
+    texts->shard_limit_count = limit_count / SHARDS;
+    texts->shard_limit_bytes = limit_bytes / SHARDS;
+    for (int i = 0; i < SHARDS; i++) {
+        pthread_mutex_init(&texts->shards[i].lock, NULL);
+        list_init(&texts->shards[i].clock);
+    }
+    return texts;
+}
+
+void texts_free(struct texts *texts)
+{
+    TAG_CHECK(texts, TEXTS_TAG);
+    for (int i = 0; i < SHARDS; i++) {
+        struct shard *shard = &texts->shards[i];
+        while (!list_empty(&shard->clock))
+            shard_remove(shard, container_of(list_first(&shard->clock), struct text, link));
+        hash_fini(&shard->table);
+        pthread_mutex_destroy(&shard->lock);
+    }
+    TAG_CLEAR(texts);
+    mem_free(texts);
+}
+
+// Puts a new text into its shard and gives a reference to it, or to the one that another thread
+// has put there meanwhile.
+static struct text *shard_add(struct texts *texts, struct shard *shard, struct text *added,
+                              const struct text_key *key)
+{
+    pthread_mutex_lock(&shard->lock);
+    struct text *known = shard_find(shard, key);
+    if (known == NULL) {
+        hash_insert(&shard->table, &added->node, key->hash);
+        list_push_back(&shard->clock, &added->link);
+        shard->bytes += text_bytes(added);
+        known = text_ref(added);
+        shard_make_room(shard, texts->shard_limit_count, texts->shard_limit_bytes);
+    } else {
+        text_ref(known);
+        text_unref(added);
+    }
+    pthread_mutex_unlock(&shard->lock);
+    return known;
+}
+
+static struct text *texts_find(struct texts *texts, struct slice sql, const struct text_key *key)
+{
+    struct shard *shard = &texts->shards[(key->hash >> 48) & (SHARDS - 1)];
+    pthread_mutex_lock(&shard->lock);
+    struct text *text = shard_find(shard, key);
+    if (text != NULL) {
+        text->used = true;
+        text_ref(text);
+        shard->hits++;
+    } else {
+        shard->misses++;
+    }
+    pthread_mutex_unlock(&shard->lock);
+    if (text != NULL)
+        return text;
+    text = text_new(key, sql);
+    if (key->bytes.len > REMEMBERED_BYTES_MAX)
+        return text;
+    return shard_add(texts, shard, text, key);
+}
+
+struct analysis *texts_analysis(struct texts *texts, struct slice sql)
+{
+    TAG_CHECK(texts, TEXTS_TAG);
+    uint8_t out[TEMPLATE_MAX_BYTES];
+    struct text_key key = key_of(sql, out);
+    struct text *text = texts_find(texts, sql, &key);
+    struct analysis *a = analysis_ref(text->analysis);
+    text_unref(text);
+    return a;
+}
+
+struct texts_statistics texts_statistics(struct texts *texts)
+{
+    struct texts_statistics sum = {0};
+    for (int i = 0; i < SHARDS; i++) {
+        struct shard *shard = &texts->shards[i];
+        pthread_mutex_lock(&shard->lock);
+        sum.count += shard->clock.count;
+        sum.bytes += shard->bytes;
+        sum.hits += shard->hits;
+        sum.misses += shard->misses;
+        sum.evictions += shard->evictions;
+        pthread_mutex_unlock(&shard->lock);
+    }
+    return sum;
+}
+
+// ---- A worker's front ---------------------------------------------------------------------------
+
+struct texts_front *texts_front_new(struct texts *texts)
+{
+    TAG_CHECK(texts, TEXTS_TAG);
+    struct texts_front *front = mem_new(struct texts_front);
+    front->texts = texts;
+    return front;
+}
+
+void texts_front_free(struct texts_front *front)
+{
+    for (int i = 0; i < FRONT_PLACES; i++)
+        if (front->places[i] != NULL)
+            text_unref(front->places[i]);
+    if (front->last != NULL)
+        text_unref(front->last);
+    mem_free(front);
+}
+
+struct analysis *texts_front_analysis(struct texts_front *front, struct slice sql)
+{
+    struct text_key key = key_of(sql, front->template);
+    struct text **place = &front->places[key.hash % FRONT_PLACES];
+    if (*place != NULL && text_is(*place, &key))
+        return (*place)->analysis;
+    struct text *text = texts_find(front->texts, sql, &key);
+    if (key.bytes.len > REMEMBERED_BYTES_MAX)
+        place = &front->last; // its bytes were not kept, so it cannot be known again
+    if (*place != NULL)
+        text_unref(*place);
+    *place = text;
+    return text->analysis;
+}

@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: Apache-2.0
+// protobuf-c's own descriptions of the messages lead from a node to its children, so the walk
+// reaches everything, whatever the statement; the switch in walk_kind() names the nodes that mean
+// something here, and those that were reviewed and mean nothing. The rest is not cacheable.
+#include "proxy/sql/walk.h"
+
+#include <strings.h>
+
+#include "base/mem.h"
+#include "proxy/sql/builtins.h"
+#include "proxy/sql/template.h"
+
+typedef PgQuery__Node__NodeCase node_case;
+#define NODE(name) PG_QUERY__NODE__NODE_##name
+
+static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *message);
+
+void walk_fini(struct walk *w)
+{
+    mem_free(w->reads.at);
+    mem_free(w->writes.at);
+    mem_free(w->functions.at);
+    mem_free(w->fields.at);
+    mem_free(w->operators.at);
+    mem_free(w->casts.at);
+}
+
+void walk_deny(struct walk *w, enum bypass reason)
+{
+    if (w->bypass == BYPASS_NONE)
+        w->bypass = reason;
+}
+
+// ---- Names --------------------------------------------------------------------------------------
+
+static void add_name(struct walk *w, struct walk_names *names, const char *schema, const char *name)
+{
+    struct sql_name added = {slice_str(schema), slice_str(name)};
+    if (w->defines)
+        return;
+    for (uint32_t i = 0; i < names->count; i++)
+        if (slice_eq(names->at[i].name, added.name) && slice_eq(names->at[i].schema, added.schema))
+            return;
+    if (names->count == WALK_NAMES_MAX) {
+        walk_deny(w, BYPASS_UNSUPPORTED);
+        w->writes_unknown = true;
+        return;
+    }
+    if (names->at == NULL)
+        names->at = mem_alloc(WALK_NAMES_MAX * sizeof(*names->at));
+    names->at[names->count++] = added;
+}
+
+static const char *string_of(const PgQuery__Node *node)
+{
+    return node->node_case == NODE(STRING) ? node->string->sval : "";
+}
+
+// The last two parts of a qualified name; an empty schema when there is but one.
+static void split_name(PgQuery__Node **parts, size_t n, const char **schema, const char **name)
+{
+    *schema = n > 1 ? string_of(parts[n - 2]) : "";
+    *name = n > 0 ? string_of(parts[n - 1]) : "";
+}
+
+static bool starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+static bool is_system_schema(const char *schema)
+{
+    return starts_with(schema, "pg_") || strcmp(schema, "information_schema") == 0;
+}
+
+bool walk_is_temporary(const PgQuery__RangeVar *relation)
+{
+    return strcmp(relation->relpersistence, "t") == 0 ||
+           starts_with(relation->schemaname, "pg_temp");
+}
+
+// ---- Relations ----------------------------------------------------------------------------------
+
+void walk_read(struct walk *w, const PgQuery__RangeVar *relation)
+{
+    if (relation->schemaname[0] == 0)
+        for (const struct walk_scope *s = w->scope; s != NULL; s = s->outer)
+            if (strcmp(s->name, relation->relname) == 0)
+                return;
+    if (is_system_schema(relation->schemaname) ||
+        (relation->schemaname[0] == 0 && starts_with(relation->relname, "pg_"))) {
+        walk_deny(w, BYPASS_CATALOG_RELATION);
+        return;
+    }
+    add_name(w, &w->reads, relation->schemaname, relation->relname);
+}
+
+void walk_write(struct walk *w, const PgQuery__RangeVar *relation)
+{
+    walk_deny(w, BYPASS_NOT_SELECT);
+    if (relation == NULL || w->defines)
+        return;
+    // A superuser who writes a catalog by hand: anything may be different from now on.
+    if (!starts_with(relation->schemaname, "pg_temp") &&
+        (is_system_schema(relation->schemaname) || starts_with(relation->relname, "pg_"))) {
+        w->ddl = true;
+        w->writes_unknown = true;
+    }
+    add_name(w, &w->writes, relation->schemaname, relation->relname);
+}
+
+// ---- WITH ---------------------------------------------------------------------------------------
+
+// Walks the CTEs, then the statement that they belong to, each with the names it can see: with
+// RECURSIVE all of them, otherwise those before it. They hide outer ones and tables.
+static void walk_with(struct walk *w, const PgQuery__WithClause *with,
+                      const ProtobufCMessage *statement)
+{
+    const struct walk_scope *outer = w->scope;
+    size_t n = with == NULL ? 0 : with->n_ctes;
+    struct walk_scope *scopes = n > 0 ? mem_alloc(n * sizeof(*scopes)) : NULL;
+    const struct walk_scope *innermost = outer;
+    for (size_t i = 0; i < n; i++) {
+        if (!with->recursive)
+            walk_node(w, with->ctes[i]);
+        const PgQuery__Node *cte = with->ctes[i];
+        bool named = cte->node_case == NODE(COMMON_TABLE_EXPR);
+        scopes[i] = (struct walk_scope){named ? cte->common_table_expr->ctename : "", innermost};
+        innermost = &scopes[i];
+        if (!with->recursive)
+            w->scope = innermost;
+    }
+    w->scope = innermost;
+    for (size_t i = 0; n > 0 && with->recursive && i < n; i++)
+        walk_node(w, with->ctes[i]);
+    walk_children(w, statement);
+    w->scope = outer;
+    mem_free(scopes);
+}
+
+// ---- Functions, operators, casts ----------------------------------------------------------------
+
+// set_config(name, value, true) ends with the transaction; only a literal true is surely true.
+static bool is_local_set_config(const PgQuery__FuncCall *call)
+{
+    if (call->n_args != 3 || call->args[2]->node_case != NODE(A_CONST))
+        return false;
+    const PgQuery__AConst *local = call->args[2]->a_const;
+    return local->val_case == PG_QUERY__A__CONST__VAL_BOOLVAL && local->boolval->boolval;
+}
+
+static void judge_unknown_function(struct walk *w)
+{
+    walk_deny(w, BYPASS_UNKNOWN_FUNCTION);
+    w->calls_unknown_function = true;
+    w->writes_unknown = true;
+    w->effects |= EFFECT_FUNCTION;
+}
+
+static void judge_builtin(struct walk *w, const PgQuery__FuncCall *call, struct slice name)
+{
+    if (!builtin_function_cacheable(name))
+        walk_deny(w, BYPASS_VOLATILE_FUNCTION);
+    switch (builtin_function_deed(name)) {
+    case BUILTIN_NOTHING:
+        break;
+    case BUILTIN_ADVISORY:
+        w->effects |= EFFECT_ADVISORY;
+        break;
+    case BUILTIN_SET_CONFIG:
+        if (!is_local_set_config(call))
+            w->effects |= EFFECT_SET_CONFIG;
+        break;
+    case BUILTIN_ANYTHING:
+        w->writes_unknown = true;
+        w->effects |= EFFECT_FUNCTION;
+        break;
+    }
+}
+
+static void walk_function(struct walk *w, const PgQuery__FuncCall *call)
+{
+    const char *schema;
+    const char *name;
+    split_name(call->funcname, call->n_funcname, &schema, &name);
+    add_name(w, &w->functions, schema, name);
+    if (w->defines)
+        return;
+    bool builtin = (schema[0] == 0 || strcmp(schema, "pg_catalog") == 0) &&
+                   builtin_function_volatility(slice_str(name)) != VOLATILITY_UNKNOWN;
+    if (builtin)
+        judge_builtin(w, call, slice_str(name));
+    else
+        judge_unknown_function(w);
+}
+
+static void use_operator(struct walk *w, const char *schema, const char *name)
+{
+    add_name(w, &w->operators, schema, name);
+    bool builtin = (schema[0] == 0 || strcmp(schema, "pg_catalog") == 0) &&
+                   builtin_operator_volatility(slice_str(name)) != VOLATILITY_UNKNOWN;
+    if (!builtin && !w->defines) { // its function is a user's
+        walk_deny(w, BYPASS_OPERATOR);
+        w->writes_unknown = true;
+        w->effects |= EFFECT_FUNCTION;
+    } else if (!builtin_operator_cacheable(slice_str(name))) {
+        walk_deny(w, BYPASS_OPERATOR);
+    }
+}
+
+static void use_operators(struct walk *w, PgQuery__Node **parts, size_t n)
+{
+    const char *schema;
+    const char *name;
+    split_name(parts, n, &schema, &name);
+    if (n > 0)
+        use_operator(w, schema, name);
+}
+
+static void walk_expression(struct walk *w, const PgQuery__AExpr *e)
+{
+    switch (e->kind) {
+    case PG_QUERY__A__EXPR__KIND__AEXPR_BETWEEN:
+    case PG_QUERY__A__EXPR__KIND__AEXPR_NOT_BETWEEN:
+    case PG_QUERY__A__EXPR__KIND__AEXPR_BETWEEN_SYM:
+    case PG_QUERY__A__EXPR__KIND__AEXPR_NOT_BETWEEN_SYM: // the name is no operator but "BETWEEN"
+        use_operator(w, "", "<");
+        use_operator(w, "", "<=");
+        use_operator(w, "", ">");
+        use_operator(w, "", ">=");
+        break;
+    case PG_QUERY__A__EXPR__KIND__AEXPR_OP:
+    case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY:
+    case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ALL:
+    case PG_QUERY__A__EXPR__KIND__AEXPR_DISTINCT:
+    case PG_QUERY__A__EXPR__KIND__AEXPR_NOT_DISTINCT:
+    case PG_QUERY__A__EXPR__KIND__AEXPR_NULLIF:
+    case PG_QUERY__A__EXPR__KIND__AEXPR_IN:
+    case PG_QUERY__A__EXPR__KIND__AEXPR_LIKE:
+    case PG_QUERY__A__EXPR__KIND__AEXPR_ILIKE:
+    case PG_QUERY__A__EXPR__KIND__AEXPR_SIMILAR:
+        use_operators(w, e->name, e->n_name);
+        break;
+    default: // protobuf enums are open: a number that we do not know can come in
+        walk_deny(w, BYPASS_UNSUPPORTED);
+        break;
+    }
+    walk_node(w, e->lexpr);
+    walk_node(w, e->rexpr);
+}
+
+static bool is_constant(const PgQuery__Node *node)
+{
+    return node != NULL &&
+           (node->node_case == NODE(PARAM_REF) ||
+            (node->node_case == NODE(A_CONST) &&
+             node->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL));
+}
+
+static void walk_cast(struct walk *w, const PgQuery__TypeCast *cast)
+{
+    const PgQuery__TypeName *type = cast->type_name;
+    const char *schema = "";
+    const char *name = "";
+    if (type != NULL) {
+        split_name(type->names, type->n_names, &schema, &name);
+        add_name(w, &w->casts, schema, name);
+    }
+    if (type == NULL || type->setof || type->pct_type || type->n_names > 2 ||
+        (schema[0] != 0 && strcmp(schema, "pg_catalog") != 0) ||
+        !builtin_cast_cacheable(slice_str(name), is_constant(cast->arg)))
+        walk_deny(w, BYPASS_CAST);
+    walk_node(w, cast->arg);
+}
+
+static void walk_constant(struct walk *w, const PgQuery__AConst *constant)
+{
+    if (w->bypass == BYPASS_NONE && constant->val_case == PG_QUERY__A__CONST__VAL_SVAL &&
+        template_has_datetime_word(slice_str(constant->sval->sval)))
+        walk_deny(w, BYPASS_DATETIME_WORD);
+}
+
+// ---- Columns ------------------------------------------------------------------------------------
+
+static bool is_system_column(const char *name)
+{
+    static const char *const names[] = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+// t.f is the column f of t, or, when t has none, the function f(t): only a catalog can tell.
+static void walk_fields(struct walk *w, PgQuery__Node **fields, size_t n, bool first_is_bare)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *name = string_of(fields[i]);
+        if (is_system_column(name))
+            walk_deny(w, BYPASS_UNSUPPORTED);
+        if (name[0] != 0 && !(i == 0 && first_is_bare))
+            add_name(w, &w->fields, "", name);
+        else if (name[0] == 0)
+            walk_node(w, fields[i]);
+    }
+}
+
+// ---- Statements inside statements ---------------------------------------------------------------
+
+static void walk_select(struct walk *w, const PgQuery__SelectStmt *s)
+{
+    walk_with(w, s->with_clause, &s->base);
+}
+
+static void walk_into(struct walk *w, const PgQuery__IntoClause *into)
+{
+    walk_deny(w, BYPASS_NOT_SELECT);
+    if (into->rel != NULL && walk_is_temporary(into->rel)) {
+        w->effects |= EFFECT_TEMP;
+        return;
+    }
+    w->ddl = true;
+    w->writes_unknown = true;
+}
+
+static void walk_join(struct walk *w, const PgQuery__JoinExpr *join)
+{
+    if (join->is_natural || join->n_using_clause > 0)
+        use_operator(w, "", "=");
+    walk_children(w, &join->base);
+}
+
+static void walk_sublink(struct walk *w, const PgQuery__SubLink *link)
+{
+    if (link->n_oper_name > 0)
+        use_operators(w, link->oper_name, link->n_oper_name);
+    else if (link->testexpr != NULL)
+        use_operator(w, "", "="); // IN
+    walk_node(w, link->testexpr);
+    walk_node(w, link->subselect);
+}
+
+static void walk_table_sample(struct walk *w, const PgQuery__RangeTableSample *sample)
+{
+    walk_deny(w, BYPASS_UNSUPPORTED);
+    const char *schema;
+    const char *name;
+    split_name(sample->method, sample->n_method, &schema, &name);
+    if (strcmp(name, "system") != 0 && strcmp(name, "bernoulli") != 0)
+        judge_unknown_function(w);
+    walk_children(w, &sample->base);
+}
+
+static void walk_string(struct walk *w, const PgQuery__String *string)
+{
+    // CREATE FUNCTION pg_temp.f and the like.
+    if (w->defines && starts_with(string->sval, "pg_temp"))
+        w->effects |= EFFECT_TEMP;
+}
+
+static void walk_range_var(struct walk *w, const PgQuery__RangeVar *relation)
+{
+    if (w->defines) {
+        if (walk_is_temporary(relation))
+            w->effects |= EFFECT_TEMP;
+        return;
+    }
+    walk_read(w, relation);
+}
+
+// ---- The switch ---------------------------------------------------------------------------------
+
+static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *message)
+{
+    switch ((int)kind) {
+    case NODE(SELECT_STMT):
+        walk_select(w, (const PgQuery__SelectStmt *)message);
+        return;
+    case NODE(INSERT_STMT):
+        walk_write(w, ((const PgQuery__InsertStmt *)message)->relation);
+        walk_with(w, ((const PgQuery__InsertStmt *)message)->with_clause, message);
+        return;
+    case NODE(UPDATE_STMT):
+        walk_write(w, ((const PgQuery__UpdateStmt *)message)->relation);
+        walk_with(w, ((const PgQuery__UpdateStmt *)message)->with_clause, message);
+        return;
+    case NODE(DELETE_STMT):
+        walk_write(w, ((const PgQuery__DeleteStmt *)message)->relation);
+        walk_with(w, ((const PgQuery__DeleteStmt *)message)->with_clause, message);
+        return;
+    case NODE(MERGE_STMT):
+        walk_write(w, ((const PgQuery__MergeStmt *)message)->relation);
+        walk_with(w, ((const PgQuery__MergeStmt *)message)->with_clause, message);
+        return;
+    case NODE(WITH_CLAUSE): // walked by its statement
+        return;
+    case NODE(RANGE_VAR):
+        walk_range_var(w, (const PgQuery__RangeVar *)message);
+        return;
+    case NODE(INTO_CLAUSE):
+        walk_into(w, (const PgQuery__IntoClause *)message);
+        return;
+    case NODE(LOCKING_CLAUSE): // names aliases, not relations
+        walk_deny(w, BYPASS_LOCKING);
+        return;
+    case NODE(FUNC_CALL):
+        walk_function(w, (const PgQuery__FuncCall *)message);
+        walk_children(w, message);
+        return;
+    case NODE(A_EXPR):
+        walk_expression(w, (const PgQuery__AExpr *)message);
+        return;
+    case NODE(TYPE_CAST):
+        walk_cast(w, (const PgQuery__TypeCast *)message);
+        return;
+    case NODE(A_CONST):
+        walk_constant(w, (const PgQuery__AConst *)message);
+        return;
+    case NODE(PARAM_REF):
+        w->has_parameters = true;
+        return;
+    case NODE(COLUMN_REF):
+        walk_fields(w, ((const PgQuery__ColumnRef *)message)->fields,
+                    ((const PgQuery__ColumnRef *)message)->n_fields, true);
+        return;
+    case NODE(A_INDIRECTION):
+        walk_node(w, ((const PgQuery__AIndirection *)message)->arg);
+        walk_fields(w, ((const PgQuery__AIndirection *)message)->indirection,
+                    ((const PgQuery__AIndirection *)message)->n_indirection, false);
+        return;
+    case NODE(JOIN_EXPR):
+        walk_join(w, (const PgQuery__JoinExpr *)message);
+        return;
+    case NODE(SUB_LINK):
+        walk_sublink(w, (const PgQuery__SubLink *)message);
+        return;
+    case NODE(CASE_EXPR):
+        if (((const PgQuery__CaseExpr *)message)->arg != NULL)
+            use_operator(w, "", "=");
+        walk_children(w, message);
+        return;
+    case NODE(SORT_BY):
+        use_operators(w, ((const PgQuery__SortBy *)message)->use_op,
+                      ((const PgQuery__SortBy *)message)->n_use_op);
+        walk_node(w, ((const PgQuery__SortBy *)message)->node);
+        return;
+    case NODE(SQLVALUE_FUNCTION): // CURRENT_DATE, CURRENT_USER ...
+        walk_deny(w, BYPASS_VOLATILE_FUNCTION);
+        return;
+    case NODE(RANGE_TABLE_SAMPLE):
+        walk_table_sample(w, (const PgQuery__RangeTableSample *)message);
+        return;
+    case NODE(STRING):
+        walk_string(w, (const PgQuery__String *)message);
+        return;
+    case NODE(COLLATE_CLAUSE): // its other child is the collation's name
+        walk_node(w, ((const PgQuery__CollateClause *)message)->arg);
+        return;
+    case NODE(ALIAS): // Reviewed: these are what their children are.
+    case NODE(A_ARRAY_EXPR):
+    case NODE(A_INDICES):
+    case NODE(A_STAR):
+    case NODE(BIT_STRING):
+    case NODE(BOOLEAN):
+    case NODE(BOOLEAN_TEST):
+    case NODE(BOOL_EXPR):
+    case NODE(CASE_WHEN):
+    case NODE(COALESCE_EXPR):
+    case NODE(COMMON_TABLE_EXPR):
+    case NODE(CTECYCLE_CLAUSE):
+    case NODE(CTESEARCH_CLAUSE):
+    case NODE(FLOAT):
+    case NODE(GROUPING_FUNC):
+    case NODE(GROUPING_SET):
+    case NODE(INTEGER):
+    case NODE(LIST):
+    case NODE(MIN_MAX_EXPR):
+    case NODE(NAMED_ARG_EXPR):
+    case NODE(NULL_TEST):
+    case NODE(RANGE_FUNCTION):
+    case NODE(RANGE_SUBSELECT):
+    case NODE(RES_TARGET):
+    case NODE(ROW_EXPR):
+    case NODE(WINDOW_DEF):
+        walk_children(w, message);
+        return;
+    case NODE(_NOT_SET): // an empty place in a list
+        return;
+    }
+    walk_deny(w, BYPASS_UNSUPPORTED);
+    walk_children(w, message);
+}
+
+void walk_node(struct walk *w, const PgQuery__Node *node)
+{
+    // All members of the union are pointers to messages.
+    if (node != NULL && node->node_case != NODE(_NOT_SET))
+        walk_kind(w, node->node_case, (const ProtobufCMessage *)node->alias);
+}
+
+void walk_message(struct walk *w, const ProtobufCMessage *message)
+{
+    const ProtobufCMessageDescriptor *all = &pg_query__node__descriptor;
+    if (message->descriptor == all) {
+        walk_node(w, (const PgQuery__Node *)message);
+        return;
+    }
+    // A child that is not wrapped in a node: its kind is the field of Node with its type.
+    for (unsigned i = 0; i < all->n_fields; i++)
+        if (all->fields[i].descriptor == message->descriptor) {
+            walk_kind(w, (node_case)all->fields[i].id, message);
+            return;
+        }
+    walk_deny(w, BYPASS_UNSUPPORTED);
+    walk_children(w, message);
+}
+
+void walk_children(struct walk *w, const ProtobufCMessage *message)
+{
+    const uint8_t *base = (const uint8_t *)message;
+    const ProtobufCMessageDescriptor *type = message->descriptor;
+    for (unsigned i = 0; i < type->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &type->fields[i];
+        if (field->type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        if (field->label == PROTOBUF_C_LABEL_REPEATED) {
+            size_t n = *(const size_t *)(base + field->quantifier_offset);
+            ProtobufCMessage **children = *(ProtobufCMessage ***)(base + field->offset);
+            for (size_t j = 0; j < n; j++)
+                walk_message(w, children[j]);
+            continue;
+        }
+        if ((field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0 &&
+            *(const uint32_t *)(base + field->quantifier_offset) != field->id)
+            continue;
+        const ProtobufCMessage *child = *(ProtobufCMessage *const *)(base + field->offset);
+        if (child != NULL)
+            walk_message(w, child);
+    }
+}

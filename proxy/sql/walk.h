@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The walk over a parse tree that gathers what an analysis holds: relations by CTE scope,
+// functions, operators, casts, and the first reason not to cache. One walk for one text; it lives
+// on the stack of the thread that parses. Internal to proxy/sql.
+// Not here: what a whole statement means (classify.h).
+#pragma once
+#include <pg_query/pg_query.pb-c.h>
+
+#include "proxy/sql/analysis.h"
+
+enum { WALK_NAMES_MAX = 256 }; // distinct names of a kind; more: not cached, and a barrier
+
+struct walk_names {
+    struct sql_name *at; // owns; the bytes are borrowed from the tree
+    uint32_t count;
+};
+
+struct walk_scope { // the names of CTEs that are visible, innermost first
+    const char *name;
+    const struct walk_scope *outer;
+};
+
+struct walk {
+    struct walk_names reads;
+    struct walk_names writes;
+    struct walk_names functions;
+    struct walk_names fields;
+    struct walk_names operators;
+    struct walk_names casts;
+    const struct walk_scope *scope; // borrows
+    enum bypass bypass; // the first reason met
+    uint32_t effects;
+    bool defines;       // inside a definition: what it names is not run, read or written now
+    bool writes_unknown;
+    bool calls_unknown_function;
+    bool ddl;
+    bool has_parameters;
+};
+
+void walk_fini(struct walk *w);
+
+void walk_node(struct walk *w, const PgQuery__Node *node); // NULL is fine
+void walk_message(struct walk *w, const ProtobufCMessage *message);
+void walk_children(struct walk *w, const ProtobufCMessage *message);
+
+void walk_deny(struct walk *w, enum bypass reason);
+void walk_read(struct walk *w, const PgQuery__RangeVar *relation);
+void walk_write(struct walk *w, const PgQuery__RangeVar *relation);
+bool walk_is_temporary(const PgQuery__RangeVar *relation); // TEMP, or in pg_temp by name

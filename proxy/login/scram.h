@@ -80,7 +80,8 @@ void scram_server_keys(const struct scram_server *s, struct scram_keys *keys);
 struct scram_client {
     struct buf password;   // owns; empty when there are only keys
     struct scram_keys keys; // given, or derived on the way; good to keep after SCRAM_OK
-    char nonce[SCRAM_NONCE_TEXT_BYTES];
+    size_t nonce_at;        // our nonce, in auth_message
+    size_t nonce_len;
     enum { SCRAM_CLIENT_FIRST, SCRAM_CLIENT_FINAL, SCRAM_CLIENT_VERIFY, SCRAM_CLIENT_DONE } next;
     struct buf auth_message; // owns
 };
@@ -98,3 +99,10 @@ enum scram_result scram_client_final(struct scram_client *c, struct slice messag
                                      struct buf *reply);
 // server-final-message in. Only after SCRAM_OK is the server proven to know the secret.
 enum scram_result scram_client_verify(struct scram_client *c, struct slice message);
+
+// ---- with a given nonce instead of a random one: for published test vectors only
+
+enum scram_result scram_server_first_with(struct scram_server *s, struct slice message,
+                                          struct slice nonce, struct buf *reply);
+void scram_client_first_with(struct scram_client *c, struct slice user, struct slice nonce,
+                             struct buf *reply);

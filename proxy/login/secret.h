@@ -17,7 +17,8 @@ enum secret_kind {
     SECRET_NONE,  // NULL or empty: no password fits
     SECRET_PLAIN,
     SECRET_MD5,   // "md5" and 32 hexadecimal digits, of password then user name
-    SECRET_SCRAM, // SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey
+    SECRET_SCRAM, // SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey; a broken one is of this
+                  // kind too, and nothing fits it
 };
 
 // What a server needs to check a SCRAM proof.
@@ -33,6 +34,9 @@ enum secret_kind secret_kind(const char *secret);
 
 // Parses a SECRET_SCRAM; false: not one, *verifier is undefined.
 bool secret_read_scram(const char *secret, struct scram_verifier *verifier);
+
+// A SCRAM iteration count in decimal; false: not one, or outside 1 .. SCRAM_ITERATIONS_MAX.
+bool secret_read_iterations(struct slice text, uint32_t *iterations);
 
 // Does this password, sent in the clear, fit the secret of this user? Never for SECRET_NONE.
 // Constant time for the compared bytes. A SCRAM secret costs one key derivation (about 2 ms).

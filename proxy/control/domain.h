@@ -88,14 +88,13 @@ void domain_ddl(struct domain *domain);
 // ---- what SHOW and /metrics say --------------------------------------------------------------
 
 enum domain_state {
-    DOMAIN_NEW,        // asked for, not yet tried
-    DOMAIN_CONNECTING, // logging in, creating the slot, loading the catalog
+    DOMAIN_NEW,         // asked for, not yet tried
+    DOMAIN_CONNECTING,  // logging in, creating the slot, loading the catalog
     DOMAIN_CATCHING_UP, // the stream runs; not yet known fresh
-    DOMAIN_FOLLOWING,  // the cache is on
-    DOMAIN_ALIAS,      // another domain stands for it
-    DOMAIN_WAITING,    // it failed (reason says how) and is tried again after a pause
-    DOMAIN_REFUSED,    // the configuration or the database forbids it (reason)
-    DOMAIN_STOPPED,    // shutting down
+    DOMAIN_FOLLOWING,   // the cache is on
+    DOMAIN_ALIAS,       // another domain stands for it
+    DOMAIN_WAITING,     // it failed (reason says how) and is tried again after a pause
+    DOMAIN_REFUSED,     // the configuration forbids it (reason)
 };
 
 const char *domain_state_name(enum domain_state state);
@@ -111,13 +110,14 @@ struct domain_status {
     uint32_t database_oid;  // 0 unknown
     uint64_t stable;        // position, as in pg_lsn
     uint64_t passed;        // position up to which the stream has been read
-    uint64_t flushed;       // the server's flush position at the last reading
+    uint64_t flushed;       // the server's flush position at the last reading (stream's lag:
+                            // flushed - passed, bytes)
     int64_t fresh_age_us;   // age of the freshness instant; -1: not known fresh
     int64_t reading_us;     // duration of the last reading
     uint64_t readings;      // taken so far
     uint64_t reconnects;    // times the stream was lost
     uint64_t transactions;  // commits seen in the stream
-    uint64_t flushes;       // times everything cached was given up (schema change, loss)
+    uint64_t schema_changes; // times everything cached was given up for one
     uint64_t catalog_loads;
     size_t names;           // names whose schema is watched
 };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The second, ordinary connection of a followed database: one query at a time, asynchronously.
+// The second, ordinary connection of a followed database: one request at a time, asynchronously.
 // It takes readings (where is the server's WAL, which transactions still run, has the schema
 // changed) and loads what the catalog needs to know about the relations in use.
 //
-// Owner: the control thread. It decides nothing: a result goes to the listener. The SQL is in
-// schema.h; turning rows into a catalog is schema.h's too.
+// Owner: the control thread. It decides nothing: an answer goes to the listener. The SQL, and how
+// its rows become a catalog, is schema.h's.
 #pragma once
 #include <ev.h>
 #include <stdbool.h>
@@ -12,51 +12,56 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "cache/catalog.h"
+#include "cache/ledger.h"
 
-struct catalog;
 struct reading_connection;
 
-// One answer of the server. Text is borrowed for the call.
-struct reading_result {
-    uint64_t flush_lsn;
-    uint64_t insert_lsn;
-    const char *snapshot;    // pg_current_snapshot() as text: xmin:xmax:xip,...
-    bool has_fingerprint;    // the reading was asked to look at the schema
-    bool schema_same;        // has_fingerprint, and it equals that of the catalog in force
-    int64_t sent_us;         // clock_us() when the query was sent
-    int64_t duration_us;
-};
-
 struct reading_identity {
-    uint64_t system;       // pg_control_system() if readable, else 0: the stream knows it
+    uint64_t started_us;   // the postmaster's start: with database_oid, who this database is
     uint32_t database_oid;
     int version;           // server_version_num
     bool in_recovery;
     bool logical;          // wal_level = logical
-    bool can_replicate;    // the role has REPLICATION or is a superuser
+    bool may_replicate;    // the role has REPLICATION or is a superuser
+    uint32_t wal_block_bytes;
+    uint32_t wal_segment_bytes;
 };
 
+struct reading_result {
+    uint64_t flush_lsn;
+    uint64_t insert_lsn;
+    struct slice snapshot; // pg_current_snapshot() as text; borrowed for the call
+    bool schema_same;      // as in the catalog that was loaded last
+    int64_t sent_us;       // clock_us() before the query was sent
+    int64_t duration_us;
+};
+
+// Calls come from the loop, one for each request, in order. When one comes, the connection is idle
+// again: the listener may send the next request, or close the connection.
 struct reading_listener {
-    void (*ready)(void *arg, const struct reading_identity *identity);
+    void (*ready)(void *arg, const struct reading_identity *identity); // logged in
     void (*result)(void *arg, const struct reading_result *result);
-    // A catalog (counted: the listener takes the reference) read in one snapshot. changed: the
-    // schema of what was loaded before differs from the baseline, so entries must die.
-    void (*loaded)(void *arg, struct catalog *catalog, bool changed, int64_t sent_us);
-    void (*lost)(void *arg, const char *reason, bool lasting);
+    // The catalog has one reference, the listener's. changed: what the previous catalog was loaded
+    // from is no longer so (true for the first one).
+    void (*loaded)(void *arg, struct catalog *catalog, bool changed);
+    void (*horizon)(void *arg, uint64_t xid, bool slot_is_here);
+    void (*flushed)(void *arg);
+    void (*lost)(void *arg, enum ledger_off_reason why, const char *sentence); // close it
     void *arg;
 };
 
 struct reading_connection *reading_open(struct ev_loop *loop, const char *const *keywords,
                                         const char *const *values,
                                         const struct reading_listener *listener);
-void reading_close(struct reading_connection *reading); // NULL is fine; the listener hears nothing
+void reading_close(struct reading_connection *r); // NULL is fine; the listener hears nothing more
 
-// Nothing is in flight and the connection is ready.
-bool reading_idle(const struct reading_connection *reading);
+// Ready, and nothing is in flight.
+bool reading_idle(const struct reading_connection *r);
 
-// Sends the reading; must be idle. with_schema: compare the schema's fingerprint too.
-void reading_take(struct reading_connection *reading, int64_t now_us, bool with_schema);
-
-// Loads the catalog for these names (sorted or not, no duplicates); must be idle.
-void reading_load(struct reading_connection *reading, int64_t now_us, const struct slice *names,
-                  size_t n);
+// Requests. The connection must be idle; a catalog must have been loaded before the first reading.
+void reading_take(struct reading_connection *r);
+void reading_load(struct reading_connection *r, const struct slice *names, size_t n,
+                  uint64_t version); // names: no duplicates; copied
+void reading_horizon(struct reading_connection *r, const char *slot);
+void reading_flush(struct reading_connection *r);

@@ -3,40 +3,34 @@
 // temporary logical slot with test_decoding, and hands each message of the stream to its listener.
 // The slot dies with the connection, so the server never keeps WAL for a proxy that is gone.
 //
-// Owner: the control thread; all of it is asynchronous (libpq non-blocking, libev watchers) except
-// the name lookup of libpq's connect. It decides nothing about positions: that is
-// cache/follower.h; reconnecting is following.h.
+// Owner: the control thread; all of it is asynchronous but for the name lookup (connection.h). It
+// decides nothing about positions: that is cache/follower.h; reconnecting is following.h's.
 #pragma once
 #include <ev.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "cache/ledger.h"
 
 struct stream;
 
-// What the stream says. Calls come from the loop, never from within stream_open()/stream_ask().
-// A listener may free the stream only in lost(), where it is already closed.
+// What the stream says; always from the loop, never from within a call of the owner. The owner may
+// close the stream in any of these.
 struct stream_listener {
-    // The slot exists: everything that commits at or after consistent_point will be reported.
+    // The slot exists: everything that commits after consistent_point will be reported.
     void (*ready)(void *arg, uint64_t consistent_point, uint64_t system);
-    // One XLogData message; bytes borrowed, only the first STREAM_LINE_BYTES of a longer line.
-    void (*data)(void *arg, uint64_t start, uint64_t end, struct slice bytes);
-    void (*keepalive)(void *arg, uint64_t wal_end);
-    // The connection is gone or never came to be; reason is one line, borrowed. lasting: trying
-    // again soon will hardly help (no privilege, wal_level), so the pause may be long.
-    void (*lost)(void *arg, const char *reason, bool lasting);
-    // The messages that were there to read have been read: time to ask what to do next.
+    // One XLogData message. False: the owner has closed the stream.
+    bool (*data)(void *arg, uint64_t lsn, struct slice line); // line is borrowed for the call
+    bool (*keepalive)(void *arg, uint64_t wal_end);           // likewise
+    // What was there to read has been read.
     void (*drained)(void *arg);
+    // The connection is gone or never came to be; sentence is one line, borrowed. Close it.
+    void (*lost)(void *arg, enum ledger_off_reason why, const char *sentence);
     void *arg;
 };
 
-// A line's names stand at its start; a name has at most 63 bytes, 127 quoted, and a TRUNCATE may
-// name many tables on one line.
-enum { STREAM_LINE_BYTES = 65536 };
-
-// conninfo as libpq keywords and values (NULL-terminated arrays, copied by libpq), without
-// replication and options that this file adds.
+// keywords, values: as for libpq, NULL-terminated, without replication.
 struct stream *stream_open(struct ev_loop *loop, const char *const *keywords,
                            const char *const *values, const struct stream_listener *listener);
 
@@ -46,7 +40,7 @@ void stream_close(struct stream *stream);
 // After ready(): start sending from the consistent point.
 void stream_start(struct stream *stream);
 
-// Asks the walsender to say where it is (a keepalive comes back).
+// Asks the WAL sender to say where it is; a keepalive comes back. Only after stream_start().
 void stream_ask(struct stream *stream);
 
-const char *stream_slot(const struct stream *stream); // name of the slot; "" before it exists
+const char *stream_slot(const struct stream *stream); // name of the slot

@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/control/domain.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/mem.h"
+#include "cache/catalog.h"
+#include "cache/follower.h"
+#include "cache/ledger.h"
+#include "proxy/control/domain_inside.h"
+
+enum {
+    DOMAIN_TAG = 0xd0a1a100,
+    DOMAINS_MAX = 1024,
+    NAMES_MAX = 4096,
+    NAME_BYTES_MAX = 63, // NAMEDATALEN - 1
+};
+
+struct name {
+    struct hash_node node;
+    size_t len;
+    uint8_t bytes[];
+};
+
+struct domain {
+    uint32_t tag;
+    uint32_t id;
+    struct domains *all; // borrows
+    struct domain_target target; // owns its texts
+    struct ledger *ledger;       // owns
+    struct mailbox mailbox;
+    _Atomic(struct domain *) canonical; // NULL: not identified
+    _Atomic bool called;
+    _Atomic bool hurried;
+    _Atomic uint64_t catalog_version;
+    _Atomic size_t names_version;
+
+    pthread_mutex_t lock; // guards what follows; held for a few instructions only
+    struct catalog *catalog; // counts
+    struct hash_table names;
+    struct name *name_list[NAMES_MAX]; // owns; names_version of them, never removed
+    struct domain_status status;
+};
+
+// The lock guards the list's growth. A domain once in the list stays at its place.
+struct domains {
+    pthread_mutex_t lock;
+    void (*wake)(void *arg);
+    void *arg;
+    _Atomic size_t count;
+    struct domain *at[DOMAINS_MAX]; // owns
+};
+
+// ---- All of them -------------------------------------------------------------------------------
+
+struct domains *domains_new(void (*wake)(void *arg), void *arg)
+{
+    struct domains *all = mem_new(struct domains);
+    CHECK(pthread_mutex_init(&all->lock, NULL) == 0);
+    all->wake = wake;
+    all->arg = arg;
+    return all;
+}
+
+static void call(struct domain *d)
+{
+    if (!atomic_exchange(&d->called, true))
+        d->all->wake(d->all->arg);
+}
+
+static void on_mail(void *arg)
+{
+    call(arg);
+}
+
+static char *copy(const char *text)
+{
+    return text == NULL ? NULL : mem_strdup(text);
+}
+
+static struct domain *domain_new(struct domains *all, const struct domain_target *target)
+{
+    struct domain *d = mem_new(struct domain);
+    TAG_SET(d, DOMAIN_TAG);
+    d->all = all;
+    d->id = (uint32_t)all->count + 1;
+    d->target = (struct domain_target){
+        .host = mem_strdup(target->host == NULL ? "" : target->host),
+        .port = target->port,
+        .dbname = mem_strdup(target->dbname),
+        .user = copy(target->user),
+        .password = copy(target->password),
+    };
+    d->ledger = ledger_new();
+    mailbox_init(&d->mailbox, on_mail, d);
+    CHECK(pthread_mutex_init(&d->lock, NULL) == 0);
+    return d;
+}
+
+// In no mail is anything that anybody still waits for: the workers are gone.
+static void domain_free(struct domain *d)
+{
+    struct mail *next, *mail = mailbox_take_all(&d->mailbox);
+    for (; mail != NULL; mail = next) {
+        next = mail->next;
+        if (mail->kind == DOMAIN_MAIL_TICKET)
+            ticket_free(container_of(mail, struct ticket, mail));
+        else
+            mem_free(mail);
+    }
+    mailbox_fini(&d->mailbox);
+    for (size_t i = 0; i < d->names_version; i++)
+        mem_free(d->name_list[i]);
+    hash_fini(&d->names);
+    catalog_unref(&d->catalog);
+    ledger_free(d->ledger);
+    mem_free((char *)d->target.host);
+    mem_free((char *)d->target.dbname);
+    mem_free((char *)d->target.user);
+    mem_free((char *)d->target.password);
+    pthread_mutex_destroy(&d->lock);
+    TAG_CLEAR(d);
+    mem_free(d);
+}
+
+void domains_free(struct domains *all)
+{
+    for (size_t i = 0; i < all->count; i++)
+        domain_free(all->at[i]);
+    pthread_mutex_destroy(&all->lock);
+    mem_free(all);
+}
+
+static struct domain *find(struct domains *all, const struct domain_target *t)
+{
+    const char *host = t->host == NULL ? "" : t->host;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct domain_target *have = &all->at[i]->target;
+        if (have->port == t->port && strcmp(have->host, host) == 0 &&
+            strcmp(have->dbname, t->dbname) == 0)
+            return all->at[i];
+    }
+    return NULL;
+}
+
+struct domain *domains_get(struct domains *all, const struct domain_target *target)
+{
+    pthread_mutex_lock(&all->lock);
+    struct domain *d = find(all, target);
+    bool is_new = d == NULL && all->count < DOMAINS_MAX;
+    if (is_new) {
+        d = domain_new(all, target);
+        all->at[all->count] = d;
+        all->count++;
+    }
+    pthread_mutex_unlock(&all->lock);
+    if (is_new)
+        call(d);
+    return d;
+}
+
+size_t domains_count(struct domains *all)
+{
+    return all->count;
+}
+
+struct domain *domains_at(struct domains *all, size_t i)
+{
+    CHECK(i < all->count);
+    return all->at[i];
+}
+
+// ---- Workers -----------------------------------------------------------------------------------
+
+struct domain *domain_canonical(struct domain *d)
+{
+    struct domain *canonical = atomic_load(&d->canonical);
+    return canonical == NULL ? d : canonical;
+}
+
+uint32_t domain_id(const struct domain *canonical)
+{
+    return canonical->id;
+}
+
+struct ledger *domain_ledger(struct domain *d)
+{
+    return domain_canonical(d)->ledger;
+}
+
+uint64_t domain_catalog_version(struct domain *d)
+{
+    return atomic_load(&domain_canonical(d)->catalog_version);
+}
+
+struct catalog *domain_catalog_ref(struct domain *d)
+{
+    d = domain_canonical(d);
+    pthread_mutex_lock(&d->lock);
+    struct catalog *catalog = d->catalog == NULL ? NULL : catalog_ref(d->catalog);
+    pthread_mutex_unlock(&d->lock);
+    return catalog;
+}
+
+// A name goes to the server as a parameter, which must be valid in the server's encoding or the
+// whole query fails: ASCII, or UTF-8 as PostgreSQL defines it (RFC 3629).
+static bool name_is_sound(struct slice name)
+{
+    if (name.len == 0 || name.len > NAME_BYTES_MAX)
+        return false;
+    for (size_t i = 0; i < name.len;) {
+        uint8_t c = name.at[i];
+        size_t more = c < 0x80 ? 0 : c < 0xc2 ? 9 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : 9;
+        if (c == 0 || more > name.len - i - 1)
+            return false;
+        for (size_t k = 1; k <= more; k++)
+            if ((name.at[i + k] & 0xc0) != 0x80)
+                return false;
+        uint8_t second = more > 0 ? name.at[i + 1] : 0;
+        if ((c == 0xe0 && second < 0xa0) || (c == 0xed && second > 0x9f) ||
+            (c == 0xf0 && second < 0x90) || (c == 0xf4 && second > 0x8f))
+            return false;
+        i += more + 1;
+    }
+    return true;
+}
+
+// Under the lock. True when the name is new.
+static bool name_add(struct domain *d, struct slice name)
+{
+    uint64_t hash = hash_bytes(name.at, name.len);
+    for (struct hash_node *n = hash_first(&d->names, hash); n != NULL; n = hash_next(n)) {
+        struct name *have = container_of(n, struct name, node);
+        if (slice_eq(slice_of(have->bytes, have->len), name))
+            return false;
+    }
+    size_t count = d->names_version;
+    if (count == NAMES_MAX)
+        return false;
+    struct name *new = mem_alloc(sizeof(*new) + name.len);
+    new->len = name.len;
+    memcpy(new->bytes, name.at, name.len);
+    hash_insert(&d->names, &new->node, hash);
+    d->name_list[count] = new;
+    d->names_version = count + 1;
+    return true;
+}
+
+void domain_want_names(struct domain *d, const struct slice *names, size_t n)
+{
+    d = domain_canonical(d);
+    bool more = false;
+    pthread_mutex_lock(&d->lock);
+    for (size_t i = 0; i < n; i++)
+        more |= name_is_sound(names[i]) && name_add(d, names[i]);
+    pthread_mutex_unlock(&d->lock);
+    if (more)
+        call(d);
+}
+
+// The flag stays up until the reading is sent, so the control thread is woken once a reading.
+void domain_hurry(struct domain *d)
+{
+    d = domain_canonical(d);
+    if (!atomic_load_explicit(&d->hurried, memory_order_relaxed) &&
+        !atomic_exchange(&d->hurried, true))
+        call(d);
+}
+
+static void mark(struct domain *d, const uint32_t *slots, size_t n, bool barrier)
+{
+    ledger_close(d->ledger, slots, n);
+    if (barrier)
+        ledger_raise_barrier(d->ledger);
+    struct ticket *ticket = ticket_new(slots, (uint32_t)n, barrier);
+    ticket->mail.kind = DOMAIN_MAIL_TICKET;
+    mailbox_post(&d->mailbox, &ticket->mail);
+}
+
+static void mark_ddl(struct domain *d)
+{
+    ledger_raise_barrier(d->ledger);
+    ledger_flush(d->ledger);
+    struct mail *mail = mem_new(struct mail);
+    mail->kind = DOMAIN_MAIL_DDL;
+    mailbox_post(&d->mailbox, mail);
+}
+
+// It is not known which database this is. It may be one that is followed by another target, so
+// every one of that name is stopped until the write is certainly behind it.
+static void mark_namesakes(struct domain *d, bool ddl)
+{
+    struct domains *all = d->all;
+    for (size_t i = 0; i < all->count; i++) {
+        struct domain *other = all->at[i];
+        if (other == d || strcmp(other->target.dbname, d->target.dbname) != 0 ||
+            atomic_load(&other->canonical) != other)
+            continue;
+        if (ddl)
+            mark_ddl(other);
+        else
+            mark(other, NULL, 0, true);
+    }
+}
+
+void domain_wrote(struct domain *d, const uint32_t *slots, size_t n, bool barrier)
+{
+    struct domain *canonical = atomic_load(&d->canonical);
+    if (canonical == NULL)
+        mark_namesakes(d, false);
+    else
+        mark(canonical, slots, n, barrier);
+}
+
+void domain_ddl(struct domain *d)
+{
+    struct domain *canonical = atomic_load(&d->canonical);
+    if (canonical == NULL)
+        mark_namesakes(d, true);
+    else
+        mark_ddl(canonical);
+}
+
+// ---- The control thread ------------------------------------------------------------------------
+
+const struct domain_target *domain_target(const struct domain *d)
+{
+    TAG_CHECK(d, DOMAIN_TAG);
+    return &d->target;
+}
+
+struct ledger *domain_own_ledger(struct domain *d)
+{
+    return d->ledger;
+}
+
+bool domain_take_call(struct domain *d)
+{
+    return atomic_exchange(&d->called, false);
+}
+
+struct mail *domain_take_mail(struct domain *d)
+{
+    return mailbox_take_all(&d->mailbox);
+}
+
+bool domain_hurried(struct domain *d)
+{
+    return atomic_load(&d->hurried);
+}
+
+void domain_unhurry(struct domain *d)
+{
+    atomic_store(&d->hurried, false);
+}
+
+size_t domain_names_version(struct domain *d)
+{
+    return d->names_version;
+}
+
+size_t domain_names(struct domain *d, struct slice *out, size_t max)
+{
+    pthread_mutex_lock(&d->lock);
+    size_t n = d->names_version < max ? d->names_version : max;
+    for (size_t i = 0; i < n; i++)
+        out[i] = slice_of(d->name_list[i]->bytes, d->name_list[i]->len);
+    pthread_mutex_unlock(&d->lock);
+    return n;
+}
+
+void domain_set_canonical(struct domain *d, struct domain *canonical)
+{
+    atomic_store(&d->canonical, canonical);
+}
+
+void domain_publish(struct domain *d, struct catalog *catalog)
+{
+    pthread_mutex_lock(&d->lock);
+    struct catalog *old = d->catalog;
+    d->catalog = catalog;
+    atomic_store(&d->catalog_version, catalog_version(catalog));
+    pthread_mutex_unlock(&d->lock);
+    catalog_unref(&old);
+}
+
+void domain_set_status(struct domain *d, const struct domain_status *status)
+{
+    pthread_mutex_lock(&d->lock);
+    d->status = *status;
+    pthread_mutex_unlock(&d->lock);
+}
+
+// ---- Figures -----------------------------------------------------------------------------------
+
+const char *domain_state_name(enum domain_state state)
+{
+    switch (state) {
+    case DOMAIN_NEW:
+        return "new";
+    case DOMAIN_CONNECTING:
+        return "connecting";
+    case DOMAIN_CATCHING_UP:
+        return "catching_up";
+    case DOMAIN_FOLLOWING:
+        return "following";
+    case DOMAIN_ALIAS:
+        return "alias";
+    case DOMAIN_WAITING:
+        return "waiting";
+    case DOMAIN_REFUSED:
+        return "refused";
+    }
+    return "unknown";
+}
+
+static void status_of(struct domain *d, struct domain_status *out)
+{
+    pthread_mutex_lock(&d->lock);
+    *out = d->status;
+    pthread_mutex_unlock(&d->lock);
+    snprintf(out->target, sizeof(out->target), "%.63s@%.200s:%d", d->target.dbname, d->target.host,
+             d->target.port);
+    out->id = d->id;
+    out->canonical_id = domain_canonical(d)->id;
+    bool on = ledger_is_on(d->ledger);
+    int64_t fresh_us = ledger_fresh_us(d->ledger);
+    out->stable = on ? ledger_stable(d->ledger) : 0;
+    out->fresh_age_us = on && fresh_us != INT64_MIN ? clock_us() - fresh_us : -1;
+    out->names = d->names_version;
+}
+
+void domains_status(struct domains *all, void (*visit)(const struct domain_status *, void *),
+                    void *arg)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        struct domain_status status;
+        status_of(all->at[i], &status);
+        visit(&status, arg);
+    }
+}

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/control/reading.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "proxy/control/connection.h"
+#include "proxy/control/schema.h"
+
+enum { READING_TAG = 0x4ead1e60, SILENCE_MAX_S = 15 };
+
+static const double LOGIN_TIMEOUT_S = 15;
+
+// What was sent last. Each step is one query; the answer to it decides the next.
+enum reading_step {
+    STEP_LOGIN,
+    STEP_SETTINGS,
+    STEP_IDENTITY,
+    STEP_PREPARE_READING,
+    STEP_PREPARE_FINGERPRINT,
+    STEP_IDLE,
+    STEP_READING,
+    STEP_HORIZON,
+    STEP_FLUSH,
+    // A load is one REPEATABLE READ transaction, so that all of it is of one snapshot.
+    STEP_LOAD_BEGIN,
+    STEP_LOAD_OLD_FINGERPRINT, // of what the previous catalog was loaded from
+    STEP_LOAD_FINGERPRINT,     // the new baseline
+    STEP_LOAD_RELATIONS,
+    STEP_LOAD_CAPTURES,
+    STEP_LOAD_COMMIT,
+};
+
+struct reading_connection {
+    uint32_t tag;
+    enum reading_step step;
+    struct ev_loop *loop;          // borrows
+    struct connection *connection; // owns
+    ev_timer silence;              // bounds a request
+    PGresult *result;              // owns; of the step under way, until all of the answer is there
+    int64_t sent_us;
+    struct reading_identity identity;
+
+    // The catalog in force: the names it was loaded for, as an array literal, and the fingerprint.
+    char *names;    // owns; NULL before the first load
+    char *baseline; // owns
+    // The load under way.
+    struct catalog_builder *builder; // owns
+    char *new_names;                 // owns
+    char *new_baseline;              // owns
+    bool changed;
+
+    struct reading_listener listener;
+};
+
+// ---- Sending -----------------------------------------------------------------------------------
+
+static void fail(struct reading_connection *r, const char *sentence)
+{
+    connection_fail(r->connection, LEDGER_OFF_CONTROL_LOST, sentence);
+}
+
+static void sent(struct reading_connection *r, enum reading_step step, int ok)
+{
+    r->step = step;
+    ev_timer_again(r->loop, &r->silence);
+    if (ok == 0)
+        fail(r, PQerrorMessage(connection_pg(r->connection)));
+    else
+        connection_flush(r->connection);
+}
+
+// With a parameter, the extended protocol; without, the simple one.
+static void query(struct reading_connection *r, enum reading_step step, const char *sql,
+                  const char *parameter)
+{
+    PGconn *pg = connection_pg(r->connection);
+    sent(r, step, parameter == NULL ? PQsendQuery(pg, sql)
+                                    : PQsendQueryParams(pg, sql, 1, NULL, &parameter, NULL, NULL, 0));
+}
+
+static void execute(struct reading_connection *r, enum reading_step step, const char *statement,
+                    const char *parameter)
+{
+    PGconn *pg = connection_pg(r->connection);
+    sent(r, step, PQsendQueryPrepared(pg, statement, 1, &parameter, NULL, NULL, 0));
+}
+
+static void prepare(struct reading_connection *r, enum reading_step step, const char *statement,
+                    const char *sql)
+{
+    sent(r, step, PQsendPrepare(connection_pg(r->connection), statement, sql, 0, NULL));
+}
+
+bool reading_idle(const struct reading_connection *r)
+{
+    return r != NULL && r->step == STEP_IDLE;
+}
+
+void reading_take(struct reading_connection *r)
+{
+    TAG_CHECK(r, READING_TAG);
+    CHECK(r->step == STEP_IDLE && r->names != NULL);
+    r->sent_us = clock_us();
+    execute(r, STEP_READING, "reading", r->names);
+}
+
+void reading_load(struct reading_connection *r, const struct slice *names, size_t n,
+                  uint64_t version)
+{
+    TAG_CHECK(r, READING_TAG);
+    CHECK(r->step == STEP_IDLE && r->builder == NULL);
+    struct buf literal = {0};
+    schema_array_literal(&literal, names, n);
+    mem_free(r->new_names);
+    r->new_names = (char *)literal.at; // ours from now on
+    r->changed = r->names == NULL;
+    r->builder = catalog_builder_new(version);
+    for (size_t i = 0; i < n; i++)
+        catalog_builder_name(r->builder, names[i]);
+    query(r, STEP_LOAD_BEGIN, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", NULL);
+}
+
+void reading_horizon(struct reading_connection *r, const char *slot)
+{
+    TAG_CHECK(r, READING_TAG);
+    CHECK(r->step == STEP_IDLE);
+    query(r, STEP_HORIZON, schema_horizon_sql, slot);
+}
+
+void reading_flush(struct reading_connection *r)
+{
+    TAG_CHECK(r, READING_TAG);
+    CHECK(r->step == STEP_IDLE);
+    query(r, STEP_FLUSH, schema_flush_sql, NULL);
+}
+
+// ---- Answers -----------------------------------------------------------------------------------
+
+static void idle(struct reading_connection *r)
+{
+    r->step = STEP_IDLE;
+    ev_timer_stop(r->loop, &r->silence);
+}
+
+static bool flag(const PGresult *result, int column)
+{
+    return PQgetvalue(result, 0, column)[0] == 't';
+}
+
+static uint64_t number(const PGresult *result, int column)
+{
+    return strtoull(PQgetvalue(result, 0, column), NULL, 10);
+}
+
+static uint64_t lsn(const PGresult *result, int column)
+{
+    unsigned high, low;
+    if (sscanf(PQgetvalue(result, 0, column), "%X/%X", &high, &low) != 2)
+        return 0;
+    return (uint64_t)high << 32 | low;
+}
+
+static void take_identity(struct reading_connection *r, const PGresult *result)
+{
+    r->identity = (struct reading_identity){
+        .database_oid = (uint32_t)number(result, SCHEMA_IDENTITY_DATABASE_OID),
+        .started_us = number(result, SCHEMA_IDENTITY_STARTED_US),
+        .version = (int)number(result, SCHEMA_IDENTITY_VERSION),
+        .in_recovery = flag(result, SCHEMA_IDENTITY_RECOVERY),
+        .logical = strcmp(PQgetvalue(result, 0, SCHEMA_IDENTITY_WAL_LEVEL), "logical") == 0,
+        .may_replicate = flag(result, SCHEMA_IDENTITY_MAY_REPLICATE),
+        .wal_block_bytes = (uint32_t)number(result, SCHEMA_IDENTITY_WAL_BLOCK),
+        .wal_segment_bytes = (uint32_t)number(result, SCHEMA_IDENTITY_WAL_SEGMENT),
+    };
+}
+
+static void give_reading(struct reading_connection *r, const PGresult *result)
+{
+    struct reading_result reading = {
+        .flush_lsn = lsn(result, 0),
+        .insert_lsn = lsn(result, 1),
+        .snapshot = slice_str(PQgetvalue(result, 0, 2)),
+        .schema_same = strcmp(PQgetvalue(result, 0, 3), r->baseline) == 0,
+        .sent_us = r->sent_us,
+        .duration_us = clock_us() - r->sent_us,
+    };
+    idle(r);
+    r->listener.result(r->listener.arg, &reading); // r may be gone
+}
+
+static void give_catalog(struct reading_connection *r)
+{
+    mem_free(r->names);
+    mem_free(r->baseline);
+    r->names = r->new_names;
+    r->baseline = r->new_baseline;
+    r->new_names = r->new_baseline = NULL;
+    struct catalog *catalog = catalog_builder_finish(r->builder);
+    r->builder = NULL;
+    idle(r);
+    r->listener.loaded(r->listener.arg, catalog, r->changed); // r may be gone
+}
+
+static void load_fingerprint(struct reading_connection *r)
+{
+    execute(r, STEP_LOAD_FINGERPRINT, "fingerprint", r->new_names);
+}
+
+// The answer to a step was right: what is in it, and what comes next. r may be gone afterwards.
+static void advance(struct reading_connection *r, const PGresult *result)
+{
+    switch (r->step) {
+    case STEP_SETTINGS:
+        query(r, STEP_IDENTITY, schema_identity_sql, NULL);
+        return;
+    case STEP_IDENTITY:
+        take_identity(r, result);
+        prepare(r, STEP_PREPARE_READING, "reading", schema_reading_sql);
+        return;
+    case STEP_PREPARE_READING:
+        prepare(r, STEP_PREPARE_FINGERPRINT, "fingerprint", schema_fingerprint_sql);
+        return;
+    case STEP_PREPARE_FINGERPRINT:
+        idle(r);
+        r->listener.ready(r->listener.arg, &r->identity);
+        return;
+    case STEP_READING:
+        give_reading(r, result);
+        return;
+    case STEP_HORIZON:
+        idle(r);
+        r->listener.horizon(r->listener.arg, number(result, 0), flag(result, 1));
+        return;
+    case STEP_FLUSH:
+        idle(r);
+        r->listener.flushed(r->listener.arg);
+        return;
+    case STEP_LOAD_BEGIN:
+        if (r->names != NULL)
+            execute(r, STEP_LOAD_OLD_FINGERPRINT, "fingerprint", r->names);
+        else
+            load_fingerprint(r);
+        return;
+    case STEP_LOAD_OLD_FINGERPRINT:
+        r->changed = strcmp(PQgetvalue(result, 0, 0), r->baseline) != 0;
+        load_fingerprint(r);
+        return;
+    case STEP_LOAD_FINGERPRINT:
+        mem_free(r->new_baseline);
+        r->new_baseline = mem_strdup(PQgetvalue(result, 0, 0));
+        query(r, STEP_LOAD_RELATIONS, schema_relations_sql, r->new_names);
+        return;
+    case STEP_LOAD_RELATIONS:
+        if (!schema_add_relations(r->builder, result))
+            fail(r, "the relations were not listed as asked for");
+        else
+            query(r, STEP_LOAD_CAPTURES, schema_captures_sql, NULL);
+        return;
+    case STEP_LOAD_CAPTURES:
+        if (!schema_add_captures(r->builder, result))
+            fail(r, "functions and operators were not listed as asked for");
+        else
+            query(r, STEP_LOAD_COMMIT, "COMMIT", NULL);
+        return;
+    case STEP_LOAD_COMMIT:
+        give_catalog(r);
+        return;
+    case STEP_LOGIN:
+    case STEP_IDLE:
+        return;
+    }
+}
+
+// How many columns the one row of a step's answer has; 0: none or any rows.
+static int columns_expected(enum reading_step step)
+{
+    switch (step) {
+    case STEP_IDENTITY:
+        return SCHEMA_IDENTITY_COLUMNS;
+    case STEP_READING:
+        return 4;
+    case STEP_HORIZON:
+        return 2;
+    case STEP_LOAD_OLD_FINGERPRINT:
+    case STEP_LOAD_FINGERPRINT:
+        return 1;
+    case STEP_LOGIN:
+    case STEP_SETTINGS:
+    case STEP_PREPARE_READING:
+    case STEP_PREPARE_FINGERPRINT:
+    case STEP_IDLE:
+    case STEP_FLUSH:
+    case STEP_LOAD_BEGIN:
+    case STEP_LOAD_RELATIONS:
+    case STEP_LOAD_CAPTURES:
+    case STEP_LOAD_COMMIT:
+        return 0;
+    }
+    return 0;
+}
+
+static void answer(struct reading_connection *r, const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    int columns = columns_expected(r->step);
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+        char sentence[240];
+        enum ledger_off_reason why = connection_error(result, sentence, sizeof(sentence));
+        if (why == LEDGER_OFF_STREAM_LOST)
+            why = LEDGER_OFF_CONTROL_LOST;
+        connection_fail(r->connection, why, sentence);
+    } else if (columns > 0 && (PQntuples(result) != 1 || PQnfields(result) != columns)) {
+        fail(r, "an answer did not have the form that was asked for");
+    } else {
+        advance(r, result);
+    }
+}
+
+static void on_readable(void *arg)
+{
+    struct reading_connection *r = arg;
+    TAG_CHECK(r, READING_TAG);
+    PGconn *pg = connection_pg(r->connection);
+    while (!PQisBusy(pg)) {
+        PGresult *result = PQgetResult(pg);
+        if (result != NULL) { // the first one counts, the end of the answer sends us on
+            if (r->result == NULL)
+                r->result = result;
+            else
+                PQclear(result);
+            continue;
+        }
+        if (r->result == NULL)
+            return;
+        result = r->result;
+        r->result = NULL;
+        answer(r, result); // r may be gone
+        PQclear(result);
+        return;
+    }
+}
+
+// ---- Life --------------------------------------------------------------------------------------
+
+static void on_up(void *arg)
+{
+    query(arg, STEP_SETTINGS, schema_settings_sql, NULL);
+}
+
+static void on_down(void *arg, enum ledger_off_reason why, const char *sentence)
+{
+    struct reading_connection *r = arg;
+    if (why == LEDGER_OFF_STREAM_LOST)
+        why = LEDGER_OFF_CONTROL_LOST;
+    r->listener.lost(r->listener.arg, why, sentence); // r is gone
+}
+
+static void on_silence(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct reading_connection *r = timer->data;
+    ev_timer_stop(loop, timer);
+    fail(r, "the control connection has fallen silent");
+}
+
+struct reading_connection *reading_open(struct ev_loop *loop, const char *const *keywords,
+                                        const char *const *values,
+                                        const struct reading_listener *listener)
+{
+    struct reading_connection *r = mem_new(struct reading_connection);
+    TAG_SET(r, READING_TAG);
+    r->loop = loop;
+    r->listener = *listener;
+    ev_init(&r->silence, on_silence);
+    r->silence.repeat = SILENCE_MAX_S;
+    r->silence.data = r;
+    struct connection_listener below = {
+        .up = on_up, .readable = on_readable, .down = on_down, .arg = r};
+    r->connection = connection_open(loop, keywords, values, LOGIN_TIMEOUT_S, &below);
+    return r;
+}
+
+void reading_close(struct reading_connection *r)
+{
+    if (r == NULL)
+        return;
+    TAG_CHECK(r, READING_TAG);
+    ev_timer_stop(r->loop, &r->silence);
+    PQclear(r->result);
+    connection_close(r->connection);
+    catalog_builder_free(r->builder);
+    mem_free(r->names);
+    mem_free(r->baseline);
+    mem_free(r->new_names);
+    mem_free(r->new_baseline);
+    TAG_CLEAR(r);
+    mem_free(r);
+}

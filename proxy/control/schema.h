@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is asked of a server's system catalogs, and how the answers become a catalog. The SQL of
+// the control connection is all here. Pure but for the types of libpq; control thread.
+#pragma once
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+#include "cache/catalog.h"
+
+// Run in this order after the login. SETTINGS makes the session ours whatever the role's defaults
+// are; IDENTITY has one row of the columns below; the two after it are prepared.
+extern const char schema_settings_sql[];
+extern const char schema_identity_sql[];
+
+enum schema_identity_column {
+    SCHEMA_IDENTITY_DATABASE_OID,
+    SCHEMA_IDENTITY_STARTED_US, // when the postmaster started, microseconds since 1970
+    SCHEMA_IDENTITY_VERSION,
+    SCHEMA_IDENTITY_RECOVERY,
+    SCHEMA_IDENTITY_WAL_LEVEL,
+    SCHEMA_IDENTITY_MAY_REPLICATE,
+    SCHEMA_IDENTITY_WAL_BLOCK,   // bytes
+    SCHEMA_IDENTITY_WAL_SEGMENT, // bytes
+    SCHEMA_IDENTITY_COLUMNS,
+};
+
+// $1 name[]: flush position, insert position, snapshot, fingerprint of the schema as far as the
+// relations of these names depend on it.
+extern const char schema_reading_sql[];
+// $1 name[]: the fingerprint alone.
+extern const char schema_fingerprint_sql[];
+// $1 name[]: a row for each relation of these names, see schema_add_relations().
+extern const char schema_relations_sql[];
+// No parameter: (kind, name): 'f' and 'o': a user's function or operator that may be taken for
+// PostgreSQL's own; 'c': a cast or type that makes every cast doubtful.
+extern const char schema_captures_sql[];
+// $1 slot name: pg_current_xact_id(), and whether the slot is on this server and in use. Must be a
+// transaction of its own.
+extern const char schema_horizon_sql[];
+// Makes the server write and flush a WAL record.
+extern const char schema_flush_sql[];
+
+// False when the result does not have the shape that was asked for.
+bool schema_add_relations(struct catalog_builder *builder, const PGresult *result);
+bool schema_add_captures(struct catalog_builder *builder, const PGresult *result);
+
+// Appends the literal of an array of names, and a NUL.
+void schema_array_literal(struct buf *out, const struct slice *names, size_t n);

@@ -18,7 +18,7 @@ import scratch as place
 import targets
 
 FULL = {"rounds": 3, "seconds": 2, "clients": "16,64,1000", "scale": 50}
-QUICK = {"rounds": 1, "seconds": 2, "clients": "64", "scale": 10}
+QUICK = {"rounds": 1, "seconds": 3, "clients": "64", "scale": 10}
 FAMILIES = ("direct", "pgbouncer") + tuple(targets.PGWEIR_SETTINGS)
 
 
@@ -141,6 +141,7 @@ def finish(options, result):
 
 def guarded(parse_options, work, end):
     """The frame of a bench program: whatever happens, what it started is stopped and removed."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" would ignore it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         options = parse_options()

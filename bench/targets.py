@@ -12,6 +12,7 @@ import scratch as place
 
 POOL_SIZE = 20
 SESSION_POOL_SIZE = 100  # PgBouncer in session mode: a server connection for each client
+PREPARED_STATEMENTS = 200
 TRANSPORTS = ("tcp", "unix")
 
 TITLES = {
@@ -124,11 +125,12 @@ class Maker:
         }
         if name in PGWEIR_SETTINGS:
             settings.update(PGWEIR_SETTINGS[name])
+            settings["max_prepared_statements"] = PREPARED_STATEMENTS
             if settings["cache"] == "on":
                 settings.update(CACHE_SETTINGS)
             return self.pgweir, "pgweir", settings
         if name == "pgbouncer-session":
             settings.update({"pool_mode": "session", "default_pool_size": SESSION_POOL_SIZE})
         elif self.pgbouncer_prepares():
-            settings["max_prepared_statements"] = 200
+            settings["max_prepared_statements"] = PREPARED_STATEMENTS
         return self.pgbouncer, "pgbouncer", settings

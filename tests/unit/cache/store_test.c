@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "cache/fill.h"
+
+static struct buf key_buf;
+
+static struct slice key_of(unsigned number, struct key_hash *hash)
+{
+    key_begin(&key_buf);
+    key_u32(&key_buf, number);
+    *hash = key_end(&key_buf);
+    return buf_slice(&key_buf);
+}
+
+// One reference, the caller's. The body tells number and version.
+static struct entry *make(unsigned number, unsigned version, size_t body_bytes)
+{
+    struct key_hash hash;
+    struct slice key = key_of(number, &hash);
+    struct fill *f = fill_begin(key, hash, (struct stamp){0, version}, &number, 1, 1 << 24);
+    uint8_t piece[256];
+    memset(piece, (int)(number ^ version), sizeof(piece));
+    while (fill_bytes(f) < body_bytes) {
+        size_t left = body_bytes - fill_bytes(f);
+        fill_append(f, slice_of(piece, left < sizeof(piece) ? left : sizeof(piece)));
+    }
+    return fill_commit(&f);
+}
+
+static bool put(struct store *s, unsigned number, unsigned version, size_t body_bytes)
+{
+    struct entry *e = make(number, version, body_bytes);
+    bool kept = store_put(s, e);
+    entry_unref(&e);
+    return kept;
+}
+
+static struct entry *get(struct store *s, unsigned number)
+{
+    struct key_hash hash;
+    struct slice key = key_of(number, &hash);
+    return store_get(s, key, hash);
+}
+
+static bool has(struct store *s, unsigned number)
+{
+    struct entry *e = get(s, number);
+    bool found = e != NULL;
+    entry_unref(&e);
+    return found;
+}
+
+static void keeps_replaces_and_drops(void **state)
+{
+    struct store *s = store_new(1 << 20, 3);
+    assert_null(get(s, 1));
+    assert_true(put(s, 1, 1, 100));
+    struct entry *old = get(s, 1);
+    assert_int_equal(old->stamp.from, 1);
+    assert_int_equal(entry_body(old).len, 100);
+    assert_int_equal(old->hits, 1);
+    assert_true(put(s, 1, 2, 200));
+    struct entry *new = get(s, 1);
+    assert_int_equal(new->stamp.from, 2);
+    store_drop(s, old); // no longer the one that is kept
+    assert_true(has(s, 1));
+    assert_int_equal(entry_body(old).at[99], 0); // and still whole for whoever holds it
+    store_drop(s, new);
+    assert_false(has(s, 1));
+    entry_unref(&old);
+    entry_unref(&new);
+    struct store_stats stats = store_stats(s);
+    assert_int_equal(stats.entries, 0);
+    assert_int_equal(stats.bytes, 0);
+    assert_int_equal(stats.replaced, 1);
+    assert_int_equal(stats.dropped, 1);
+    store_free(s);
+}
+
+// Two keys that a broken hash cannot tell apart.
+static void bytes_decide_not_the_hash(void **state)
+{
+    struct store *s = store_new(1 << 20, 1);
+    struct key_hash hash = {5, 5};
+    const char *keys[] = {"one", "two", "three"};
+    for (uint64_t i = 0; i < 2; i++) {
+        struct fill *f = fill_begin(slice_str(keys[i]), hash, (struct stamp){0, i}, NULL, 0, 10);
+        struct entry *e = fill_commit(&f);
+        assert_true(store_put(s, e));
+        entry_unref(&e);
+    }
+    for (uint64_t i = 0; i < 2; i++) {
+        struct entry *e = store_get(s, slice_str(keys[i]), hash);
+        assert_int_equal(e->stamp.from, i);
+        entry_unref(&e);
+    }
+    assert_null(store_get(s, slice_str(keys[2]), hash));
+    store_free(s);
+}
+
+static void large_ones_are_refused(void **state)
+{
+    struct store *s = store_new(80000, 1);
+    size_t limit = store_entry_limit_bytes(s);
+    struct entry *e = make(1, 1, 0);
+    size_t overhead = e->bytes;
+    entry_unref(&e);
+    assert_true(put(s, 1, 1, limit - overhead));
+    assert_false(put(s, 2, 1, limit - overhead + 1));
+    assert_false(has(s, 2));
+    // The old answer must not outlive a newer one that is too large to keep.
+    assert_false(put(s, 1, 2, limit));
+    assert_false(has(s, 1));
+    assert_int_equal(store_stats(s).refused, 2);
+    store_free(s);
+    s = store_new(0, 4);
+    assert_false(put(s, 1, 1, 0));
+    store_free(s);
+}
+
+static void scan_leaves_the_hot_alone(void **state)
+{
+    struct store *s = store_new(1 << 20, 1);
+    for (unsigned i = 0; i < 100; i++)
+        assert_true(put(s, i, 1, 1000));
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 100; i++)
+            assert_true(has(s, i));
+    }
+    for (unsigned i = 1000; i < 50000; i++)
+        assert_true(put(s, i, 1, 1000));
+    unsigned left = 0;
+    for (unsigned i = 0; i < 100; i++)
+        left += has(s, i);
+    assert_int_equal(left, 100);
+    assert_true(store_stats(s).evictions > 40000);
+    store_free(s);
+}
+
+static void one_that_comes_back_is_remembered(void **state)
+{
+    struct store *s = store_new(1 << 20, 1);
+    for (unsigned i = 1000; i < 3000; i++)
+        put(s, i, 1, 1000);
+    assert_false(has(s, 1000));
+    unsigned back = 0;
+    for (unsigned i = 1950; i < 2000; i++) { // gone lately
+        if (!has(s, i)) {
+            put(s, i, 1, 1000);
+            back++;
+        }
+    }
+    assert_true(back > 40);
+    for (unsigned i = 5000; i < 9000; i++)
+        put(s, i, 1, 1000);
+    unsigned left = 0;
+    for (unsigned i = 1950; i < 2000; i++)
+        left += has(s, i);
+    assert_true(left > 40);
+    store_free(s);
+}
+
+// Against a plain array: never a wrong version, never more bytes than the budget.
+static void random_against_a_naive_model(void **state)
+{
+    enum { KEYS = 500, ROUNDS = 200000 };
+    unsigned newest[KEYS] = {0}; // 0: was never put, or dropped
+    struct store *s = store_new(200000, 4);
+    struct entry *held[16] = {NULL};
+    uint64_t found = 0;
+    srand(3);
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        unsigned number = (unsigned)(rand() % KEYS) * (unsigned)(rand() % KEYS) / KEYS;
+        struct entry **slot = &held[rand() % 16];
+        entry_unref(slot);
+        switch (rand() % 8) {
+        case 0:
+        case 1:
+            newest[number] = put(s, number, round, (size_t)(rand() % 3000)) ? round : 0;
+            break;
+        case 2:
+            if ((*slot = get(s, number)) != NULL) {
+                store_drop(s, *slot);
+                newest[number] = 0;
+            }
+            break;
+        default:
+            if ((*slot = get(s, number)) != NULL) {
+                found++;
+                assert_int_equal((*slot)->stamp.from, newest[number]);
+                assert_int_equal((*slot)->slots[0], number);
+                if ((*slot)->body_len > 0)
+                    assert_int_equal(entry_body(*slot).at[(*slot)->body_len - 1],
+                                     (uint8_t)(number ^ newest[number]));
+            }
+        }
+        if (rand() % 20000 == 0) {
+            store_clear(s);
+            memset(newest, 0, sizeof(newest));
+        }
+        struct store_stats stats = store_stats(s);
+        assert_true(stats.bytes <= stats.budget_bytes);
+        assert_true((stats.bytes == 0) == (stats.entries == 0));
+    }
+    assert_true(found > ROUNDS / 8);
+    for (int i = 0; i < 16; i++)
+        entry_unref(&held[i]);
+    store_free(s);
+}
+
+static int tear_down(void **state)
+{
+    buf_fini(&key_buf);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keeps_replaces_and_drops),
+        cmocka_unit_test(bytes_decide_not_the_hash),
+        cmocka_unit_test(large_ones_are_refused),
+        cmocka_unit_test(scan_leaves_the_hot_alone),
+        cmocka_unit_test(one_that_comes_back_is_remembered),
+        cmocka_unit_test(random_against_a_naive_model),
+    };
+    return cmocka_run_group_tests(tests, NULL, tear_down);
+}

@@ -41,6 +41,10 @@ bool scram_derive(struct scram_keys *keys, struct slice password, struct slice s
                   uint32_t iterations);
 // What checks a plain password: fresh salt, 4096 iterations. Keep it: one derivation each.
 bool scram_verifier_new(struct scram_verifier *verifier, struct slice password);
+// The same with the salt that scram_verifier_mock() gives this user: then a changing salt does not
+// tell a stranger that the user is known, and the verifier can be made again instead of kept.
+bool scram_verifier_for(struct scram_verifier *verifier, struct slice password, const char *user,
+                        const uint8_t mock_secret[SCRAM_KEY_BYTES]);
 // Stands in for an unknown user, or one without a usable secret. The salt depends on the user and
 // the process's own secret only, so it is the same each time, as a real one would be. mock_secret:
 // random bytes made once at start. Pair it with is_known = false below.

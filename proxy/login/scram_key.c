@@ -61,20 +61,25 @@ bool scram_derive(struct scram_keys *keys, struct slice password, struct slice s
     return is_ok;
 }
 
-bool scram_verifier_new(struct scram_verifier *verifier, struct slice password)
+static bool make_verifier(struct scram_verifier *verifier, struct slice password,
+                          struct slice salt)
 {
-    uint8_t salt[SCRAM_SALT_BYTES_NEW];
     struct scram_keys keys;
-    if (!scram_key_random(salt, sizeof salt) ||
-        !scram_derive(&keys, password, slice_of(salt, sizeof salt), SCRAM_ITERATIONS_DEFAULT))
+    if (!scram_derive(&keys, password, salt, SCRAM_ITERATIONS_DEFAULT))
         return false;
-    *verifier = (struct scram_verifier){.salt_len = sizeof salt,
-                                        .iterations = SCRAM_ITERATIONS_DEFAULT};
-    memcpy(verifier->salt, salt, sizeof salt);
+    *verifier = (struct scram_verifier){.salt_len = salt.len, .iterations = keys.iterations};
+    memcpy(verifier->salt, keys.salt, keys.salt_len);
     memcpy(verifier->server_key, keys.server_key, SCRAM_KEY_BYTES);
     bool is_ok = scram_key_hash(verifier->stored_key, keys.client_key);
     secret_wipe(&keys, sizeof keys);
     return is_ok;
+}
+
+bool scram_verifier_new(struct scram_verifier *verifier, struct slice password)
+{
+    uint8_t salt[SCRAM_SALT_BYTES_NEW];
+    return scram_key_random(salt, sizeof salt) &&
+           make_verifier(verifier, password, slice_of(salt, sizeof salt));
 }
 
 void scram_verifier_mock(struct scram_verifier *verifier, const char *user,
@@ -85,6 +90,14 @@ void scram_verifier_mock(struct scram_verifier *verifier, const char *user,
     *verifier = (struct scram_verifier){.salt_len = SCRAM_SALT_BYTES_NEW,
                                         .iterations = SCRAM_ITERATIONS_DEFAULT};
     memcpy(verifier->salt, digest, SCRAM_SALT_BYTES_NEW);
+}
+
+bool scram_verifier_for(struct scram_verifier *verifier, struct slice password, const char *user,
+                        const uint8_t mock_secret[SCRAM_KEY_BYTES])
+{
+    struct scram_verifier mock;
+    scram_verifier_mock(&mock, user, mock_secret);
+    return make_verifier(verifier, password, slice_of(mock.salt, mock.salt_len));
 }
 
 void scram_verifier_print(const struct scram_verifier *verifier, struct buf *out)

@@ -26,7 +26,6 @@ enum {
     TOUCHED_MAX = 1024,
     MARKS_MAX = 64,
     PACE_MIN_US = 1000,
-    PACE_STARTING_US = 5000,
     PACE_DOUBLINGS_MAX = 10,
     KEEPALIVE_AGAIN_US = 20000,
     FLUSH_AFTER_US = 20000,
@@ -71,6 +70,7 @@ struct follower {
     int64_t sent_us;    // INT64_MIN: none was sent yet
     int64_t reading_us; // how long the last one took
     unsigned fruitless; // readings in a row that did not move the first pending commit
+    unsigned waited;    // readings since the begin that did not turn the ledger on
     uint64_t flush_lsn; // newest known
     struct mark marks[MARKS_MAX];
     size_t first_mark;
@@ -243,7 +243,7 @@ static void forget(struct follower *f)
     f->passed = f->flush_lsn = f->watched = f->newest_write = 0;
     f->in_transaction = f->in_message = f->in_flight = f->hurry = f->keepalive_asked = false;
     f->n_marks = 0;
-    f->fruitless = f->keepalive_fruitless = 0;
+    f->fruitless = f->waited = f->keepalive_fruitless = 0;
     f->reading_us = 0;
     f->fresh_us = f->sent_us = f->keepalive_us = f->flush_us = INT64_MIN;
     touched_clear(f);
@@ -464,6 +464,7 @@ bool follower_reading(struct follower *f, int64_t now_us, const struct reading *
     }
     tickets_place(f, insert_position(f, r->insert_lsn), now_us);
     advance(f);
+    f->waited += !ledger_is_on(f->ledger);
     return true;
 }
 
@@ -513,7 +514,7 @@ static int64_t reading_due_us(const struct follower *f)
     if (f->pending.count > 0)
         due = earlier(due, later(pace, slower_us(f->fruitless, f->max_staleness_us / 4)));
     if (!ledger_is_on(f->ledger))
-        due = earlier(due, later(pace, PACE_STARTING_US));
+        due = earlier(due, later(pace, slower_us(f->waited, f->max_staleness_us / 4)));
     return f->sent_us + due;
 }
 

@@ -114,7 +114,8 @@ static void databases_are_found(void **state)
 
 static void users_come_before_databases(void **state)
 {
-    const char *list = scratch_text(state, "users", "\"alice\" \"a\"\n\"bob\" \"b\"\n\"bob\" \"b2\"\n");
+    const char *list = scratch_text(state, "users",
+                                    "\"alice\" \"a\"\n\"bob\" \"b\"\n\"bob\" \"b2\"\n");
     char text[1024];
     snprintf(text, sizeof text,
              "[databases]\n"

@@ -74,7 +74,8 @@ static void times_are_read(void **state)
 
 static void sizes_are_read(void **state)
 {
-    static const char *const bad[] = {"", "-1", "M", "1.5G", "1m", "99999999999999999999", "9999999999T"};
+    static const char *const bad[] = {"", "-1", "M", "1.5G", "1m", "99999999999999999999",
+                                      "9999999999T"};
     int64_t bytes;
     assert_true(option_read_bytes("64M", &bytes));
     assert_int_equal(bytes, 64 << 20);

@@ -176,13 +176,6 @@ static struct classified classify_explain(struct walk *w, const PgQuery__Explain
     return plain(STATEMENT_EXPLAIN);
 }
 
-static struct classified classify_execute(struct walk *w)
-{
-    w->writes_unknown = true;
-    w->effects |= EFFECT_PREPARE | EFFECT_FUNCTION;
-    return plain(STATEMENT_EXECUTE);
-}
-
 // ---- Code that we cannot see --------------------------------------------------------------------
 
 static struct classified classify_code(struct walk *w, enum statement_kind kind)
@@ -256,7 +249,8 @@ static struct classified classify_by_node(struct walk *w, const PgQuery__Node *s
     case NODE(PREPARE_STMT):
         return with_effect(w, STATEMENT_PREPARE, EFFECT_PREPARE);
     case NODE(EXECUTE_STMT):
-        return classify_execute(w);
+        walk_node(w, s);
+        return plain(STATEMENT_EXECUTE);
     case NODE(DEALLOCATE_STMT):
         return with_effect(w, STATEMENT_DEALLOCATE,
                            s->deallocate_stmt->name[0] == 0 ? EFFECT_DEALLOCATE_ALL

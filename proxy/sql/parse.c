@@ -98,17 +98,14 @@ static char *copy_text(struct slice sql, bool *foreign)
 
 // ---- The depth ----------------------------------------------------------------------------------
 
-// Tokens that add no level of nesting however many there are: constants, names, and the commas
-// and dots between them. Everything else may.
+// Tokens that add no level of nesting however many there are: constants, names, and the dots
+// between them. Everything else may.
 static bool is_flat(const PgQuery__ScanToken *token)
 {
     if (token->keyword_kind != PG_QUERY__KEYWORD_KIND__NO_KEYWORD)
         return false;
     switch ((int)token->token) {
-    case PG_QUERY__TOKEN__ASCII_44: // ,
     case PG_QUERY__TOKEN__ASCII_46: // .
-    case PG_QUERY__TOKEN__ASCII_41: // )
-    case PG_QUERY__TOKEN__ASCII_93: // ]
     case PG_QUERY__TOKEN__IDENT:
     case PG_QUERY__TOKEN__FCONST:
     case PG_QUERY__TOKEN__SCONST:
@@ -121,27 +118,73 @@ static bool is_flat(const PgQuery__ScanToken *token)
     return false;
 }
 
-// An upper bound of the nesting of any one statement, in tokens. Brackets count while open.
-static size_t depth_of(const PgQuery__ScanResult *scan)
+// What is between one pair of brackets: items with commas between them, which do not nest in one
+// another.
+struct level {
+    uint32_t tokens;  // of the current item that may each add a level
+    uint32_t inner;   // the deepest brackets closed in the current item
+    uint32_t deepest; // of the items before
+    bool chains;      // UNION was met: a chain of SELECTs nests across the commas of their lists
+};
+
+static void end_item(struct level *level)
 {
-    size_t deepest = 0;
-    size_t tokens = 0;
+    uint32_t depth = level->tokens + level->inner;
+    if (depth > level->deepest)
+        level->deepest = depth;
+    level->tokens = 0;
+    level->inner = 0;
+}
+
+static void close_level(struct level *level, struct level *around)
+{
+    end_item(level);
+    if (level->deepest + 1 > around->inner)
+        around->inner = level->deepest + 1;
+}
+
+// An upper bound of the nesting of any one statement, in tokens. levels: DEEPEST_TOKENS of them.
+static size_t depth_of(const PgQuery__ScanResult *scan, struct level *levels)
+{
     size_t open = 0;
+    levels[0] = (struct level){0};
     for (size_t i = 0; i < scan->n_tokens; i++) {
         const PgQuery__ScanToken *token = scan->tokens[i];
-        int kind = (int)token->token;
-        if (kind == PG_QUERY__TOKEN__ASCII_59 && open == 0) // ;
-            tokens = 0;
-        else if (kind == PG_QUERY__TOKEN__ASCII_40 || kind == PG_QUERY__TOKEN__ASCII_91) // ( [
-            open++;
-        else if (kind == PG_QUERY__TOKEN__ASCII_41 || kind == PG_QUERY__TOKEN__ASCII_93) // ) ]
-            open -= open > 0;
-        else
-            tokens += !is_flat(token);
-        if (tokens + open > deepest)
-            deepest = tokens + open;
+        struct level *level = &levels[open];
+        switch ((int)token->token) {
+        case PG_QUERY__TOKEN__ASCII_40: // (
+        case PG_QUERY__TOKEN__ASCII_91: // [
+            if (++open == DEEPEST_TOKENS)
+                return SIZE_MAX;
+            levels[open] = (struct level){0};
+            break;
+        case PG_QUERY__TOKEN__ASCII_41: // )
+        case PG_QUERY__TOKEN__ASCII_93: // ]
+            if (open > 0)
+                close_level(&levels[open--], level - 1);
+            break;
+        case PG_QUERY__TOKEN__ASCII_44: // ,
+            if (open > 0 && !level->chains)
+                end_item(level);
+            break;
+        case PG_QUERY__TOKEN__ASCII_59: // ;
+            if (open == 0)
+                end_item(level);
+            break;
+        case PG_QUERY__TOKEN__UNION:
+        case PG_QUERY__TOKEN__INTERSECT:
+        case PG_QUERY__TOKEN__EXCEPT:
+            level->chains = true;
+            level->tokens++;
+            break;
+        default:
+            level->tokens += !is_flat(token);
+        }
     }
-    return deepest;
+    for (; open > 0; open--)
+        close_level(&levels[open], &levels[open - 1]);
+    end_item(&levels[0]);
+    return levels[0].deepest;
 }
 
 // SIZE_MAX: not even the scanner could read it.
@@ -155,7 +198,7 @@ static size_t text_depth(const char *text)
         PgQuery__ScanResult *scan = pg_query__scan_result__unpack(
             &allocator, result.pbuf.len, (const uint8_t *)result.pbuf.data);
         if (scan != NULL)
-            depth = depth_of(scan);
+            depth = depth_of(scan, arena_take(&arena, DEEPEST_TOKENS * sizeof(struct level)));
         arena_free(&arena);
     }
     pg_query_free_scan_result(result);

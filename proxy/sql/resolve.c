@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "proxy/sql/builtins.h"
 
 enum {
     RESOLUTION_TAG = 0x7265736c,
@@ -126,6 +127,12 @@ static void capture(struct resolving *r, enum bypass reason)
     deny(r, reason);
 }
 
+_Static_assert((int)CATALOG_UNKNOWN == (int)VOLATILITY_UNKNOWN &&
+                   (int)CATALOG_IMMUTABLE == (int)VOLATILITY_IMMUTABLE &&
+                   (int)CATALOG_STABLE == (int)VOLATILITY_STABLE &&
+                   (int)CATALOG_VOLATILE == (int)VOLATILITY_VOLATILE,
+               "both orders of volatility are the same");
+
 // The analysis has judged the names by PostgreSQL 15's own; here a name may turn out to be more
 // than that: a user's overload, or another release's worse volatility.
 static void resolve_functions(struct resolving *r)
@@ -135,7 +142,8 @@ static void resolve_functions(struct resolving *r)
         const struct sql_name *name = &a->functions.at[i];
         if (is_unqualified(name) && catalog_captures_function(r->catalog, name->name))
             capture(r, BYPASS_UNKNOWN_FUNCTION);
-        if (catalog_function(r->catalog, name->name) == CATALOG_VOLATILE)
+        if ((int)catalog_function(r->catalog, name->name) >
+            (int)builtin_function_volatility(name->name))
             deny(r, BYPASS_VOLATILE_FUNCTION);
     }
     for (uint32_t i = 0; i < a->fields.count; i++)
@@ -150,7 +158,8 @@ static void resolve_operators(struct resolving *r)
         const struct sql_name *name = &a->operators.at[i];
         if (is_unqualified(name) && catalog_captures_operator(r->catalog, name->name))
             capture(r, BYPASS_OPERATOR);
-        if (catalog_operator(r->catalog, name->name) == CATALOG_VOLATILE)
+        if ((int)catalog_operator(r->catalog, name->name) >
+            (int)builtin_operator_volatility(name->name))
             deny(r, BYPASS_OPERATOR);
     }
 }

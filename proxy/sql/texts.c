@@ -14,6 +14,7 @@ enum {
     SHARDS = 16,                      // a power of two
     FRONT_PLACES = 2048,              // likewise
     REMEMBERED_BYTES_MAX = 64 * 1024, // a longer text is analysed each time
+    FRONT_BYTES_MAX = 2048,           // a longer one is looked up in its shard each time
     VERBATIM_MIX = 0x5bd1e995,        // keeps the two kinds of keys apart in most cases
 };
 
@@ -49,7 +50,7 @@ struct texts {
 struct texts_front {
     struct texts *texts;              // borrows
     struct text *places[FRONT_PLACES]; // count
-    struct text *last;                // counts; one that has no place
+    struct text *last;                // counts; one that is too long for a place
     uint8_t template[TEMPLATE_MAX_BYTES];
 };
 
@@ -268,8 +269,8 @@ struct analysis *texts_front_analysis(struct texts_front *front, struct slice sq
     if (*place != NULL && text_is(*place, &key))
         return (*place)->analysis;
     struct text *text = texts_find(front->texts, sql, &key);
-    if (key.bytes.len > REMEMBERED_BYTES_MAX)
-        place = &front->last; // its bytes were not kept, so it cannot be known again
+    if (key.bytes.len > FRONT_BYTES_MAX)
+        place = &front->last;
     if (*place != NULL)
         text_unref(*place);
     *place = text;

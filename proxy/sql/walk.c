@@ -312,6 +312,17 @@ static void walk_select(struct walk *w, const PgQuery__SelectStmt *s)
     walk_with(w, s->with_clause, &s->base);
 }
 
+// INSERT, UPDATE, DELETE, MERGE. The target is a child like others; it is written, not read.
+static void walk_dml(struct walk *w, const PgQuery__RangeVar *target,
+                     const PgQuery__WithClause *with, const ProtobufCMessage *statement)
+{
+    const PgQuery__RangeVar *outer = w->target;
+    walk_write(w, target);
+    w->target = target;
+    walk_with(w, with, statement);
+    w->target = outer;
+}
+
 static void walk_into(struct walk *w, const PgQuery__IntoClause *into)
 {
     walk_deny(w, BYPASS_NOT_SELECT);
@@ -360,6 +371,8 @@ static void walk_string(struct walk *w, const PgQuery__String *string)
 
 static void walk_range_var(struct walk *w, const PgQuery__RangeVar *relation)
 {
+    if (relation == w->target)
+        return;
     if (w->defines) {
         if (walk_is_temporary(relation))
             w->effects |= EFFECT_TEMP;
@@ -377,20 +390,20 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         walk_select(w, (const PgQuery__SelectStmt *)message);
         return;
     case NODE(INSERT_STMT):
-        walk_write(w, ((const PgQuery__InsertStmt *)message)->relation);
-        walk_with(w, ((const PgQuery__InsertStmt *)message)->with_clause, message);
+        walk_dml(w, ((const PgQuery__InsertStmt *)message)->relation,
+                 ((const PgQuery__InsertStmt *)message)->with_clause, message);
         return;
     case NODE(UPDATE_STMT):
-        walk_write(w, ((const PgQuery__UpdateStmt *)message)->relation);
-        walk_with(w, ((const PgQuery__UpdateStmt *)message)->with_clause, message);
+        walk_dml(w, ((const PgQuery__UpdateStmt *)message)->relation,
+                 ((const PgQuery__UpdateStmt *)message)->with_clause, message);
         return;
     case NODE(DELETE_STMT):
-        walk_write(w, ((const PgQuery__DeleteStmt *)message)->relation);
-        walk_with(w, ((const PgQuery__DeleteStmt *)message)->with_clause, message);
+        walk_dml(w, ((const PgQuery__DeleteStmt *)message)->relation,
+                 ((const PgQuery__DeleteStmt *)message)->with_clause, message);
         return;
     case NODE(MERGE_STMT):
-        walk_write(w, ((const PgQuery__MergeStmt *)message)->relation);
-        walk_with(w, ((const PgQuery__MergeStmt *)message)->with_clause, message);
+        walk_dml(w, ((const PgQuery__MergeStmt *)message)->relation,
+                 ((const PgQuery__MergeStmt *)message)->with_clause, message);
         return;
     case NODE(WITH_CLAUSE): // walked by its statement
         return;
@@ -443,6 +456,10 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         use_operators(w, ((const PgQuery__SortBy *)message)->use_op,
                       ((const PgQuery__SortBy *)message)->n_use_op);
         walk_node(w, ((const PgQuery__SortBy *)message)->node);
+        return;
+    case NODE(EXECUTE_STMT): // also in CREATE TABLE AS EXECUTE: the text was seen earlier, not now
+        w->writes_unknown = true;
+        w->effects |= EFFECT_PREPARE | EFFECT_FUNCTION;
         return;
     case NODE(SQLVALUE_FUNCTION): // CURRENT_DATE, CURRENT_USER ...
         walk_deny(w, BYPASS_VOLATILE_FUNCTION);

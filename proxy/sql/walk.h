@@ -28,6 +28,7 @@ struct walk {
     struct walk_names operators;
     struct walk_names casts;
     const struct walk_scope *scope; // borrows
+    const PgQuery__RangeVar *target; // of the writing statement that is being walked; borrows
     enum bypass bypass; // the first reason met
     uint32_t effects;
     bool defines;       // inside a definition: what it names is not run, read or written now

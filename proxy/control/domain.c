@@ -297,14 +297,13 @@ static void mark_namesakes(struct domain *d, bool ddl)
 {
     struct domains *all = d->all;
     for (size_t i = 0; i < all->count; i++) {
-        struct domain *other = all->at[i];
-        if (other == d || strcmp(other->target.dbname, d->target.dbname) != 0 ||
-            atomic_load(&other->canonical) != other)
+        struct domain *canonical = atomic_load(&all->at[i]->canonical);
+        if (canonical == NULL || strcmp(all->at[i]->target.dbname, d->target.dbname) != 0)
             continue;
         if (ddl)
-            mark_ddl(other);
+            mark_ddl(canonical);
         else
-            mark(other, NULL, 0, true);
+            mark(canonical, NULL, 0, true);
     }
 }
 

@@ -170,7 +170,8 @@ static void flowing(struct stream *s)
     if (got == -2)
         return;
     if (got == -1) {
-        PGresult *result = PQgetResult(connection_pg(s->connection));
+        PGconn *pg = connection_pg(s->connection);
+        PGresult *result = PQisBusy(pg) ? NULL : PQgetResult(pg);
         char sentence[240] = "the server has ended the stream";
         if (result != NULL && PQresultStatus(result) == PGRES_FATAL_ERROR)
             connection_error(result, sentence, sizeof(sentence));

@@ -1,0 +1,635 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/control/following.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/follower.h"
+#include "config/config.h"
+#include "proxy/control/domain_inside.h"
+#include "proxy/control/own_writes.h"
+#include "proxy/control/reading.h"
+#include "proxy/control/stream.h"
+#include "proxy/control/target.h"
+
+enum {
+    FOLLOWING_TAG = 0xf0110119,
+    BACKOFF_MIN_US = 250000,
+    BACKOFF_MAX_US = 10000000,
+    VERSION_MIN = 130000, // pg_current_snapshot() and its like
+    NAMES_MAX = 4096,
+};
+
+enum following_state {
+    FOLLOWING_REFUSED,
+    FOLLOWING_WAITING,
+    FOLLOWING_LOGIN,
+    FOLLOWING_ALIAS,
+    FOLLOWING_LOADING,
+    FOLLOWING_SLOT,
+    FOLLOWING_HORIZON,
+    FOLLOWING_ON,
+};
+
+enum request { REQUEST_NONE, REQUEST_READING, REQUEST_LOAD, REQUEST_FLUSH };
+
+struct following {
+    uint32_t tag;
+    enum following_state state;
+    struct ev_loop *loop;          // borrows
+    struct domain *domain;         // borrows
+    struct ledger *ledger;         // borrows: the domain's own
+    struct config *config;         // counts
+    struct following_peers peers;
+    struct follower *follower;     // owns
+    struct own_writes *own_writes; // owns; serves while by_wal is false
+    bool by_wal;
+    struct reading_connection *reading; // owns
+    struct stream *stream;              // owns
+    struct reading_identity identity;   // known from LOADING on, and in ALIAS
+    struct domain *canonical;           // in ALIAS
+    uint64_t consistent_point;
+    ev_timer timer; // when to look again, or to try again
+    int64_t backoff_us;
+
+    // The catalog and what is to be loaded.
+    uint64_t catalog_version; // of the last load; numbers all loads of this domain
+    size_t names_loaded;      // domain_names_version() of the last load
+    bool reload;              // the schema has changed
+    bool flush_after_load;    // the load under way is for more than new names
+    size_t ddl_waiting;       // barriers of own DDL that came since the last load was sent
+    size_t ddl_riding;        // those that the load under way will lift
+    int64_t load_sent_us;
+    int64_t load_us;          // duration of the last load
+    enum request last;        // so that neither readings nor loads starve the other
+
+    struct domain_status status;
+};
+
+// ---- What is told ------------------------------------------------------------------------------
+
+static enum domain_state told_state(const struct following *f)
+{
+    switch (f->state) {
+    case FOLLOWING_REFUSED:
+        return DOMAIN_REFUSED;
+    case FOLLOWING_WAITING:
+        return DOMAIN_WAITING;
+    case FOLLOWING_LOGIN:
+    case FOLLOWING_LOADING:
+    case FOLLOWING_SLOT:
+    case FOLLOWING_HORIZON:
+        return DOMAIN_CONNECTING;
+    case FOLLOWING_ALIAS:
+        return DOMAIN_ALIAS;
+    case FOLLOWING_ON:
+        return ledger_is_on(f->ledger) ? DOMAIN_FOLLOWING : DOMAIN_CATCHING_UP;
+    }
+    return DOMAIN_NEW;
+}
+
+static void tell(struct following *f)
+{
+    struct domain_status *s = &f->status;
+    enum domain_state before = s->state;
+    s->state = told_state(f);
+    if (s->state == DOMAIN_FOLLOWING || s->state == DOMAIN_ALIAS)
+        s->reason[0] = '\0';
+    s->database_oid = f->identity.database_oid;
+    snprintf(s->slot, sizeof(s->slot), "%s", f->stream == NULL ? "" : stream_slot(f->stream));
+    if (f->by_wal) {
+        struct follower_status of = follower_status(f->follower);
+        s->passed = of.passed;
+        s->transactions = of.transactions;
+    }
+    domain_set_status(f->domain, s);
+    const struct domain_target *target = domain_target(f->domain);
+    if (s->state == DOMAIN_FOLLOWING && before != DOMAIN_FOLLOWING) {
+        f->backoff_us = BACKOFF_MIN_US;
+        log_info("cache of %s@%s:%d is on", target->dbname, target->host, target->port);
+    }
+}
+
+static void move(struct following *f, enum following_state state)
+{
+    f->state = state;
+    tell(f);
+}
+
+// ---- Beginning, losing, beginning again --------------------------------------------------------
+
+static void ddl_lift(struct following *f, size_t *barriers)
+{
+    for (; *barriers > 0; --*barriers)
+        ledger_lower_barrier(f->ledger);
+}
+
+// Everything that hangs on the connections. The ledger is off before a barrier is lowered.
+static void drop(struct following *f, enum ledger_off_reason why)
+{
+    follower_lost(f->follower, why);
+    ddl_lift(f, &f->ddl_waiting);
+    ddl_lift(f, &f->ddl_riding);
+    stream_close(f->stream);
+    f->stream = NULL;
+    reading_close(f->reading);
+    f->reading = NULL;
+    ev_timer_stop(f->loop, &f->timer);
+    bool was_canonical = domain_canonical(f->domain) == f->domain && f->identity.database_oid != 0;
+    domain_set_canonical(f->domain, NULL);
+    f->identity = (struct reading_identity){0};
+    f->canonical = NULL;
+    f->last = REQUEST_NONE;
+    if (was_canonical)
+        f->peers.lost(f->peers.arg, f->domain);
+}
+
+static void wait(struct following *f, int64_t us)
+{
+    ev_now_update(f->loop); // the timer counts from the loop's now
+    ev_timer_stop(f->loop, &f->timer);
+    ev_timer_set(&f->timer, (double)us / 1e6, 0);
+    ev_timer_start(f->loop, &f->timer);
+}
+
+// These last until somebody changes the server or the configuration.
+static bool is_lasting(enum ledger_off_reason why)
+{
+    return why == LEDGER_OFF_WAL_LEVEL || why == LEDGER_OFF_PRIVILEGE ||
+           why == LEDGER_OFF_RECOVERY || why == LEDGER_OFF_UNSUPPORTED;
+}
+
+static int64_t jittered(int64_t us)
+{
+    int64_t now_us = clock_us();
+    return us / 2 + (int64_t)(hash_bytes(&now_us, sizeof(now_us)) % (uint64_t)us);
+}
+
+static void lose(struct following *f, enum ledger_off_reason why, const char *sentence)
+{
+    const struct domain_target *target = domain_target(f->domain);
+    if (strcmp(f->status.reason, sentence) != 0)
+        log_warning("cache of %s@%s:%d is off: %s (%s)", target->dbname, target->host, target->port,
+                    ledger_off_sentence(why), sentence);
+    f->status.reconnects += f->state == FOLLOWING_ON;
+    snprintf(f->status.reason, sizeof(f->status.reason), "%s", sentence);
+    drop(f, why);
+    move(f, FOLLOWING_WAITING);
+    int64_t pause_us = is_lasting(why) ? BACKOFF_MAX_US : f->backoff_us;
+    if (f->backoff_us < BACKOFF_MAX_US)
+        f->backoff_us *= 2;
+    wait(f, jittered(pause_us < BACKOFF_MAX_US ? pause_us : BACKOFF_MAX_US));
+}
+
+static void refuse(struct following *f, const char *sentence)
+{
+    drop(f, LEDGER_OFF_DISABLED);
+    snprintf(f->status.reason, sizeof(f->status.reason), "%s", sentence);
+    move(f, FOLLOWING_REFUSED);
+}
+
+static const struct reading_listener reading_calls;
+static const struct stream_listener stream_calls;
+
+static void begin(struct following *f)
+{
+    const struct settings *settings = config_settings(f->config);
+    struct target_login login;
+    if (!settings->cache) {
+        refuse(f, "cache is off in the configuration");
+        return;
+    }
+    const char *refusal =
+        target_login(&login, domain_target(f->domain), f->config, "pgweir control");
+    if (refusal != NULL) {
+        refuse(f, refusal);
+        return;
+    }
+    f->by_wal = settings->invalidation != CONFIG_INVALIDATION_PROXY;
+    struct reading_listener listener = reading_calls;
+    listener.arg = f;
+    f->reading = reading_open(f->loop, login.keywords, login.values, &listener);
+    move(f, FOLLOWING_LOGIN);
+}
+
+static void open_stream(struct following *f)
+{
+    struct target_login login;
+    CHECK(target_login(&login, domain_target(f->domain), f->config, "pgweir stream") == NULL);
+    struct stream_listener listener = stream_calls;
+    listener.arg = f;
+    f->stream = stream_open(f->loop, login.keywords, login.values, &listener);
+    move(f, FOLLOWING_SLOT);
+}
+
+// ---- Requests ----------------------------------------------------------------------------------
+
+static void load(struct following *f)
+{
+    struct slice *names = mem_alloc(NAMES_MAX * sizeof(*names));
+    size_t n = domain_names(f->domain, names, NAMES_MAX);
+    f->names_loaded = n;
+    f->flush_after_load = f->reload || f->ddl_waiting > 0;
+    f->ddl_riding += f->ddl_waiting;
+    f->ddl_waiting = 0;
+    f->reload = false;
+    f->load_sent_us = clock_us();
+    f->last = REQUEST_LOAD;
+    reading_load(f->reading, names, n, ++f->catalog_version);
+    mem_free(names);
+}
+
+static void take_reading(struct following *f)
+{
+    domain_unhurry(f->domain); // before it is sent: whoever calls now wants the next one
+    int64_t now_us = clock_us();
+    if (f->by_wal)
+        follower_reading_sent(f->follower, now_us);
+    else
+        own_writes_reading_sent(f->own_writes, now_us);
+    f->last = REQUEST_READING;
+    reading_take(f->reading);
+}
+
+static void flush(struct following *f)
+{
+    follower_flush_sent(f->follower, clock_us());
+    f->last = REQUEST_FLUSH;
+    reading_flush(f->reading);
+}
+
+static bool load_wanted(const struct following *f)
+{
+    return f->reload || f->ddl_waiting > 0 ||
+           f->names_loaded != domain_names_version(f->domain);
+}
+
+// A load takes longer than a reading, and readings keep the cache on: at most a third of the time.
+static int64_t load_due_us(const struct following *f)
+{
+    return load_wanted(f) ? f->load_sent_us + 3 * f->load_us : INT64_MAX;
+}
+
+// What is due, one request at a time; both kinds get their turn when both are always due.
+static void send_due(struct following *f, const struct follower_wishes *w, int64_t now_us)
+{
+    if (!reading_idle(f->reading))
+        return;
+    bool load_due = load_due_us(f) <= now_us;
+    if (load_due && (f->last != REQUEST_LOAD || !w->reading))
+        load(f);
+    else if (w->flush && f->last != REQUEST_FLUSH)
+        flush(f);
+    else if (w->reading)
+        take_reading(f);
+}
+
+static struct follower_wishes wishes(struct following *f, int64_t now_us)
+{
+    if (!f->by_wal)
+        return own_writes_wants(f->own_writes, domain_hurried(f->domain), now_us);
+    if (domain_hurried(f->domain))
+        follower_hurry(f->follower);
+    return follower_wants(f->follower, now_us);
+}
+
+// After anything that happened while FOLLOWING_ON: send what is due, and sleep until more is.
+static void step(struct following *f)
+{
+    if (f->state != FOLLOWING_ON)
+        return;
+    int64_t now_us = clock_us();
+    struct follower_wishes w = wishes(f, now_us);
+    if (w.keepalive) {
+        stream_ask(f->stream);
+        follower_keepalive_sent(f->follower, now_us);
+    }
+    send_due(f, &w, now_us);
+    w = wishes(f, now_us);
+    int64_t load_us = load_due_us(f);
+    // What is due already and could not be sent waits for an answer, which comes by here.
+    int64_t wake_us = load_us > now_us && load_us < w.wake_us ? load_us : w.wake_us;
+    int64_t left_us = wake_us - now_us;
+    wait(f, left_us > 1000000 ? 1000000 : left_us < 0 ? 0 : left_us);
+}
+
+// ---- The control connection --------------------------------------------------------------------
+
+// NULL when this server can be followed.
+static const char *identity_fault(const struct following *f, enum ledger_off_reason *why)
+{
+    const struct reading_identity *id = &f->identity;
+    *why = LEDGER_OFF_UNSUPPORTED;
+    if (id->version < VERSION_MIN)
+        return "PostgreSQL 13 or later is needed for the cache";
+    *why = LEDGER_OFF_RECOVERY;
+    if (id->in_recovery)
+        return "the server is in recovery";
+    if (!f->by_wal)
+        return NULL;
+    *why = LEDGER_OFF_WAL_LEVEL;
+    if (!id->logical)
+        return "wal_level is not logical on the server";
+    *why = LEDGER_OFF_PRIVILEGE;
+    if (!id->may_replicate)
+        return "the control user lacks the REPLICATION attribute";
+    return NULL;
+}
+
+static void on_ready(void *arg, const struct reading_identity *identity)
+{
+    struct following *f = arg;
+    enum ledger_off_reason why;
+    f->identity = *identity;
+    const char *fault = identity_fault(f, &why);
+    if (fault != NULL) {
+        f->identity = (struct reading_identity){0};
+        lose(f, why, fault);
+        return;
+    }
+    f->canonical =
+        f->peers.same(f->peers.arg, f, identity->started_us, identity->database_oid);
+    domain_set_canonical(f->domain, f->canonical == NULL ? f->domain : f->canonical);
+    if (f->canonical != NULL) {
+        f->backoff_us = BACKOFF_MIN_US;
+        move(f, FOLLOWING_ALIAS);
+        return;
+    }
+    f->reload = true;
+    move(f, FOLLOWING_LOADING);
+    load(f);
+}
+
+static void on_loaded(void *arg, struct catalog *catalog, bool changed)
+{
+    struct following *f = arg;
+    f->load_us = clock_us() - f->load_sent_us;
+    f->status.catalog_loads++;
+    // The new one is in force before the entries made by the old one die: see domain.h.
+    domain_publish(f->domain, catalog);
+    if (changed || f->flush_after_load) {
+        ledger_flush(f->ledger);
+        f->status.schema_changes++;
+    }
+    ddl_lift(f, &f->ddl_riding);
+    if (f->state != FOLLOWING_LOADING) {
+        step(f);
+    } else if (f->by_wal) {
+        open_stream(f);
+    } else {
+        own_writes_begin(f->own_writes);
+        move(f, FOLLOWING_ON);
+        step(f);
+    }
+}
+
+static void on_horizon(void *arg, uint64_t xid, bool slot_is_here)
+{
+    struct following *f = arg;
+    if (!slot_is_here) {
+        lose(f, LEDGER_OFF_UNSUPPORTED, "the two control connections reached different servers");
+        return;
+    }
+    struct follower_start start = {
+        .consistent_lsn = f->consistent_point,
+        .horizon_xid = xid,
+        .wal_block_bytes = f->identity.wal_block_bytes,
+        .wal_segment_bytes = f->identity.wal_segment_bytes,
+    };
+    follower_begin(f->follower, &start);
+    stream_start(f->stream);
+    move(f, FOLLOWING_ON);
+    step(f);
+}
+
+static void on_result(void *arg, const struct reading_result *result)
+{
+    struct following *f = arg;
+    f->status.readings++;
+    f->status.reading_us = result->duration_us;
+    f->status.flushed = result->flush_lsn;
+    f->reload |= !result->schema_same;
+    if (f->by_wal) {
+        struct reading reading = {
+            .flush_lsn = result->flush_lsn,
+            .insert_lsn = result->insert_lsn,
+            .snapshot = result->snapshot,
+            .schema_same = result->schema_same,
+        };
+        if (!follower_reading(f->follower, clock_us(), &reading)) {
+            lose(f, ledger_off_reason(f->ledger), "a reading could not be used");
+            return;
+        }
+    } else {
+        own_writes_reading(f->own_writes, clock_us(), result->schema_same);
+    }
+    tell(f);
+    step(f);
+}
+
+static void on_flushed(void *arg)
+{
+    step(arg);
+}
+
+static void on_control_lost(void *arg, enum ledger_off_reason why, const char *sentence)
+{
+    lose(arg, why, sentence);
+}
+
+static const struct reading_listener reading_calls = {
+    .ready = on_ready,
+    .result = on_result,
+    .loaded = on_loaded,
+    .horizon = on_horizon,
+    .flushed = on_flushed,
+    .lost = on_control_lost,
+};
+
+// ---- The stream --------------------------------------------------------------------------------
+
+static void on_slot(void *arg, uint64_t consistent_point, uint64_t system)
+{
+    struct following *f = arg;
+    f->consistent_point = consistent_point;
+    f->status.system = system;
+    move(f, FOLLOWING_HORIZON);
+    reading_horizon(f->reading, stream_slot(f->stream));
+}
+
+static bool on_data(void *arg, uint64_t lsn, struct slice line)
+{
+    struct following *f = arg;
+    if (follower_data(f->follower, lsn, line))
+        return true;
+    lose(f, ledger_off_reason(f->ledger), "a message of the stream could not be used");
+    return false;
+}
+
+static bool on_keepalive(void *arg, uint64_t wal_end)
+{
+    struct following *f = arg;
+    if (follower_keepalive(f->follower, wal_end))
+        return true;
+    lose(f, ledger_off_reason(f->ledger), "a keepalive could not be used");
+    return false;
+}
+
+static void on_drained(void *arg)
+{
+    step(arg);
+}
+
+static void on_stream_lost(void *arg, enum ledger_off_reason why, const char *sentence)
+{
+    lose(arg, why, sentence);
+}
+
+static const struct stream_listener stream_calls = {
+    .ready = on_slot,
+    .data = on_data,
+    .keepalive = on_keepalive,
+    .drained = on_drained,
+    .lost = on_stream_lost,
+};
+
+// ---- From workers ------------------------------------------------------------------------------
+
+static bool take_ticket(struct following *f, struct ticket *ticket)
+{
+    if (!f->by_wal && f->state == FOLLOWING_ON) {
+        own_writes_ticket(f->own_writes, ticket);
+        return true;
+    }
+    return follower_ticket(f->follower, ticket); // settles it at once while the ledger is off
+}
+
+// Without a connection there is no catalog to wait for: whatever comes loads it first.
+static void take_ddl(struct following *f, struct mail *mail)
+{
+    mem_free(mail);
+    if (f->state >= FOLLOWING_LOADING)
+        f->ddl_waiting++;
+    else
+        ledger_lower_barrier(f->ledger);
+}
+
+void following_called(struct following *f)
+{
+    TAG_CHECK(f, FOLLOWING_TAG);
+    bool sound = true;
+    struct mail *next, *mail = domain_take_mail(f->domain);
+    for (; mail != NULL; mail = next) {
+        next = mail->next;
+        if (mail->kind == DOMAIN_MAIL_TICKET)
+            sound &= take_ticket(f, container_of(mail, struct ticket, mail));
+        else
+            take_ddl(f, mail);
+    }
+    if (!sound)
+        lose(f, ledger_off_reason(f->ledger), "more own writes are under way than can be followed");
+    step(f);
+}
+
+// ---- Life --------------------------------------------------------------------------------------
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct following *f = timer->data;
+    TAG_CHECK(f, FOLLOWING_TAG);
+    if (f->state == FOLLOWING_WAITING)
+        begin(f);
+    else
+        step(f);
+}
+
+struct following *following_new(struct ev_loop *loop, struct domain *domain, struct config *config,
+                                const struct following_peers *peers)
+{
+    struct following *f = mem_new(struct following);
+    TAG_SET(f, FOLLOWING_TAG);
+    f->loop = loop;
+    f->domain = domain;
+    f->ledger = domain_own_ledger(domain);
+    f->config = config_ref(config);
+    f->peers = *peers;
+    f->backoff_us = BACKOFF_MIN_US;
+    f->load_sent_us = INT64_MIN / 2;
+    int64_t max_staleness_us = config_settings(config)->max_staleness_us;
+    f->follower = follower_new(f->ledger, max_staleness_us);
+    f->own_writes = own_writes_new(f->ledger, max_staleness_us);
+    ev_timer_init(&f->timer, on_timer, 0, 0);
+    f->timer.data = f;
+    move(f, FOLLOWING_WAITING);
+    wait(f, 0);
+    return f;
+}
+
+void following_free(struct following *f)
+{
+    TAG_CHECK(f, FOLLOWING_TAG);
+    drop(f, LEDGER_OFF_DISABLED);
+    following_called(f);
+    follower_free(f->follower);
+    own_writes_free(f->own_writes);
+    config_unref(&f->config);
+    TAG_CLEAR(f);
+    mem_free(f);
+}
+
+// Do the control connections depend on what differs?
+static bool login_changed(const struct following *f, const struct config *new)
+{
+    const struct settings *a = config_settings(f->config), *b = config_settings(new);
+    if (a->cache != b->cache || a->invalidation != b->invalidation ||
+        strcmp(a->control_user, b->control_user) != 0)
+        return true;
+    const char *user = a->control_user[0] ? a->control_user : domain_target(f->domain)->user;
+    const struct config_user *before = user ? config_user(f->config, user) : NULL;
+    const struct config_user *after = user ? config_user(new, user) : NULL;
+    const char *old_secret = before && before->secret ? before->secret : "";
+    const char *new_secret = after && after->secret ? after->secret : "";
+    return strcmp(old_secret, new_secret) != 0;
+}
+
+void following_reload(struct following *f, struct config *config)
+{
+    TAG_CHECK(f, FOLLOWING_TAG);
+    bool again = login_changed(f, config) || f->state == FOLLOWING_REFUSED ||
+                 f->state == FOLLOWING_WAITING;
+    config_unref(&f->config);
+    f->config = config_ref(config);
+    int64_t max_staleness_us = config_settings(config)->max_staleness_us;
+    follower_set_max_staleness(f->follower, max_staleness_us);
+    own_writes_set_max_staleness(f->own_writes, max_staleness_us);
+    if (!again)
+        return;
+    drop(f, LEDGER_OFF_STARTING);
+    f->backoff_us = BACKOFF_MIN_US;
+    move(f, FOLLOWING_WAITING);
+    wait(f, 0);
+}
+
+bool following_is(const struct following *f, uint64_t started_us, uint32_t database_oid)
+{
+    return f->state >= FOLLOWING_LOADING && f->identity.started_us == started_us &&
+           f->identity.database_oid == database_oid;
+}
+
+void following_forsake(struct following *f, const struct domain *canonical)
+{
+    if (f->state != FOLLOWING_ALIAS || f->canonical != canonical)
+        return;
+    drop(f, LEDGER_OFF_STARTING);
+    move(f, FOLLOWING_WAITING);
+    wait(f, 0);
+}
+
+struct domain *following_domain(const struct following *f)
+{
+    return f->domain;
+}

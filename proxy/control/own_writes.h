@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The follower's stand-in for invalidation = proxy: by the user's word nothing but this proxy
+// writes, so own writes are all the events there are. Positions are a count of our own: each placed
+// write is one. Pure: no I/O, time is passed in.
+//
+// Why this is right: a worker closes a write's slots after the server has answered the commit and
+// before the client hears of it. A fill that read the old rows took its stamp before that, so from
+// is below the number that the write gets when it is placed, and the fill is dead; a stamp that
+// reaches that number is taken after placing, when the commit is visible to every new snapshot. A
+// write with unknown effects ends every entry before its barrier is lowered.
+//
+// Owner: the control thread. The ledger is turned off by whoever loses the connection.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cache/follower.h"
+
+struct own_writes;
+
+struct own_writes *own_writes_new(struct ledger *ledger, int64_t max_staleness_us); // borrows
+void own_writes_free(struct own_writes *o);
+void own_writes_set_max_staleness(struct own_writes *o, int64_t max_staleness_us);
+
+void own_writes_begin(struct own_writes *o); // the control connection stands; the ledger is off
+void own_writes_ticket(struct own_writes *o, struct ticket *ticket); // takes it over
+
+// Readings only tell that the schema is the same.
+void own_writes_reading_sent(struct own_writes *o, int64_t now_us);
+void own_writes_reading(struct own_writes *o, int64_t now_us, bool schema_same);
+struct follower_wishes own_writes_wants(const struct own_writes *o, bool hurry, int64_t now_us);

@@ -18,6 +18,8 @@ import time
 from pgwire import SLOWNESS, PgError, Wire
 
 SUPERUSER = "postgres"
+# Who pgweir's control connections are: what docs ask for and nothing more.
+CONTROL_USER = "control"
 # Roles for logins, each with the password "<name>-secret". The first part of a name says how
 # pg_hba.conf lets it in over TCP.
 ROLES = {"srv_trust": "scram-sha-256", "srv_plain": "scram-sha-256", "srv_md5": "md5",
@@ -36,6 +38,7 @@ SETTINGS = {
     "wal_level": "logical",
     "max_wal_senders": 20,
     "max_replication_slots": 20,
+    "max_prepared_transactions": 10,
     "max_connections": 200,
     "fsync": "off",
     "full_page_writes": "off",
@@ -170,6 +173,7 @@ class Cluster:
         for name, encryption in ROLES.items():
             self.sql(f"SET password_encryption = '{encryption}'; "
                      f"CREATE ROLE {name} LOGIN PASSWORD '{name}-secret'")
+        self.sql(f"CREATE ROLE {CONTROL_USER} LOGIN REPLICATION PASSWORD '{CONTROL_USER}-secret'")
         return self
 
     def stop(self, mode=signal.SIGINT):

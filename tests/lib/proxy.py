@@ -19,6 +19,7 @@ from pgwire import SLOWNESS, PeerClosed, PgError, Wire
 CONSOLE_USER = "console"
 # Users of the proxy and their passwords; they are also roles of the scratch PostgreSQL.
 USERS = {"postgres": "postgres-secret", CONSOLE_USER: "console-secret",
+         pg.CONTROL_USER: f"{pg.CONTROL_USER}-secret",
          **{name: f"{name}-secret" for name in pg.ROLES}}
 
 SETTINGS = {
@@ -38,7 +39,7 @@ CACHE_SETTINGS = {
     "cache": "on",
     "invalidation": "wal",
     "cache_size": "32M",
-    "control_user": "postgres",
+    "control_user": pg.CONTROL_USER,
 }
 
 

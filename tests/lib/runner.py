@@ -152,6 +152,30 @@ class Context:
                 return p.cache()["hits"] > before
             p.wait(hit, "a first cache hit", timeout)
 
+    def hits(self, p, run):
+        """How many hits happened while run() ran."""
+        before = p.cache()["hits"]
+        run()
+        return int(p.cache()["hits"] - before)
+
+    def wait_hit(self, p, ask, timeout=5.0):
+        """Repeats ask() until it was answered from the cache; returns what it returned then. (A first
+        read fills; the session's next ones wait until the cache is known to be as new as it.)"""
+        def hit():
+            answer = []
+            return answer if self.hits(p, lambda: answer.append(ask())) else None
+        return p.wait(hit, "a hit", timeout, interval=0.002)[0]
+
+    def never_hit(self, p, ask, times=8):
+        """Repeats ask() in a way that would hit; fails when it did."""
+        def repeat():
+            for _ in range(times):
+                ask()
+                time.sleep(0.003)
+        hits = self.hits(p, repeat)
+        if hits:
+            raise AssertionError(f"{hits} hits where none may be")
+
     def server(self, **options):
         """A [databases] entry for the test's database."""
         return {"host": "127.0.0.1", "port": self.pg.port, "dbname": self.db, **options}

@@ -106,12 +106,26 @@ static bool lex_word(struct lexer *l)
     return true;
 }
 
+// What the digits in [at, end) are, without a dot or an exponent.
+static uint8_t integer_or_decimal(const uint8_t *at, const uint8_t *end)
+{
+    static const char largest[] = "2147483647";
+    if (end - at < 10)
+        return TEMPLATE_INTEGER;
+    while (at < end && *at == '0')
+        at++;
+    if (end - at != 10)
+        return end - at < 10 ? TEMPLATE_INTEGER : TEMPLATE_DECIMAL;
+    return memcmp(at, largest, 10) <= 0 ? TEMPLATE_INTEGER : TEMPLATE_DECIMAL;
+}
+
 static bool lex_number(struct lexer *l)
 {
     const uint8_t *at = l->at;
     const uint8_t *end = l->end;
     while (is_digit(at, end))
         at++;
+    const uint8_t *digits_end = at;
     if (at < end && *at == '.') {
         at++;
         while (is_digit(at, end))
@@ -128,8 +142,8 @@ static bool lex_number(struct lexer *l)
     }
     if (is_junk_after_number(at, end))
         return false;
+    *l->out++ = at == digits_end ? integer_or_decimal(l->at, at) : TEMPLATE_DECIMAL;
     l->at = at;
-    *l->out++ = TEMPLATE_NUMBER;
     return true;
 }
 

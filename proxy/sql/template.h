@@ -11,8 +11,9 @@
 
 enum {
     TEMPLATE_MAX_BYTES = 16384, // a longer text is its own template
-    TEMPLATE_NUMBER = 0x01,     // stands for a numeric constant
-    TEMPLATE_STRING = 0x02,     // stands for a plain string constant, quotes included
+    TEMPLATE_INTEGER = 0x01,    // stands for a number that fits PostgreSQL's int4
+    TEMPLATE_DECIMAL = 0x02,    // for any other number: it parses as another kind of constant
+    TEMPLATE_STRING = 0x03,     // for a plain string constant, quotes included
 };
 
 struct template {

@@ -516,17 +516,6 @@ static void test_names(void **state)
     check_names("create view v as select f(a::mood) + 1 from t", "", "", "", "");
 }
 
-// Two texts that differ in constants alone have one analysis between them.
-static void test_of_two_texts(void **state)
-{
-    struct analysis *a = analysis_new(slice_str("select a from t where b = 5 and c = 'x'"));
-    struct analysis *b = analysis_new(slice_str("select a from t where b = 7.5 and c = 'yy'"));
-    assert_int_equal(a->bypass, b->bypass);
-    assert_int_equal(a->bytes, b->bytes);
-    analysis_unref(&a);
-    analysis_unref(&b);
-}
-
 static void test_encodings(void **state)
 {
     struct analysis *a = analysis_new(slice_str("select * from t where a = 'caf\xc3\xa9'"));
@@ -673,7 +662,6 @@ int main(void)
         cmocka_unit_test(test_sessions),
         cmocka_unit_test(test_schema_changes),
         cmocka_unit_test(test_names),
-        cmocka_unit_test(test_of_two_texts),
         cmocka_unit_test(test_encodings),
         cmocka_unit_test(test_deep),
         cmocka_unit_test(test_long),

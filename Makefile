@@ -5,7 +5,7 @@ CC ?= gcc
 OPT ?= -O2 -g
 SAN ?=
 ALLOCATOR ?= -ljemalloc
-CFLAGS += -std=gnu11 $(OPT) $(SAN) -Wall -Wextra -Werror -Wno-unused-parameter -fno-strict-aliasing -pthread
+CFLAGS += -std=gnu11 $(OPT) $(SAN) -Wall -Wextra -Werror -Wno-unused-parameter -Wno-format-truncation -fno-strict-aliasing -pthread
 CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags libpq 2>/dev/null || echo -I/usr/include/postgresql)
 LDFLAGS += $(SAN) -pthread
 LDLIBS += -lev -lpq -lpg_query -ljansson -lmicrohttpd -lsystemd -lssl -lcrypto $(ALLOCATOR) -lm

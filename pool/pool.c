@@ -157,6 +157,7 @@ enum pool_result pool_request(struct pool *pool, struct pool_waiter *waiter, int
     if (list_empty(&pool->waiting) && !pool->paused)
         *server = idle_take(pool, waiter->worker);
     if (*server != NULL) {
+        waiter->state = WAITER_GRANTED;
         result = POOL_GRANTED;
     } else if (pool->open == 0 && failing(pool, now_us)) {
         result = POOL_FAILING;

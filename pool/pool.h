@@ -92,7 +92,7 @@ struct pool_task {
 };
 
 enum pool_result {
-    POOL_GRANTED, // *server is the caller's
+    POOL_GRANTED, // *server is the caller's; pool_took must follow
     POOL_QUEUED,  // the waiter is in the queue; see the task
     POOL_FAILING, // the last login failed moments ago and there is no connection to wait for
 };

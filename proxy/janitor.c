@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/janitor.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "proxy/pooler.h"
+#include "proxy/route.h"
+#include "proxy/server/server.h"
+#include "proxy/session/client.h"
+#include "proxy/worker.h"
+
+static bool over(int64_t now_us, int64_t since_us, int64_t limit_us)
+{
+    return limit_us > 0 && now_us - since_us > limit_us;
+}
+
+// ---- clients ----
+
+static void check_client(struct client *client, const struct config *config, int64_t now)
+{
+    const struct settings *settings = config_settings(config);
+    switch (client->state) {
+    case CLIENT_STARTUP:
+    case CLIENT_LOGIN:
+        if (over(now, client->connected_us, settings->client_login_timeout_us))
+            client_fail(client, "08P01", "client_login_timeout");
+        return;
+    case CLIENT_IDLE: {
+        const struct config_user *user = config_user(config, client->user);
+        if (over(now, client->since_us, config_client_idle_timeout_us(config, user)))
+            client_fail(client, "08P01", "client_idle_timeout");
+        return;
+    }
+    case CLIENT_LINKED: {
+        const struct config_user *user = config_user(config, client->user);
+        const struct server *server = client->server;
+        bool running = !ops_empty(&server->ops);
+        if (running && over(now, client->linked_us, config_query_timeout_us(config, user)))
+            client_fail(client, "08P01", "query_timeout");
+        else if (!running && server->status != 'I' &&
+                 over(now, client->since_us, config_idle_transaction_timeout_us(config, user)))
+            client_fail(client, "08P01", "idle_transaction_timeout");
+        else if (server->status != 'I' &&
+                 over(now, client->linked_us, config_transaction_timeout_us(config, user)))
+            client_fail(client, "08P01", "transaction_timeout");
+        return;
+    }
+    case CLIENT_GREETING:
+    case CLIENT_WAITING: // pool_overdue
+    case CLIENT_CONSOLE:
+    case CLIENT_CLOSED:
+        return;
+    }
+}
+
+// ---- servers ----
+
+static void check_server(struct server *server, const struct settings *settings, int64_t now)
+{
+    switch (server->state) {
+    case SERVER_CONNECTING:
+    case SERVER_LOGIN:
+    case SERVER_SETUP:
+        if (over(now, server->since_us, settings->server_connect_timeout_us))
+            server_close(server, "connect timeout");
+        return;
+    case SERVER_RESETTING:
+        if (over(now, server->since_us, settings->server_connect_timeout_us))
+            server_close(server, "reset query timeout");
+        return;
+    case SERVER_IDLE:
+    case SERVER_LINKED:
+    case SERVER_CLOSED:
+        return;
+    }
+}
+
+// ---- pools ----
+
+struct sweep {
+    struct worker *worker;
+    int64_t now;
+};
+
+static struct client *client_of(struct pool_waiter *waiter)
+{
+    return container_of(waiter, struct client, waiter);
+}
+
+// Run with the registry's lock held: it only collects, what has to be done is done by the caller.
+enum { ROUTES_MAX = 4096 };
+struct routes {
+    struct route *at[ROUTES_MAX];
+    size_t count;
+};
+
+static void collect(struct route *route, void *arg)
+{
+    struct routes *routes = arg;
+    if (routes->count < ROUTES_MAX)
+        routes->at[routes->count++] = route;
+}
+
+static void sweep_waiters(struct worker *worker, struct route *route, int64_t now)
+{
+    int64_t patience = config_settings(worker->config)->query_wait_timeout_us;
+    struct pool_waiter *waiter;
+    while (patience > 0 &&
+           (waiter = pool_overdue(route->pool, worker->number, now - patience)) != NULL)
+        client_fail(client_of(waiter), "08P01", "query_wait_timeout");
+    while ((waiter = pool_hopeless(route->pool, worker->number, now)) != NULL)
+        client_refuse(client_of(waiter));
+}
+
+static void sweep_idle(struct worker *worker, struct route *route, int64_t now)
+{
+    const struct settings *settings = config_settings(worker->config);
+    int64_t idle = settings->server_idle_timeout_us;
+    const struct config_database *db = config_database(worker->config, route->database);
+    int64_t lifetime = config_server_lifetime_us(worker->config, db);
+    struct pool_server *slot;
+    while ((slot = pool_stale(route->pool, worker->number, idle > 0 ? now - idle : INT64_MIN,
+                              lifetime > 0 ? now - lifetime : INT64_MIN)) != NULL) {
+        bool old = lifetime > 0 && slot->opened_us < now - lifetime;
+        server_close(container_of(slot, struct server, slot),
+                     old ? "server lifetime over" : "server idle timeout");
+    }
+    if (worker->shutdown == SHUTDOWN_NONE && pool_may_open(route->pool, now))
+        server_open(worker, route);
+}
+
+void janitor_sweep(struct worker *worker)
+{
+    int64_t now = clock_us();
+    struct config *config = config_ref(worker->config);
+    // Closing one may end others: the lists are walked anew after each that ends its neighbour.
+    list_each(&worker->clients, l)
+    {
+        check_client(container_of(l, struct client, link), config, now);
+        if (!link_in_list(l_next) && l_next != &worker->clients.head)
+            break;
+    }
+    list_each(&worker->servers, s)
+    {
+        check_server(container_of(s, struct server, link), config_settings(config), now);
+        if (!link_in_list(s_next) && s_next != &worker->servers.head)
+            break;
+    }
+    static _Thread_local struct routes routes;
+    routes.count = 0;
+    pooler_each_route(worker->pooler, collect, &routes);
+    for (size_t i = 0; i < routes.count; i++) {
+        sweep_waiters(worker, routes.at[i], now);
+        sweep_idle(worker, routes.at[i], now);
+    }
+    config_unref(&config);
+}
+
+// ---- the end ----
+
+static void close_all(struct worker *worker)
+{
+    struct link *l;
+    while ((l = list_first(&worker->clients)) != NULL)
+        client_fail(container_of(l, struct client, link), "57P01", "pgweir shutting down");
+    while ((l = list_first(&worker->servers)) != NULL)
+        server_close(container_of(l, struct server, link), "pgweir shutting down");
+}
+
+static void close_idle_servers(struct worker *worker)
+{
+    list_each(&worker->servers, l)
+    {
+        struct server *server = container_of(l, struct server, link);
+        if (server->state == SERVER_IDLE && pool_take_idle(server->route->pool, &server->slot))
+            server_close(server, "pgweir shutting down");
+    }
+}
+
+static void close_unlinked_clients(struct worker *worker)
+{
+    struct link *l = worker->clients.head.next;
+    while (l != &worker->clients.head) {
+        struct client *client = container_of(l, struct client, link);
+        l = l->next;
+        bool rests = client->server == NULL || client_at_rest(client);
+        if (rests)
+            client_fail(client, "57P01", "pgweir shutting down");
+    }
+}
+
+void janitor_shutdown(struct worker *worker)
+{
+    switch (worker->shutdown) {
+    case SHUTDOWN_NONE:
+        return;
+    case SHUTDOWN_WAIT_FOR_SERVERS:
+        close_unlinked_clients(worker);
+        close_idle_servers(worker);
+        return;
+    case SHUTDOWN_WAIT_FOR_CLIENTS:
+        return;
+    case SHUTDOWN_NOW:
+        close_all(worker);
+        return;
+    }
+}
+
+void janitor_stop_if_done(struct worker *worker)
+{
+    struct pooler *pooler = worker->pooler;
+    bool quiet = worker->lookups == 0 && worker->cancels == 0;
+    switch (worker->shutdown) {
+    case SHUTDOWN_NONE:
+        return;
+    case SHUTDOWN_WAIT_FOR_SERVERS:
+        if (pooler->linked > 0)
+            return;
+        break;
+    case SHUTDOWN_WAIT_FOR_CLIENTS:
+        if (pooler->clients > 0)
+            return;
+        break;
+    case SHUTDOWN_NOW:
+        break;
+    }
+    close_all(worker);
+    // A client that outlives its connection waits for a server that is on its way here.
+    if (quiet && list_empty(&worker->clients) && list_empty(&worker->servers) &&
+        pooler->in_transit == 0)
+        ev_break(worker->loop, EVBREAK_ALL);
+}

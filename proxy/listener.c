@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/listener.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "proxy/pooler.h"
+#include "proxy/server/resolver.h"
+#include "proxy/worker.h"
+
+enum { SOCKETS_MAX = 32, PAUSE_S = 1 };
+
+struct door {
+    struct listener *listener;
+    int fd;
+    bool local;
+    char path[108]; // of a unix socket in the file system
+    ev_io io;
+};
+
+struct listener {
+    struct ev_loop *loop;
+    struct pooler *pooler;
+    struct config *config; // counts
+    int next_worker;
+    int count;
+    bool stopped;
+    ev_timer pause; // after running out of descriptors
+    struct door doors[SOCKETS_MAX];
+};
+
+static void tune(int fd, const struct settings *settings)
+{
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (settings->tcp_keepalive)
+        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+static void rest_awhile(struct listener *listener)
+{
+    for (int i = 0; i < listener->count; i++)
+        ev_io_stop(listener->loop, &listener->doors[i].io);
+    ev_timer_set(&listener->pause, PAUSE_S, 0);
+    ev_timer_start(listener->loop, &listener->pause);
+}
+
+static void on_rested(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct listener *listener = timer->data;
+    for (int i = 0; i < listener->count && !listener->stopped; i++)
+        ev_io_start(loop, &listener->doors[i].io);
+}
+
+static void on_knock(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct door *door = io->data;
+    struct listener *listener = door->listener;
+    struct pooler *pooler = listener->pooler;
+    for (int i = 0; i < 64; i++) {
+        int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+                log_error("accept() failed: %s", strerror(errno));
+                rest_awhile(listener);
+            }
+            return;
+        }
+        if (!door->local)
+            tune(fd, config_settings(listener->config));
+        worker_mail_accepted(pooler->workers[listener->next_worker], fd, door->local);
+        listener->next_worker = (listener->next_worker + 1) % pooler->worker_count;
+    }
+}
+
+static bool add(struct listener *listener, int fd, bool local, const char *path)
+{
+    if (listener->count == SOCKETS_MAX)
+        return false;
+    struct door *door = &listener->doors[listener->count++];
+    door->listener = listener;
+    door->fd = fd;
+    door->local = local;
+    snprintf(door->path, sizeof(door->path), "%s", path);
+    ev_io_init(&door->io, on_knock, fd, EV_READ);
+    door->io.data = door;
+    ev_io_start(listener->loop, &door->io);
+    return true;
+}
+
+static bool open_one(struct listener *listener, const struct sockaddr *to, socklen_t len,
+                     const char *path, const char *what, char *error, size_t bytes)
+{
+    const struct settings *settings = config_settings(listener->config);
+    int on = 1;
+    int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && to->sa_family != AF_UNIX)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (fd >= 0 && to->sa_family != AF_UNIX && settings->so_reuseport)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+    if (fd >= 0 && to->sa_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+    if (fd < 0 || bind(fd, to, len) < 0 || listen(fd, settings->listen_backlog) < 0) {
+        snprintf(error, bytes, "cannot listen on %s: %s", what, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return false;
+    }
+    if (path[0] != '\0')
+        chmod(path, (mode_t)settings->unix_socket_mode);
+    log_info("listening on %s", what);
+    return add(listener, fd, to->sa_family == AF_UNIX, path);
+}
+
+static bool open_tcp(struct listener *listener, const char *host, char *error, size_t bytes)
+{
+    char port[16], what[300];
+    int number = config_settings(listener->config)->listen_port;
+    snprintf(port, sizeof(port), "%d", number);
+    snprintf(what, sizeof(what), "%s:%d", host, number);
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *found = NULL;
+    int rc = getaddrinfo(strcmp(host, "*") == 0 ? NULL : host, port, &hints, &found);
+    if (rc != 0) {
+        snprintf(error, bytes, "cannot listen on %s: %s", what, gai_strerror(rc));
+        return false;
+    }
+    bool any = false;
+    for (struct addrinfo *a = found; a != NULL; a = a->ai_next)
+        any |= open_one(listener, a->ai_addr, a->ai_addrlen, "", what, error, bytes);
+    freeaddrinfo(found);
+    return any;
+}
+
+// Is somebody listening there already? A file that nobody listens on is left over, and removed.
+static bool is_served(const struct address *address, const char *path)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool served = fd >= 0 && connect(fd, &address->to.any, address->length) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (!served && path[0] != '\0')
+        unlink(path);
+    return served;
+}
+
+static bool open_unix(struct listener *listener, const char *dir, char *error, size_t bytes)
+{
+    struct address address;
+    int port = config_settings(listener->config)->listen_port;
+    if ((dir[0] != '/' && dir[0] != '@') || !address_literal(&address, dir, port) ||
+        address.length == 0) {
+        snprintf(error, bytes, "unix_socket_dir is no usable path: %s", dir);
+        return false;
+    }
+    const char *path = dir[0] == '@' ? "" : address.to.local.sun_path;
+    if (is_served(&address, path)) {
+        snprintf(error, bytes, "unix socket is in use: %s/.s.PGSQL.%d", dir, port);
+        return false;
+    }
+    char what[300];
+    snprintf(what, sizeof(what), "unix:%s/.s.PGSQL.%d", dir, port);
+    return open_one(listener, &address.to.any, address.length, path, what, error, bytes);
+}
+
+static bool each(struct listener *listener, const char *names,
+                 bool (*open)(struct listener *, const char *, char *, size_t), char *error,
+                 size_t bytes)
+{
+    char *copy = mem_strdup(names);
+    bool ok = true;
+    char *save = NULL;
+    for (char *name = strtok_r(copy, ", ", &save); name != NULL && ok;
+         name = strtok_r(NULL, ", ", &save))
+        ok = open(listener, name, error, bytes);
+    mem_free(copy);
+    return ok;
+}
+
+struct listener *listener_new(struct ev_loop *loop, struct pooler *pooler,
+                              const struct config *config, char *error, size_t error_bytes)
+{
+    struct listener *listener = mem_new(struct listener);
+    listener->loop = loop;
+    listener->pooler = pooler;
+    listener->config = config_ref((struct config *)(uintptr_t)config);
+    ev_timer_init(&listener->pause, on_rested, 0, 0);
+    listener->pause.data = listener;
+    const struct settings *settings = config_settings(config);
+    int passed = sd_listen_fds(1);
+    bool ok = true;
+    for (int i = 0; i < passed; i++) {
+        int fd = SD_LISTEN_FDS_START + i;
+        add(listener, fd, sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0, "");
+    }
+    if (passed <= 0)
+        ok = each(listener, settings->listen_addr, open_tcp, error, error_bytes) &&
+             each(listener, settings->unix_socket_dir, open_unix, error, error_bytes);
+    if (ok && listener->count == 0) {
+        snprintf(error, error_bytes, "nothing to listen on: set listen_addr or unix_socket_dir");
+        ok = false;
+    }
+    if (ok)
+        return listener;
+    listener_free(listener);
+    return NULL;
+}
+
+void listener_stop(struct listener *listener)
+{
+    if (listener->stopped)
+        return;
+    listener->stopped = true;
+    ev_timer_stop(listener->loop, &listener->pause);
+    for (int i = 0; i < listener->count; i++) {
+        ev_io_stop(listener->loop, &listener->doors[i].io);
+        close(listener->doors[i].fd);
+        if (listener->doors[i].path[0] != '\0')
+            unlink(listener->doors[i].path);
+    }
+}
+
+void listener_free(struct listener *listener)
+{
+    if (listener == NULL)
+        return;
+    listener_stop(listener);
+    config_unref(&listener->config);
+    mem_free(listener);
+}

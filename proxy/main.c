@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: Apache-2.0
+// The process: its command line, its start, its signals, its end. The main thread becomes the
+// control thread.
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "proxy/console/figures.h"
+#include "proxy/console/http.h"
+#include "proxy/control/control.h"
+#include "proxy/listener.h"
+#include "proxy/pooler.h"
+#include "proxy/version.h"
+#include "proxy/worker.h"
+
+struct process {
+    struct config *config; // counts
+    struct ev_loop *loop;
+    struct control *control; // NULL: the cache is off
+    struct pooler *pooler;
+    struct listener *listener;
+    struct http *http; // NULL: no http_listen
+    ev_signal hup, interrupt, terminate, quit;
+    ev_timer watchdog;
+    ev_async workers_done;
+    enum shutdown_mode shutdown;
+};
+
+struct arguments {
+    const char *path;
+    const char *user;
+    bool daemon, quiet;
+    int verbose;
+};
+
+static const char usage[] =
+    "Usage: pgweir [OPTION]... CONFIG_FILE\n"
+    "  -d, --daemon           run in background (as a daemon)\n"
+    "  -q, --quiet            run quietly: nothing to stderr\n"
+    "  -u, --user=USERNAME    assume identity of USERNAME\n"
+    "  -v, --verbose          increase verbosity\n"
+    "  -V, --version          show version, then exit\n"
+    "  -h, --help             show this help, then exit\n";
+
+static bool read_arguments(int argc, char **argv, struct arguments *a, int *status)
+{
+    static const struct option options[] = {
+        {"daemon", no_argument, NULL, 'd'},       {"quiet", no_argument, NULL, 'q'},
+        {"user", required_argument, NULL, 'u'},   {"verbose", no_argument, NULL, 'v'},
+        {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+    while ((c = getopt_long(argc, argv, "dqu:vVh", options, NULL)) != -1) {
+        switch (c) {
+        case 'd':
+            a->daemon = true;
+            break;
+        case 'q':
+            a->quiet = true;
+            break;
+        case 'u':
+            a->user = optarg;
+            break;
+        case 'v':
+            a->verbose++;
+            break;
+        case 'V':
+            printf("pgweir %s\n", PGWEIR_VERSION);
+            return false;
+        case 'h':
+            fputs(usage, stdout);
+            return false;
+        default:
+            fputs("Try \"pgweir --help\" for more information.\n", stderr);
+            *status = 1;
+            return false;
+        }
+    }
+    if (optind != argc - 1) {
+        fputs(optind >= argc ? "Need config file. See pgweir -h for usage.\n"
+                             : "Too many arguments. See pgweir -h for usage.\n",
+              stderr);
+        *status = 1;
+        return false;
+    }
+    a->path = argv[optind];
+    return true;
+}
+
+static bool fatal(const char *what, const char *why)
+{
+    log_write(LOG_LEVEL_FATAL, "%s: %s", what, why);
+    return false;
+}
+
+// ---- becoming a server ----
+
+static bool become_user(const char *name)
+{
+    if (name[0] == '\0' || geteuid() != 0)
+        return true;
+    const struct passwd *pw = getpwnam(name);
+    if (pw == NULL)
+        return fatal("no such user", name);
+    if (initgroups(name, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0)
+        return fatal("cannot become user", strerror(errno));
+    return true;
+}
+
+static bool go_background(const struct settings *settings)
+{
+    if (settings->logfile[0] == '\0' && !settings->syslog)
+        return fatal("daemon needs logfile configured", "set logfile");
+    if (daemon(1, 0) < 0)
+        return fatal("daemon", strerror(errno));
+    return true;
+}
+
+static bool write_pidfile(const char *path)
+{
+    if (path[0] == '\0')
+        return true;
+    FILE *old = fopen(path, "r");
+    int pid = 0;
+    if (old != NULL) {
+        if (fscanf(old, "%d", &pid) == 1 && pid > 0 && pid != getpid() &&
+            (kill(pid, 0) == 0 || errno == EPERM)) {
+            fclose(old);
+            return fatal("pidfile exists, another instance running?", path);
+        }
+        fclose(old);
+    }
+    FILE *f = fopen(path, "w");
+    if (f == NULL)
+        return fatal(path, strerror(errno));
+    fprintf(f, "%d\n", (int)getpid());
+    return fclose(f) == 0 || fatal(path, strerror(errno));
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+// ---- signals ----
+
+static void reload(struct process *p)
+{
+    log_info("got SIGHUP, re-reading config");
+    sd_notify(0, "RELOADING=1");
+    log_reopen();
+    struct problems problems = {0};
+    struct config *fresh = config_reload(p->config, &problems);
+    problems_log(&problems);
+    problems_fini(&problems);
+    if (fresh == NULL) {
+        log_error("config reload failed, keeping the old one");
+    } else {
+        config_unref(&p->config);
+        p->config = fresh;
+        pooler_configure(p->pooler, fresh);
+        for (int i = 0; i < p->pooler->worker_count; i++)
+            worker_mail_configure(p->pooler->workers[i]);
+        if (p->control != NULL)
+            control_reload(p->control, fresh);
+    }
+    sd_notify(0, "READY=1");
+}
+
+static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    reload(signal->data);
+}
+
+static void shut_down(struct process *p, enum shutdown_mode mode)
+{
+    p->shutdown = mode;
+    sd_notify(0, "STOPPING=1");
+    p->pooler->refusing = true;
+    p->pooler->draining = mode != SHUTDOWN_WAIT_FOR_CLIENTS;
+    listener_stop(p->listener);
+    for (int i = 0; i < p->pooler->worker_count; i++)
+        worker_mail_shutdown(p->pooler->workers[i], mode);
+}
+
+static void on_interrupt(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    struct process *p = signal->data;
+    if (p->shutdown != SHUTDOWN_NONE) {
+        log_info("got SIGINT while shutting down, fast exit");
+        shut_down(p, SHUTDOWN_NOW);
+        return;
+    }
+    log_info("got SIGINT, shutting down, waiting for all servers connections to be released");
+    shut_down(p, SHUTDOWN_WAIT_FOR_SERVERS);
+}
+
+static void on_terminate(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    struct process *p = signal->data;
+    if (p->shutdown != SHUTDOWN_NONE) {
+        log_info("got SIGTERM while shutting down, fast exit");
+        shut_down(p, SHUTDOWN_NOW);
+        return;
+    }
+    log_info("got SIGTERM, shutting down, waiting for all clients disconnect");
+    shut_down(p, SHUTDOWN_WAIT_FOR_CLIENTS);
+}
+
+static void on_quit(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    struct process *p = signal->data;
+    log_info("got SIGQUIT, fast exit");
+    shut_down(p, SHUTDOWN_NOW);
+}
+
+static void catch_signal(struct process *p, ev_signal *watcher,
+                         void (*call)(struct ev_loop *, ev_signal *, int), int number)
+{
+    ev_signal_init(watcher, call, number);
+    watcher->data = p;
+    ev_signal_start(p->loop, watcher);
+}
+
+// Workers must leave signals to this thread.
+static void block_signals(bool block)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGQUIT);
+    pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    sd_notify(0, "WATCHDOG=1");
+}
+
+static void on_workers_done(struct ev_loop *loop, ev_async *async, int events)
+{
+    struct process *p = async->data;
+    if (p->pooler->workers_running == 0)
+        ev_break(loop, EVBREAK_ALL);
+}
+
+// ---- HTTP pages ----
+
+static void page_metrics(struct buf *out, void *arg)
+{
+    struct process *p = arg;
+    figures_metrics(p->pooler, out);
+}
+
+static bool page_ready(struct buf *out, void *arg)
+{
+    struct process *p = arg;
+    bool ready = p->shutdown == SHUTDOWN_NONE;
+    buf_printf(out, "%s\n", ready ? "ready" : "shutting down");
+    return ready;
+}
+
+// ---- life ----
+
+static bool begin(struct process *p)
+{
+    const struct settings *settings = config_settings(p->config);
+    char error[512];
+    int threads = settings->worker_threads;
+    if (threads <= 0)
+        threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    p->loop = ev_default_loop(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    if (p->loop == NULL)
+        return fatal("libev", "cannot make a loop");
+    p->pooler = pooler_new(p->config, threads);
+    if (settings->cache) {
+        p->control = control_new(p->loop, p->config);
+        p->pooler->domains = control_domains(p->control);
+    }
+    for (int i = 0; i < threads; i++)
+        p->pooler->workers[i] = worker_new(p->pooler, i);
+    p->listener = listener_new(p->loop, p->pooler, p->config, error, sizeof(error));
+    if (p->listener == NULL)
+        return fatal("startup", error);
+    if (settings->http_listen[0] != '\0') {
+        struct http_pages pages = {page_metrics, page_ready, p};
+        p->http = http_new(p->loop, settings->http_listen, &pages, error, sizeof(error));
+        if (p->http == NULL)
+            return fatal("http_listen", error);
+    }
+    return become_user(settings->user) && write_pidfile(settings->pidfile);
+}
+
+static void wake_main(void *arg)
+{
+    struct process *p = arg;
+    ev_async_send(p->loop, &p->workers_done);
+}
+
+static void live(struct process *p)
+{
+    ev_async_init(&p->workers_done, on_workers_done);
+    p->workers_done.data = p;
+    ev_async_start(p->loop, &p->workers_done);
+    p->pooler->ended = wake_main;
+    p->pooler->ended_arg = p;
+    p->pooler->workers_running = p->pooler->worker_count;
+    block_signals(true);
+    for (int i = 0; i < p->pooler->worker_count; i++)
+        worker_start(p->pooler->workers[i]);
+    block_signals(false);
+    catch_signal(p, &p->hup, on_hup, SIGHUP);
+    catch_signal(p, &p->interrupt, on_interrupt, SIGINT);
+    catch_signal(p, &p->terminate, on_terminate, SIGTERM);
+    catch_signal(p, &p->quit, on_quit, SIGQUIT);
+    uint64_t period_us = 0;
+    if (sd_watchdog_enabled(0, &period_us) > 0) {
+        ev_timer_init(&p->watchdog, on_watchdog, 0, (double)period_us / 2e6);
+        ev_timer_start(p->loop, &p->watchdog);
+    }
+    log_info("process up: pgweir %s, %d worker threads, cache %s", PGWEIR_VERSION,
+             p->pooler->worker_count, p->control ? "on" : "off");
+    sd_notify(0, "READY=1");
+    ev_run(p->loop, 0);
+}
+
+static void finish(struct process *p, bool lived)
+{
+    if (p->pooler != NULL) {
+        for (int i = 0; i < p->pooler->worker_count; i++)
+            if (p->pooler->workers[i] != NULL)
+                worker_join_free(p->pooler->workers[i], lived);
+    }
+    http_free(p->http);
+    listener_free(p->listener);
+    if (p->control != NULL)
+        control_free(p->control);
+    if (p->pooler != NULL)
+        pooler_free(p->pooler);
+    const char *pidfile = config_settings(p->config)->pidfile;
+    if (lived && pidfile[0] != '\0')
+        unlink(pidfile);
+    config_unref(&p->config);
+    if (p->loop != NULL)
+        ev_loop_destroy(p->loop);
+}
+
+static struct config *load(const char *path)
+{
+    struct problems problems = {0};
+    struct config *config = config_load(path, &problems);
+    problems_log(&problems);
+    problems_fini(&problems);
+    return config;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {0};
+    int status = 0;
+    if (!read_arguments(argc, argv, &a, &status))
+        return status;
+    signal(SIGPIPE, SIG_IGN);
+    struct process p = {.config = load(a.path)};
+    if (p.config == NULL)
+        return 1;
+    const struct settings *settings = config_settings(p.config);
+    log_verbosity(a.verbose ? a.verbose : settings->verbose);
+    if (!log_open(settings->logfile, a.quiet || a.daemon)) {
+        fatal(settings->logfile, strerror(errno));
+        return 1;
+    }
+    raise_descriptor_limit();
+    if (a.user != NULL && !become_user(a.user))
+        return 1;
+    if (geteuid() == 0 && settings->user[0] == '\0') {
+        fatal("pgweir should not run as root", "set user, or use -u");
+        return 1;
+    }
+    if (a.daemon && !go_background(settings))
+        return 1;
+    bool lived = begin(&p);
+    if (lived)
+        live(&p);
+    finish(&p, lived);
+    return lived ? 0 : 1;
+}

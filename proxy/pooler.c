@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/pooler.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/buf.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "cache/store.h"
+#include "config/config.h"
+#include "proxy/route.h"
+#include "proxy/server/resolver.h"
+#include "proxy/session/statement.h"
+#include "proxy/sql/texts.h"
+#include "proxy/worker.h"
+
+enum { TEXTS_COUNT = 20000, TEXTS_BYTES = 64 << 20, STORE_SHARDS = 16 };
+
+struct quota_node {
+    struct hash_node node;
+    struct pool_quota quota;
+    char kind;
+    char name[];
+};
+
+struct pooler *pooler_new(struct config *config, int worker_count)
+{
+    struct pooler *pooler = mem_new(struct pooler);
+    pthread_mutex_init(&pooler->lock, NULL);
+    pthread_mutex_init(&pooler->cancel_lock, NULL);
+    pooler->config = config_ref(config);
+    pooler->worker_count = worker_count;
+    pooler->workers = mem_zalloc((size_t)worker_count * sizeof(struct worker *));
+    pooler->texts = texts_new(TEXTS_COUNT, TEXTS_BYTES);
+    pooler->statements = statement_registry_new();
+    pooler->resolver = resolver_new();
+    const struct settings *settings = config_settings(config);
+    if (settings->cache)
+        pooler->store = store_new((size_t)settings->cache_size_bytes, STORE_SHARDS);
+    CHECK(getrandom(pooler->mock_secret, sizeof(pooler->mock_secret), 0) ==
+          sizeof(pooler->mock_secret));
+    pooler->started_us = clock_us();
+    return pooler;
+}
+
+static void free_route(struct hash_node *node, void *arg)
+{
+    route_free(container_of(node, struct route, node));
+}
+
+static void free_quota(struct hash_node *node, void *arg)
+{
+    mem_free(container_of(node, struct quota_node, node));
+}
+
+void pooler_free(struct pooler *pooler)
+{
+    hash_each(&pooler->routes, free_route, NULL);
+    hash_fini(&pooler->routes);
+    hash_each(&pooler->quotas, free_quota, NULL);
+    hash_fini(&pooler->quotas);
+    hash_fini(&pooler->cancel_keys);
+    statement_registry_free(pooler->statements);
+    texts_free(pooler->texts);
+    resolver_free(pooler->resolver);
+    store_free(pooler->store);
+    config_unref(&pooler->config);
+    pthread_mutex_destroy(&pooler->lock);
+    pthread_mutex_destroy(&pooler->cancel_lock);
+    mem_free(pooler->workers);
+    mem_free(pooler);
+}
+
+struct config *pooler_config(struct pooler *pooler)
+{
+    pthread_mutex_lock(&pooler->lock);
+    struct config *config = config_ref(pooler->config);
+    pthread_mutex_unlock(&pooler->lock);
+    return config;
+}
+
+static void configure_route(struct hash_node *node, void *arg)
+{
+    route_configure(container_of(node, struct route, node), arg);
+}
+
+void pooler_configure(struct pooler *pooler, struct config *config)
+{
+    pthread_mutex_lock(&pooler->lock);
+    struct config *old = pooler->config;
+    pooler->config = config_ref(config);
+    hash_each(&pooler->routes, configure_route, config);
+    pthread_mutex_unlock(&pooler->lock);
+    config_unref(&old);
+}
+
+static uint64_t pair_hash(const char *a, const char *b)
+{
+    return hash_bytes(a, strlen(a)) * 31 + hash_bytes(b, strlen(b));
+}
+
+struct route *pooler_route(struct pooler *pooler, const struct config *config,
+                           const char *database, const char *user)
+{
+    uint64_t hash = pair_hash(database, user);
+    struct route *found = NULL;
+    pthread_mutex_lock(&pooler->lock);
+    for (struct hash_node *n = hash_first(&pooler->routes, hash); n != NULL; n = hash_next(n)) {
+        struct route *route = container_of(n, struct route, node);
+        if (strcmp(route->database, database) == 0 && strcmp(route->user, user) == 0) {
+            found = route;
+            break;
+        }
+    }
+    if (found == NULL && config_database(config, database) != NULL) {
+        found = route_new(pooler, config, database, user);
+        hash_insert(&pooler->routes, &found->node, hash);
+    }
+    pthread_mutex_unlock(&pooler->lock);
+    return found;
+}
+
+struct visit {
+    void (*call)(struct route *, void *);
+    void *arg;
+};
+
+static void visit_route(struct hash_node *node, void *arg)
+{
+    const struct visit *visit = arg;
+    visit->call(container_of(node, struct route, node), visit->arg);
+}
+
+void pooler_each_route(struct pooler *pooler, void (*visit)(struct route *, void *), void *arg)
+{
+    struct visit v = {visit, arg};
+    pthread_mutex_lock(&pooler->lock);
+    hash_each(&pooler->routes, visit_route, &v);
+    pthread_mutex_unlock(&pooler->lock);
+}
+
+struct pool_quota *pooler_quota(struct pooler *pooler, char kind, const char *name)
+{
+    uint64_t hash = hash_bytes(name, strlen(name)) + (uint64_t)kind;
+    for (struct hash_node *n = hash_first(&pooler->quotas, hash); n != NULL; n = hash_next(n)) {
+        struct quota_node *q = container_of(n, struct quota_node, node);
+        if (q->kind == kind && strcmp(q->name, name) == 0)
+            return &q->quota;
+    }
+    struct quota_node *q = mem_zalloc(sizeof(*q) + strlen(name) + 1);
+    q->kind = kind;
+    strcpy(q->name, name);
+    hash_insert(&pooler->quotas, &q->node, hash);
+    return &q->quota;
+}
+
+// ---- cancel keys ----
+
+static uint64_t key_hash(uint32_t process, uint32_t secret)
+{
+    uint32_t both[2] = {process, secret};
+    return hash_bytes(both, sizeof(both));
+}
+
+static struct cancel_key *key_find(struct pooler *pooler, uint32_t process, uint32_t secret)
+{
+    uint64_t hash = key_hash(process, secret);
+    for (struct hash_node *n = hash_first(&pooler->cancel_keys, hash); n != NULL;
+         n = hash_next(n)) {
+        struct cancel_key *key = container_of(n, struct cancel_key, node);
+        if (key->process == process && key->secret == secret)
+            return key;
+    }
+    return NULL;
+}
+
+void pooler_key_add(struct pooler *pooler, struct cancel_key *key)
+{
+    pthread_mutex_lock(&pooler->cancel_lock);
+    do {
+        uint32_t both[2];
+        CHECK(getrandom(both, sizeof(both), 0) == sizeof(both));
+        key->process = both[0] & 0x7fffffff; // clients print it as a signed number
+        key->secret = both[1];
+    } while (key->process == 0 || key_find(pooler, key->process, key->secret) != NULL);
+    hash_insert(&pooler->cancel_keys, &key->node, key_hash(key->process, key->secret));
+    pthread_mutex_unlock(&pooler->cancel_lock);
+}
+
+void pooler_key_remove(struct pooler *pooler, struct cancel_key *key)
+{
+    pthread_mutex_lock(&pooler->cancel_lock);
+    hash_remove(&pooler->cancel_keys, &key->node);
+    key->process = 0;
+    pthread_mutex_unlock(&pooler->cancel_lock);
+}
+
+void pooler_cancel(struct pooler *pooler, uint32_t process, uint32_t secret)
+{
+    pthread_mutex_lock(&pooler->cancel_lock);
+    struct cancel_key *key = key_find(pooler, process, secret);
+    struct worker *worker = key ? key->worker : NULL;
+    pthread_mutex_unlock(&pooler->cancel_lock);
+    if (worker != NULL)
+        worker_mail_cancel(worker, process, secret);
+}

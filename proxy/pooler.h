@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the workers share: the configuration in force, the routes, the quotas, the cancel keys, the
+// cache. Made by main before the workers and freed after them. Each member says its lock.
+#pragma once
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "pool/pool.h"
+
+struct client;
+struct config;
+struct domains;
+struct resolver;
+struct route;
+struct statement_registry;
+struct store;
+struct texts;
+struct worker;
+
+struct pooler {
+    struct worker **workers; // owns; fixed after start
+    int worker_count;
+    struct domains *domains;                // thread-safe; NULL when the cache is off
+    struct store *store;                    // thread-safe; NULL when the cache is off
+    struct texts *texts;                    // thread-safe
+    struct statement_registry *statements;  // thread-safe
+    struct resolver *resolver;              // thread-safe
+    uint8_t mock_secret[32];                // for logins of users that do not exist
+
+    pthread_mutex_t lock;     // for the configuration, the routes and the quotas
+    struct config *config;    // counts
+    struct hash_table routes; // owns
+    struct hash_table quotas; // owns
+
+    pthread_mutex_t cancel_lock;
+    struct hash_table cancel_keys; // struct cancel_key inside each logged-in client
+
+    _Atomic int clients;        // connections, all kinds
+    _Atomic bool refusing;      // shutting down: no new clients
+    _Atomic bool draining;      // shutting down: idle servers are closed
+    _Atomic int linked;         // clients that hold a server
+    _Atomic int in_transit;     // servers on their way from one worker to another
+    _Atomic int console_mails;  // questions of the console under way
+    _Atomic int workers_running;
+    void (*ended)(void *arg);   // called by a worker whose loop has ended
+    void *ended_arg;
+    _Atomic int64_t started_us;
+};
+
+// How a cancel request finds its client. The pair is random and never reused while in the table.
+struct cancel_key {
+    struct hash_node node;
+    uint32_t process, secret;
+    struct worker *worker; // borrows
+    struct client *client; // borrows; only its worker may follow it
+};
+
+struct pooler *pooler_new(struct config *config, int worker_count);
+void pooler_free(struct pooler *pooler);
+
+struct config *pooler_config(struct pooler *pooler); // counted for the caller
+void pooler_configure(struct pooler *pooler, struct config *config); // any thread
+
+// Finds or makes the route; NULL: there is no such database.
+struct route *pooler_route(struct pooler *pooler, const struct config *config,
+                           const char *database, const char *user);
+void pooler_each_route(struct pooler *pooler, void (*visit)(struct route *, void *), void *arg);
+
+// kind: 'd' for databases, 'u' for users. With pooler->lock held (routes are made under it).
+struct pool_quota *pooler_quota(struct pooler *pooler, char kind, const char *name);
+
+void pooler_key_add(struct pooler *pooler, struct cancel_key *key);
+void pooler_key_remove(struct pooler *pooler, struct cancel_key *key);
+// Asks the worker of the client that has this key to cancel its query.
+void pooler_cancel(struct pooler *pooler, uint32_t process, uint32_t secret);

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/route.h"
+
+#include <stdatomic.h>
+
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/reader.h"
+#include "config/config.h"
+#include "proxy/control/domain.h"
+#include "proxy/pooler.h"
+#include "proxy/wire/message.h"
+
+#define ROUTE_TAG 0x4007eu
+
+// The first column is the effective search path, one schema a line; the second must be the
+// default isolation. The others only have to be the same for two sessions to share replies.
+const char *const profile_question =
+    "SELECT pg_catalog.array_to_string(pg_catalog.current_schemas(true), E'\\n'),"
+    " pg_catalog.current_setting('default_transaction_isolation'),"
+    " current_user, session_user,"
+    " pg_catalog.current_setting('search_path'),"
+    " pg_catalog.current_setting('extra_float_digits'),"
+    " pg_catalog.current_setting('bytea_output'),"
+    " pg_catalog.current_setting('row_security'),"
+    " pg_catalog.current_setting('lc_monetary'),"
+    " pg_catalog.current_setting('lc_numeric'),"
+    " pg_catalog.current_setting('lc_time'),"
+    " pg_catalog.current_setting('xmlbinary'),"
+    " pg_catalog.current_setting('xmloption'),"
+    " pg_catalog.current_setting('array_nulls'),"
+    " pg_catalog.current_setting('transform_null_equals'),"
+    " pg_catalog.current_setting('quote_all_identifiers'),"
+    " pg_catalog.current_setting('backslash_quote'),"
+    " pg_catalog.current_setting('timezone_abbreviations'),"
+    " pg_catalog.current_setting('default_text_search_config'),"
+    " pg_catalog.current_setting('lo_compat_privileges'),"
+    " pg_catalog.current_setting('server_version')";
+
+static struct pool_limits limits_of(const struct config *config, const struct config_database *db,
+                                    const struct config_user *user)
+{
+    const struct settings *settings = config_settings(config);
+    return (struct pool_limits){
+        .size = config_pool_size(config, db, user),
+        .minimum = config_min_pool_size(config, db),
+        .reserve = settings->reserve_pool_timeout_us > 0
+                       ? config_reserve_pool_size(config, db, user)
+                       : 0,
+        .reserve_after_us = settings->reserve_pool_timeout_us,
+        .retry_after_us = settings->server_login_retry_us,
+    };
+}
+
+static enum pool_mode mode_of(enum config_pool_mode mode)
+{
+    switch (mode) {
+    case CONFIG_POOL_SESSION:
+        return POOL_SESSION;
+    case CONFIG_POOL_TRANSACTION:
+        return POOL_TRANSACTION;
+    case CONFIG_POOL_STATEMENT:
+        return POOL_STATEMENT;
+    }
+    return POOL_SESSION;
+}
+
+struct route *route_new(struct pooler *pooler, const struct config *config, const char *database,
+                        const char *user)
+{
+    const struct config_database *db = config_database(config, database);
+    CHECK(db != NULL);
+    struct route *route = mem_new(struct route);
+    TAG_SET(route, ROUTE_TAG);
+    route->pooler = pooler;
+    route->database = mem_strdup(database);
+    route->user = mem_strdup(user);
+    route->server_user = mem_strdup(config_server_user(db, user));
+    const struct config_user *pool_user = config_user(config, route->server_user);
+    pthread_mutex_init(&route->lock, NULL);
+    route->database_quota = pooler_quota(pooler, 'd', database);
+    route->user_quota = pooler_quota(pooler, 'u', route->server_user);
+    route->pool = pool_new(database, user, mode_of(config_pool_mode(config, db, pool_user)),
+                           pooler->worker_count, limits_of(config, db, pool_user),
+                           route->database_quota, route->user_quota);
+    route_configure(route, config);
+    const struct settings *settings = config_settings(config);
+    if (settings->cache && config_control_user(config, db) != NULL) {
+        struct domain_target target = {
+            .host = db->host ? db->host : "",
+            .port = db->port,
+            .dbname = config_database_dbname(db, database),
+            .user = db->user,
+            .password = db->password,
+        };
+        route->domain = domains_get(pooler->domains, &target);
+    }
+    return route;
+}
+
+void route_configure(struct route *route, const struct config *config)
+{
+    const struct config_database *db = config_database(config, route->database);
+    if (db == NULL)
+        return;
+    const struct config_user *user = config_user(config, route->server_user);
+    pool_relimit(route->pool, limits_of(config, db, user));
+    route->database_quota->limit = config_max_db_connections(config, db);
+    route->user_quota->limit = config_max_user_connections(config, user);
+}
+
+void route_free(struct route *route)
+{
+    TAG_CHECK(route, ROUTE_TAG);
+    pool_free(route->pool);
+    for (struct profile *p = route->profiles, *next; p != NULL; p = next) {
+        next = p->next;
+        buf_fini(&p->bytes);
+        mem_free(p->schemas);
+        mem_free(p);
+    }
+    buf_fini(&route->welcome);
+    vars_fini(&route->defaults);
+    pthread_mutex_destroy(&route->lock);
+    mem_free(route->database);
+    mem_free(route->user);
+    mem_free(route->server_user);
+    TAG_CLEAR(route);
+    mem_free(route);
+}
+
+void route_welcome(struct route *route, struct slice messages, const struct vars *values)
+{
+    pthread_mutex_lock(&route->lock);
+    buf_clear(&route->welcome);
+    buf_put(&route->welcome, messages);
+    for (int i = 0; i < VAR_COUNT; i++)
+        if (values->value[i] != NULL)
+            vars_set(&route->defaults, i, values->value[i]);
+    route->has_welcome = true;
+    pthread_mutex_unlock(&route->lock);
+}
+
+// The client's own value where it has one, else the server's message as it was.
+static void greet_parameter(struct slice message, const struct vars *client, struct buf *out)
+{
+    struct reader r = reader_of(slice_of(message.at + MESSAGE_HEADER_BYTES,
+                                         message.len - MESSAGE_HEADER_BYTES));
+    const char *name = (const char *)reader_cstr(&r).at;
+    int var = reader_ok(&r) ? var_find(name) : -1;
+    if (var >= 0 && client->value[var] != NULL)
+        message_parameter(out, var_name(var), client->value[var]);
+    else
+        buf_put(out, message);
+}
+
+bool route_greet(struct route *route, struct vars *client, struct buf *out)
+{
+    pthread_mutex_lock(&route->lock);
+    bool ready = route->has_welcome;
+    if (ready) {
+        struct slice rest = buf_slice(&route->welcome);
+        struct frame frame;
+        while (frame_read(rest, &frame) == FRAME_OK && frame.length <= rest.len) {
+            greet_parameter(slice_of(rest.at, frame.length), client, out);
+            rest = slice_of(rest.at + frame.length, rest.len - frame.length);
+        }
+        vars_default(client, &route->defaults);
+    }
+    pthread_mutex_unlock(&route->lock);
+    return ready;
+}
+
+static struct slice column(struct reader *r)
+{
+    uint32_t len = reader_u32(r);
+    return len == UINT32_MAX ? slice_of(NULL, 0) : reader_bytes(r, len);
+}
+
+static struct profile *profile_new(struct slice row)
+{
+    static _Atomic uint32_t last_number; // numbers are never reused
+    struct profile *profile = mem_new(struct profile);
+    profile->number = atomic_fetch_add(&last_number, 1) + 1;
+    buf_put(&profile->bytes, row);
+    struct reader r = reader_of(buf_slice(&profile->bytes));
+    uint16_t columns = reader_u16(&r);
+    struct slice path = column(&r);
+    struct slice isolation = column(&r);
+    if (!reader_ok(&r) || columns < 2)
+        return profile; // not cacheable
+    profile->cacheable = slice_is(isolation, "read committed");
+    while (path.len > 0) {
+        const uint8_t *end = memchr(path.at, '\n', path.len);
+        size_t len = end ? (size_t)(end - path.at) : path.len;
+        profile->schemas = mem_realloc(profile->schemas, (profile->schema_count + 1) *
+                                                             sizeof(*profile->schemas));
+        profile->schemas[profile->schema_count++] = slice_of(path.at, len);
+        size_t skip = end ? len + 1 : len;
+        path = slice_of(path.at + skip, path.len - skip);
+    }
+    return profile;
+}
+
+struct profile *route_profile_note(struct route *route, struct slice row, uint64_t epoch)
+{
+    pthread_mutex_lock(&route->lock);
+    struct profile *p = route->profiles;
+    while (p != NULL && !slice_eq(buf_slice(&p->bytes), row))
+        p = p->next;
+    if (p == NULL) {
+        p = profile_new(row);
+        p->next = route->profiles;
+        route->profiles = p;
+    }
+    if (epoch >= route->profile_epoch) {
+        route->profile = p;
+        route->profile_epoch = epoch;
+    }
+    pthread_mutex_unlock(&route->lock);
+    return p;
+}
+
+struct profile *route_profile(struct route *route, uint64_t epoch)
+{
+    pthread_mutex_lock(&route->lock);
+    struct profile *p = route->profile_epoch == epoch ? route->profile : NULL;
+    pthread_mutex_unlock(&route->lock);
+    return p;
+}
+
+void route_keep_keys(struct route *route, const struct scram_keys *keys)
+{
+    pthread_mutex_lock(&route->lock);
+    route->keys = *keys;
+    route->has_keys = true;
+    pthread_mutex_unlock(&route->lock);
+}
+
+bool route_keys(struct route *route, struct scram_keys *keys)
+{
+    pthread_mutex_lock(&route->lock);
+    bool has = route->has_keys;
+    if (has)
+        *keys = route->keys;
+    pthread_mutex_unlock(&route->lock);
+    return has;
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// A route: one database as one user reaches it. Behind the pool (which only counts and queues) it
+// knows where the server is, whom to log in as, what a fresh session looks like, and which domain
+// the cache follows for it. Shared by all workers; lives as long as the process.
+#pragma once
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "base/slice.h"
+#include "pool/pool.h"
+#include "proxy/login/scram.h"
+#include "proxy/session/vars.h"
+
+struct config;
+struct domain;
+struct pooler;
+
+// What decides the meaning of a statement in a session beside the followed settings, as one fresh
+// session of this route reported it. Immutable, lives as long as the route.
+struct profile {
+    struct profile *next;
+    uint32_t number;          // within the process; goes into cache keys
+    bool cacheable;           // READ COMMITTED by default
+    uint32_t schema_count;
+    struct slice *schemas;    // owns; effective search path, in order
+    struct buf bytes;         // owns; the reply it was read from, which identifies it
+};
+
+struct route {
+    uint32_t tag;
+    struct hash_node node;
+    struct pooler *pooler; // borrows
+    char *database;        // owns; as clients ask for it
+    char *user;            // owns; who the clients log in as
+    char *server_user;     // owns; who they are on the server
+    struct pool *pool;     // owns
+    struct pool_quota *database_quota, *user_quota; // borrow
+    struct domain *domain; // borrows; NULL: no cache here
+
+    pthread_mutex_t lock;  // for what follows
+    bool has_welcome;
+    struct buf welcome;    // ParameterStatus messages of a fresh session
+    struct vars defaults;  // the followed settings of a fresh session
+    bool has_keys;         // of a client's SCRAM login, for the server's (pass-through)
+    struct scram_keys keys;
+    struct profile *profiles;     // owns; all that were seen
+    struct profile *profile;      // of the newest session
+    uint64_t profile_epoch;       // the ledger's epoch when it was asked for
+};
+
+struct route *route_new(struct pooler *pooler, const struct config *config, const char *database,
+                        const char *user);
+void route_free(struct route *route);
+// Pool sizes and times of a new configuration.
+void route_configure(struct route *route, const struct config *config);
+
+// Notes what a fresh session said (any worker). Messages: complete ParameterStatus messages.
+void route_welcome(struct route *route, struct slice messages, const struct vars *values);
+// Appends the welcome with the client's own values and gives the client the defaults for what it
+// did not set itself; false: none yet.
+bool route_greet(struct route *route, struct vars *client, struct buf *out);
+
+// Makes the profile of this reply (a DataRow body) the current one; never NULL.
+struct profile *route_profile_note(struct route *route, struct slice row, uint64_t epoch);
+// The current one if it was asked for in this epoch, else NULL.
+struct profile *route_profile(struct route *route, uint64_t epoch);
+
+void route_keep_keys(struct route *route, const struct scram_keys *keys);
+bool route_keys(struct route *route, struct scram_keys *keys);
+
+// The question whose answer is a profile.
+extern const char *const profile_question;

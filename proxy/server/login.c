@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// How pgweir logs in to a server: startup message, authentication, the session's first words, and
+// then the questions of its own (connect_query, profile).
+#include "proxy/server/server.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/reader.h"
+#include "cache/ledger.h"
+#include "config/config.h"
+#include "proxy/control/domain.h"
+#include "proxy/login/md5.h"
+#include "proxy/login/secret.h"
+#include "proxy/pooler.h"
+#include "proxy/route.h"
+#include "proxy/session/client.h"
+#include "proxy/wire/message.h"
+#include "proxy/worker.h"
+
+static const struct config_database *database_of(const struct server *server)
+{
+    return config_database(server->worker->config, server->route->database);
+}
+
+static void pair(struct buf *out, const char *name, const char *value)
+{
+    if (value == NULL || value[0] == '\0')
+        return;
+    buf_cstr(out, name);
+    buf_cstr(out, value);
+}
+
+static bool send_now(struct server *server, const struct buf *message)
+{
+    conn_queue(&server->conn, buf_slice(message));
+    if (conn_flush(&server->conn) != CONN_ERROR)
+        return true;
+    server_close(server, "server conn crashed?");
+    return false;
+}
+
+void server_login_begin(struct server *server)
+{
+    const struct config_database *db = database_of(server);
+    if (db == NULL) {
+        server_close(server, "no such database");
+        return;
+    }
+    server->state = SERVER_LOGIN;
+    struct buf out = {0};
+    buf_u32(&out, 0);
+    buf_u32(&out, PROTOCOL_3_0);
+    pair(&out, "user", server->route->server_user);
+    pair(&out, "database", config_database_dbname(db, server->route->database));
+    pair(&out, "client_encoding", db->client_encoding);
+    pair(&out, "datestyle", db->datestyle);
+    pair(&out, "timezone", db->timezone);
+    pair(&out, "application_name", db->application_name ? db->application_name : "pgweir");
+    buf_u8(&out, 0);
+    store_u32(out.at, (uint32_t)out.len);
+    if (send_now(server, &out))
+        conn_want_read(&server->conn, true);
+    buf_fini(&out);
+}
+
+static const char *secret_of(const struct server *server)
+{
+    const struct config_database *db = database_of(server);
+    return db ? config_server_secret(server->worker->config, db, server->route->server_user)
+              : NULL;
+}
+
+static bool answer(struct server *server, struct slice data)
+{
+    struct buf out = {0};
+    size_t mark = buf_message_begin(&out, 'p');
+    buf_put(&out, data);
+    buf_message_end(&out, mark);
+    bool ok = send_now(server, &out);
+    secret_wipe(out.at, out.len);
+    buf_fini(&out);
+    return ok;
+}
+
+static bool give_up(struct server *server, const char *why)
+{
+    server_close(server, why);
+    return false;
+}
+
+static bool answer_plain(struct server *server)
+{
+    const char *secret = secret_of(server);
+    if (secret_kind(secret) != SECRET_PLAIN)
+        return give_up(server, "server asks for a plain password, and none is known");
+    return answer(server, slice_of(secret, strlen(secret) + 1));
+}
+
+static bool answer_md5(struct server *server, struct reader *r)
+{
+    struct slice salt = reader_bytes(r, MD5_SALT_BYTES);
+    char text[MD5_TEXT_BYTES];
+    if (!reader_ok(r) || !md5_answer(text, secret_of(server), server->route->server_user, salt.at))
+        return give_up(server, "server asks for an md5 password, and none is known");
+    return answer(server, slice_of(text, MD5_TEXT_BYTES));
+}
+
+static bool scram_begin(struct server *server, struct reader *r)
+{
+    bool offered = false;
+    for (struct slice name = reader_cstr(r); reader_ok(r) && name.len > 0; name = reader_cstr(r))
+        offered |= slice_is(name, "SCRAM-SHA-256");
+    if (!offered || server->scram != NULL)
+        return give_up(server, "server offers no SASL mechanism that is known here");
+    const char *secret = secret_of(server);
+    struct scram_keys keys;
+    bool has_keys = route_keys(server->route, &keys);
+    bool has_password = secret_kind(secret) == SECRET_PLAIN;
+    if (!has_keys && !has_password)
+        return give_up(server, "server asks for a SCRAM password, and none is known");
+    server->scram = mem_new(struct scram_client);
+    scram_client_init(server->scram, has_password ? slice_str(secret) : slice_of(NULL, 0),
+                      has_keys ? &keys : NULL);
+    secret_wipe(&keys, sizeof(keys));
+    struct buf first = {0}, body = {0};
+    bool ok = scram_client_first(server->scram, &first) == SCRAM_OK;
+    buf_cstr(&body, "SCRAM-SHA-256");
+    buf_u32(&body, (uint32_t)first.len);
+    buf_put(&body, buf_slice(&first));
+    ok = ok ? answer(server, buf_slice(&body)) : give_up(server, "SCRAM failed");
+    buf_fini(&first);
+    buf_fini(&body);
+    return ok;
+}
+
+static bool scram_continue(struct server *server, struct slice data)
+{
+    struct buf reply = {0};
+    bool ok = server->scram != NULL &&
+              scram_client_final(server->scram, data, &reply) == SCRAM_OK;
+    ok = ok ? answer(server, buf_slice(&reply)) : give_up(server, "SCRAM exchange failed");
+    buf_fini(&reply);
+    return ok;
+}
+
+static bool authenticate(struct server *server, struct slice body)
+{
+    struct reader r = reader_of(body);
+    uint32_t code = reader_u32(&r);
+    if (!reader_ok(&r))
+        return give_up(server, "bad authentication message");
+    switch (code) {
+    case AUTH_OK:
+        if (server->scram != NULL && server->scram->next != SCRAM_CLIENT_DONE)
+            return give_up(server, "server did not prove that it knows the password");
+        return true;
+    case AUTH_PLAIN:
+        return answer_plain(server);
+    case AUTH_MD5:
+        return answer_md5(server, &r);
+    case AUTH_SASL:
+        return scram_begin(server, &r);
+    case AUTH_SASL_CONTINUE:
+        return scram_continue(server, slice_of(r.at, reader_left(&r)));
+    case AUTH_SASL_FINAL:
+        if (server->scram == NULL ||
+            scram_client_verify(server->scram, slice_of(r.at, reader_left(&r))) != SCRAM_OK)
+            return give_up(server, "server did not prove that it knows the password");
+        return true;
+    }
+    return give_up(server, "server asks for an authentication method that is not known here");
+}
+
+static bool note_parameter(struct server *server, struct slice body)
+{
+    struct reader r = reader_of(body);
+    const char *name = (const char *)reader_cstr(&r).at;
+    const char *value = (const char *)reader_cstr(&r).at;
+    if (!reader_ok(&r))
+        return give_up(server, "bad ParameterStatus");
+    int var = var_find(name);
+    if (var >= 0)
+        vars_set(&server->vars, var, value);
+    message_parameter(&server->welcome, name, value);
+    return true;
+}
+
+static bool ready(struct server *server)
+{
+    struct worker *worker = server->worker;
+    struct route *route = server->route;
+    if (server->scram != NULL) {
+        scram_client_fini(server->scram);
+        mem_free(server->scram);
+        server->scram = NULL;
+    }
+    route_welcome(route, buf_slice(&server->welcome), &server->vars);
+    buf_fini(&server->welcome);
+    pool_opened(route->pool, &server->slot, worker->number, clock_us());
+    server->counted = true;
+    server->state = SERVER_SETUP;
+    log_debug("S-%p: %s/%s logged in to server", (void *)server, route->database, route->user);
+    const struct config_database *db = database_of(server);
+    sender_begin(&worker->to_server, &server->conn);
+    if (db != NULL && db->connect_query != NULL && db->connect_query[0] != '\0')
+        server_inject(server, PURPOSE_CONNECT, db->connect_query);
+    if (route->domain != NULL) {
+        server->profile_epoch = ledger_epoch(domain_ledger(route->domain));
+        server_inject(server, PURPOSE_PROFILE, profile_question);
+    }
+    if (!sender_end(&worker->to_server))
+        return give_up(server, "server conn crashed?");
+    return true; // when those are answered, the relay gives it to the pool
+}
+
+static bool refused(struct server *server, struct slice body)
+{
+    struct error_fields fields;
+    error_fields_read(body, &fields);
+    char why[320];
+    snprintf(why, sizeof(why), "server login failed: %s %s", fields.severity, fields.message);
+    log_warning("S-%p: %s/%s %s", (void *)server, server->route->database, server->route->user,
+                why);
+    return give_up(server, why);
+}
+
+bool server_login_message(struct server *server, char type, struct slice body)
+{
+    switch (type) {
+    case 'R':
+        return authenticate(server, body);
+    case 'S':
+        return note_parameter(server, body);
+    case 'K': {
+        struct reader r = reader_of(body);
+        server->process = reader_u32(&r);
+        server->secret = reader_u32(&r);
+        return reader_ok(&r) || give_up(server, "bad BackendKeyData");
+    }
+    case 'Z':
+        return ready(server);
+    case 'E':
+        return refused(server, body);
+    case 'N':
+        return true;
+    }
+    return give_up(server, "unexpected message from the server during login");
+}

@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: Apache-2.0
+// What servers say: each message is matched with the op that it answers, and passed on, swallowed,
+// or kept. Rows are passed on as they come, however long. Nothing is given to another client
+// before the whole run has been handled and sent.
+#include "proxy/server/relay.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/reader.h"
+#include "cache/fill.h"
+#include "cache/ledger.h"
+#include "cache/store.h"
+#include "proxy/control/domain.h"
+#include "proxy/pooler.h"
+#include "proxy/route.h"
+#include "proxy/session/client.h"
+#include "proxy/worker.h"
+
+enum { WHOLE_MAX_BYTES = 1 << 20 }; // of a message that must be seen as a whole
+
+// One run being handled.
+struct relay {
+    struct server *server;
+    struct client *client; // NULL: nobody listens
+    struct worker *worker;
+    bool published;        // the transaction's effects, for what this run acknowledges
+    bool finished;         // the last thing said was: ready, idle, nothing owed
+};
+
+static bool fail(struct relay *relay, const char *why)
+{
+    if (relay->worker->to_client.conn != NULL)
+        sender_end(&relay->worker->to_client);
+    server_close(relay->server, why);
+    return false;
+}
+
+static void say(struct relay *relay, struct slice bytes)
+{
+    if (relay->client != NULL)
+        sender_put(&relay->worker->to_client, bytes);
+}
+
+// ---- recording ----
+
+static void record(struct relay *relay, char type, struct slice bytes)
+{
+    struct server *server = relay->server;
+    if (server->fill == NULL)
+        return;
+    bool takes = type == 'T' || type == 'D' || type == 'C';
+    bool passes = type == '1' || type == '2' || type == 'Z';
+    if (passes)
+        return;
+    if (!takes || !fill_append(server->fill, bytes)) {
+        if (takes)
+            statistics_bypass(&relay->worker->cache, BYPASS_TOO_LARGE);
+        statistics_count(&relay->worker->cache.abandoned, 1);
+        fill_abandon(&server->fill);
+    }
+}
+
+static void record_end(struct relay *relay)
+{
+    struct server *server = relay->server;
+    if (server->fill == NULL)
+        return;
+    struct entry *entry = fill_commit(&server->fill);
+    if (entry == NULL)
+        return;
+    if (store_put(relay->worker->pooler->store, entry))
+        statistics_count(&relay->worker->cache.stores, 1);
+    entry_unref(&entry);
+}
+
+// ---- ops ----
+
+static const uint8_t parse_complete[] = {'1', 0, 0, 0, 4};
+static const uint8_t close_complete[] = {'3', 0, 0, 0, 4};
+
+void server_answer_local(struct server *server, struct sender *to_client)
+{
+    struct op *op;
+    while ((op = ops_head(&server->ops)) != NULL && op->origin == OP_LOCAL) {
+        bool parse = op->kind == OP_PARSE;
+        sender_copy(to_client, slice_of(parse ? parse_complete : close_complete, 5));
+        ops_pop(&server->ops);
+    }
+}
+
+static void pop(struct relay *relay)
+{
+    ops_pop(&relay->server->ops);
+    if (relay->client != NULL)
+        server_answer_local(relay->server, &relay->worker->to_client);
+}
+
+// failed: this one met the error, the others were skipped. Newest first.
+static void undo(struct server *server, struct client *client, struct op *op, bool failed)
+{
+    if (op->origin != OP_LOCAL && op->kind == OP_PARSE) {
+        if (op->after != NULL)
+            prepared_remove(&server->prepared, op->after);
+        server->unnamed = 0;
+    }
+    if (op->purpose == PURPOSE_EVICT)
+        prepared_add(&server->prepared, op->after);
+    if (client == NULL)
+        return;
+    if (op->renames)
+        statement_names_set(&client->names, slice_of(op->name, op->name_bytes), op->before);
+    if (op->unnames) {
+        // A Parse that failed had dropped the old unnamed statement already.
+        statement_unref(&client->unnamed);
+        client->unnamed = op->before && !failed ? statement_ref(op->before) : NULL;
+    }
+}
+
+// PostgreSQL skips everything after an error up to the next Sync: names mean what they meant.
+static void undo_skipped(struct relay *relay)
+{
+    struct server *server = relay->server;
+    struct client *client = relay->client;
+    uint32_t skipped = 0;
+    while (skipped < server->ops.count && ops_nth(&server->ops, skipped)->kind != OP_SYNC)
+        skipped++;
+    server->skipping = skipped == server->ops.count;
+    for (uint32_t i = skipped; i-- > 0;)
+        undo(server, client, ops_nth(&server->ops, i), i == 0);
+    while (skipped-- > 0)
+        ops_pop(&server->ops);
+}
+
+static bool is_extended(enum op_kind kind)
+{
+    return kind == OP_PARSE || kind == OP_BIND || kind == OP_DESCRIBE || kind == OP_EXECUTE ||
+           kind == OP_CLOSE;
+}
+
+// Does this message end that op?
+static bool completes(char type, enum op_kind kind)
+{
+    switch (kind) {
+    case OP_PARSE:
+        return type == '1';
+    case OP_BIND:
+        return type == '2';
+    case OP_DESCRIBE:
+        return type == 'T' || type == 'n';
+    case OP_EXECUTE:
+        return type == 'C' || type == 'I' || type == 's';
+    case OP_CLOSE:
+        return type == '3';
+    case OP_SYNC:
+    case OP_QUERY:
+    case OP_FUNCTION:
+        return type == 'Z';
+    }
+    return false;
+}
+
+// ---- messages that mean something to us ----
+
+static void forget_statements(struct relay *relay, bool of_client_too)
+{
+    prepared_clear(&relay->server->prepared);
+    relay->server->unnamed = 0;
+    if (relay->client != NULL && of_client_too) {
+        statement_names_clear(&relay->client->names);
+        statement_unref(&relay->client->unnamed);
+    }
+}
+
+static const char discard_all[] = "DISCARD ALL";
+static const char deallocate_all[] = "DEALLOCATE ALL";
+
+// body: the command tag and its NUL.
+static void on_complete(struct relay *relay, struct slice body, const struct op *op)
+{
+    bool of_client = op == NULL || op->origin == OP_CLIENTS;
+    if (slice_eq(body, slice_of(discard_all, sizeof(discard_all)))) {
+        forget_statements(relay, of_client);
+        if (of_client && relay->client != NULL)
+            relay->client->pins = 0;
+    } else if (slice_eq(body, slice_of(deallocate_all, sizeof(deallocate_all)))) {
+        forget_statements(relay, of_client);
+    }
+    // Syncs sent into a COPY that went well were ignored by the server, and are forgotten.
+    relay->server->copying_in = false;
+    relay->server->early_syncs = 0;
+}
+
+static void on_parameter(struct relay *relay, struct slice message, const struct op *op)
+{
+    struct reader r = reader_of(slice_of(message.at + 5, message.len - 5));
+    const char *name = (const char *)reader_cstr(&r).at;
+    const char *value = (const char *)reader_cstr(&r).at;
+    struct client *client = relay->client;
+    if (!reader_ok(&r))
+        return;
+    int var = var_find(name);
+    if (var >= 0)
+        vars_set(&relay->server->vars, var, value);
+    if (client == NULL)
+        return;
+    bool injected = op != NULL && op->origin == OP_INJECTED;
+    if (injected && op->purpose != PURPOSE_ALIGN)
+        return;
+    // Aligning confirms a value, perhaps in the server's own spelling: then the client hears it.
+    bool news = var < 0 || client->vars.value[var] == NULL ||
+                strcmp(client->vars.value[var], value) != 0;
+    if (var >= 0)
+        vars_set(&client->vars, var, value);
+    if (!injected || news)
+        say(relay, message);
+}
+
+static void on_profile(struct relay *relay, struct slice body)
+{
+    struct server *server = relay->server;
+    server->profile = route_profile_note(server->route, body, server->profile_epoch);
+}
+
+// The settings are as the client wants them: what differs in spelling only is the server's.
+static void on_aligned(struct relay *relay)
+{
+    struct client *client = relay->client;
+    if (client == NULL)
+        return;
+    for (int i = 0; i < VAR_COUNT; i++)
+        if (relay->server->vars.value[i] != NULL)
+            vars_set(&client->vars, i, relay->server->vars.value[i]);
+    client->vars_proven = true;
+    client->aligning = false;
+}
+
+// An error in reply to something of ours.
+static bool on_injected_error(struct relay *relay, struct slice message, enum op_purpose purpose)
+{
+    struct server *server = relay->server;
+    struct error_fields fields;
+    error_fields_read(slice_of(message.at + 5, message.len - 5), &fields);
+    switch (purpose) {
+    case PURPOSE_PREPARE:
+    case PURPOSE_EVICT:
+    case PURPOSE_NONE:
+        say(relay, message); // as if the client had prepared it here
+        undo_skipped(relay);
+        return true;
+    case PURPOSE_PROFILE:
+        log_warning("S-%p: the session's settings cannot be read: %s", (void *)server,
+                    fields.message);
+        return true;
+    case PURPOSE_ALIGN: {
+        struct client *client = relay->client;
+        if (client != NULL) {
+            sender_end(&relay->worker->to_client);
+            relay->client = NULL;
+            server->client = NULL;
+            client->server = NULL;
+            atomic_fetch_sub(&relay->worker->pooler->linked, 1);
+            client_fail(client, fields.sqlstate, fields.message);
+        }
+        return fail(relay, "setting the client's parameters failed");
+    }
+    case PURPOSE_CONNECT:
+        log_warning("S-%p: connect_query failed: %s", (void *)server, fields.message);
+        return fail(relay, "connect_query failed");
+    case PURPOSE_RESET:
+        log_warning("S-%p: reset query failed: %s", (void *)server, fields.message);
+        return fail(relay, "reset query failed");
+    }
+    return true;
+}
+
+static bool on_error(struct relay *relay, struct slice message, const struct op *op)
+{
+    relay->server->copying_in = false;
+    if (relay->server->early_syncs > 0) {
+        // Whether the server saw those Syncs before or after its error cannot be known.
+        relay->server->doomed = "COPY failed while a Sync was on its way";
+        relay->server->early_syncs = 0;
+    }
+    if (op != NULL && op->origin == OP_INJECTED)
+        return on_injected_error(relay, message, op->purpose);
+    say(relay, message);
+    if (op != NULL && is_extended(op->kind))
+        undo_skipped(relay);
+    return true;
+}
+
+// Before an answer that may acknowledge a commit goes out. Everything in this run was said after
+// what it acknowledges, so once for a run is enough.
+static void publish(struct relay *relay, char status)
+{
+    struct client *client = relay->client;
+    if (client == NULL || !effects_any(&client->effects))
+        return;
+    if (status != 'I' && !client->effects.may_end)
+        return; // still in its transaction
+    if (!relay->published)
+        effects_publish(client);
+    relay->published = true;
+}
+
+static bool on_ready(struct relay *relay, struct slice message, struct op *op)
+{
+    struct server *server = relay->server;
+    server->status = (char)message.at[5];
+    if (server->status != 'I' && server->status != 'T' && server->status != 'E')
+        return fail(relay, "bad ReadyForQuery");
+    if (op == NULL || !completes('Z', op->kind))
+        return fail(relay, "unexpected ReadyForQuery from the server");
+    bool injected = op->origin == OP_INJECTED;
+    if (injected && op->purpose == PURPOSE_ALIGN)
+        on_aligned(relay);
+    if (!injected) {
+        publish(relay, server->status);
+        if (server->status == 'I' && relay->client != NULL)
+            relay->client->effects = (struct effects){.count = 0};
+        say(relay, message);
+        worker_count(relay->worker, queries, 1);
+    }
+    pop(relay);
+    relay->finished = server->status == 'I' && ops_empty(&server->ops);
+    return true;
+}
+
+static void on_copy_in(struct relay *relay)
+{
+    struct server *server = relay->server;
+    server->copying_in = true;
+    // Syncs sent already will be ignored: PostgreSQL does so in the middle of a COPY.
+    struct op *op = ops_head(&server->ops);
+    if (op == NULL || op->kind != OP_EXECUTE)
+        return;
+    while (server->ops.count > 1 && ops_nth(&server->ops, server->ops.count - 1)->kind == OP_SYNC) {
+        ops_drop_newest(&server->ops);
+        server->early_syncs++;
+    }
+    if (server->ops.count > 1)
+        server->doomed = "requests were sent into a COPY";
+    if (relay->client != NULL && server->early_syncs > 0)
+        relay->client->open_batch = true;
+}
+
+// Must this message be at hand as a whole?
+static bool wants_whole(const struct server *server, char type)
+{
+    if (server->state != SERVER_LINKED)
+        return true;
+    const struct op *op = ops_head(&server->ops);
+    if (op != NULL && op->origin == OP_INJECTED)
+        return true;
+    return type != 'D' && type != 'd' && type != 't' && type != 'N' && type != 'V';
+}
+
+// One whole message, in a session. False: the server is gone.
+static bool session_message(struct relay *relay, char type, struct slice message)
+{
+    struct server *server = relay->server;
+    struct op *op = ops_head(&server->ops);
+    struct slice body = slice_of(message.at + 5, message.len - 5);
+    bool injected = op != NULL && op->origin == OP_INJECTED;
+    relay->finished = false;
+    if (server->state == SERVER_IDLE && type != 'S' && type != 'N' && type != 'A' && type != 'E')
+        return fail(relay, "unexpected message from an idle server");
+    if (!injected)
+        record(relay, type, message);
+    switch (type) {
+    case 'Z':
+        return body.len == 1 ? on_ready(relay, message, op) : fail(relay, "bad ReadyForQuery");
+    case 'E':
+        return on_error(relay, message, op);
+    case 'S':
+        on_parameter(relay, message, op);
+        return true;
+    case 'C':
+        on_complete(relay, body, op);
+        if (!injected) {
+            record_end(relay);
+            // The end of a simple query outside a transaction acknowledges its commit; that of
+            // an Execute does not, the Sync does.
+            publish(relay, op == NULL || op->kind == OP_QUERY ? server->status : 'T');
+        }
+        break;
+    case 'G':
+        on_copy_in(relay);
+        break;
+    case 'D':
+        if (injected && op->purpose == PURPOSE_PROFILE)
+            on_profile(relay, body);
+        break;
+    case 'N':
+    case 'A':
+        if (injected || relay->client == NULL)
+            return true;
+        say(relay, message);
+        return true;
+    }
+    if (!injected)
+        say(relay, message);
+    if (op != NULL && completes(type, op->kind))
+        pop(relay);
+    return true;
+}
+
+// The head of a message that is passed on as it comes.
+static void stream_begin(struct relay *relay, char type, struct slice head, uint32_t length)
+{
+    struct server *server = relay->server;
+    relay->finished = false;
+    record(relay, type, head);
+    say(relay, head);
+    server->stream_left = length - (uint32_t)head.len;
+}
+
+static void stream_more(struct relay *relay, struct slice bytes)
+{
+    struct server *server = relay->server;
+    record(relay, 'D', bytes);
+    say(relay, bytes);
+    server->stream_left -= (uint32_t)bytes.len;
+}
+
+static struct slice cut(struct slice *data, size_t n)
+{
+    struct slice head = slice_of(data->at, n);
+    *data = slice_of(data->at + n, data->len - n);
+    return head;
+}
+
+// Handles the run; false: the server is gone. *data gets what must be seen again.
+static bool handle(struct relay *relay, struct slice *data)
+{
+    struct server *server = relay->server;
+    while (data->len > 0) {
+        if (server->stream_left > 0) {
+            size_t n = data->len < server->stream_left ? data->len : server->stream_left;
+            stream_more(relay, cut(data, n));
+            continue;
+        }
+        struct frame frame;
+        enum frame_result result = frame_read(*data, &frame);
+        if (result == FRAME_SHORT)
+            return true;
+        if (result == FRAME_BAD)
+            return fail(relay, "bad packet from the server");
+        if (frame.length <= data->len) {
+            struct slice message = cut(data, frame.length);
+            bool login = server->state == SERVER_LOGIN;
+            if (login ? !server_login_message(server, frame.type,
+                                              slice_of(message.at + 5, message.len - 5))
+                      : !session_message(relay, frame.type, message))
+                return false;
+            continue;
+        }
+        if (wants_whole(server, frame.type)) {
+            if (frame.length > WHOLE_MAX_BYTES)
+                return fail(relay, "message from the server is too long");
+            return true;
+        }
+        stream_begin(relay, frame.type, cut(data, data->len), frame.length);
+    }
+    return true;
+}
+
+// ---- after the run ----
+
+// Decides what the server does next, when it owes nothing.
+static void settle(struct server *server, bool finished)
+{
+    struct worker *worker = server->worker;
+    struct route *route = server->route;
+    if (!ops_empty(&server->ops))
+        return;
+    if (server->state == SERVER_SETUP || server->state == SERVER_RESETTING) {
+        if (server->status != 'I') {
+            server_close(server, "server is in a transaction without a client");
+            return;
+        }
+        server_give_back(server);
+        // A pool opens one connection at a time: now the next one may be opened.
+        if (pool_may_open(route->pool, clock_us()))
+            server_open(worker, route);
+        return;
+    }
+    struct client *client = server->client;
+    if (server->state != SERVER_LINKED || !finished || client == NULL)
+        return;
+    client_finished(client);
+}
+
+bool server_relay(struct server *server)
+{
+    struct worker *worker = server->worker;
+    struct slice data;
+    switch (conn_read(&server->conn, worker->area, &data)) {
+    case CONN_AGAIN:
+        return true;
+    case CONN_EOF:
+        server_close(server, "server conn crashed?");
+        return false;
+    case CONN_ERROR:
+        server_close(server, "server conn crashed?");
+        return false;
+    case CONN_OK:
+        break;
+    }
+    struct relay relay = {.server = server,
+                          .client = server->state == SERVER_LINKED ? server->client : NULL,
+                          .worker = worker};
+    if (relay.client != NULL)
+        sender_begin(&worker->to_client, &relay.client->conn);
+    bool alive = handle(&relay, &data);
+    if (!alive)
+        return false;
+    conn_keep(&server->conn, data);
+    if (relay.client != NULL && !sender_end(&worker->to_client)) {
+        client_close(relay.client, "client unexpected eof");
+        return server->state != SERVER_CLOSED;
+    }
+    if (relay.client != NULL && conn_has_output(&relay.client->conn))
+        conn_want_read(&server->conn, false); // until the client has taken it
+    settle(server, relay.finished && data.len == 0);
+    return true;
+}
+
+void server_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct server *server = io->data;
+    TAG_CHECK(server, SERVER_TAG);
+    server_relay(server);
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/server/server.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/fill.h"
+#include "config/config.h"
+#include "proxy/pooler.h"
+#include "proxy/route.h"
+#include "proxy/session/client.h"
+#include "proxy/session/statement.h"
+#include "proxy/wire/message.h"
+#include "proxy/worker.h"
+
+const char *server_state_name(enum server_state state)
+{
+    switch (state) {
+    case SERVER_CONNECTING:
+    case SERVER_LOGIN:
+    case SERVER_SETUP:
+        return "login";
+    case SERVER_IDLE:
+        return "idle";
+    case SERVER_LINKED:
+        return "active";
+    case SERVER_RESETTING:
+        return "tested";
+    case SERVER_CLOSED:
+        return "closed";
+    }
+    return "?";
+}
+
+// ---- opening ----
+
+static void on_connected(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct server *server = io->data;
+    TAG_CHECK(server, SERVER_TAG);
+    int problem = 0;
+    socklen_t len = sizeof(problem);
+    getsockopt(server->conn.fd, SOL_SOCKET, SO_ERROR, &problem, &len);
+    if (problem != 0) {
+        char why[160];
+        snprintf(why, sizeof(why), "connect failed: %s", strerror(problem));
+        server_close(server, why);
+        return;
+    }
+    ev_io_stop(loop, &server->conn.writable);
+    ev_set_cb(&server->conn.writable, server_writable);
+    server_login_begin(server);
+}
+
+static void keepalive(int fd, const struct settings *settings)
+{
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (!settings->tcp_keepalive)
+        return;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    if (settings->tcp_keepcnt > 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &settings->tcp_keepcnt, sizeof(int));
+    if (settings->tcp_keepidle_s > 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &settings->tcp_keepidle_s, sizeof(int));
+    if (settings->tcp_keepintvl_s > 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &settings->tcp_keepintvl_s, sizeof(int));
+}
+
+static void connect_to(struct server *server, const struct address *address)
+{
+    server->address = *address;
+    int fd = -1;
+    if (address->length > 0)
+        fd = socket(address->to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        server_close(server, address->length ? "cannot make a socket" : "bad socket path");
+        return;
+    }
+    if (address->to.any.sa_family != AF_UNIX)
+        keepalive(fd, config_settings(server->worker->config));
+    conn_init(&server->conn, fd, server_readable, on_connected, server);
+    int rc = connect(fd, &address->to.any, address->length);
+    if (rc < 0 && errno != EINPROGRESS) {
+        char why[160];
+        snprintf(why, sizeof(why), "connect failed: %s", strerror(errno));
+        server_close(server, why);
+        return;
+    }
+    server->conn.loop = server->worker->loop;
+    ev_io_start(server->worker->loop, &server->conn.writable);
+}
+
+static const char *host_of(const struct server *server, const struct config_database **db)
+{
+    const struct config *config = server->worker->config;
+    *db = config_database(config, server->route->database);
+    if (*db == NULL)
+        return NULL;
+    if ((*db)->host != NULL && (*db)->host[0] != '\0')
+        return (*db)->host;
+    const char *dir = config_settings(config)->unix_socket_dir;
+    return dir[0] != '\0' ? dir : "/tmp";
+}
+
+void server_open(struct worker *worker, struct route *route)
+{
+    struct server *server = mem_new(struct server);
+    TAG_SET(server, SERVER_TAG);
+    server->worker = worker;
+    server->route = route;
+    server->slot.pool = route->pool;
+    server->slot.worker = worker->number;
+    server->conn.fd = -1;
+    server->status = 'I';
+    server->since_us = clock_us();
+    list_init(&server->prepared.used);
+    link_init(&server->slot.link);
+    link_init(&server->link);
+    list_push_back(&worker->servers, &server->link);
+
+    const struct config_database *db;
+    const char *host = host_of(server, &db);
+    if (host == NULL) {
+        server_close(server, "no such database");
+        return;
+    }
+    struct address address;
+    if (address_literal(&address, host, db->port)) {
+        connect_to(server, &address);
+        return;
+    }
+    struct resolution_mail *question = mem_new(struct resolution_mail);
+    question->mail.kind = MAIL_RESOLVED;
+    question->answer = &worker->mailbox;
+    question->asker = server;
+    question->host = mem_strdup(host);
+    question->port = db->port;
+    worker->lookups++;
+    resolver_ask(worker->pooler->resolver, question);
+}
+
+void server_resolved(struct worker *worker, struct resolution_mail *mail)
+{
+    worker->lookups--;
+    struct server *server = NULL;
+    list_each(&worker->servers, l)
+    {
+        struct server *s = container_of(l, struct server, link);
+        if (s == mail->asker && s->state == SERVER_CONNECTING && s->conn.fd < 0)
+            server = s;
+    }
+    if (server != NULL && mail->address.length == 0) {
+        char why[256];
+        snprintf(why, sizeof(why), "DNS lookup of %s failed: %s", mail->host, mail->problem);
+        server_close(server, why);
+    } else if (server != NULL) {
+        connect_to(server, &mail->address);
+    }
+    resolution_mail_free(mail);
+}
+
+// ---- moving ----
+
+void server_detach(struct server *server)
+{
+    conn_detach(&server->conn);
+    list_remove(&server->worker->servers, &server->link);
+}
+
+void server_attach(struct server *server, struct worker *worker)
+{
+    server->worker = worker;
+    server->slot.worker = worker->number;
+    list_push_back(&worker->servers, &server->link);
+    conn_attach(&server->conn, worker->loop);
+}
+
+void server_hand_over(struct server *server, struct pool_waiter *waiter)
+{
+    struct client *client = container_of(waiter, struct client, waiter);
+    server->client = client;
+    if (waiter->worker == server->worker->number) {
+        // The waiter's client lives here; a client that closed meanwhile has left the queue.
+        if (client->state == CLIENT_CLOSED)
+            server_give_back(server);
+        else
+            client_granted(client, server);
+        return;
+    }
+    struct worker *other = server->worker->pooler->workers[waiter->worker];
+    server->worker->pooler->in_transit++;
+    server_detach(server);
+    worker_mail_grant(other, server);
+}
+
+// ---- giving back ----
+
+void server_give_back(struct server *server)
+{
+    server->client = NULL;
+    server->state = SERVER_IDLE;
+    server->since_us = clock_us();
+    if (server->doomed != NULL || server->worker->pooler->draining) {
+        server_close(server, server->doomed ? server->doomed : "pgweir shutting down");
+        return;
+    }
+    struct pool_waiter *waiter =
+        pool_return(server->route->pool, &server->slot, server->since_us);
+    if (waiter != NULL)
+        server_hand_over(server, waiter);
+    else if (server->route->pool->paused && server->worker->pooler->draining)
+        server_close(server, "pgweir shutting down");
+}
+
+static void begin_reset(struct server *server)
+{
+    struct worker *worker = server->worker;
+    const char *query = "DISCARD ALL";
+    const struct settings *settings = config_settings(worker->config);
+    if (server->route->pool->mode == POOL_SESSION && !server->needs_reset &&
+        settings->server_reset_query[0] != '\0')
+        query = settings->server_reset_query;
+    server->state = SERVER_RESETTING;
+    server->since_us = clock_us();
+    server->needs_reset = false;
+    worker_count(worker, resets, 1);
+    sender_begin(&worker->to_server, &server->conn);
+    server_inject(server, PURPOSE_RESET, query);
+    if (!sender_end(&worker->to_server))
+        server_close(server, "server conn crashed?");
+}
+
+void server_release(struct server *server)
+{
+    CHECK(server->client == NULL && ops_empty(&server->ops) && server->status == 'I');
+    if (server->cancels > 0) {
+        // A cancel request is on its way: it must not hit the next client's query.
+        server->release_waits = true;
+        return;
+    }
+    server->release_waits = false;
+    bool reset = server->needs_reset || (server->route->pool->mode == POOL_SESSION &&
+                                         config_settings(server->worker->config)
+                                                 ->server_reset_query[0] != '\0');
+    if (server->doomed == NULL && reset)
+        begin_reset(server);
+    else
+        server_give_back(server);
+}
+
+// ---- closing ----
+
+// The pool's other waiters may want a connection in its place.
+static void replace(struct worker *worker, struct route *route)
+{
+    if (worker->shutdown == SHUTDOWN_NONE && pool_may_open(route->pool, clock_us()))
+        server_open(worker, route);
+}
+
+static void tell_client(struct server *server, const char *why)
+{
+    struct client *client = server->client;
+    server->client = NULL;
+    if (client == NULL || client->server != server)
+        return;
+    client->server = NULL;
+    atomic_fetch_sub(&server->worker->pooler->linked, 1);
+    client_fail(client, "08P01", why);
+}
+
+void server_close(struct server *server, const char *why)
+{
+    TAG_CHECK(server, SERVER_TAG);
+    if (server->state == SERVER_CLOSED)
+        return;
+    struct worker *worker = server->worker;
+    struct route *route = server->route;
+    bool was_open = server->counted;
+    server->state = SERVER_CLOSED;
+    if (config_settings(worker->config)->log_disconnections || !was_open)
+        log_info("S-%p: %s/%s closing because: %s", (void *)server, route->database, route->user,
+                 why);
+    conn_close(&server->conn);
+    fill_abandon(&server->fill);
+    list_remove(&worker->servers, &server->link);
+    if (server->cancels == 0) // else the last cancel request buries it
+        list_push_back(&worker->graves_servers, &server->link);
+    if (was_open)
+        pool_closed(route->pool, &server->slot);
+    else
+        pool_open_failed(route->pool, clock_us(), "08006", why);
+    tell_client(server, why);
+    if (was_open)
+        replace(worker, route);
+}
+
+void server_free(struct server *server)
+{
+    ops_fini(&server->ops);
+    prepared_clear(&server->prepared);
+    vars_fini(&server->vars);
+    buf_fini(&server->welcome);
+    if (server->scram != NULL)
+        scram_client_fini(server->scram);
+    mem_free(server->scram);
+    TAG_CLEAR(server);
+    mem_free(server);
+}
+
+// ---- our own queries ----
+
+void server_inject(struct server *server, enum op_purpose purpose, const char *sql)
+{
+    struct worker *worker = server->worker;
+    CHECK(worker->to_server.conn == &server->conn);
+    ops_push(&server->ops, OP_QUERY, OP_INJECTED, purpose);
+    server->unnamed = 0; // a simple query ends the unnamed statement
+    buf_clear(&worker->text);
+    message_query(&worker->text, sql);
+    sender_copy(&worker->to_server, buf_slice(&worker->text));
+}
+
+void server_writable(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct server *server = io->data;
+    TAG_CHECK(server, SERVER_TAG);
+    enum conn_result result = conn_flush(&server->conn);
+    if (result == CONN_ERROR) {
+        server_close(server, "server conn crashed?");
+        return;
+    }
+    struct client *client = server->client;
+    if (result == CONN_OK && client != NULL && client->reading_paused)
+        client_resume(client);
+}

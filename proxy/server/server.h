@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// A server: one connection to PostgreSQL, its login, and what is known of its session. It belongs
+// to one worker at a time; an idle one may move to another worker (server_detach, MAIL_GRANT).
+//
+// Life: SERVER_CONNECTING -> SERVER_LOGIN -> SERVER_SETUP (connect_query, profile) -> SERVER_IDLE
+// <-> SERVER_LINKED -> (SERVER_RESETTING ->) SERVER_IDLE ... -> SERVER_CLOSED.
+// A server goes back to the pool only when it owes nothing, is outside a transaction, and nothing
+// of the last client is left in its session; in doubt it is reset, or closed.
+#pragma once
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/mailbox.h"
+#include "pool/pool.h"
+#include "proxy/login/scram.h"
+#include "proxy/server/ops.h"
+#include "proxy/server/resolver.h"
+#include "proxy/session/vars.h"
+#include "proxy/wire/conn.h"
+
+struct client;
+struct fill;
+struct profile;
+struct route;
+struct statement;
+struct worker;
+
+#define SERVER_TAG 0x5e14e4u
+
+enum server_state {
+    SERVER_CONNECTING,
+    SERVER_LOGIN,
+    SERVER_SETUP,
+    SERVER_IDLE,
+    SERVER_LINKED,
+    SERVER_RESETTING,
+    SERVER_CLOSED,
+};
+
+const char *server_state_name(enum server_state state);
+
+// The statements that this server has, by number; the least recently used one leaves first.
+struct prepared {
+    struct hash_table table;
+    struct list used; // most recent first
+};
+
+struct server {
+    uint32_t tag;
+    struct link link;        // in worker->servers or its graves
+    struct mail mail;        // MAIL_GRANT
+    struct pool_server slot; // the pool's
+    struct worker *worker;   // borrows
+    struct route *route;     // borrows
+    struct conn conn;
+    enum server_state state;
+    bool counted;            // the pool knows it as open (else as opening)
+    struct client *client;   // borrows; while linked, or granted and on its way
+    struct address address;  // where it is connected, for cancel requests
+    int64_t since_us;        // of the current state
+    struct scram_client *scram; // owns; during login
+
+    uint32_t process, secret; // BackendKeyData
+    char status;             // of the last ReadyForQuery: I, T, E
+    struct vars vars;        // as reported
+    struct buf welcome;      // owns; ParameterStatus messages, during login
+    struct ops ops;
+    uint32_t stream_left;    // of a message that is passed on as it comes
+    bool copying_in;         // CopyInResponse was passed on, the end was not
+    bool skipping;           // an error came and no Sync is on its way: it ignores the rest
+    uint32_t early_syncs;    // sent before CopyInResponse came: PostgreSQL ignored them
+
+    struct prepared prepared;
+    uint64_t unnamed;        // number of the unnamed statement, 0: unknown or none
+    struct profile *profile; // borrows from the route; NULL: unknown
+    uint64_t profile_epoch;  // of the ledger, when it was asked for
+    struct fill *fill;       // owns; the reply being recorded
+
+    bool needs_reset;        // something of the client may be left in the session
+    const char *doomed;      // why it is closed instead of given back; NULL: it is not
+    int cancels;             // cancel requests under way for it: not given on before they ended
+    bool release_waits;      // for those
+};
+
+// Starts connecting for a pool that counted it as opening. Never fails at once: failure comes
+// through pool_open_failed.
+void server_open(struct worker *worker, struct route *route);
+void server_resolved(struct worker *worker, struct resolution_mail *mail);
+
+// Closes it and tells pool and client. why: as in PgBouncer's log.
+void server_close(struct server *server, const char *why);
+void server_free(struct server *server); // from the graves
+
+// Leaves this worker's loop, to be sent to another one; arrives there.
+void server_detach(struct server *server);
+void server_attach(struct server *server, struct worker *worker);
+
+// Nobody uses it any more and it owes nothing: reset it, or give it to who waits, or let it idle.
+void server_release(struct server *server);
+// To the pool at once, or to the waiter that is served next.
+void server_give_back(struct server *server);
+// Hands a granted server to its client, on this worker or another one.
+void server_hand_over(struct server *server, struct pool_waiter *waiter);
+
+// What came in; see relay.c. False: the server was closed.
+bool server_relay(struct server *server);
+void server_readable(struct ev_loop *loop, ev_io *io, int events);
+void server_writable(struct ev_loop *loop, ev_io *io, int events);
+
+// login.c: handles login messages until the server is ready. False: it was closed.
+bool server_login_message(struct server *server, char type, struct slice body);
+void server_login_begin(struct server *server);
+
+// Queues a simple query of ours on the worker's to_server bracket, which must be open for it.
+void server_inject(struct server *server, enum op_purpose purpose, const char *sql);
+
+// prepared.c
+bool prepared_has(struct prepared *prepared, const struct statement *statement); // and marks it used
+void prepared_add(struct prepared *prepared, struct statement *statement);
+void prepared_remove(struct prepared *prepared, const struct statement *statement);
+struct statement *prepared_oldest(struct prepared *prepared); // borrows
+void prepared_clear(struct prepared *prepared);
+
+// cancel.c: sends a cancel request for the query at work.
+void server_cancel(struct server *server);

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+// Units answered from memory, and the recording of those that were not there. The cache decides
+// (cache/); here its questions get their answers: which text, which tables, which settings, how
+// fresh, and where the bytes go.
+#include "base/clock.h"
+#include "cache/fill.h"
+#include "cache/key.h"
+#include "cache/ledger.h"
+#include "cache/store.h"
+#include "config/config.h"
+#include "proxy/control/domain.h"
+#include "proxy/route.h"
+#include "proxy/session/resolutions.h"
+#include "proxy/session/session.h"
+#include "proxy/session/unit.h"
+#include "proxy/sql/texts.h"
+#include "proxy/worker.h"
+
+// What is known of one unit on its way to an answer.
+struct question {
+    struct client *client;
+    struct unit unit;
+    struct domain *domain; // canonical
+    struct ledger *ledger;
+    struct profile *profile;
+    struct statement *statement; // counts; NULL for a simple query
+    struct analysis *analysis;   // borrows
+    const struct resolution *resolution; // borrows
+    uint64_t catalog_version;
+    struct key_hash hash;
+};
+
+// ---- may it be asked? ----
+
+static bool is_setting(const struct client *client, enum followed_var var, const char *value)
+{
+    const char *have = client->vars.value[var];
+    return have != NULL && strcmp(have, value) == 0;
+}
+
+static enum bypass find_statement(struct question *q)
+{
+    struct client *client = q->client;
+    struct unit *unit = &q->unit;
+    if (unit->simple) {
+        q->analysis = texts_front_analysis(client->worker->texts, unit->text);
+        return BYPASS_NONE;
+    }
+    bool shared = client->route->pool->mode != POOL_SESSION &&
+                  config_settings(client->worker->config)->max_prepared_statements > 0;
+    struct statement *named = NULL;
+    if (unit->name.len > 0) {
+        named = statement_names_find(&client->names, unit->name);
+        if (unit->has_parse && (named != NULL || !shared))
+            return BYPASS_SHAPE; // an error to come, or a name that the server must know
+    } else if (!unit->has_parse) {
+        named = client->unnamed;
+    }
+    if (unit->has_parse)
+        q->statement = statement_get(client->worker->pooler->statements, client->worker->texts,
+                                     unit->tail, unit->text.len + 1);
+    else if (named != NULL)
+        q->statement = statement_ref(named);
+    else
+        return BYPASS_SHAPE;
+    q->analysis = q->statement->analysis;
+    return BYPASS_NONE;
+}
+
+static enum bypass examine(struct question *q)
+{
+    struct client *client = q->client;
+    enum bypass bypass = find_statement(q);
+    if (bypass == BYPASS_NONE)
+        bypass = q->analysis->bypass;
+    if (bypass != BYPASS_NONE)
+        return bypass;
+    if (q->unit.has_max_rows)
+        return BYPASS_MAX_ROWS;
+    if (client->pins != 0 || !is_setting(client, VAR_STANDARD_CONFORMING_STRINGS, "on"))
+        return BYPASS_SESSION_STATE;
+    if (!q->unit.simple && unit_has_datetime_word(q->unit.bind))
+        return BYPASS_DATETIME_WORD;
+    q->domain = domain_canonical(client->route->domain);
+    q->ledger = domain_ledger(q->domain);
+    if (!ledger_is_on(q->ledger))
+        return BYPASS_OFF;
+    q->profile = route_profile(client->route, ledger_epoch(q->ledger));
+    if (q->profile == NULL)
+        return BYPASS_NO_PROFILE;
+    if (!q->profile->cacheable)
+        return BYPASS_TRANSACTION;
+    if (client->server != NULL && client->server->profile != q->profile)
+        return BYPASS_NO_PROFILE;
+    q->resolution = resolution_front_get(client->worker->resolutions, q->domain, q->analysis,
+                                         q->profile, is_setting(client, VAR_CLIENT_ENCODING, "UTF8"),
+                                         &q->catalog_version);
+    return q->resolution ? q->resolution->bypass : BYPASS_CATALOG_PENDING;
+}
+
+// ---- the key ----
+
+static void make_key(struct question *q)
+{
+    static const enum followed_var in_key[] = {VAR_CLIENT_ENCODING, VAR_DATE_STYLE, VAR_TIME_ZONE,
+                                               VAR_INTERVAL_STYLE};
+    struct client *client = q->client;
+    struct buf *key = &client->worker->key;
+    key_begin(key);
+    key_u32(key, domain_id(q->domain));
+    key_u32(key, q->profile->number); // role, search path, settings that are not followed
+    for (size_t i = 0; i < sizeof(in_key) / sizeof(*in_key); i++) {
+        const char *value = client->vars.value[in_key[i]];
+        if (value != NULL)
+            key_bytes(key, slice_str(value));
+        else
+            key_null(key);
+    }
+    if (q->unit.simple) {
+        key_u32(key, 'Q');
+        key_bytes(key, q->unit.text);
+    } else {
+        key_u32(key, q->unit.has_describe ? 'D' : 'E');
+        key_bytes(key, statement_tail(q->statement));
+        key_bytes(key, q->unit.bind);
+    }
+    q->hash = key_end(key);
+}
+
+// ---- hit and miss ----
+
+// What the client's session is afterwards.
+static void adopt(struct question *q)
+{
+    struct client *client = q->client;
+    if (q->unit.simple) {
+        statement_unref(&client->unnamed); // a simple query ends the unnamed statement
+    } else if (q->unit.has_parse && q->unit.name.len == 0) {
+        statement_unref(&client->unnamed);
+        client->unnamed = statement_ref(q->statement);
+    } else if (q->unit.has_parse) {
+        statement_names_set(&client->names, q->unit.name, q->statement);
+    }
+}
+
+static void answer(struct question *q, const struct entry *entry)
+{
+    static const uint8_t prefix[] = {'1', 0, 0, 0, 4, '2', 0, 0, 0, 4};
+    static const uint8_t ready_idle[] = {'Z', 0, 0, 0, 5, 'I'};
+    struct worker *worker = q->client->worker;
+    struct sender *to_client = session_to_client(q->client);
+    if (!q->unit.simple)
+        sender_copy(to_client, q->unit.has_parse ? slice_of(prefix, 10) : slice_of(prefix + 5, 5));
+    struct slice body = entry_body(entry);
+    if (body.len <= SENDER_SMALL_BYTES)
+        sender_copy(to_client, body);
+    else
+        sender_put(to_client, body);
+    sender_copy(to_client, slice_of(ready_idle, sizeof(ready_idle)));
+    if (body.len > SENDER_SMALL_BYTES)
+        sender_flush(to_client); // before the entry is let go
+    adopt(q);
+    statistics_count(&worker->cache.hits, 1);
+    statistics_count(&worker->cache.hit_bytes, body.len);
+    worker_count(worker, queries, 1);
+    worker_count(worker, xacts, 1);
+}
+
+static enum bypass bypass_of(enum ledger_verdict verdict)
+{
+    switch (verdict) {
+    case LEDGER_OK:
+    case LEDGER_DEAD:
+        return BYPASS_NONE;
+    case LEDGER_OFF:
+        return BYPASS_OFF;
+    case LEDGER_STALE:
+        return BYPASS_STALE;
+    case LEDGER_BEHIND:
+        return BYPASS_BEHIND;
+    case LEDGER_BARRIER:
+        return BYPASS_BARRIER;
+    case LEDGER_CLOSED:
+        return BYPASS_CLOSED;
+    }
+    return BYPASS_OFF;
+}
+
+// True: answered. *bypass: why there is an entry that may not be used just now.
+static bool look_up(struct question *q, enum bypass *bypass)
+{
+    struct client *client = q->client;
+    struct worker *worker = client->worker;
+    struct entry *entry = store_get(worker->pooler->store, buf_slice(&worker->key), q->hash);
+    if (entry == NULL)
+        return false;
+    enum ledger_verdict verdict =
+        entry_judge(entry, q->ledger, clock_us(),
+                    config_settings(worker->config)->max_staleness_us, client->around_us);
+    if (verdict == LEDGER_OK)
+        answer(q, entry);
+    if (verdict == LEDGER_STALE || verdict == LEDGER_BEHIND)
+        domain_hurry(q->domain);
+    if (verdict == LEDGER_DEAD) {
+        statistics_count(&worker->cache.invalidated, 1);
+        store_drop(worker->pooler->store, entry);
+    }
+    entry_unref(&entry);
+    *bypass = bypass_of(verdict);
+    return verdict == LEDGER_OK;
+}
+
+// Records the reply that the server will give, when all that the key says is true of it. The stamp
+// is taken before the query is sent.
+static void begin_fill(struct question *q)
+{
+    struct client *client = q->client;
+    struct worker *worker = client->worker;
+    struct server *server = client->server;
+    struct stamp stamp;
+    if (server->profile != q->profile || server->needs_reset || server->fill != NULL ||
+        !ledger_stamp(q->ledger, &stamp) || stamp.epoch != q->catalog_version ||
+        stamp.epoch != server->profile_epoch)
+        return;
+    size_t max = (size_t)config_settings(worker->config)->cache_max_entry_size_bytes;
+    size_t limit = store_entry_limit_bytes(worker->pooler->store);
+    server->fill = fill_begin(buf_slice(&worker->key), q->hash, stamp, q->resolution->reads,
+                              q->resolution->read_count, max < limit ? max : limit);
+    client->went_around = false;
+}
+
+static bool ask(struct question *q, bool may_hit)
+{
+    struct client *client = q->client;
+    struct statistics *statistics = &client->worker->cache;
+    enum bypass bypass = examine(q);
+    if (bypass == BYPASS_NONE) {
+        make_key(q);
+        if (may_hit && look_up(q, &bypass))
+            return true;
+    }
+    client->unit_decided = bypass != BYPASS_NONE || client->server != NULL;
+    if (bypass != BYPASS_NONE) {
+        statistics_bypass(statistics, bypass);
+    } else if (client->server != NULL) {
+        statistics_count(&statistics->misses, 1);
+        begin_fill(q);
+    }
+    return false;
+}
+
+enum cached client_try_cache(struct client *client, struct slice data, bool may_hit, size_t *used)
+{
+    struct question q = {.client = client};
+    switch (unit_read(data, &q.unit)) {
+    case UNIT_MORE:
+        return CACHED_MORE;
+    case UNIT_OTHER:
+        client->unit_decided = true;
+        if (q.unit.executes)
+            statistics_bypass(&client->worker->cache, BYPASS_SHAPE);
+        return CACHED_MISS;
+    case UNIT_OK:
+        break;
+    }
+    bool hit = ask(&q, may_hit);
+    statement_unref(&q.statement);
+    if (!hit)
+        return CACHED_MISS;
+    *used = q.unit.bytes;
+    client->unit_decided = false;
+    return CACHED_HIT;
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/session/client.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "proxy/console/console.h"
+#include "proxy/route.h"
+#include "proxy/server/server.h"
+#include "proxy/wire/message.h"
+#include "proxy/worker.h"
+
+const char *client_state_name(enum client_state state)
+{
+    switch (state) {
+    case CLIENT_STARTUP:
+    case CLIENT_LOGIN:
+        return "login";
+    case CLIENT_GREETING:
+    case CLIENT_WAITING:
+        return "waiting";
+    case CLIENT_IDLE:
+    case CLIENT_LINKED:
+    case CLIENT_CONSOLE:
+        return "active";
+    case CLIENT_CLOSED:
+        return "closed";
+    }
+    return "?";
+}
+
+const char *pin_name(enum pin pin)
+{
+    static const char *const names[PIN_COUNT] = {
+        "none", "set", "temp", "cursor", "prepare", "listen", "advisory", "load", "unknown",
+    };
+    return names[pin];
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events);
+static void on_writable(struct ev_loop *loop, ev_io *io, int events);
+
+void client_new(struct worker *worker, int fd, bool local)
+{
+    struct client *client = mem_new(struct client);
+    TAG_SET(client, CLIENT_TAG);
+    client->worker = worker;
+    client->local = local;
+    client->connected_us = client->since_us = clock_us();
+    client->around_us = INT64_MIN;
+    client->waiter.worker = worker->number;
+    link_init(&client->waiter.link);
+    link_init(&client->link);
+    conn_init(&client->conn, fd, on_readable, on_writable, client);
+    list_push_back(&worker->clients, &client->link);
+    worker->pooler->clients++;
+    conn_attach(&client->conn, worker->loop);
+}
+
+static void describe(const struct client *client, char *text, size_t bytes)
+{
+    snprintf(text, bytes, "C-%p: %s/%s", (const void *)client,
+             client->database ? client->database : "(nodb)",
+             client->user ? client->user : "(nouser)");
+}
+
+static void log_end(const struct client *client, const char *why, bool failed)
+{
+    const struct settings *settings = config_settings(client->worker->config);
+    char who[200];
+    describe(client, who, sizeof(who));
+    if (failed && settings->log_pooler_errors)
+        log_warning("%s pooler error: %s", who, why);
+    if (settings->log_disconnections)
+        log_info("%s closing because: %s (age=%llds)", who, why,
+                 (long long)((clock_us() - client->connected_us) / 1000000));
+}
+
+// A server in use goes back when nothing of this client is left in it; in doubt it is closed, which
+// also rolls back what was not committed.
+static void leave_server(struct client *client)
+{
+    struct server *server = client->server;
+    if (server == NULL)
+        return;
+    bool clean = ops_empty(&server->ops) && server->status == 'I' && !client->open_batch &&
+                 client->stream_left == 0 && !server->copying_in && !server->skipping &&
+                 !conn_has_output(&server->conn) && server->stream_left == 0 &&
+                 server->conn.in.len == 0;
+    if (client->pins != 0)
+        server->needs_reset = true;
+    client_unlink(client);
+    if (clean)
+        server_release(server);
+    else
+        server_close(server, "client disconnect while server was not ready");
+}
+
+static void end(struct client *client)
+{
+    struct worker *worker = client->worker;
+    client->state = CLIENT_CLOSED;
+    worker->pooler->clients--;
+    if (client->key.process != 0)
+        pooler_key_remove(worker->pooler, &client->key);
+    bool free_to_go = true;
+    if (client->route != NULL) {
+        free_to_go = pool_abandon(client->route->pool, &client->waiter);
+        if (client->login == NULL)
+            pool_client_left(client->route->pool);
+    }
+    conn_close(&client->conn);
+    list_remove(&worker->clients, &client->link);
+    if (free_to_go) // else a server is on its way here, with a pointer to this client
+        list_push_back(&worker->graves_clients, &client->link);
+    leave_server(client);
+}
+
+void client_close(struct client *client, const char *why)
+{
+    TAG_CHECK(client, CLIENT_TAG);
+    if (client->state == CLIENT_CLOSED)
+        return;
+    log_end(client, why, false);
+    end(client);
+}
+
+void client_fail(struct client *client, const char *sqlstate, const char *why)
+{
+    TAG_CHECK(client, CLIENT_TAG);
+    if (client->state == CLIENT_CLOSED)
+        return;
+    log_end(client, why, true);
+    struct buf message = {0};
+    message_error(&message, "FATAL", sqlstate, why);
+    conn_queue(&client->conn, buf_slice(&message));
+    conn_flush(&client->conn); // what the socket does not take now is lost
+    buf_fini(&message);
+    end(client);
+}
+
+void client_free(struct client *client)
+{
+    login_free(client);
+    console_free(client->console);
+    statement_names_clear(&client->names);
+    statement_unref(&client->unnamed);
+    vars_fini(&client->vars);
+    mem_free(client->user);
+    mem_free(client->database);
+    TAG_CLEAR(client);
+    mem_free(client);
+}
+
+static void handle(struct client *client, struct slice data)
+{
+    for (;;) {
+        enum client_state before = client->state;
+        switch (before) {
+        case CLIENT_STARTUP:
+        case CLIENT_LOGIN:
+            data = client_startup(client, data);
+            break;
+        case CLIENT_GREETING:
+            break; // a client may not speak now, but may be early
+        case CLIENT_IDLE:
+        case CLIENT_WAITING:
+        case CLIENT_LINKED:
+            data = client_session(client, data);
+            break;
+        case CLIENT_CONSOLE:
+            data = console_input(client, data);
+            break;
+        case CLIENT_CLOSED:
+            return;
+        }
+        bool login_went_on = before <= CLIENT_LOGIN && client->state > before;
+        if (!login_went_on || data.len == 0)
+            break;
+    }
+    if (client->state == CLIENT_CLOSED)
+        return;
+    conn_keep(&client->conn, data);
+    // Nobody may fill our memory by talking while it has to wait.
+    bool listen = client->conn.in.len < CLIENT_AHEAD_BYTES || client_wants_input(client);
+    client->reading_paused = !listen || conn_has_output(&client->conn) ||
+                             (client->server != NULL && conn_has_output(&client->server->conn));
+    conn_want_read(&client->conn, !client->reading_paused);
+}
+
+void client_resume(struct client *client)
+{
+    if (client->state == CLIENT_CLOSED)
+        return;
+    handle(client, conn_kept(&client->conn));
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct client *client = io->data;
+    TAG_CHECK(client, CLIENT_TAG);
+    struct slice data;
+    switch (conn_read(&client->conn, client->worker->area, &data)) {
+    case CONN_AGAIN:
+        return;
+    case CONN_EOF:
+    case CONN_ERROR:
+        client_close(client, "client unexpected eof");
+        return;
+    case CONN_OK:
+        handle(client, data);
+        return;
+    }
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct client *client = io->data;
+    TAG_CHECK(client, CLIENT_TAG);
+    switch (conn_flush(&client->conn)) {
+    case CONN_AGAIN:
+        return;
+    case CONN_EOF:
+    case CONN_ERROR:
+        client_close(client, "client unexpected eof");
+        return;
+    case CONN_OK:
+        break;
+    }
+    if (client->closing) {
+        client_close(client, "client close request");
+        return;
+    }
+    if (client->server != NULL)
+        conn_want_read(&client->server->conn, true);
+    client_resume(client);
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client: one connection from an application, its login, and its session as it believes to have
+// it. Belongs to one worker for all its life.
+//
+// Life: CLIENT_STARTUP -> CLIENT_LOGIN -> CLIENT_GREETING (waits for a first server, to know what
+// to tell it) -> CLIENT_IDLE -> CLIENT_WAITING -> CLIENT_LINKED -> CLIENT_IDLE ... -> CLIENT_CLOSED.
+// While linked every message goes to its server at once; at rest (nothing owed, no transaction) a
+// whole unit is gathered first, because the cache may answer it.
+#pragma once
+#include "base/list.h"
+#include "pool/pool.h"
+#include "proxy/pooler.h"
+#include "proxy/session/effects.h"
+#include "proxy/session/statement.h"
+#include "proxy/session/vars.h"
+#include "proxy/wire/conn.h"
+
+struct console;
+struct login;
+struct route;
+struct server;
+struct worker;
+
+#define CLIENT_TAG 0xc11e47u
+
+enum client_state {
+    CLIENT_STARTUP,
+    CLIENT_LOGIN,
+    CLIENT_GREETING,
+    CLIENT_IDLE,
+    CLIENT_WAITING,
+    CLIENT_LINKED,
+    CLIENT_CONSOLE,
+    CLIENT_CLOSED,
+};
+
+const char *client_state_name(enum client_state state);
+
+// Why a client keeps its server until it ends.
+enum pin { PIN_NONE, PIN_SET, PIN_TEMP, PIN_CURSOR, PIN_PREPARE, PIN_LISTEN, PIN_ADVISORY,
+           PIN_LOAD, PIN_UNKNOWN, PIN_COUNT };
+const char *pin_name(enum pin pin);
+
+struct client {
+    uint32_t tag;
+    struct link link;          // in worker->clients or its graves
+    struct worker *worker;     // borrows
+    struct conn conn;
+    enum client_state state;
+    bool local;                // came over a unix socket
+    struct pool_waiter waiter; // the pool's
+    struct route *route;       // borrows; NULL before login
+    struct server *server;     // borrows; while linked
+    struct cancel_key key;     // process 0: not in the table
+    int64_t connected_us;
+    int64_t since_us;          // of the current state, or of the last statement's start
+    int64_t linked_us;
+
+    struct login *login;       // owns; until logged in
+    struct console *console;   // owns; for the admin databases
+    char *user, *database;     // own; as the client said
+
+    struct vars vars;          // what the client wants
+    bool vars_proven;          // a server has accepted them all
+    struct statement_names names;
+    struct statement *unnamed; // counts
+    uint32_t stream_left;      // of a message that is passed on as it comes
+    bool stream_discard;       // ... or dropped
+    bool open_batch;           // extended messages were sent and no Sync yet
+    bool aligning;             // input waits until the settings are made true
+    bool unit_decided;         // the unit at hand was held against the cache already
+    bool reading_paused;       // too much is queued here or at the server
+    bool closing;              // to be closed once its output is out
+    uint32_t pins;             // bits 1 << enum pin
+    struct effects effects;    // of the open transaction
+    bool went_around;          // something read in it was not a fill
+    int64_t around_us;         // when the session last read around the cache; INT64_MIN never
+};
+
+// A new connection; it is in the worker's loop afterwards.
+void client_new(struct worker *worker, int fd, bool local);
+void client_free(struct client *client); // from the graves
+
+// Ends the connection; a server in use is released or closed. why: for the log. With sqlstate the
+// client is told first (as a FATAL error).
+void client_close(struct client *client, const char *why);
+void client_fail(struct client *client, const char *sqlstate, const char *why);
+
+// startup.c: what comes before the session. Returns how much of data it used up.
+struct slice client_startup(struct client *client, struct slice data);
+void client_greet(struct client *client);
+// The login messages; login.c
+void client_login_message(struct client *client, struct slice body);
+void client_login_begin(struct client *client);
+void login_free(struct client *client);
+
+// session.c: the session's input; gives back what could not be used yet.
+struct slice client_session(struct client *client, struct slice data);
+// Goes on with what was kept: after a link, a release, or when output drained.
+void client_resume(struct client *client);
+
+// The pool gave it a server / it is given back. link.c
+void client_granted(struct client *client, struct server *server);
+void client_request_server(struct client *client);
+void client_unlink(struct client *client); // the server is nobody's afterwards
+void client_finished(struct client *client); // its server is ready, idle and owes nothing
+bool client_at_rest(const struct client *client);
+void client_pin(struct client *client, enum pin pin);
+// PgBouncer's sentence for a failing pool, to a client that would wait in vain.
+void client_refuse(struct client *client);
+
+enum { CLIENT_AHEAD_BYTES = 64 * 1024 }; // what a client may send while it has to wait
+bool client_wants_input(const struct client *client); // is it not waiting for somebody?
+
+// cached.c: tries to answer the unit at the head of data from memory.
+enum cached { CACHED_HIT, CACHED_MISS, CACHED_MORE /* input is needed to tell */ };
+enum cached client_try_cache(struct client *client, struct slice data, bool may_hit,
+                             size_t *used);

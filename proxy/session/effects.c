@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/session/effects.h"
+
+#include "cache/ledger.h"
+#include "proxy/control/domain.h"
+#include "proxy/route.h"
+#include "proxy/server/server.h"
+#include "proxy/session/client.h"
+#include "proxy/session/resolutions.h"
+#include "proxy/worker.h"
+
+static void note_slots(struct effects *e, const struct resolution *r)
+{
+    for (uint16_t i = 0; i < r->write_count; i++) {
+        bool known = false;
+        for (uint8_t k = 0; k < e->count; k++)
+            known |= e->slots[k] == r->writes[i];
+        if (known)
+            continue;
+        if (e->count == EFFECTS_SLOTS_MAX) {
+            e->barrier = true;
+            return;
+        }
+        e->slots[e->count++] = r->writes[i];
+    }
+}
+
+// Which tables it writes, as far as that can be known.
+static void note_writes(struct client *client, const struct analysis *analysis)
+{
+    struct effects *e = &client->effects;
+    struct route *route = client->route;
+    if (analysis == NULL) {
+        e->barrier = e->ddl = e->may_end = true;
+        return;
+    }
+    e->may_end |= analysis->may_end_transaction;
+    e->ddl |= analysis->ddl;
+    if (analysis->writes_unknown) {
+        e->barrier = true;
+        return;
+    }
+    if (analysis->writes.count == 0)
+        return;
+    // Where the search path may have been changed, names may mean other tables than they did.
+    const struct server *server = client->server;
+    struct domain *domain = domain_canonical(route->domain);
+    struct profile *profile = NULL;
+    if (server != NULL && client->pins == 0 && !e->path_unknown &&
+        server->profile_epoch == ledger_epoch(domain_ledger(domain)))
+        profile = server->profile;
+    const struct resolution *r = NULL;
+    uint64_t version;
+    if (profile != NULL)
+        r = resolution_front_get(client->worker->resolutions, domain,
+                                 (struct analysis *)(uintptr_t)analysis, profile, true, &version);
+    if (r == NULL || r->barrier)
+        e->barrier = true;
+    else
+        note_slots(e, r);
+}
+
+// SET LOCAL, and its like: names may mean something else until the transaction ends.
+static bool changes_locally(const struct analysis *analysis)
+{
+    if (analysis->kind == STATEMENT_SET)
+        return true;
+    for (uint32_t i = 0; i < analysis->functions.count; i++)
+        if (slice_is(analysis->functions.at[i].name, "set_config"))
+            return true;
+    return false;
+}
+
+// What it may leave behind in the session.
+static void note_session(struct client *client, const struct analysis *analysis)
+{
+    uint32_t effects = analysis ? analysis->effects : EFFECT_UNKNOWN;
+    if ((effects & ~(uint32_t)EFFECT_FOLLOWED_SET) == 0)
+        return;
+    static const struct {
+        uint32_t effect;
+        enum pin pin;
+    } pinning[] = {
+        {EFFECT_SET, PIN_SET},           {EFFECT_SET_CONFIG, PIN_SET},
+        {EFFECT_TEMP, PIN_TEMP},         {EFFECT_CURSOR_HOLD, PIN_CURSOR},
+        {EFFECT_PREPARE, PIN_PREPARE},   {EFFECT_LISTEN, PIN_LISTEN},
+        {EFFECT_ADVISORY, PIN_ADVISORY}, {EFFECT_LOAD, PIN_LOAD},
+        {EFFECT_UNKNOWN, PIN_UNKNOWN},
+    };
+    for (size_t i = 0; i < sizeof(pinning) / sizeof(*pinning); i++)
+        if (effects & pinning[i].effect)
+            client_pin(client, pinning[i].pin);
+    // Code that cannot be seen: the server is reset before another client gets it.
+    if (effects & EFFECT_FUNCTION) {
+        client->effects.path_unknown = true;
+        if (client->server != NULL)
+            client->server->needs_reset = true;
+        if (client->route->pool->mode == POOL_SESSION)
+            client_pin(client, PIN_UNKNOWN);
+    }
+}
+
+void effects_note(struct client *client, const struct analysis *analysis)
+{
+    if (client->route->domain != NULL &&
+        (analysis == NULL || !analysis_only_reads(analysis) || analysis->may_end_transaction))
+        note_writes(client, analysis);
+    if (analysis != NULL && analysis->bypass != BYPASS_NONE && changes_locally(analysis))
+        client->effects.path_unknown = true;
+    note_session(client, analysis);
+}
+
+void effects_publish(struct client *client)
+{
+    const struct effects *e = &client->effects;
+    struct domain *domain = client->route->domain;
+    if (domain == NULL)
+        return;
+    if (e->ddl)
+        domain_ddl(domain);
+    if (e->count > 0 || e->barrier)
+        domain_wrote(domain, e->slots, e->count, e->barrier);
+}

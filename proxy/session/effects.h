@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the open transaction of a session may have changed: the slots to close, or the barrier to
+// raise, before its commit is answered. Plain data of one client.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+struct analysis;
+struct client;
+struct resolution;
+
+enum { EFFECTS_SLOTS_MAX = 16 };
+
+struct effects {
+    uint32_t slots[EFFECTS_SLOTS_MAX];
+    uint8_t count;
+    bool barrier;
+    bool ddl;
+    bool path_unknown; // the search path may have been changed in it
+    bool may_end; // a statement in it may end the transaction before the last ReadyForQuery
+};
+
+static inline bool effects_any(const struct effects *e)
+{
+    return e->count > 0 || e->barrier || e->ddl;
+}
+
+// Notes what running this statement may do to tables and to the session (pins, resets). NULL: a
+// statement that was not read, which may do anything.
+void effects_note(struct client *client, const struct analysis *analysis);
+// Tells the cache, before the answer that acknowledges the commit goes out.
+void effects_publish(struct client *client);

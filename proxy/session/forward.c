@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the client to its server: each message is noted (what it may do, what it will be answered),
+// its statement's name translated where names are shared between clients, and sent.
+//
+// In session mode, and with max_prepared_statements = 0, names go through as they are.
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/reader.h"
+#include "config/config.h"
+#include "proxy/route.h"
+#include "proxy/server/relay.h"
+#include "proxy/session/session.h"
+#include "proxy/sql/texts.h"
+#include "proxy/worker.h"
+
+enum {
+    TEXT_MAX_BYTES = 16 << 20,  // of a prepared statement that must be remembered
+    QUERY_MAX_BYTES = 1 << 20,  // of a simple query that is still analysed
+    NAMES_MAX_BYTES = 8 * 1024, // of portal and statement name in a Bind
+};
+
+// A message of ours being made in the worker's text buffer.
+static struct buf *compose(struct client *client)
+{
+    buf_clear(&client->worker->text);
+    return &client->worker->text;
+}
+
+static void send_composed(struct client *client)
+{
+    sender_copy(session_to_server(client), buf_slice(&client->worker->text));
+}
+
+static bool shares_names(const struct client *client)
+{
+    return client->route->pool->mode != POOL_SESSION &&
+           config_settings(client->worker->config)->max_prepared_statements > 0;
+}
+
+static struct slice take(struct slice *data, size_t n)
+{
+    struct slice head = slice_of(data->at, n);
+    *data = slice_of(data->at + n, data->len - n);
+    return head;
+}
+
+static void pass(struct client *client, struct slice *data, struct frame frame)
+{
+    size_t n = data->len < frame.length ? data->len : frame.length;
+    sender_put(session_to_server(client), take(data, n));
+    client->stream_left = frame.length - (uint32_t)n;
+    client->stream_discard = false;
+}
+
+static enum step fail(struct client *client, const char *why)
+{
+    struct worker *worker = client->worker;
+    if (worker->to_client.conn != NULL)
+        sender_end(&worker->to_client);
+    if (worker->to_server.conn != NULL)
+        sender_end(&worker->to_server);
+    client_fail(client, "08P01", why);
+    return STEP_STOP;
+}
+
+static struct op *push(struct client *client, enum op_kind kind)
+{
+    struct server *server = client->server;
+    client->open_batch = kind != OP_QUERY && kind != OP_SYNC && kind != OP_FUNCTION;
+    return ops_push(&server->ops, kind, OP_CLIENTS, PURPOSE_NONE);
+}
+
+// The unnamed statement gets another meaning (counted by the caller; NULL: none).
+static void set_unnamed(struct client *client, struct op *op, struct statement *meaning)
+{
+    op->unnames = true;
+    op->before = client->unnamed;
+    client->unnamed = meaning;
+}
+
+static void set_name(struct client *client, struct op *op, struct slice name,
+                     struct statement *meaning)
+{
+    struct statement *before = statement_names_find(&client->names, name);
+    op->renames = true;
+    op->name = mem_strndup((const char *)name.at, name.len);
+    op->name_bytes = (uint32_t)name.len;
+    op->before = before ? statement_ref(before) : NULL;
+    statement_names_set(&client->names, name, meaning);
+}
+
+// ---- simple query ----
+
+static enum step forward_query(struct client *client, struct slice *data, struct frame frame)
+{
+    struct server *server = client->server;
+    bool whole = frame.length <= QUERY_MAX_BYTES;
+    if (whole && data->len < frame.length)
+        return STEP_MORE;
+    const struct analysis *analysis = NULL;
+    if (whole) {
+        struct slice body = slice_of(data->at + 5, frame.length - 5);
+        if (body.len == 0 || body.at[body.len - 1] != '\0')
+            return fail(client, "invalid string in message");
+        size_t len = strnlen((const char *)body.at, body.len);
+        analysis = texts_front_analysis(client->worker->texts, slice_of(body.at, len));
+    }
+    effects_note(client, analysis);
+    struct op *op = push(client, OP_QUERY);
+    set_unnamed(client, op, NULL);
+    server->unnamed = 0;
+    pass(client, data, frame);
+    return STEP_ON;
+}
+
+// ---- prepared statements ----
+
+static void send_parse(struct client *client, const char *name, const struct statement *statement)
+{
+    struct buf *out = compose(client);
+    size_t mark = buf_message_begin(out, 'P');
+    buf_cstr(out, name);
+    buf_put(out, statement_tail(statement));
+    buf_message_end(out, mark);
+    send_composed(client);
+}
+
+static void send_close(struct client *client, const char *name)
+{
+    struct buf *out = compose(client);
+    size_t mark = buf_message_begin(out, 'C');
+    buf_u8(out, 'S');
+    buf_cstr(out, name);
+    buf_message_end(out, mark);
+    send_composed(client);
+}
+
+// Makes room for one more statement on the server.
+static void evict(struct client *client)
+{
+    struct server *server = client->server;
+    int limit = config_settings(client->worker->config)->max_prepared_statements;
+    while (server->prepared.table.count >= (size_t)limit) {
+        struct statement *oldest = prepared_oldest(&server->prepared);
+        struct op *op = ops_push(&server->ops, OP_CLOSE, OP_INJECTED, PURPOSE_EVICT);
+        op->after = statement_ref(oldest);
+        send_close(client, oldest->name);
+        prepared_remove(&server->prepared, oldest);
+    }
+}
+
+// The server has it under its shared name from here on.
+static void ensure_prepared(struct client *client, struct statement *statement)
+{
+    struct server *server = client->server;
+    if (prepared_has(&server->prepared, statement))
+        return;
+    evict(client);
+    struct op *op = ops_push(&server->ops, OP_PARSE, OP_INJECTED, PURPOSE_PREPARE);
+    op->after = statement_ref(statement);
+    send_parse(client, statement->name, statement);
+    prepared_add(&server->prepared, statement);
+    worker_count(client->worker, injected_parses, 1);
+}
+
+// The server's unnamed statement is the client's from here on.
+static void ensure_unnamed(struct client *client)
+{
+    struct server *server = client->server;
+    if (client->unnamed == NULL) {
+        // It has none: let the server have none, and say so itself.
+        ops_push(&server->ops, OP_CLOSE, OP_INJECTED, PURPOSE_NONE);
+        send_close(client, "");
+        server->unnamed = 0;
+    } else if (server->unnamed != client->unnamed->number) {
+        struct op *op = ops_push(&server->ops, OP_PARSE, OP_INJECTED, PURPOSE_PREPARE);
+        op->after = statement_ref(client->unnamed);
+        send_parse(client, "", client->unnamed);
+        server->unnamed = client->unnamed->number;
+        worker_count(client->worker, injected_parses, 1);
+    }
+}
+
+// How the server knows the statement that the client means, after making sure that it does.
+// An unknown name goes through, so that the error is the server's own; except that it must not be
+// one of the shared names, which belong to everybody.
+static const char *server_name(struct client *client, struct slice name, struct statement **meaning)
+{
+    if (name.len == 0) {
+        *meaning = client->unnamed;
+        ensure_unnamed(client);
+        return "";
+    }
+    *meaning = statement_names_find(&client->names, name);
+    if (!shares_names(client))
+        return (const char *)name.at;
+    if (*meaning != NULL) {
+        ensure_prepared(client, *meaning);
+        return (*meaning)->name;
+    }
+    if (name.len >= sizeof(STATEMENT_PREFIX) - 1 &&
+        memcmp(name.at, STATEMENT_PREFIX, sizeof(STATEMENT_PREFIX) - 1) == 0)
+        return STATEMENT_PREFIX "?";
+    return (const char *)name.at;
+}
+
+// The name is taken: the server shall say so, after it has read the new text as it would have.
+static void forward_duplicate(struct client *client, struct slice message, struct slice name)
+{
+    struct server *server = client->server;
+    ops_push(&server->ops, OP_PARSE, OP_INJECTED, PURPOSE_PREPARE);
+    struct buf *out = compose(client);
+    size_t mark = buf_message_begin(out, 'P');
+    buf_cstr(out, (const char *)name.at);
+    buf_cstr(out, "");
+    buf_u16(out, 0);
+    buf_message_end(out, mark);
+    send_composed(client);
+    server->needs_reset = true;
+    push(client, OP_PARSE);
+    sender_put(session_to_server(client), message);
+}
+
+static void forward_named_parse(struct client *client, struct slice message, struct slice name,
+                                struct statement *statement)
+{
+    struct server *server = client->server;
+    if (!shares_names(client)) {
+        if (client->route->pool->mode != POOL_SESSION)
+            client_pin(client, PIN_PREPARE);
+        struct op *op = push(client, OP_PARSE);
+        set_name(client, op, name, statement);
+        sender_put(session_to_server(client), message);
+        return;
+    }
+    if (statement_names_find(&client->names, name) != NULL) {
+        forward_duplicate(client, message, name);
+        return;
+    }
+    bool has = prepared_has(&server->prepared, statement);
+    if (!has)
+        evict(client);
+    struct op *op = push(client, OP_PARSE);
+    set_name(client, op, name, statement);
+    if (has) {
+        op->origin = OP_LOCAL; // the server has it: the answer is ours
+        return;
+    }
+    op->after = statement_ref(statement);
+    prepared_add(&server->prepared, statement);
+    send_parse(client, statement->name, statement);
+    worker_count(client->worker, injected_parses, 1);
+}
+
+static enum step forward_parse(struct client *client, struct slice *data, struct frame frame)
+{
+    struct server *server = client->server;
+    if (frame.length > TEXT_MAX_BYTES)
+        return fail(client, "statement text is longer than 16 MB");
+    if (data->len < frame.length)
+        return STEP_MORE;
+    struct slice message = take(data, frame.length);
+    struct reader r = reader_of(slice_of(message.at + 5, message.len - 5));
+    struct slice name = reader_cstr(&r);
+    struct slice tail = slice_of(r.at, reader_left(&r));
+    struct slice text = reader_cstr(&r);
+    reader_bytes(&r, (size_t)reader_u16(&r) * 4);
+    if (!reader_done(&r))
+        return fail(client, "invalid message format");
+    worker_count(client->worker, parses, 1);
+    struct statement *statement = statement_get(client->worker->pooler->statements,
+                                                client->worker->texts, tail, text.len + 1);
+    if (name.len > 0) {
+        forward_named_parse(client, message, name, statement);
+        statement_unref(&statement);
+    } else {
+        struct op *op = push(client, OP_PARSE);
+        server->unnamed = statement->number;
+        set_unnamed(client, op, statement);
+        sender_put(session_to_server(client), message);
+    }
+    server_answer_local(server, session_to_client(client));
+    return STEP_ON;
+}
+
+static enum step forward_bind(struct client *client, struct slice *data, struct frame frame)
+{
+    struct reader r = reader_of(slice_of(data->at + 5, (data->len < frame.length
+                                                            ? data->len : frame.length) - 5));
+    struct slice portal = reader_cstr(&r);
+    struct slice name = reader_cstr(&r);
+    if (!reader_ok(&r)) {
+        if (data->len >= frame.length || data->len > NAMES_MAX_BYTES)
+            return fail(client, "invalid message format");
+        return STEP_MORE;
+    }
+    struct statement *meaning;
+    const char *as = server_name(client, name, &meaning);
+    if (meaning != NULL)
+        effects_note(client, meaning->analysis);
+    else if (name.len > 0)
+        effects_note(client, NULL); // perhaps prepared in SQL: anything
+    push(client, OP_BIND);
+    worker_count(client->worker, binds, 1);
+    size_t head = 5 + portal.len + 1 + name.len + 1;
+    if (as == (const char *)name.at || name.len == 0) {
+        pass(client, data, frame);
+        return STEP_ON;
+    }
+    struct buf *out = compose(client);
+    size_t as_len = strlen(as);
+    buf_u8(out, 'B');
+    buf_u32(out, (uint32_t)(frame.length - 1 - name.len + as_len));
+    buf_bytes(out, portal.at, portal.len + 1);
+    buf_bytes(out, as, as_len + 1);
+    send_composed(client);
+    take(data, head);
+    frame.length -= (uint32_t)head;
+    pass(client, data, frame);
+    return STEP_ON;
+}
+
+// Describe and Close: a kind, then a name.
+static bool read_target(struct slice message, char *kind, struct slice *name)
+{
+    struct reader r = reader_of(slice_of(message.at + 5, message.len - 5));
+    *kind = (char)reader_u8(&r);
+    *name = reader_cstr(&r);
+    return reader_done(&r) && (*kind == 'S' || *kind == 'P');
+}
+
+static enum step forward_describe(struct client *client, struct slice message)
+{
+    char kind;
+    struct slice name;
+    if (!read_target(message, &kind, &name))
+        return fail(client, "invalid message format");
+    if (kind == 'P') {
+        push(client, OP_DESCRIBE);
+        sender_put(session_to_server(client), message);
+        return STEP_ON;
+    }
+    struct statement *meaning;
+    const char *as = server_name(client, name, &meaning);
+    push(client, OP_DESCRIBE);
+    struct buf *out = compose(client);
+    size_t mark = buf_message_begin(out, 'D');
+    buf_u8(out, 'S');
+    buf_cstr(out, as);
+    buf_message_end(out, mark);
+    send_composed(client);
+    return STEP_ON;
+}
+
+static enum step forward_close(struct client *client, struct slice message)
+{
+    char kind;
+    struct slice name;
+    if (!read_target(message, &kind, &name))
+        return fail(client, "invalid message format");
+    struct op *op = push(client, OP_CLOSE);
+    if (kind == 'S' && name.len > 0) {
+        set_name(client, op, name, NULL);
+        if (shares_names(client)) {
+            // Others share it: the server keeps it, the answer is ours.
+            op->origin = OP_LOCAL;
+            server_answer_local(client->server, session_to_client(client));
+            return STEP_ON;
+        }
+    } else if (kind == 'S') {
+        set_unnamed(client, op, NULL);
+        client->server->unnamed = 0;
+    }
+    sender_put(session_to_server(client), message);
+    return STEP_ON;
+}
+
+// ---- the rest ----
+
+static enum step forward_sync(struct client *client, struct slice message)
+{
+    struct server *server = client->server;
+    if (server->copying_in) {
+        sender_put(session_to_server(client), message); // PostgreSQL ignores it in a COPY
+        return STEP_ON;
+    }
+    server->skipping = false;
+    push(client, OP_SYNC);
+    sender_put(session_to_server(client), message);
+    return STEP_ON;
+}
+
+static enum step forward_whole(struct client *client, struct slice *data, struct frame frame)
+{
+    if (frame.length > NAMES_MAX_BYTES)
+        return fail(client, "invalid message length");
+    if (data->len < frame.length)
+        return STEP_MORE;
+    struct slice message = take(data, frame.length);
+    switch (frame.type) {
+    case 'D':
+        return forward_describe(client, message);
+    case 'C':
+        return forward_close(client, message);
+    case 'E':
+        push(client, OP_EXECUTE);
+        break;
+    case 'S':
+        return forward_sync(client, message);
+    case 'H':
+        break;
+    }
+    sender_put(session_to_server(client), message);
+    return STEP_ON;
+}
+
+enum step forward_message(struct client *client, struct slice *data, struct frame frame)
+{
+    struct server *server = client->server;
+    if (server->skipping && frame.type != 'S') {
+        client->stream_left = frame.length; // the server would drop it as well
+        client->stream_discard = true;
+        return STEP_ON;
+    }
+    client->went_around |= server->fill == NULL;
+    switch (frame.type) {
+    case 'Q':
+        return forward_query(client, data, frame);
+    case 'P':
+        return forward_parse(client, data, frame);
+    case 'B':
+        return forward_bind(client, data, frame);
+    case 'F':
+        effects_note(client, NULL);
+        push(client, OP_FUNCTION);
+        pass(client, data, frame);
+        return STEP_ON;
+    case 'c':
+    case 'f':
+        server->copying_in = false;
+        pass(client, data, frame);
+        return STEP_ON;
+    case 'd':
+        pass(client, data, frame);
+        return STEP_ON;
+    }
+    return forward_whole(client, data, frame);
+}

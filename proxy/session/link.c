@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bond between a client and its server: asking the pool for one, making its session the
+// client's, and letting it go.
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "cache/ledger.h"
+#include "config/config.h"
+#include "proxy/control/domain.h"
+#include "proxy/route.h"
+#include "proxy/server/server.h"
+#include "proxy/session/client.h"
+#include "proxy/worker.h"
+
+void client_refuse(struct client *client)
+{
+    struct pool *pool = client->route->pool;
+    char why[400];
+    char state[6];
+    pthread_mutex_lock(&pool->lock);
+    snprintf(why, sizeof(why), "server login has been failing, cached error: %s (server_login_retry)",
+             pool->failure);
+    snprintf(state, sizeof(state), "%s", pool->failure_state[0] ? pool->failure_state : "08006");
+    pthread_mutex_unlock(&pool->lock);
+    client_fail(client, state, why);
+}
+
+void client_request_server(struct client *client)
+{
+    struct worker *worker = client->worker;
+    struct route *route = client->route;
+    struct pool_server *slot;
+    struct pool_task task;
+    client->since_us = clock_us();
+    switch (pool_request(route->pool, &client->waiter, client->since_us, &slot, &task)) {
+    case POOL_GRANTED:
+        client_granted(client, container_of(slot, struct server, slot));
+        return;
+    case POOL_QUEUED:
+        if (client->state != CLIENT_GREETING)
+            client->state = CLIENT_WAITING;
+        if (task.ask_worker >= 0 && task.ask_worker != worker->number)
+            worker_mail_serve(worker->pooler->workers[task.ask_worker], route);
+        if (task.open)
+            server_open(worker, route);
+        return;
+    case POOL_FAILING:
+        client_refuse(client);
+        return;
+    }
+}
+
+// Makes the server's session the client's, in the same round trip as what follows.
+static void align(struct client *client, struct server *server)
+{
+    struct worker *worker = client->worker;
+    struct route *route = client->route;
+    bool differs = !vars_equal(&client->vars, &server->vars);
+    uint64_t epoch = route->domain ? ledger_epoch(domain_ledger(route->domain)) : 0;
+    bool unknown = route->domain != NULL && server->profile_epoch != epoch;
+    if (!differs && !unknown)
+        return;
+    sender_begin(&worker->to_server, &server->conn);
+    if (differs) {
+        struct buf sql = {0};
+        vars_difference(&client->vars, &server->vars, &sql);
+        buf_u8(&sql, 0);
+        server_inject(server, PURPOSE_ALIGN, (const char *)sql.at);
+        buf_fini(&sql);
+        // Values that no server has seen yet may be refused: nothing runs before that is known.
+        client->aligning = !client->vars_proven;
+    }
+    if (unknown) {
+        server->profile = NULL;
+        server->profile_epoch = epoch;
+        server_inject(server, PURPOSE_PROFILE, profile_question);
+    }
+    if (!sender_end(&worker->to_server))
+        server_close(server, "server conn crashed?");
+}
+
+void client_granted(struct client *client, struct server *server)
+{
+    struct worker *worker = client->worker;
+    TAG_CHECK(client, CLIENT_TAG);
+    pool_took(client->route->pool, &client->waiter);
+    if (client->state == CLIENT_GREETING) {
+        server_give_back(server);
+        client_greet(client);
+        return;
+    }
+    CHECK(client->server == NULL);
+    int64_t now = clock_us();
+    worker_count(worker, assignments, 1);
+    if (client->state == CLIENT_WAITING)
+        worker_count(worker, wait_us, (uint64_t)(now - client->since_us));
+    bool waited = client->state == CLIENT_WAITING;
+    client->state = CLIENT_LINKED;
+    client->linked_us = client->since_us = now;
+    client->server = server;
+    client->went_around = true;
+    server->client = client;
+    server->state = SERVER_LINKED;
+    server->since_us = now;
+    worker->pooler->linked++;
+    align(client, server);
+    if (waited && client->state == CLIENT_LINKED)
+        client_resume(client);
+}
+
+void client_unlink(struct client *client)
+{
+    struct server *server = client->server;
+    struct worker *worker = client->worker;
+    CHECK(server != NULL && server->client == client);
+    client->server = NULL;
+    server->client = NULL;
+    worker->pooler->linked--;
+    worker_count(worker, xacts, 1);
+    worker_count(worker, xact_us, (uint64_t)(clock_us() - client->linked_us));
+    conn_want_read(&server->conn, true);
+    if (client->state == CLIENT_LINKED)
+        client->state = CLIENT_IDLE;
+}
+
+bool client_at_rest(const struct client *client)
+{
+    const struct server *server = client->server;
+    if (client->open_batch || client->stream_left > 0)
+        return false;
+    return server == NULL || (ops_empty(&server->ops) && server->status == 'I');
+}
+
+void client_pin(struct client *client, enum pin pin)
+{
+    if (client->pins == 0)
+        worker_count(client->worker, pins, 1);
+    client->pins |= 1u << pin;
+}
+
+void client_finished(struct client *client)
+{
+    struct server *server = client->server;
+    if (client->went_around)
+        client->around_us = clock_us();
+    client->went_around = true;
+    client->unit_decided = false;
+    if (!client_at_rest(client)) {
+        client_resume(client);
+        return;
+    }
+    client->since_us = clock_us();
+    bool keep = client->pins != 0 || client->route->pool->mode == POOL_SESSION;
+    if (client->aligning)
+        keep = true;
+    if (!keep || client->worker->shutdown == SHUTDOWN_WAIT_FOR_SERVERS) {
+        client_unlink(client);
+        server_release(server);
+    }
+    if (client->conn.in.len > 0 || client->reading_paused)
+        client_resume(client);
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a logged-in client says. At rest a whole unit is looked at first, because the cache may
+// answer it; otherwise each message goes to the server at once, with names of prepared statements
+// translated and the answer it will bring written down as an op.
+#include "proxy/session/session.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/reader.h"
+#include "config/config.h"
+#include "proxy/route.h"
+#include "proxy/server/relay.h"
+#include "proxy/sql/texts.h"
+#include "proxy/worker.h"
+
+bool client_wants_input(const struct client *client)
+{
+    return client->state != CLIENT_WAITING && client->state != CLIENT_GREETING &&
+           !client->aligning;
+}
+
+// ---- the brackets of a turn: closed before anything is given away or ended ----
+
+static bool end_output(struct client *client)
+{
+    struct worker *worker = client->worker;
+    bool client_ok = worker->to_client.conn == NULL || sender_end(&worker->to_client);
+    bool server_ok = worker->to_server.conn == NULL || sender_end(&worker->to_server);
+    if (!server_ok && client->server != NULL)
+        server_close(client->server, "server conn crashed?"); // ends the client, too
+    else if (!client_ok)
+        client_close(client, "client unexpected eof");
+    return client->state != CLIENT_CLOSED;
+}
+
+struct sender *session_to_client(struct client *client)
+{
+    struct sender *s = &client->worker->to_client;
+    if (s->conn == NULL)
+        sender_begin(s, &client->conn);
+    return s;
+}
+
+struct sender *session_to_server(struct client *client)
+{
+    struct sender *s = &client->worker->to_server;
+    if (s->conn == NULL)
+        sender_begin(s, &client->server->conn);
+    return s;
+}
+
+static enum step session_fail(struct client *client, const char *state, const char *why)
+{
+    if (end_output(client))
+        client_fail(client, state, why);
+    return STEP_STOP;
+}
+
+// ---- one message ----
+
+static struct slice skip(struct slice data, size_t n)
+{
+    return slice_of(data.at + n, data.len - n);
+}
+
+// Is this a message that a client may send?
+static bool known_type(char type)
+{
+    return strchr("QPBDECHSFXdcf", type) != NULL && type != '\0';
+}
+
+static enum step bad_type(struct client *client, char type)
+{
+    char why[64];
+    snprintf(why, sizeof(why), "invalid frontend message type %d", (unsigned char)type);
+    return session_fail(client, "08P01", why);
+}
+
+// At rest, without a server: some messages need none.
+static enum step rest_message(struct client *client, struct slice *data, struct frame frame)
+{
+    static const uint8_t ready_idle[] = {'Z', 0, 0, 0, 5, 'I'};
+    switch (frame.type) {
+    case 'S': // nothing to sync
+        if (frame.length > data->len)
+            return STEP_MORE;
+        sender_copy(session_to_client(client), slice_of(ready_idle, sizeof(ready_idle)));
+        *data = skip(*data, frame.length);
+        return STEP_ON;
+    case 'H':
+    case 'd':
+    case 'c':
+    case 'f': // PostgreSQL drops these outside COPY, too
+        client->stream_left = frame.length;
+        client->stream_discard = true;
+        return STEP_ON;
+    }
+    return STEP_SERVER;
+}
+
+// At rest: the cache, or a server.
+static enum step rest_unit(struct client *client, struct slice *data, struct frame frame)
+{
+    if (client->route->domain != NULL) {
+        size_t used = 0;
+        switch (client_try_cache(client, *data, true, &used)) {
+        case CACHED_HIT:
+            *data = skip(*data, used);
+            return STEP_ON;
+        case CACHED_MORE:
+            return STEP_MORE;
+        case CACHED_MISS:
+            break;
+        }
+    }
+    if (client->server != NULL)
+        return STEP_SERVER;
+    if (!end_output(client))
+        return STEP_STOP;
+    client_request_server(client);
+    return client->state == CLIENT_LINKED ? STEP_ON : STEP_STOP;
+}
+
+static enum step step(struct client *client, struct slice *data)
+{
+    struct frame frame;
+    switch (frame_read(*data, &frame)) {
+    case FRAME_SHORT:
+        return STEP_MORE;
+    case FRAME_BAD:
+        return session_fail(client, "08P01", "invalid message length");
+    case FRAME_OK:
+        break;
+    }
+    if (!known_type(frame.type))
+        return bad_type(client, frame.type);
+    if (frame.type == 'X') {
+        if (end_output(client))
+            client_close(client, "client close request");
+        return STEP_STOP;
+    }
+    if (client->server == NULL) {
+        enum step rest = rest_message(client, data, frame);
+        if (rest != STEP_SERVER)
+            return rest;
+        return rest_unit(client, data, frame);
+    }
+    if (client_at_rest(client) && !client->unit_decided) {
+        client->unit_decided = true;
+        if (client->route->domain != NULL) {
+            size_t used = 0;
+            bool may_hit = client->route->pool->mode == POOL_SESSION;
+            enum cached cached = client_try_cache(client, *data, may_hit, &used);
+            if (cached != CACHED_MISS)
+                client->unit_decided = false;
+            if (cached == CACHED_MORE)
+                return STEP_MORE;
+            if (cached == CACHED_HIT) {
+                *data = skip(*data, used);
+                return STEP_ON;
+            }
+        }
+    }
+    return forward_message(client, data, frame);
+}
+
+// A message that is passed on as it comes.
+static enum step stream(struct client *client, struct slice *data)
+{
+    size_t n = data->len < client->stream_left ? data->len : client->stream_left;
+    if (!client->stream_discard)
+        sender_put(session_to_server(client), slice_of(data->at, n));
+    client->stream_left -= (uint32_t)n;
+    *data = skip(*data, n);
+    return STEP_ON;
+}
+
+static bool must_wait(const struct client *client)
+{
+    return !client_wants_input(client) || conn_has_output(&client->conn) ||
+           (client->server != NULL && conn_has_output(&client->server->conn));
+}
+
+struct slice client_session(struct client *client, struct slice data)
+{
+    enum step next = STEP_ON;
+    while (next == STEP_ON && data.len > 0 && client->state != CLIENT_CLOSED && !must_wait(client))
+        next = client->stream_left > 0 ? stream(client, &data) : step(client, &data);
+    if (client->state == CLIENT_CLOSED)
+        return slice_of(NULL, 0);
+    end_output(client);
+    return data;
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shared by the files that handle a session's input, and by nobody else.
+#pragma once
+#include "proxy/server/server.h"
+#include "proxy/session/client.h"
+#include "proxy/wire/message.h"
+#include "proxy/wire/sender.h"
+
+// What a handled piece of input means for the rest of it.
+enum step {
+    STEP_ON,     // go on behind it
+    STEP_MORE,   // it is not complete: wait for more input
+    STEP_STOP,   // go on later (waiting), or never (closed)
+    STEP_SERVER, // this one needs a server
+};
+
+// The brackets of this turn, opened when first used.
+struct sender *session_to_client(struct client *client);
+struct sender *session_to_server(struct client *client);
+
+// forward.c: a message for the linked server; data begins with it.
+enum step forward_message(struct client *client, struct slice *data, struct frame frame);

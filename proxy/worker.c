@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/worker.h"
+
+#include <stdio.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "proxy/session/resolutions.h"
+#include "proxy/janitor.h"
+#include "proxy/pooler.h"
+#include "proxy/route.h"
+#include "proxy/server/server.h"
+#include "proxy/session/client.h"
+#include "proxy/sql/texts.h"
+
+#define WORKER_TAG 0x3041e4u
+
+struct accepted_mail {
+    struct mail mail;
+    int fd;
+    bool local;
+};
+
+struct serve_mail {
+    struct mail mail;
+    struct route *route;
+};
+
+struct cancel_mail {
+    struct mail mail;
+    uint32_t process, secret;
+};
+
+struct shutdown_mail {
+    struct mail mail;
+    enum shutdown_mode mode;
+};
+
+// ---- mail, from any thread ----
+
+static void wake_worker(void *arg)
+{
+    struct worker *worker = arg;
+    ev_async_send(worker->loop, &worker->wake);
+}
+
+void worker_mail_accepted(struct worker *worker, int fd, bool local)
+{
+    struct accepted_mail *m = mem_new(struct accepted_mail);
+    m->mail.kind = MAIL_ACCEPTED;
+    m->fd = fd;
+    m->local = local;
+    mailbox_post(&worker->mailbox, &m->mail);
+}
+
+void worker_mail_serve(struct worker *worker, struct route *route)
+{
+    struct serve_mail *m = mem_new(struct serve_mail);
+    m->mail.kind = MAIL_SERVE;
+    m->route = route;
+    mailbox_post(&worker->mailbox, &m->mail);
+}
+
+void worker_mail_cancel(struct worker *worker, uint32_t process, uint32_t secret)
+{
+    struct cancel_mail *m = mem_new(struct cancel_mail);
+    m->mail.kind = MAIL_CANCEL;
+    m->process = process;
+    m->secret = secret;
+    mailbox_post(&worker->mailbox, &m->mail);
+}
+
+void worker_mail_configure(struct worker *worker)
+{
+    struct mail *m = mem_new(struct mail);
+    m->kind = MAIL_CONFIGURE;
+    mailbox_post(&worker->mailbox, m);
+}
+
+void worker_mail_shutdown(struct worker *worker, enum shutdown_mode mode)
+{
+    struct shutdown_mail *m = mem_new(struct shutdown_mail);
+    m->mail.kind = MAIL_SHUTDOWN;
+    m->mode = mode;
+    mailbox_post(&worker->mailbox, &m->mail);
+}
+
+void worker_mail_grant(struct worker *worker, struct server *server)
+{
+    server->mail.kind = MAIL_GRANT;
+    mailbox_post(&worker->mailbox, &server->mail);
+}
+
+void worker_mail_console(struct worker *worker, struct console_mail *mail)
+{
+    mail->mail.kind = MAIL_CONSOLE;
+    mailbox_post(&worker->mailbox, &mail->mail);
+}
+
+// ---- mail, on the worker ----
+
+static void handle_serve(struct worker *worker, struct route *route)
+{
+    struct pool_server *slot;
+    struct pool_waiter *waiter;
+    while (pool_serve(route->pool, worker->number, &slot, &waiter))
+        server_hand_over(container_of(slot, struct server, slot), waiter);
+}
+
+static void handle_grant(struct worker *worker, struct server *server)
+{
+    struct client *client = server->client;
+    server_attach(server, worker);
+    worker->pooler->in_transit--;
+    TAG_CHECK(client, CLIENT_TAG);
+    if (client->state == CLIENT_CLOSED) {
+        // It had to outlive its connection for this moment.
+        pool_took(server->route->pool, &client->waiter);
+        list_push_back(&worker->graves_clients, &client->link);
+        server_give_back(server);
+    } else {
+        client_granted(client, server);
+    }
+}
+
+static void handle_cancel(struct worker *worker, uint32_t process, uint32_t secret)
+{
+    list_each(&worker->clients, l)
+    {
+        struct client *client = container_of(l, struct client, link);
+        if (client->key.process != process || client->key.secret != secret)
+            continue;
+        if (client->server != NULL)
+            server_cancel(client->server);
+        else if (client->state == CLIENT_WAITING)
+            client_fail(client, "57014", "canceling statement due to user request");
+        return;
+    }
+}
+
+static void handle_console(struct worker *worker, struct console_mail *mail)
+{
+    if (mail->next_worker == worker->pooler->worker_count) {
+        mail->done(mail);
+        return;
+    }
+    mail->visit(worker, mail);
+    mail->next_worker++;
+    bool last = mail->next_worker == worker->pooler->worker_count;
+    worker_mail_console(last ? mail->home : worker->pooler->workers[mail->next_worker], mail);
+}
+
+static void handle_mail(struct worker *worker, struct mail *mail)
+{
+    switch ((enum worker_mail_kind)mail->kind) {
+    case MAIL_ACCEPTED: {
+        struct accepted_mail *m = container_of(mail, struct accepted_mail, mail);
+        client_new(worker, m->fd, m->local);
+        mem_free(m);
+        return;
+    }
+    case MAIL_GRANT: {
+        struct server *server = container_of(mail, struct server, mail);
+        TAG_CHECK(server, SERVER_TAG);
+        handle_grant(worker, server);
+        return;
+    }
+    case MAIL_SERVE: {
+        struct serve_mail *m = container_of(mail, struct serve_mail, mail);
+        handle_serve(worker, m->route);
+        mem_free(m);
+        return;
+    }
+    case MAIL_CANCEL: {
+        struct cancel_mail *m = container_of(mail, struct cancel_mail, mail);
+        handle_cancel(worker, m->process, m->secret);
+        mem_free(m);
+        return;
+    }
+    case MAIL_RESOLVED:
+        server_resolved(worker, container_of(mail, struct resolution_mail, mail));
+        return;
+    case MAIL_CONFIGURE: {
+        struct config *old = worker->config;
+        worker->config = pooler_config(worker->pooler);
+        config_unref(&old);
+        mem_free(mail);
+        return;
+    }
+    case MAIL_SHUTDOWN: {
+        struct shutdown_mail *m = container_of(mail, struct shutdown_mail, mail);
+        worker->shutdown = m->mode;
+        janitor_shutdown(worker);
+        mem_free(m);
+        return;
+    }
+    case MAIL_CONSOLE:
+        handle_console(worker, container_of(mail, struct console_mail, mail));
+        return;
+    }
+}
+
+static void on_wake(struct ev_loop *loop, ev_async *async, int events)
+{
+    struct worker *worker = async->data;
+    for (struct mail *m = mailbox_take_all(&worker->mailbox), *next; m != NULL; m = next) {
+        next = m->next; // the handler may free or repost it
+        handle_mail(worker, m);
+    }
+}
+
+// ---- turns ----
+
+static void empty_graves(struct worker *worker)
+{
+    struct link *l;
+    while ((l = list_pop_front(&worker->graves_clients)) != NULL)
+        client_free(container_of(l, struct client, link));
+    while ((l = list_pop_front(&worker->graves_servers)) != NULL)
+        server_free(container_of(l, struct server, link));
+}
+
+static void on_turn_end(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+    struct worker *worker = prepare->data;
+    empty_graves(worker);
+    janitor_stop_if_done(worker);
+}
+
+static void on_janitor(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    janitor_sweep(timer->data);
+}
+
+struct worker *worker_new(struct pooler *pooler, int number)
+{
+    struct worker *worker = mem_new(struct worker);
+    TAG_SET(worker, WORKER_TAG);
+    worker->number = number;
+    worker->pooler = pooler;
+    worker->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    CHECK(worker->loop != NULL);
+    mailbox_init(&worker->mailbox, wake_worker, worker);
+    worker->config = pooler_config(pooler);
+    worker->texts = texts_front_new(pooler->texts);
+    if (pooler->domains != NULL)
+        worker->resolutions = resolution_front_new();
+    list_init(&worker->clients);
+    list_init(&worker->servers);
+    list_init(&worker->graves_clients);
+    list_init(&worker->graves_servers);
+    ev_async_init(&worker->wake, on_wake);
+    ev_timer_init(&worker->janitor, on_janitor, JANITOR_PERIOD_S, JANITOR_PERIOD_S);
+    ev_prepare_init(&worker->turn_end, on_turn_end);
+    worker->wake.data = worker->janitor.data = worker->turn_end.data = worker;
+    ev_async_start(worker->loop, &worker->wake);
+    ev_timer_start(worker->loop, &worker->janitor);
+    ev_prepare_start(worker->loop, &worker->turn_end);
+    return worker;
+}
+
+static void *run(void *arg)
+{
+    struct worker *worker = arg;
+    char name[16];
+    snprintf(name, sizeof(name), "worker %d", worker->number);
+    pthread_setname_np(pthread_self(), name);
+    ev_run(worker->loop, 0);
+    worker->pooler->workers_running--;
+    worker->pooler->ended(worker->pooler->ended_arg);
+    return NULL;
+}
+
+void worker_start(struct worker *worker)
+{
+    CHECK(pthread_create(&worker->thread, NULL, run, worker) == 0);
+}
+
+// Mail that arrived when the worker had ended: what it carries must not be lost.
+static void drop_mail(struct mail *mail)
+{
+    switch ((enum worker_mail_kind)mail->kind) {
+    case MAIL_ACCEPTED: {
+        struct accepted_mail *m = container_of(mail, struct accepted_mail, mail);
+        struct conn conn;
+        conn_init(&conn, m->fd, NULL, NULL, NULL);
+        conn_close(&conn);
+        mem_free(m);
+        return;
+    }
+    case MAIL_RESOLVED:
+        resolution_mail_free(container_of(mail, struct resolution_mail, mail));
+        return;
+    case MAIL_GRANT:
+    case MAIL_CONSOLE:
+        return; // janitor_stop_if_done waits for these
+    case MAIL_SERVE:
+    case MAIL_CANCEL:
+    case MAIL_CONFIGURE:
+    case MAIL_SHUTDOWN:
+        mem_free(mail); // the mail is their first member
+        return;
+    }
+}
+
+void worker_join_free(struct worker *worker, bool started)
+{
+    TAG_CHECK(worker, WORKER_TAG);
+    if (started)
+        pthread_join(worker->thread, NULL);
+    empty_graves(worker);
+    for (struct mail *m = mailbox_take_all(&worker->mailbox), *next; m != NULL; m = next) {
+        next = m->next;
+        drop_mail(m);
+    }
+    mailbox_fini(&worker->mailbox);
+    ev_loop_destroy(worker->loop);
+    texts_front_free(worker->texts);
+    resolution_front_free(worker->resolutions);
+    config_unref(&worker->config);
+    buf_fini(&worker->key);
+    buf_fini(&worker->text);
+    TAG_CLEAR(worker);
+    mem_free(worker);
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// A worker: one thread, one loop, the clients and servers that live in it, and the memory they
+// share turn by turn. Nothing of a worker is touched by another thread except its mailbox and its
+// statistics.
+#pragma once
+#include <ev.h>
+#include <pthread.h>
+
+#include "base/list.h"
+#include "base/mailbox.h"
+#include "cache/statistics.h"
+#include "proxy/wire/sender.h"
+
+struct catalog;
+struct client;
+struct config;
+struct domain;
+struct pooler;
+struct resolution_front;
+struct route;
+struct server;
+struct texts_front;
+
+// Figures of one worker; it alone writes them, anyone reads them.
+#define WORKER_FIGURES(X)                                                                          \
+    X(xacts, "transactions", "transactions finished, hits included")                               \
+    X(queries, "queries", "statements finished, hits included")                                    \
+    X(received, "received_bytes", "bytes received from clients")                                   \
+    X(sent, "sent_bytes", "bytes sent to clients")                                                 \
+    X(assignments, "server_assignments", "times a client was given a server")                      \
+    X(wait_us, "wait_microseconds", "time clients waited for a server")                            \
+    X(xact_us, "transaction_microseconds", "time clients held a server")                           \
+    X(pins, "pins", "times a client was pinned to its server")                                     \
+    X(resets, "resets", "times a server was reset before it was given on")                         \
+    X(logins, "client_logins", "clients that logged in")                                           \
+    X(parses, "client_parses", "prepared statements that clients asked for")                       \
+    X(injected_parses, "server_parses", "prepared statements that servers were given")             \
+    X(binds, "binds", "prepared statements that were bound")
+
+struct worker_figures {
+#define X(member, name, sentence) _Atomic uint64_t member;
+    WORKER_FIGURES(X)
+#undef X
+};
+
+enum worker_mail_kind {
+    MAIL_ACCEPTED,   // struct accepted_mail: a new client
+    MAIL_GRANT,      // the mail inside a server: it is yours, for server->client
+    MAIL_SERVE,      // struct serve_mail: somebody waits and you have an idle server
+    MAIL_CANCEL,     // struct cancel_mail
+    MAIL_RESOLVED,   // struct resolution_mail
+    MAIL_CONFIGURE,  // a new configuration is in force
+    MAIL_SHUTDOWN,   // struct shutdown_mail
+    MAIL_CONSOLE,    // struct console_mail: collect rows of this worker's clients and servers
+};
+
+enum shutdown_mode {
+    SHUTDOWN_NONE,
+    SHUTDOWN_WAIT_FOR_SERVERS, // SIGINT: clients finish their transactions, then all end
+    SHUTDOWN_WAIT_FOR_CLIENTS, // SIGTERM: clients end when they like, new ones are refused
+    SHUTDOWN_NOW,              // SIGQUIT
+};
+
+struct worker {
+    uint32_t tag;
+    int number;
+    struct pooler *pooler; // borrows
+    pthread_t thread;
+    struct ev_loop *loop;  // owns
+    struct mailbox mailbox;
+    ev_async wake;
+    ev_timer janitor;
+    ev_prepare turn_end;
+    struct config *config;     // counts
+    struct texts_front *texts; // owns
+    struct resolution_front *resolutions; // owns; NULL when the cache is off
+    struct list clients;       // struct client
+    struct list servers;       // struct server
+    struct list graves_clients; // closed in this turn, freed at its end
+    struct list graves_servers;
+    int lookups;               // names being resolved for servers of this worker
+    int cancels;               // cancel connections under way
+    enum shutdown_mode shutdown;
+    struct sender to_client;   // one bracket at a time each
+    struct sender to_server;
+    struct buf key;            // the cache key being built
+    struct buf text;           // small things being composed
+    struct statistics cache;
+    struct worker_figures figures;
+    uint8_t area[CONN_AREA_BYTES];
+};
+
+// main: makes it and starts its thread; joins it when its loop has ended (all connections are
+// closed then) and frees it. started: worker_start was called.
+struct worker *worker_new(struct pooler *pooler, int number);
+void worker_start(struct worker *worker);
+void worker_join_free(struct worker *worker, bool started);
+
+// Any thread.
+void worker_mail_accepted(struct worker *worker, int fd, bool local);
+void worker_mail_serve(struct worker *worker, struct route *route);
+void worker_mail_cancel(struct worker *worker, uint32_t process, uint32_t secret);
+void worker_mail_configure(struct worker *worker);
+void worker_mail_shutdown(struct worker *worker, enum shutdown_mode mode);
+void worker_mail_grant(struct worker *worker, struct server *server);
+
+// The console asks each worker in turn for rows; visit runs on that worker.
+struct console_mail {
+    struct mail mail;
+    void (*visit)(struct worker *worker, struct console_mail *mail);
+    int next_worker; // visit is called on workers 0 ... n-1, then done on `home`
+    struct worker *home;
+    void (*done)(struct console_mail *mail);
+};
+void worker_mail_console(struct worker *worker, struct console_mail *mail);
+
+#define worker_count(worker, member, n) statistics_count(&(worker)->figures.member, (n))

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that can change an answer is in its key."""
+from pgwire import bind, execute, parse, query, sync, unit
+
+
+def test_settings(ctx):
+    """Followed settings that change how a value is written."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, at timestamptz, d date, i interval, v text); GRANT ALL ON t TO app;"
+            "INSERT INTO t VALUES (1, '2024-03-01 12:00+00', '2024-03-01', '1 day 2 hours', 'é')")
+    p = ctx.cache_proxy()
+    changes = [{}, {"TimeZone": "Asia/Tokyo"}, {"TimeZone": "America/Lima"}, {"DateStyle": "German, DMY"}, {"DateStyle": "SQL, MDY"},
+               {"IntervalStyle": "iso_8601"}, {"IntervalStyle": "sql_standard"}, {"client_encoding": "LATIN1"},
+               {"TimeZone": "Asia/Tokyo", "DateStyle": "German"}]
+    read = query("SELECT at, d, i, v FROM t WHERE id = 1")
+    sessions = []
+    for change in changes:
+        c, d = ctx.keep(p.connect(ctx.db)), ctx.direct("app")
+        for name, value in change.items():
+            for w in (c, d):
+                w.query(f"SET {name} = {value}" if name == "DateStyle" else f"SET {name} = '{value}'")
+        sessions.append((change, c, d.ask(read).raw))
+    assert len({want for _, _, want in sessions}) == len(changes)
+    for _ in range(5):
+        for change, c, want in sessions:
+            assert c.ask(read).raw == want, change
+    for change, c, want in sessions:
+        assert ctx.wait_hit(p, lambda: c.ask(read).raw) == want, change
+    # Settings that come with the startup packet.
+    c = ctx.keep(p.connect(ctx.db, TimeZone="Asia/Tokyo"))
+    for _ in range(5):
+        assert c.ask(read).raw == sessions[1][2]
+    # A setting that changes under way.
+    for _ in range(3):
+        for change, _, want in sessions[:3]:
+            c.query(f"SET TimeZone = '{change.get('TimeZone', ctx.sql('SHOW TimeZone')[0][0])}'")
+            assert c.ask(read).raw == want
+
+
+def test_schemas_of_users(ctx):
+    """The same text reads different tables by "$user"."""
+    ctx.sql("CREATE SCHEMA app AUTHORIZATION app; CREATE SCHEMA other AUTHORIZATION other;"
+            "CREATE TABLE app.t(id int PRIMARY KEY, v text); INSERT INTO app.t VALUES (1, 'apps');"
+            "CREATE TABLE other.t(id int PRIMARY KEY, v text); INSERT INTO other.t VALUES (1, 'others');"
+            "CREATE TABLE public.t(id int PRIMARY KEY, v text); INSERT INTO public.t VALUES (1, 'publics');"
+            "GRANT ALL ON app.t TO app; GRANT ALL ON other.t TO other; GRANT SELECT ON public.t TO PUBLIC;"
+            "GRANT USAGE ON SCHEMA app, other TO PUBLIC")
+    p = ctx.cache_proxy()
+    a, o, s = (ctx.keep(p.connect(ctx.db, user)) for user in ("app", "other", "srv_trust"))
+    read = "SELECT v FROM t WHERE id = 1"
+    for _ in range(6):
+        assert a.value(read) == "apps"
+        assert o.value(read) == "others"
+        assert s.value(read) == "publics"
+    for c, want in ((a, "apps"), (o, "others"), (s, "publics")):
+        assert ctx.wait_hit(p, lambda: c.value(read)) == want
+    # A write through its full name ends the entry of the short one.
+    for n in range(5):
+        a.query(f"UPDATE app.t SET v = 'a{n}'")
+        assert a.value(read) == f"a{n}"
+        o.query(f"UPDATE t SET v = 'o{n}'")
+        assert o.value(read) == f"o{n}"
+        assert a.value(read) == f"a{n}"
+
+
+def test_search_path_of_role(ctx):
+    """A path that the role or database brings along."""
+    ctx.sql("CREATE SCHEMA alt; CREATE TABLE alt.t(id int PRIMARY KEY, v text); INSERT INTO alt.t VALUES (1, 'alt');"
+            "CREATE TABLE public.t(id int PRIMARY KEY, v text); INSERT INTO public.t VALUES (1, 'public');"
+            "GRANT USAGE ON SCHEMA alt TO app, other; GRANT SELECT ON alt.t, public.t TO app, other;"
+            f"ALTER ROLE other IN DATABASE {ctx.db} SET search_path = alt, public")
+    p = ctx.cache_proxy()
+    a, o = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db, "other"))
+    read = "SELECT v FROM t WHERE id = 1"
+    for _ in range(8):
+        assert a.value(read) == "public"
+        assert o.value(read) == "alt"
+    for n in range(5):
+        ctx.sql(f"UPDATE alt.t SET v = 'alt{n}'")
+        import time
+        time.sleep(0.26)
+        assert o.value(read) == f"alt{n}"
+
+
+def test_formats_and_types(ctx):
+    """Result formats, parameter types, formats and values."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, v text, n numeric); GRANT ALL ON t TO app; INSERT INTO t VALUES (1, '1', 1.50), (2, '2', 2)")
+    p = ctx.cache_proxy()
+    d = ctx.direct("app")
+    sql = "SELECT id, v, n FROM t WHERE id = $1"
+    scripts = [unit(sql, [1]), unit(sql, [2]), unit(sql, [1], binary=True), unit(sql, ["1 "]), unit(sql, ["01"]), unit(sql, [None]),
+               parse(sql, types=(23,)) + bind(params=[1]) + execute() + sync(),
+               parse(sql, types=(20,)) + bind(params=[1]) + execute() + sync(),
+               parse(sql, types=(1700,)) + bind(params=["1.0"]) + execute() + sync(),
+               parse(sql, types=(20,)) + bind(params=[b"\0\0\0\0\0\0\0\1"], param_formats=(1,)) + execute() + sync(),
+               parse(sql) + bind(params=[1], result_formats=(1, 0, 0)) + execute() + sync(),
+               parse(sql) + bind(params=[1], result_formats=(0, 0, 1)) + execute() + sync(),
+               parse("SELECT $1 FROM t WHERE id = 1", types=(23,)) + bind(params=["7"]) + execute() + sync(),
+               parse("SELECT $1 FROM t WHERE id = 1", types=(25,)) + bind(params=["7"], result_formats=(1,)) + execute() + sync(),
+               parse("SELECT $1 FROM t WHERE id = 1", types=(23,)) + bind(params=["7"], result_formats=(1,)) + execute() + sync(),
+               query("SELECT id, v, n FROM t WHERE id = 1"), unit("SELECT id, v, n FROM t WHERE id = 1"),
+               unit("SELECT id, v, n FROM t WHERE id = 1", describe_it=False)]
+    want = [d.ask(s).raw for s in scripts]
+    c = ctx.keep(p.connect(ctx.db))
+    for _ in range(6):
+        for s, w in zip(scripts, want):
+            assert c.ask(s).raw == w, s
+
+
+def test_databases(ctx):
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'one'); GRANT ALL ON t TO app")
+    two = ctx.new_database()
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'two'); GRANT ALL ON t TO app", database=two)
+    p = ctx.cache_proxy(databases={"a": ctx.server(), "b": ctx.server() | {"dbname": two}, ctx.db: ctx.server()})
+    a, b = ctx.keep(p.connect("a")), ctx.keep(p.connect("b"))
+    for _ in range(10):
+        assert a.value("SELECT v FROM t WHERE id = 1") == "one"
+        assert b.value("SELECT v FROM t WHERE id = 1") == "two"
+
+
+def test_many_users(ctx):
+    """Clients of two users ask the same; an entry of one role serves only it."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'x'); GRANT SELECT ON t TO app")
+    p = ctx.cache_proxy()
+    a, o = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db, "other"))
+    read = "SELECT v FROM t WHERE id = 1"
+    ctx.wait_hit(p, lambda: a.query(read))
+    for script in (query(read), unit(read)):
+        for _ in range(5):
+            assert a.ask(script).check().value == "x"
+            assert o.ask(script).sqlstate() == "42501"

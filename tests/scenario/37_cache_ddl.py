@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DDL and privileges end entries: at once through the proxy, within max_staleness directly."""
+import time
+
+from pgwire import query, unit
+
+SETUP = """
+CREATE TABLE t(id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'old'); GRANT SELECT ON t TO other;
+CREATE TABLE t2(id int PRIMARY KEY, v text); INSERT INTO t2 VALUES (1, 'swapped'); GRANT SELECT ON t2 TO other;
+CREATE SCHEMA other AUTHORIZATION other; GRANT ALL ON SCHEMA other TO app;
+ALTER TABLE t OWNER TO app; ALTER TABLE t2 OWNER TO app; GRANT ALL ON SCHEMA public TO app;
+"""
+READ = "SELECT * FROM t WHERE id = 1"
+
+# name: (statements that change, what a reader ("other") has then)
+CHANGES = {
+    "add column": ("ALTER TABLE t ADD COLUMN n int DEFAULT 7", [("1", "old", "7")]),
+    "drop column": ("ALTER TABLE t DROP COLUMN v", [("1",)]),
+    "rename column": ("ALTER TABLE t RENAME COLUMN v TO w", [("1", "old")]),
+    "change type": ("ALTER TABLE t ALTER COLUMN v TYPE varchar(2) USING substr(v, 1, 2)", [("1", "ol")]),
+    "drop table": ("DROP TABLE t", "42P01"),
+    "rename table": ("ALTER TABLE t RENAME TO t_old", "42P01"),
+    "swap tables": ("BEGIN; ALTER TABLE t RENAME TO t_old; ALTER TABLE t2 RENAME TO t; COMMIT", [("1", "swapped")]),
+    "swap after a write": ("BEGIN; UPDATE t2 SET v = 'both'; ALTER TABLE t RENAME TO t_old; ALTER TABLE t2 RENAME TO t; COMMIT",
+                           [("1", "both")]),
+    "replace table": ("BEGIN; DROP TABLE t; CREATE TABLE t AS SELECT 1 AS id, 'made'::text AS v; GRANT SELECT ON t TO other; COMMIT",
+                      [("1", "made")]),
+    "shadow": ("BEGIN; CREATE TABLE other.t AS SELECT 1 AS id, 'shadow'::text AS v; GRANT SELECT ON other.t TO other; COMMIT",
+               [("1", "shadow")]),
+    "to a view": ("BEGIN; ALTER TABLE t RENAME TO base; CREATE VIEW t AS SELECT id, 'view'::text AS v FROM base; GRANT SELECT ON t TO other; COMMIT",
+                  [("1", "view")]),
+    "set schema": ("ALTER TABLE t SET SCHEMA other; ", [("1", "old")]),
+    "revoke": ("REVOKE SELECT ON t FROM other", "42501"),
+    "revoke a column": ("BEGIN; REVOKE SELECT ON t FROM other; GRANT SELECT (id) ON t TO other; COMMIT", "42501"),
+    "row security": ("BEGIN; CREATE POLICY none ON t FOR SELECT USING (false); ALTER TABLE t ENABLE ROW LEVEL SECURITY; COMMIT", []),
+    "rewrite": ("ALTER TABLE t ALTER COLUMN id TYPE bigint", [("1", "old")]),
+    "rule": ("BEGIN; DELETE FROM t; CREATE RULE \"_RETURN\" AS ON SELECT TO t2 DO INSTEAD SELECT 1, ''::text; ROLLBACK", [("1", "old")]),
+}
+
+
+def check(ctx, name, direct):
+    ctx.sql(SETUP)
+    change, want = CHANGES[name]
+    p = ctx.cache_proxy()
+    r = ctx.keep(p.connect(ctx.db, "other"))
+    ctx.wait_hit(p, lambda: r.query(READ))
+    ctx.wait_hit(p, lambda: r.run(READ))
+    if direct:
+        with ctx.pg.connect(ctx.db, "app") as d:
+            for sql in change.split("; "):
+                if sql:
+                    d.query(sql)
+        acknowledged = time.monotonic()
+        while time.monotonic() - acknowledged <= 0.25:
+            r.ask(query(READ))
+    else:
+        w = ctx.keep(p.connect(ctx.db, "app"))
+        for sql in change.split("; "):
+            if sql:
+                w.query(sql)
+    for _ in range(8):
+        for script in (query(READ), unit(READ)):
+            reply = r.ask(script)
+            if isinstance(want, str):
+                assert reply.sqlstate() == want, (name, reply.rows, reply.errors)
+            else:
+                assert not reply.errors and reply.rows == want, (name, reply.rows, reply.errors)
+        time.sleep(0.01)
+    # The names of the columns, too, are the new ones.
+    if not isinstance(want, str):
+        with ctx.pg.connect(ctx.db, "other") as d:
+            assert r.ask(unit(READ)).raw == d.ask(unit(READ)).raw
+    if name == "row security":
+        w = ctx.keep(p.connect(ctx.db, "app"))
+        assert w.query(READ).rows == [("1", "old")]
+
+
+def run_all(ctx, direct):
+    wrong = []
+    for name in CHANGES:
+        try:
+            check(ctx, name, direct)
+        except AssertionError as error:
+            wrong.append(f"{name}: {error}")
+        for p in ctx.proxies:
+            p.stop()
+        ctx.open_things.clear()
+        # The next change begins with a new database under the same name.
+        ctx.pg.sql(f"DROP DATABASE {ctx.db} WITH (FORCE)")
+        ctx.databases.clear()
+    assert not wrong, "\n".join(wrong)
+
+
+def test_through_proxy(ctx):
+    run_all(ctx, direct=False)
+
+
+def test_direct(ctx):
+    run_all(ctx, direct=True)
+
+
+test_through_proxy.limit = test_direct.limit = 90
+
+
+def test_role_membership(ctx):
+    """A privilege that comes by way of another role, and goes with it."""
+    ctx.sql(SETUP + "DROP ROLE IF EXISTS team; CREATE ROLE team; GRANT team TO srv_trust; GRANT SELECT ON t TO team")
+    try:
+        p = ctx.cache_proxy()
+        r = ctx.keep(p.connect(ctx.db, "srv_trust"))
+        ctx.wait_hit(p, lambda: r.query(READ))
+        ctx.sql("REVOKE team FROM srv_trust")
+        acknowledged = time.monotonic()
+        while time.monotonic() - acknowledged <= 0.25:
+            r.ask(query(READ))
+        for _ in range(8):
+            assert r.ask(query(READ)).sqlstate() == "42501"
+    finally:
+        ctx.sql("DROP OWNED BY team; DROP ROLE team")
+
+
+def test_schema_privilege(ctx):
+    """USAGE of the schema is a privilege of the read as well."""
+    ctx.sql("CREATE SCHEMA closed; CREATE TABLE closed.t(id int PRIMARY KEY); INSERT INTO closed.t VALUES (1);"
+            "GRANT USAGE ON SCHEMA closed TO other; GRANT SELECT ON closed.t TO other")
+    p = ctx.cache_proxy()
+    r = ctx.keep(p.connect(ctx.db, "other"))
+    ctx.wait_hit(p, lambda: r.query("SELECT id FROM closed.t"))
+    ctx.sql("REVOKE USAGE ON SCHEMA closed FROM other")
+    acknowledged = time.monotonic()
+    while time.monotonic() - acknowledged <= 0.25:
+        r.ask(query("SELECT id FROM closed.t"))
+    for _ in range(8):
+        assert r.ask(query("SELECT id FROM closed.t")).sqlstate() == "42501"
+
+
+def test_function_captures_a_builtin(ctx):
+    """A new overload may take the place of an immutable builtin."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, v varchar); INSERT INTO t VALUES (1, 'Old'); GRANT SELECT ON t TO PUBLIC")
+    p = ctx.cache_proxy()
+    r = ctx.keep(p.connect(ctx.db))
+    read = "SELECT lower(v) FROM t WHERE id = 1"
+    for _ in range(10):
+        assert r.value(read) == "old"
+        time.sleep(0.005)
+    # lower(varchar) is a better match than pg_catalog.lower(text).
+    ctx.sql("CREATE FUNCTION public.lower(varchar) RETURNS text LANGUAGE sql VOLATILE AS $$ SELECT 'captured' $$")
+    assert ctx.sql(read, user="app") == [("captured",)]
+    time.sleep(0.3)
+    for _ in range(10):
+        assert r.value(read) == "captured"
+        time.sleep(0.005)
+
+
+def test_ddl_in_a_loop(ctx):
+    """A table is replaced over and over, directly, while it is read."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, '0'); GRANT SELECT ON t TO PUBLIC")
+    p = ctx.cache_proxy()
+    r = ctx.keep(p.connect(ctx.db))
+    for n in range(1, 8):
+        ctx.wait_hit(p, lambda: r.query("SELECT v FROM t WHERE id = 1"))
+        ctx.sql(f"BEGIN; DROP TABLE t; CREATE TABLE t(id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, '{n}'); "
+                "GRANT SELECT ON t TO PUBLIC; COMMIT")
+        acknowledged = time.monotonic()
+        while True:
+            began = time.monotonic()
+            if r.value("SELECT v FROM t WHERE id = 1") == str(n):
+                break
+            assert began - acknowledged <= 0.25

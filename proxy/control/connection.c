@@ -21,6 +21,7 @@ struct connection {
     bool up;
     enum ledger_off_reason why;
     char sentence[SENTENCE_BYTES];
+    char notice[SENTENCE_BYTES]; // the last one: before it ends a session the server says why
     struct connection_listener listener;
 };
 
@@ -29,9 +30,9 @@ static void one_line(char *out, size_t bytes, const char *text)
 {
     size_t n = 0;
     for (; *text != '\0' && n + 1 < bytes; text++) {
-        if (*text != '\n')
+        if (*text != '\n' && *text != '\t')
             out[n++] = *text;
-        else if (text[1] != '\0')
+        else if (text[1] != '\0' && n > 0 && out[n - 1] != ' ')
             out[n++] = ' ';
     }
     out[n] = '\0';
@@ -45,6 +46,14 @@ void connection_fail(struct connection *c, enum ledger_off_reason why, const cha
     c->why = why;
     one_line(c->sentence, sizeof(c->sentence), sentence);
     ev_timer_start(c->loop, &c->doom);
+}
+
+static void on_notice(void *arg, const PGresult *notice)
+{
+    struct connection *c = arg;
+    const char *text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+    if (text != NULL)
+        one_line(c->notice, sizeof(c->notice), text);
 }
 
 static void on_doom(struct ev_loop *loop, ev_timer *timer, int events)
@@ -132,7 +141,8 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
         return;
     }
     if ((events & EV_READ) && PQconsumeInput(c->pg) == 0) {
-        connection_fail(c, LEDGER_OFF_STREAM_LOST, PQerrorMessage(c->pg));
+        const char *why = c->notice[0] != '\0' ? c->notice : PQerrorMessage(c->pg);
+        connection_fail(c, LEDGER_OFF_STREAM_LOST, why);
         return;
     }
     connection_flush(c);
@@ -164,6 +174,7 @@ struct connection *connection_open(struct ev_loop *loop, const char *const *keyw
     c->io.data = c->login.data = c->doom.data = c;
     c->pg = PQconnectStartParams(keywords, values, 0);
     CHECK(c->pg != NULL);
+    PQsetNoticeReceiver(c->pg, on_notice, c);
     // The loop's idea of now may be old, and the timer would count from it.
     ev_now_update(loop);
     ev_timer_start(loop, &c->login);

@@ -144,6 +144,7 @@ static void drop(struct following *f, enum ledger_off_reason why)
     f->identity = (struct reading_identity){0};
     f->canonical = NULL;
     f->last = REQUEST_NONE;
+    f->state = FOLLOWING_WAITING; // the caller tells
     if (was_canonical)
         f->peers.lost(f->peers.arg, f->domain);
 }

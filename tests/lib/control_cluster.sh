@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# A scratch PostgreSQL for the unit tests of proxy/control: control_cluster.sh start|stop|restart DIR PORT.
+# A scratch PostgreSQL for the unit tests of proxy/control: control_cluster.sh start|stop|restart_in_background DIR PORT.
 # Everything is in DIR, which is removed by stop. Never touches another cluster.
 set -eu
 action=$1 dir=$2 port=$3
@@ -26,8 +26,8 @@ max_replication_slots = 8
 END
     as "$bin/pg_ctl" -D "$dir/pg" -l "$dir/log" -w start >/dev/null
     ;;
-restart)
-    as "$bin/pg_ctl" -D "$dir/pg" -l "$dir/log" -w -m fast restart >/dev/null
+restart_in_background)
+    as "$bin/pg_ctl" -D "$dir/pg" -l "$dir/log" -w -m fast restart >/dev/null 2>&1 &
     ;;
 stop)
     as "$bin/pg_ctl" -D "$dir/pg" -m immediate stop >/dev/null 2>&1 || true

@@ -247,7 +247,7 @@ void parse(struct slice sql, void (*visit)(const struct parsed *parsed, void *ar
         visit(&job.parsed, arg);
         return;
     }
-    char *text = copy_text(sql, &job.parsed.foreign);
+    char *text = copy_text(sql.len > 0 ? sql : slice_str(""), &job.parsed.foreign);
     job.text = text;
     size_t depth = sql.len <= SHORT_TEXT_BYTES ? 0 : text_depth(text);
     if (depth <= SHALLOW_TOKENS)

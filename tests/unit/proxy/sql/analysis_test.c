@@ -541,18 +541,26 @@ static void test_encodings(void **state)
     analysis_unref(&a);
 }
 
-// A text with `count` copies of part between head and tail.
-static struct analysis *analysis_of_many(const char *head, const char *part, size_t count,
-                                         const char *tail)
+// A text with `count` copies of part between head and core, and as many of close behind it.
+static struct analysis *analysis_of_nest(const char *head, const char *part, size_t count,
+                                         const char *core, const char *close)
 {
     struct buf b = {0};
     buf_put(&b, slice_str(head));
     for (size_t i = 0; i < count; i++)
         buf_put(&b, slice_str(part));
-    buf_put(&b, slice_str(tail));
+    buf_put(&b, slice_str(core));
+    for (size_t i = 0; i < count; i++)
+        buf_put(&b, slice_str(close));
     struct analysis *a = analysis_new(buf_slice(&b));
     buf_fini(&b);
     return a;
+}
+
+static struct analysis *analysis_of_many(const char *head, const char *part, size_t count,
+                                         const char *tail)
+{
+    return analysis_of_nest(head, part, count, tail, "");
 }
 
 // Texts that would end the process if they were parsed on an ordinary stack, or parsed at all.
@@ -562,34 +570,52 @@ static void test_deep(void **state)
         const char *head;
         const char *part;
         const char *tail;
+        const char *close;
     } nests[] = {
-        {"select 1", "+1", " from t"},
-        {"select ", "-(", "1"},
-        {"select a", "::int", " from t"},
-        {"select ", "not ", "a from t"},
-        {"select a", " is null", " from t"},
-        {"select ", "array[", "1"},
-        {"select ", "(select ", "1"},
-        {"select ", "f(", "1"},
-        {"select 1", " union select 1", ""},
-        {"select * from t", " join t on a", ""},
-        {"select ", "case when ", "1"},
-        {"select 1, 2", " union select 1, 2", ""},
-        {"select * from (select 1, 2", " union select 1, 2", ") x"},
-        {"select (", "(1)+", "1)"},
-        {"select ", "(", "1"},
-        {"explain ", "explain ", "select 1"},
-        {"with x as (", "with x as (", "select 1"},
-        {"select a", "[1]", " from t"},
-        {"select a", " collate x", " from t"},
-        {"select a from t where ", "a and ", "a"},
-        {"create schema x ", "create schema y ", ""},
+        {"select 1", "+1", " from t", ""},
+        {"select ", "-(", "1", ""},
+        {"select a", "::int", " from t", ""},
+        {"select ", "not ", "a from t", ""},
+        {"select a", " is null", " from t", ""},
+        {"select ", "array[", "1", ""},
+        {"select ", "(select ", "1", ""},
+        {"select ", "f(", "1", ""},
+        {"select 1", " union select 1", "", ""},
+        {"select * from t", " join t on a", "", ""},
+        {"select ", "case when ", "1", ""},
+        {"select 1, 2", " union select 1, 2", "", ""},
+        {"select * from (select 1, 2", " union select 1, 2", ") x", ""},
+        {"select (", "(1)+", "1)", ""},
+        {"select ", "(", "1", ""},
+        {"explain ", "explain ", "select 1", ""},
+        {"with x as (", "with x as (", "select 1", ""},
+        {"select a", "[1]", " from t", ""},
+        {"select a", " collate x", " from t", ""},
+        {"select a from t where ", "a and ", "a", ""},
+        {"create schema x ", "create schema y ", "", ""},
+        {"select ", "-(", "1", ")"},
+        {"select ", "array[", "1", "]"},
+        {"select array[", "[", "1", "]"},
+        {"select ", "(select ", "1", ")"},
+        {"select ", "(select a from b where c in ", "(1)", ")"},
+        {"select ", "f(", "1", ")"},
+        {"select ", "f(1, g(2), -", "1", ")"},
+        {"select ", "(", "1", ")"},
+        {"select ", "case when ", "1", " then 2 end"},
+        {"select ", "case a when 1 then ", "1", " end"},
+        {"select * from ", "(select * from ", "t", ") x"},
+        {"select * from ", "(t join ", "t", " on true)"},
+        {"", "with x as (", "select 1", ") select 2"},
+        {"select a from t where ", "(a = 1 or not ", "a", ")"},
+        {"select ", "cast(", "1", " as int)"},
+        {"select ", "row(1, ", "1", ")"},
     };
-    static const size_t counts[] = {100, 1000, 3000, 9000, 15000, 40000, 60000};
+    static const size_t counts[] = {100, 300, 600, 1000, 3000, 5000, 9000, 15000, 40000};
     for (size_t i = 0; i < sizeof(nests) / sizeof(nests[0]); i++)
         for (size_t j = 0; j < sizeof(counts) / sizeof(counts[0]); j++) {
             struct analysis *a =
-                analysis_of_many(nests[i].head, nests[i].part, counts[j], nests[i].tail);
+                analysis_of_nest(nests[i].head, nests[i].part, counts[j], nests[i].tail,
+                                 nests[i].close);
             if (counts[j] > 20000 && i == 0)
                 assert_int_equal(a->kind, STATEMENT_UNKNOWN);
             if (counts[j] < 9000 && i == 0)

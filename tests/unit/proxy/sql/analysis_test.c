@@ -70,7 +70,8 @@ static const struct expected cacheable[] = {
     {"select a between 1 and 5, a not between symmetric 2 and 3, b like 'x%', b ilike 'y', b "
      "similar to 'z', c is distinct from d, e is null, f is not true from t", SELECT(NONE), "", 0,
      "t", ""},
-    {"select lower(a), upper(b), length(c), substring(a from 2 for 3), position('x' in a), trim(a), "
+
+        {"select lower(a), upper(b), length(c), substring(a from 2 for 3), position('x' in a), trim(a), "
      "abs(d), round(e, 2) from t", SELECT(NONE), "", 0, "t", ""},
     {"select a::int, b::text, cast(c as numeric(10,2)), d::varchar(5), e::pg_catalog.int8, f::uuid "
      "from t", SELECT(NONE), "", 0, "t", ""},
@@ -93,7 +94,8 @@ static const struct expected cacheable[] = {
     {"select -a, +1, -2.5, a || b, a ~ 'x', a operator(pg_catalog.+) 1 from t", SELECT(NONE), "", 0,
      "t", ""},
     {"select a from t order by a using <", SELECT(NONE), "", 0, "t", ""},
-    {"select t.* , t.a from t order by 1 fetch first 3 rows with ties", SELECT(NONE), "", 0, "t", ""},
+    {"select t.* , t.a from t order by 1 fetch first 3 rows with ties", SELECT(NONE),
+     "", 0, "t", ""},
     {"select 'I know what a snowman is' from t", SELECT(NONE), "", 0, "t", ""},
     {"with x as (select * from x) select * from x", SELECT(NONE), "", 0, "x", ""},
     {"with x as (select 1) select * from s.x", SELECT(NONE), "", 0, "s.x", ""},

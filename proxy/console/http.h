@@ -2,8 +2,8 @@
 // HTTP for machines: /metrics, /healthz, /readyz on http_listen, by libmicrohttpd on the control
 // thread's loop. GET and HEAD only: 405 for other methods, 404 for other paths.
 //
-// Owner: the thread that runs the loop. A slow or hostile peer costs a connection out of a small
-// number, never the loop. The text of the pages is the callbacks'; no page is built here.
+// Owner: the thread that runs the loop. A slow or hostile peer costs one of a small number of
+// connections for some seconds, never the loop. The text of the pages is the callbacks'.
 #pragma once
 #include <ev.h>
 #include <stdbool.h>
@@ -19,8 +19,8 @@ struct http_pages {
     void *arg;
 };
 
-// listen: "address:port", "[v6]:port", ":port" or "*:port". NULL with a sentence in error when it
-// is malformed or cannot be bound.
+// listen: "address:port", "[v6]:port", ":port" or "*:port"; the address must be numeric or
+// "localhost". NULL with a sentence in error when it is malformed or cannot be bound.
 struct http *http_new(struct ev_loop *loop, const char *listen, const struct http_pages *pages,
                       char *error, size_t error_bytes);
 void http_free(struct http *http); // NULL is fine

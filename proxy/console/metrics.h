@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// The text of /metrics in the OpenMetrics format: cache counters by reason, the store, and the state
-// of each followed database; whoever knows more (pools, clients) appends families of its own
-// through a callback. Any thread; reads what it is given, keeps nothing.
+// The OpenMetrics 1.0 format of /metrics, and the families of the followed databases. Whoever knows
+// more (pools, the cache) appends families with the same two functions, before metrics_end(). Any
+// thread; keeps nothing.
+//
+// A family is described once, and all its samples follow at once: the format demands it.
 #pragma once
 #include "base/buf.h"
-#include "base/slice.h"
 
 struct domains;
 
-struct metrics_value {
-    const char *label; // value of the one label; NULL: the family has a single, bare sample
-    double value;
+enum metrics_kind {
+    METRICS_COUNTER, // its samples carry "_total"
+    METRICS_GAUGE,
 };
 
-enum metrics_kind { METRICS_COUNTER, METRICS_GAUGE };
-
-// One family of samples. name without "pgweir_" and without the "_total" that a counter's samples
-// carry; label_name NULL for a bare sample. help: one sentence without a full stop.
+// name without "pgweir_" and "_total"; one that ends with _bytes or _seconds tells its unit so.
+// help: a sentence without a full stop, without backslash or line feed.
 void metrics_family(struct buf *out, enum metrics_kind kind, const char *name, const char *help);
+// labels: name, value, name, value, ..., NULL; or NULL. Values are escaped, at most 255 bytes each.
 void metrics_sample(struct buf *out, enum metrics_kind kind, const char *name,
-                    const char *const *labels, double value); // labels: name, value, ..., NULL
+                    const char *const *labels, double value);
 
-void metrics_domains(struct buf *out, struct domains *domains); // families of every domain
-void metrics_end(struct buf *out);                              // "# EOF"
+void metrics_domains(struct buf *out, struct domains *domains);
+void metrics_end(struct buf *out); // "# EOF"

@@ -397,27 +397,6 @@ void domain_set_status(struct domain *d, const struct domain_status *status)
 
 // ---- Figures -----------------------------------------------------------------------------------
 
-const char *domain_state_name(enum domain_state state)
-{
-    switch (state) {
-    case DOMAIN_NEW:
-        return "new";
-    case DOMAIN_CONNECTING:
-        return "connecting";
-    case DOMAIN_CATCHING_UP:
-        return "catching_up";
-    case DOMAIN_FOLLOWING:
-        return "following";
-    case DOMAIN_ALIAS:
-        return "alias";
-    case DOMAIN_WAITING:
-        return "waiting";
-    case DOMAIN_REFUSED:
-        return "refused";
-    }
-    return "unknown";
-}
-
 static void status_of(struct domain *d, struct domain_status *out)
 {
     pthread_mutex_lock(&d->lock);

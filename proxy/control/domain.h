@@ -87,17 +87,33 @@ void domain_ddl(struct domain *domain);
 
 // ---- what SHOW and /metrics say --------------------------------------------------------------
 
+// Name in SHOW and /metrics.
+#define DOMAIN_STATES(X)                                                                           \
+    X(NEW, "new")                 /* asked for, not yet tried */                                   \
+    X(CONNECTING, "connecting")   /* logging in, loading the catalog, creating the slot */         \
+    X(CATCHING_UP, "catching_up") /* the stream runs; not yet known fresh */                       \
+    X(FOLLOWING, "following")     /* the cache is on */                                            \
+    X(ALIAS, "alias")             /* another domain stands for it */                               \
+    X(WAITING, "waiting")         /* it failed (reason says how) and is tried again soon */        \
+    X(REFUSED, "refused")         /* the configuration forbids it (reason) */
+
 enum domain_state {
-    DOMAIN_NEW,         // asked for, not yet tried
-    DOMAIN_CONNECTING,  // logging in, creating the slot, loading the catalog
-    DOMAIN_CATCHING_UP, // the stream runs; not yet known fresh
-    DOMAIN_FOLLOWING,   // the cache is on
-    DOMAIN_ALIAS,       // another domain stands for it
-    DOMAIN_WAITING,     // it failed (reason says how) and is tried again after a pause
-    DOMAIN_REFUSED,     // the configuration forbids it (reason)
+#define X(name, label) DOMAIN_##name,
+    DOMAIN_STATES(X)
+#undef X
 };
 
-const char *domain_state_name(enum domain_state state);
+static inline const char *domain_state_name(enum domain_state state)
+{
+    switch (state) {
+#define X(name, label)                                                                             \
+    case DOMAIN_##name:                                                                            \
+        return label;
+        DOMAIN_STATES(X)
+#undef X
+    }
+    return "unknown";
+}
 
 struct domain_status {
     char target[320];       // "dbname@host:port"
@@ -122,6 +138,6 @@ struct domain_status {
     size_t names;           // names whose schema is watched
 };
 
-// Calls visit for each domain with a copy of its status, in order of id.
+// Calls visit for each domain with a copy of its status, in order of id. Any thread.
 void domains_status(struct domains *domains, void (*visit)(const struct domain_status *, void *),
                     void *arg);

@@ -81,7 +81,7 @@ struct follower_wishes own_writes_wants(const struct own_writes *o, bool hurry, 
     if (o->in_flight)
         return w;
     int64_t pace_us = 4 * o->reading_us > PACE_MIN_US ? 4 * o->reading_us : PACE_MIN_US;
-    int64_t due_us = o->max_staleness_us / 4 > pace_us && !hurry ? o->max_staleness_us / 4 : pace_us;
+    int64_t due_us = hurry || o->max_staleness_us / 4 < pace_us ? pace_us : o->max_staleness_us / 4;
     w.reading = o->sent_us == INT64_MIN || o->sent_us + due_us <= now_us;
     if (!w.reading)
         w.wake_us = o->sent_us + due_us;

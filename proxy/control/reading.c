@@ -80,8 +80,9 @@ static void query(struct reading_connection *r, enum reading_step step, const ch
                   const char *parameter)
 {
     PGconn *pg = connection_pg(r->connection);
-    sent(r, step, parameter == NULL ? PQsendQuery(pg, sql)
-                                    : PQsendQueryParams(pg, sql, 1, NULL, &parameter, NULL, NULL, 0));
+    int ok = parameter == NULL ? PQsendQuery(pg, sql)
+                               : PQsendQueryParams(pg, sql, 1, NULL, &parameter, NULL, NULL, 0);
+    sent(r, step, ok);
 }
 
 static void execute(struct reading_connection *r, enum reading_step step, const char *statement,

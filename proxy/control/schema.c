@@ -11,7 +11,8 @@ const char schema_settings_sql[] =
     "SELECT pg_catalog.set_config(v.name, v.value, false) FROM (VALUES"
     " ('search_path', 'pg_catalog'), ('synchronous_commit', 'local'),"
     " ('client_encoding', pg_catalog.current_setting('server_encoding')),"
-    " ('default_transaction_isolation', 'read committed'), ('default_transaction_read_only', 'off'),"
+    " ('default_transaction_isolation', 'read committed'),"
+    " ('default_transaction_read_only', 'off'),"
     " ('default_transaction_deferrable', 'off'), ('bytea_output', 'hex'),"
     " ('statement_timeout', '0'), ('lock_timeout', '0'), ('transaction_timeout', '0'),"
     " ('idle_in_transaction_session_timeout', '0'), ('idle_session_timeout', '0'),"
@@ -74,7 +75,8 @@ const char schema_identity_sql[] =
     " WHERE relname = ANY ($1::name[]) AND relpersistence <> 't') "
 
 const char schema_reading_sql[] = RELATIONS_IN_USE
-    "SELECT pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn(), pg_current_snapshot(), " FINGERPRINT;
+    "SELECT pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn(), pg_current_snapshot(),"
+    " " FINGERPRINT;
 
 const char schema_fingerprint_sql[] = RELATIONS_IN_USE "SELECT " FINGERPRINT;
 

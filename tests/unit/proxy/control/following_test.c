@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "cache/catalog.h"
 #include "cache/ledger.h"
 #include "config/config.h"
@@ -45,7 +44,8 @@ static void ignore_notice(void *arg, const char *text)
 static PGconn *connect_as(const char *user)
 {
     char conninfo[256];
-    snprintf(conninfo, sizeof(conninfo), "host=%s port=%d dbname=postgres user=%s", dir, port, user);
+    snprintf(conninfo, sizeof(conninfo), "host=%s port=%d dbname=postgres user=%s", dir, port,
+             user);
     PGconn *pg = PQconnectdb(conninfo);
     if (PQstatus(pg) != CONNECTION_OK)
         fail_msg("%s", PQerrorMessage(pg));
@@ -101,9 +101,7 @@ static void copy_status(const struct domain_status *s, void *arg)
 
 static struct domain_status status_of(struct domain *d)
 {
-    struct domain_status s = {.id = 0};
-    // A domain's own id is not public; the first one asked for has 1, the next one 2.
-    s.id = d == domain ? 1 : 2;
+    struct domain_status s = {.id = domain_id(d)};
     domains_status(control_domains(control), copy_status, &s);
     return s;
 }

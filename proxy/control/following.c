@@ -11,6 +11,7 @@
 #include "cache/follower.h"
 #include "config/config.h"
 #include "proxy/control/domain_inside.h"
+#include "proxy/control/loads.h"
 #include "proxy/control/own_writes.h"
 #include "proxy/control/reading.h"
 #include "proxy/control/stream.h"
@@ -21,7 +22,6 @@ enum {
     BACKOFF_MIN_US = 250000,
     BACKOFF_MAX_US = 10000000,
     VERSION_MIN = 130000, // pg_current_snapshot() and its like
-    NAMES_MAX = 4096,
 };
 
 enum following_state {
@@ -56,15 +56,7 @@ struct following {
     ev_timer timer; // when to look again, or to try again
     int64_t backoff_us;
 
-    // The catalog and what is to be loaded.
-    uint64_t catalog_version; // of the last load; numbers all loads of this domain
-    size_t names_loaded;      // domain_names_version() of the last load
-    bool reload;              // the schema has changed
-    bool flush_after_load;    // the load under way is for more than new names
-    size_t ddl_waiting;       // barriers of own DDL that came since the last load was sent
-    size_t ddl_riding;        // those that the load under way will lift
-    int64_t load_sent_us;
-    int64_t load_us;          // duration of the last load
+    struct loads loads; // when the catalog is to be loaded
     enum request last;        // so that neither readings nor loads starve the other
 
     struct domain_status status;
@@ -122,18 +114,11 @@ static void move(struct following *f, enum following_state state)
 
 // ---- Beginning, losing, beginning again --------------------------------------------------------
 
-static void ddl_lift(struct following *f, size_t *barriers)
-{
-    for (; *barriers > 0; --*barriers)
-        ledger_lower_barrier(f->ledger);
-}
-
 // Everything that hangs on the connections. The ledger is off before a barrier is lowered.
 static void drop(struct following *f, enum ledger_off_reason why)
 {
     follower_lost(f->follower, why);
-    ddl_lift(f, &f->ddl_waiting);
-    ddl_lift(f, &f->ddl_riding);
+    loads_lost(&f->loads);
     stream_close(f->stream);
     f->stream = NULL;
     reading_close(f->reading);
@@ -231,16 +216,10 @@ static void open_stream(struct following *f)
 
 static void load(struct following *f)
 {
-    struct slice *names = mem_alloc(NAMES_MAX * sizeof(*names));
-    size_t n = domain_names(f->domain, names, NAMES_MAX);
-    f->names_loaded = n;
-    f->flush_after_load = f->reload || f->ddl_waiting > 0;
-    f->ddl_riding += f->ddl_waiting;
-    f->ddl_waiting = 0;
-    f->reload = false;
-    f->load_sent_us = clock_us();
+    struct slice *names = mem_alloc(LOADS_NAMES_MAX * sizeof(*names));
+    size_t n = loads_begin(&f->loads, f->identity.utf8, clock_us(), names);
     f->last = REQUEST_LOAD;
-    reading_load(f->reading, names, n, ++f->catalog_version);
+    reading_load(f->reading, names, n, f->loads.version);
     mem_free(names);
 }
 
@@ -263,24 +242,12 @@ static void flush(struct following *f)
     reading_flush(f->reading);
 }
 
-static bool load_wanted(const struct following *f)
-{
-    return f->reload || f->ddl_waiting > 0 ||
-           f->names_loaded != domain_names_version(f->domain);
-}
-
-// A load takes longer than a reading, and readings keep the cache on: at most a third of the time.
-static int64_t load_due_us(const struct following *f)
-{
-    return load_wanted(f) ? f->load_sent_us + 3 * f->load_us : INT64_MAX;
-}
-
 // What is due, one request at a time; both kinds get their turn when both are always due.
 static void send_due(struct following *f, const struct follower_wishes *w, int64_t now_us)
 {
     if (!reading_idle(f->reading))
         return;
-    bool load_due = load_due_us(f) <= now_us;
+    bool load_due = loads_due_us(&f->loads) <= now_us;
     if (load_due && (f->last != REQUEST_LOAD || !w->reading))
         load(f);
     else if (w->flush && f->last != REQUEST_FLUSH)
@@ -311,7 +278,7 @@ static void step(struct following *f)
     }
     send_due(f, &w, now_us);
     w = wishes(f, now_us);
-    int64_t load_us = load_due_us(f);
+    int64_t load_us = loads_due_us(&f->loads);
     // What is due already and could not be sent waits for an answer, which comes by here.
     int64_t wake_us = load_us > now_us && load_us < w.wake_us ? load_us : w.wake_us;
     int64_t left_us = wake_us - now_us;
@@ -360,7 +327,6 @@ static void on_ready(void *arg, const struct reading_identity *identity)
         move(f, FOLLOWING_ALIAS);
         return;
     }
-    f->reload = true;
     move(f, FOLLOWING_LOADING);
     load(f);
 }
@@ -368,15 +334,9 @@ static void on_ready(void *arg, const struct reading_identity *identity)
 static void on_loaded(void *arg, struct catalog *catalog, bool changed)
 {
     struct following *f = arg;
-    f->load_us = clock_us() - f->load_sent_us;
     f->status.catalog_loads++;
-    // The new one is in force before the entries made by the old one die: see domain.h.
     domain_publish(f->domain, catalog);
-    if (changed || f->flush_after_load) {
-        ledger_flush(f->ledger);
-        f->status.schema_changes++;
-    }
-    ddl_lift(f, &f->ddl_riding);
+    f->status.schema_changes += loads_end(&f->loads, changed, clock_us());
     if (f->state != FOLLOWING_LOADING) {
         step(f);
     } else if (f->by_wal) {
@@ -413,7 +373,7 @@ static void on_result(void *arg, const struct reading_result *result)
     f->status.readings++;
     f->status.reading_us = result->duration_us;
     f->status.flushed = result->flush_lsn;
-    f->reload |= !result->schema_same;
+    f->loads.schema_changed |= !result->schema_same;
     if (f->by_wal) {
         struct reading reading = {
             .flush_lsn = result->flush_lsn,
@@ -514,7 +474,7 @@ static void take_ddl(struct following *f, struct mail *mail)
 {
     mem_free(mail);
     if (f->state >= FOLLOWING_LOADING)
-        f->ddl_waiting++;
+        f->loads.ddl_waiting++;
     else
         ledger_lower_barrier(f->ledger);
 }
@@ -559,7 +519,7 @@ struct following *following_new(struct ev_loop *loop, struct domain *domain, str
     f->config = config_ref(config);
     f->peers = *peers;
     f->backoff_us = BACKOFF_MIN_US;
-    f->load_sent_us = INT64_MIN / 2;
+    loads_init(&f->loads, domain, f->ledger);
     int64_t max_staleness_us = config_settings(config)->max_staleness_us;
     f->follower = follower_new(f->ledger, max_staleness_us);
     f->own_writes = own_writes_new(f->ledger, max_staleness_us);
@@ -582,25 +542,10 @@ void following_free(struct following *f)
     mem_free(f);
 }
 
-// Do the control connections depend on what differs?
-static bool login_changed(const struct following *f, const struct config *new)
-{
-    const struct settings *a = config_settings(f->config), *b = config_settings(new);
-    if (a->cache != b->cache || a->invalidation != b->invalidation ||
-        strcmp(a->control_user, b->control_user) != 0)
-        return true;
-    const char *user = a->control_user[0] ? a->control_user : domain_target(f->domain)->user;
-    const struct config_user *before = user ? config_user(f->config, user) : NULL;
-    const struct config_user *after = user ? config_user(new, user) : NULL;
-    const char *old_secret = before && before->secret ? before->secret : "";
-    const char *new_secret = after && after->secret ? after->secret : "";
-    return strcmp(old_secret, new_secret) != 0;
-}
-
 void following_reload(struct following *f, struct config *config)
 {
     TAG_CHECK(f, FOLLOWING_TAG);
-    bool again = login_changed(f, config) || f->state == FOLLOWING_REFUSED ||
+    bool again = target_login_changed(domain_target(f->domain), f->config, config) || f->state == FOLLOWING_REFUSED ||
                  f->state == FOLLOWING_WAITING;
     config_unref(&f->config);
     f->config = config_ref(config);

@@ -175,6 +175,7 @@ static void take_identity(struct reading_connection *r, const PGresult *result)
         .version = (int)number(result, SCHEMA_IDENTITY_VERSION),
         .in_recovery = flag(result, SCHEMA_IDENTITY_RECOVERY),
         .logical = strcmp(PQgetvalue(result, 0, SCHEMA_IDENTITY_WAL_LEVEL), "logical") == 0,
+        .utf8 = flag(result, SCHEMA_IDENTITY_UTF8),
         .may_replicate = flag(result, SCHEMA_IDENTITY_MAY_REPLICATE),
         .wal_block_bytes = (uint32_t)number(result, SCHEMA_IDENTITY_WAL_BLOCK),
         .wal_segment_bytes = (uint32_t)number(result, SCHEMA_IDENTITY_WAL_SEGMENT),

@@ -23,6 +23,7 @@ struct reading_identity {
     int version;           // server_version_num
     bool in_recovery;
     bool logical;          // wal_level = logical
+    bool utf8;             // server_encoding
     bool may_replicate;    // the role has REPLICATION or is a superuser
     uint32_t wal_block_bytes;
     uint32_t wal_segment_bytes;

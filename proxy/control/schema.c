@@ -26,7 +26,8 @@ const char schema_identity_sql[] =
     " current_setting('server_version_num'), pg_is_in_recovery(), current_setting('wal_level'),"
     " (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user),"
     " (SELECT setting FROM pg_settings WHERE name = 'wal_block_size'),"
-    " (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size')";
+    " (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'),"
+    " current_setting('server_encoding') = 'UTF8'";
 
 // A hash of the rows that decide what a cached statement means and who may run it. Each changed row
 // has another xmin, so oid and xmin stand for the row; sums do not depend on the order.

@@ -60,3 +60,20 @@ const char *target_login(struct target_login *out, const struct domain_target *t
     out->keywords[n] = out->values[n] = NULL;
     return NULL;
 }
+
+static const char *secret_of(const struct config *config, const char *user)
+{
+    const struct config_user *known = config_user(config, user);
+    return known == NULL || known->secret == NULL ? "" : known->secret;
+}
+
+bool target_login_changed(const struct domain_target *target, const struct config *old,
+                          const struct config *new)
+{
+    const struct settings *a = config_settings(old), *b = config_settings(new);
+    if (a->cache != b->cache || a->invalidation != b->invalidation ||
+        strcmp(a->control_user, b->control_user) != 0)
+        return true;
+    const char *user = a->control_user[0] != '\0' ? a->control_user : target->user;
+    return user != NULL && strcmp(secret_of(old, user), secret_of(new, user)) != 0;
+}

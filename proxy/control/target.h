@@ -16,3 +16,7 @@ struct target_login { // texts are borrowed from the target and the configuratio
 // NULL, or one sentence that says why there can be no control connection.
 const char *target_login(struct target_login *out, const struct domain_target *target,
                          const struct config *config, const char *application_name);
+
+// Do the control connections of this target depend on what differs between the two?
+bool target_login_changed(const struct domain_target *target, const struct config *old,
+                          const struct config *new);

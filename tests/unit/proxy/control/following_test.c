@@ -10,6 +10,7 @@
 
 #include <ev.h>
 #include <libpq-fe.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -619,6 +620,51 @@ static void own_writes_alone_can_be_trusted(void **state)
     run("ALTER TABLE item DROP COLUMN q");
 }
 
+static _Atomic bool workers_stop;
+
+// What a worker may do, all at once, from several threads.
+static void *worker(void *arg)
+{
+    uint64_t n = (uintptr_t)arg * 7919;
+    while (!workers_stop) {
+        char text[32];
+        snprintf(text, sizeof(text), "name_%d", (int)(n % 50));
+        struct slice name = slice_str(text);
+        domain_want_names(domain, &name, 1);
+        domain_hurry(domain);
+        struct catalog *catalog = domain_catalog_ref(domain);
+        if (catalog != NULL)
+            catalog_knows(catalog, name);
+        catalog_unref(&catalog);
+        domain_wrote(domain, &slot, 1, n % 5 == 0);
+        if (n % 97 == 0)
+            domain_ddl(domain);
+        usleep(200);
+        n++;
+    }
+    return NULL;
+}
+
+static void workers_do_everything_at_once(void **state)
+{
+    pthread_t threads[3];
+    start_and_wait("");
+    workers_stop = false;
+    for (uintptr_t i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, worker, (void *)i), 0);
+    for (int i = 0; i < 3; i++) {
+        pump_ms(300);
+        run("SELECT pg_terminate_backend(pid) FROM pg_stat_replication");
+    }
+    workers_stop = true;
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    // Every slot that was closed is open again, every barrier lowered.
+    assert_true(pump_until(is_on, 5000));
+    assert_true(pump_until(is_ok_anew, 5000));
+    assert_int_equal(ledger_barriers(ledger()), 0);
+}
+
 static int group_setup(void **state)
 {
     snprintf(dir, sizeof(dir), "/tmp/pgweir_control_%d", (int)getpid());
@@ -686,6 +732,7 @@ int main(void)
         TEST(two_names_of_one_database_share_a_ledger),
         TEST(what_forbids_following_is_told),
         TEST(own_writes_alone_can_be_trusted),
+        TEST(workers_do_everything_at_once),
     };
     return cmocka_run_group_tests_name("following", tests, group_setup, group_teardown);
 }

@@ -6,8 +6,13 @@
 
 #include <cmocka.h>
 
-// The other rooms of console/ need the whole proxy; this one stands alone.
-#include "proxy/console/http.c"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/console/http.h"
 
 static bool ready;
 

@@ -8,8 +8,7 @@
 
 #include <stdio.h>
 
-// The other rooms of console/ need the whole proxy; this one stands alone.
-#include "proxy/console/metrics.c"
+#include "proxy/console/metrics.h"
 #include "proxy/control/domain_inside.h"
 
 static char *text_of(struct buf *out)
@@ -74,8 +73,9 @@ static void everything_is_told(void **state)
         domains, &(struct domain_target){.host = "10.0.0.1", .port = 5432, .dbname = "app"});
     domain_set_canonical(followed, followed);
     domain_set_canonical(alias, followed);
-    domain_set_status(followed, &(struct domain_status){.state = DOMAIN_FOLLOWING, .flushed = 300,
-                                                        .passed = 100, .transactions = 12345678901});
+    domain_set_status(followed,
+                      &(struct domain_status){.state = DOMAIN_FOLLOWING, .flushed = 300,
+                                              .passed = 100, .transactions = 12345678901});
     domain_set_status(failed, &(struct domain_status){.state = DOMAIN_WAITING,
                                                       .reason = "no \"luck\""});
     domain_set_status(alias, &(struct domain_status){.state = DOMAIN_ALIAS});

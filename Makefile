@@ -52,9 +52,12 @@ PROXY_FOLDERS = wire session server sql control console login
 define proxy_unit
 $(BUILD)/unit/proxy/$(1)/%: tests/unit/proxy/$(1)/%.c $(call objects,$(call sources,proxy/$(1))) $(BUILD)/libcache.a $(BUILD)/libpool.a $(BUILD)/libconfig.a $(BUILD)/libbase.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$(filter %.c %.o %.a,$$^) -lcmocka $$(LDLIBS) -o $$@
+	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$< $$(filter %.o %.a,$$^) -lcmocka $$(LDLIBS) -o $$@
 endef
 $(foreach f,$(PROXY_FOLDERS),$(eval $(call proxy_unit,$(f))))
+# Rooms of console/ that stand without the rest of the proxy.
+$(BUILD)/unit/proxy/control/http_test: $(BUILD)/proxy/console/http.o
+$(BUILD)/unit/proxy/control/metrics_test: $(BUILD)/proxy/console/metrics.o
 
 .PHONY: unit
 unit: $(UNIT_BIN) ## build and run the unit tests (ROOM=cache for one room)

@@ -545,8 +545,8 @@ void following_free(struct following *f)
 void following_reload(struct following *f, struct config *config)
 {
     TAG_CHECK(f, FOLLOWING_TAG);
-    bool again = target_login_changed(domain_target(f->domain), f->config, config) || f->state == FOLLOWING_REFUSED ||
-                 f->state == FOLLOWING_WAITING;
+    bool again = f->state == FOLLOWING_REFUSED || f->state == FOLLOWING_WAITING ||
+                 target_login_changed(domain_target(f->domain), f->config, config);
     config_unref(&f->config);
     f->config = config_ref(config);
     int64_t max_staleness_us = config_settings(config)->max_staleness_us;

@@ -159,7 +159,7 @@ enum pool_result pool_request(struct pool *pool, struct pool_waiter *waiter, int
     if (*server != NULL) {
         waiter->state = WAITER_GRANTED;
         result = POOL_GRANTED;
-    } else if (pool->open == 0 && failing(pool, now_us)) {
+    } else if (waiter->first && pool->open == 0 && pool->refused && failing(pool, now_us)) {
         result = POOL_FAILING;
     } else {
         waiter->pool = pool;
@@ -240,7 +240,8 @@ void pool_opened(struct pool *pool, struct pool_server *server, int worker, int6
     pthread_mutex_unlock(&pool->lock);
 }
 
-void pool_open_failed(struct pool *pool, int64_t now_us, const char *state, const char *why)
+void pool_open_failed(struct pool *pool, int64_t now_us, bool refused, const char *state,
+                      const char *why)
 {
     pthread_mutex_lock(&pool->lock);
     CHECK(pool->opening > 0);
@@ -248,6 +249,7 @@ void pool_open_failed(struct pool *pool, int64_t now_us, const char *state, cons
     quota_give(pool->database_quota);
     quota_give(pool->user_quota);
     pool->failed_us = now_us;
+    pool->refused = refused;
     snprintf(pool->failure, sizeof(pool->failure), "%s", why);
     snprintf(pool->failure_state, sizeof(pool->failure_state), "%s", state);
     pthread_mutex_unlock(&pool->lock);
@@ -276,13 +278,13 @@ bool pool_may_open(struct pool *pool, int64_t now_us)
     return may;
 }
 
-// The first waiter of this worker, or NULL.
-static struct pool_waiter *waiter_of(struct pool *pool, int worker)
+// The first waiter of this worker, or NULL. first: only one that waits to be greeted.
+static struct pool_waiter *waiter_of(struct pool *pool, int worker, bool first)
 {
     list_each(&pool->waiting, l)
     {
         struct pool_waiter *waiter = container_of(l, struct pool_waiter, link);
-        if (waiter->worker == worker)
+        if (waiter->worker == worker && (!first || waiter->first))
             return waiter;
     }
     return NULL;
@@ -295,7 +297,7 @@ struct pool_waiter *pool_overdue(struct pool *pool, int worker, int64_t before_u
     struct link *first = list_first(&pool->waiting);
     // The queue is in order of arrival: when its head is not overdue, nobody is.
     if (first != NULL && container_of(first, struct pool_waiter, link)->since_us < before_us)
-        found = waiter_of(pool, worker);
+        found = waiter_of(pool, worker, false);
     if (found != NULL && found->since_us >= before_us)
         found = NULL;
     if (found != NULL)
@@ -308,8 +310,8 @@ struct pool_waiter *pool_hopeless(struct pool *pool, int worker, int64_t now_us)
 {
     struct pool_waiter *found = NULL;
     pthread_mutex_lock(&pool->lock);
-    if (pool->open == 0 && pool->opening == 0 && failing(pool, now_us))
-        found = waiter_of(pool, worker);
+    if (pool->open == 0 && pool->opening == 0 && pool->refused && failing(pool, now_us))
+        found = waiter_of(pool, worker, true);
     if (found != NULL)
         waiter_drop(pool, found);
     pthread_mutex_unlock(&pool->lock);

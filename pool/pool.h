@@ -54,6 +54,7 @@ struct pool_waiter {
     struct pool *pool;
     int worker;
     enum waiter_state state;   // written under the pool's lock
+    bool first;                // waits for the pool's first connection, to be greeted
     int64_t since_us;          // when it was queued
 };
 
@@ -75,6 +76,7 @@ struct pool {
     int clients;            // logged-in clients
     bool paused;            // nobody is granted a connection
     int64_t failed_us;      // the last failed attempt to open, 0: the last one succeeded
+    bool refused;           // ... because the server refused the login
     char failure[256];      // what the last failure said
     char failure_state[6];  // its SQLSTATE
 };
@@ -94,7 +96,7 @@ struct pool_task {
 enum pool_result {
     POOL_GRANTED, // *server is the caller's; pool_took must follow
     POOL_QUEUED,  // the waiter is in the queue; see the task
-    POOL_FAILING, // the last login failed moments ago and there is no connection to wait for
+    POOL_FAILING, // for a first waiter: the server refused the last login, moments ago
 };
 
 // Takes an idle connection of the same worker, or queues the waiter (which must be WAITER_NONE).
@@ -118,8 +120,11 @@ void pool_took(struct pool *pool, struct pool_waiter *waiter);
 
 // A connection that pool_task.open asked for is logged in; it is in use until pool_return.
 void pool_opened(struct pool *pool, struct pool_server *server, int worker, int64_t now_us);
-// It could not be opened; clients that would wait in vain are told until retry_after_us has passed.
-void pool_open_failed(struct pool *pool, int64_t now_us, const char *state, const char *why);
+// It could not be opened. A server that cannot be reached may be back soon: clients wait. One that
+// refused the login (refused) will do so again: who waits to be greeted is told, until
+// retry_after_us has passed.
+void pool_open_failed(struct pool *pool, int64_t now_us, bool refused, const char *state,
+                      const char *why);
 // A connection (idle or in use) is closed.
 void pool_closed(struct pool *pool, struct pool_server *server);
 
@@ -129,7 +134,7 @@ bool pool_may_open(struct pool *pool, int64_t now_us);
 
 // A waiter of this worker that has waited since before `before_us`, removed from the queue; or NULL.
 struct pool_waiter *pool_overdue(struct pool *pool, int worker, int64_t before_us);
-// A waiter of this worker when the pool is failing and has no connection; removed; or NULL.
+// A first waiter of this worker when the server refuses the login; removed; or NULL.
 struct pool_waiter *pool_hopeless(struct pool *pool, int worker, int64_t now_us);
 
 // The least recently used idle connection of this worker, taken out for closing, when it was

@@ -8,6 +8,7 @@
 #include "cache/statistics.h"
 #include "cache/store.h"
 #include "config/config.h"
+#include "config/option.h"
 #include "proxy/console/figures.h"
 #include "proxy/control/domain.h"
 #include "proxy/route.h"
@@ -137,6 +138,25 @@ static void show_databases(struct client *client, struct buf *out)
     table_end(&t);
 }
 
+static void show_config(struct client *client, struct buf *out)
+{
+    struct table t;
+    struct buf value = {0};
+    const struct config *config = client->worker->config;
+    table_begin(&t, out, "ssss", (const char *const[]){"key", "value", "default", "changeable"});
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        buf_clear(&value);
+        config_print_option(config, i, &value);
+        buf_u8(&value, 0);
+        table_row(&t, (struct cell[]){TEXT(o->name), TEXT((const char *)value.at),
+                                      TEXT(o->fallback ? o->fallback : ""),
+                                      TEXT(o->reloadable ? "yes" : "no")});
+    }
+    buf_fini(&value);
+    table_end(&t);
+}
+
 static void pair_row(const char *name, const char *sentence, uint64_t value, void *arg)
 {
     struct table *t = arg;
@@ -190,7 +210,7 @@ static const struct {
 } shows[] = {
     {"HELP", show_help},           {"VERSION", show_version}, {"POOLS", show_pools},
     {"DATABASES", show_databases}, {"STATS", show_stats},     {"CACHE", show_cache},
-    {"INVALIDATION", show_invalidation},
+    {"INVALIDATION", show_invalidation}, {"CONFIG", show_config},
 };
 
 bool show_run(struct client *client, const char *what, struct buf *out)

@@ -222,6 +222,10 @@ static bool refused(struct server *server, struct slice body)
     error_fields_read(body, &fields);
     char why[320];
     snprintf(why, sizeof(why), "server login failed: %s %s", fields.severity, fields.message);
+    // A server that is starting up, shutting down or full is as one that cannot be reached.
+    server->refused = strncmp(fields.sqlstate, "57P", 3) != 0 &&
+                      strncmp(fields.sqlstate, "53", 2) != 0;
+    snprintf(server->refused_state, sizeof(server->refused_state), "%s", fields.sqlstate);
     log_warning("S-%p: %s/%s %s", (void *)server, server->route->database, server->route->user,
                 why);
     return give_up(server, why);

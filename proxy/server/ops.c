@@ -43,9 +43,34 @@ struct op *ops_push(struct ops *ops, enum op_kind kind, enum op_origin origin,
     return op;
 }
 
+void ops_rename(struct ops *ops, struct op *op, struct slice name, struct statement *before)
+{
+    op->renames = true;
+    op->name = mem_strndup((const char *)name.at, name.len);
+    op->name_bytes = (uint32_t)name.len;
+    op->before = before;
+    ops->renaming++;
+}
+
+bool ops_unsettled(const struct ops *ops, struct slice name)
+{
+    if (ops->renaming == 0)
+        return false;
+    bool changed = false;
+    for (uint32_t i = 0; i < ops->count; i++) {
+        const struct op *op = ops_nth(ops, i);
+        if (op->renames && slice_eq(slice_of(op->name, op->name_bytes), name))
+            changed = true;
+        else if (changed && op->kind == OP_SYNC)
+            return true;
+    }
+    return false;
+}
+
 void ops_pop(struct ops *ops)
 {
     CHECK(ops->count > 0);
+    ops->renaming -= ops_head(ops)->renames;
     op_fini(ops_head(ops));
     ops->head++;
     ops->count--;
@@ -54,6 +79,7 @@ void ops_pop(struct ops *ops)
 void ops_drop_newest(struct ops *ops)
 {
     CHECK(ops->count > 0);
+    ops->renaming -= ops_nth(ops, ops->count - 1)->renames;
     op_fini(ops_nth(ops, ops->count - 1));
     ops->count--;
 }

@@ -34,6 +34,7 @@ enum op_purpose {
     PURPOSE_PROFILE, // what the session of this server looks like
     PURPOSE_CONNECT, // connect_query
     PURPOSE_RESET,   // before it is given to somebody else
+    PURPOSE_VERIFY,  // is the session clean?
     PURPOSE_PREPARE, // a statement that this server did not have yet; its error is the client's
     PURPOSE_EVICT,   // a statement that this server must forget
 };
@@ -43,6 +44,7 @@ struct op {
     bool renames;             // a named statement changed its meaning: name and before are set
     bool unnames;             // the unnamed statement changed its meaning: before is set
     uint32_t name_bytes;
+    uint64_t number;          // BIND: of the statement, 0 unknown
     char *name;               // owns
     struct statement *before; // counts; what the name meant before (NULL: nothing)
     struct statement *after;  // counts; PARSE: what it means from now on
@@ -51,6 +53,7 @@ struct op {
 struct ops {
     struct op *at; // owns; a ring, NULL while nothing was ever owed
     uint32_t mask, head, count;
+    uint32_t renaming; // how many have renames set
 };
 
 void ops_fini(struct ops *ops); // frees what is left, without undoing it
@@ -59,6 +62,12 @@ struct op *ops_push(struct ops *ops, enum op_kind kind, enum op_origin origin,
                     enum op_purpose purpose);
 void ops_pop(struct ops *ops);        // the oldest; it is done
 void ops_drop_newest(struct ops *ops); // after its undoing
+
+// The op changes what the name means: from before to something else. Copies name, takes before.
+void ops_rename(struct ops *ops, struct op *op, struct slice name, struct statement *before);
+// Is the meaning of the name open, because an op that changes it may yet be undone and what is
+// sent now is behind the next Sync?
+bool ops_unsettled(const struct ops *ops, struct slice name);
 
 static inline bool ops_empty(const struct ops *ops)
 {

@@ -8,6 +8,7 @@ struct prepared_node {
     struct hash_node node; // hash: the number
     struct link link;
     struct statement *statement; // counts
+    bool spoilt;
 };
 
 static struct prepared_node *find(const struct prepared *prepared, uint64_t number)
@@ -33,8 +34,23 @@ bool prepared_has(struct prepared *prepared, const struct statement *statement)
     return true;
 }
 
+void prepared_spoil(struct prepared *prepared, uint64_t number)
+{
+    struct prepared_node *node = find(prepared, number);
+    if (node != NULL)
+        node->spoilt = true;
+}
+
+bool prepared_is_spoilt(const struct prepared *prepared, const struct statement *statement)
+{
+    struct prepared_node *node = find(prepared, statement->number);
+    return node != NULL && node->spoilt;
+}
+
 void prepared_add(struct prepared *prepared, struct statement *statement)
 {
+    if (find(prepared, statement->number) != NULL)
+        return;
     struct prepared_node *node = mem_new(struct prepared_node);
     node->statement = statement_ref(statement);
     hash_insert(&prepared->table, &node->node, statement->number);

@@ -222,6 +222,14 @@ static void on_profile(struct relay *relay, struct slice body)
     server->profile = route_profile_note(server->route, body, server->profile_epoch);
 }
 
+// One column, one letter.
+static void on_verified(struct relay *relay, struct slice body)
+{
+    static const uint8_t clean[] = {0, 1, 0, 0, 0, 1, 't'};
+    if (relay->client != NULL && slice_eq(body, slice_of(clean, sizeof(clean))))
+        relay->client->pins &= ~(1u << PIN_FUNCTION);
+}
+
 // The settings are as the client wants them: what differs in spelling only is the server's.
 static void on_aligned(struct relay *relay)
 {
@@ -267,11 +275,26 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
     case PURPOSE_CONNECT:
         log_warning("S-%p: connect_query failed: %s", (void *)server, fields.message);
         return fail(relay, "connect_query failed");
+    case PURPOSE_VERIFY:
+        log_warning("S-%p: the session cannot be looked at: %s", (void *)server, fields.message);
+        return true; // it stays pinned
     case PURPOSE_RESET:
         log_warning("S-%p: reset query failed: %s", (void *)server, fields.message);
         return fail(relay, "reset query failed");
     }
     return true;
+}
+
+// "cached plan must not change result type" and whatever else goes wrong with a shared statement:
+// who asks for it next gets it prepared anew.
+static void note_spoilt(struct relay *relay, struct slice message, const struct op *op)
+{
+    if (op->kind != OP_BIND || op->number == 0)
+        return;
+    struct error_fields fields;
+    error_fields_read(slice_of(message.at + 5, message.len - 5), &fields);
+    if (strcmp(fields.sqlstate, "0A000") == 0)
+        prepared_spoil(&relay->server->prepared, op->number);
 }
 
 static bool on_error(struct relay *relay, struct slice message, const struct op *op)
@@ -285,8 +308,10 @@ static bool on_error(struct relay *relay, struct slice message, const struct op 
     if (op != NULL && op->origin == OP_INJECTED)
         return on_injected_error(relay, message, op->purpose);
     say(relay, message);
-    if (op != NULL && is_extended(op->kind))
+    if (op != NULL && is_extended(op->kind)) {
+        note_spoilt(relay, message, op);
         undo_skipped(relay);
+    }
     return true;
 }
 
@@ -315,6 +340,8 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
     bool injected = op->origin == OP_INJECTED;
     if (injected && op->purpose == PURPOSE_ALIGN)
         on_aligned(relay);
+    if (server->status != 'I' && server->route->pool->mode == POOL_STATEMENT && !injected)
+        return fail(relay, "transaction blocks not allowed in statement pooling mode");
     if (!injected) {
         publish(relay, server->status);
         if (server->status == 'I' && relay->client != NULL)
@@ -391,6 +418,8 @@ static bool session_message(struct relay *relay, char type, struct slice message
     case 'D':
         if (injected && op->purpose == PURPOSE_PROFILE)
             on_profile(relay, body);
+        else if (injected && op->purpose == PURPOSE_VERIFY)
+            on_verified(relay, body);
         break;
     case 'N':
     case 'A':
@@ -401,8 +430,11 @@ static bool session_message(struct relay *relay, char type, struct slice message
     }
     if (!injected)
         say(relay, message);
-    if (op != NULL && completes(type, op->kind))
+    if (op != NULL && completes(type, op->kind)) {
+        if (op->kind == OP_PARSE && op->after != NULL)
+            op->after->proven = true;
         pop(relay);
+    }
     return true;
 }
 
@@ -487,9 +519,16 @@ static void settle(struct server *server, bool finished)
         return;
     }
     struct client *client = server->client;
-    if (server->state != SERVER_LINKED || !finished || client == NULL)
-        return;
-    client_finished(client);
+    if (server->state == SERVER_LINKED && finished && client != NULL)
+        client_finished(client);
+}
+
+// Input that waited to know what a name means goes on.
+static void settle_names(struct server *server)
+{
+    struct client *client = server->client;
+    if (server->state == SERVER_LINKED && client != NULL && client->settling)
+        client_resume(client);
 }
 
 bool server_relay(struct server *server)
@@ -523,6 +562,9 @@ bool server_relay(struct server *server)
     }
     if (relay.client != NULL && conn_has_output(&relay.client->conn))
         conn_want_read(&server->conn, false); // until the client has taken it
+    settle_names(server);
+    if (server->state == SERVER_CLOSED || server->worker != worker)
+        return true;
     settle(server, relay.finished && data.len == 0);
     return true;
 }

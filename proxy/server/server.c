@@ -295,7 +295,8 @@ void server_close(struct server *server, const char *why)
     if (was_open)
         pool_closed(route->pool, &server->slot);
     else
-        pool_open_failed(route->pool, clock_us(), "08006", why);
+        pool_open_failed(route->pool, clock_us(), server->refused,
+                         server->refused ? server->refused_state : "08006", why);
     tell_client(server, why);
     if (was_open)
         replace(worker, route);

@@ -76,6 +76,8 @@ struct server {
     struct fill *fill;       // owns; the reply being recorded
 
     bool needs_reset;        // something of the client may be left in the session
+    bool refused;            // the server refused the login, with this SQLSTATE
+    char refused_state[6];
     const char *doomed;      // why it is closed instead of given back; NULL: it is not
     int cancels;             // cancel requests under way for it: not given on before they ended
     bool release_waits;      // for those
@@ -115,6 +117,9 @@ void server_inject(struct server *server, enum op_purpose purpose, const char *s
 
 // prepared.c
 bool prepared_has(struct prepared *prepared, const struct statement *statement); // and marks it used
+// Its plan does not fit the tables any more: it must be prepared anew before it is used again.
+void prepared_spoil(struct prepared *prepared, uint64_t number);
+bool prepared_is_spoilt(const struct prepared *prepared, const struct statement *statement);
 void prepared_add(struct prepared *prepared, struct statement *statement);
 void prepared_remove(struct prepared *prepared, const struct statement *statement);
 struct statement *prepared_oldest(struct prepared *prepared); // borrows

@@ -46,8 +46,7 @@ static enum bypass find_statement(struct question *q)
         q->analysis = texts_front_analysis(client->worker->texts, unit->text);
         return BYPASS_NONE;
     }
-    bool shared = client->route->pool->mode != POOL_SESSION &&
-                  config_settings(client->worker->config)->max_prepared_statements > 0;
+    bool shared = session_shares_names(client);
     struct statement *named = NULL;
     if (unit->name.len > 0) {
         named = statement_names_find(&client->names, unit->name);
@@ -58,7 +57,7 @@ static enum bypass find_statement(struct question *q)
     }
     if (unit->has_parse)
         q->statement = statement_get(client->worker->pooler->statements, client->worker->texts,
-                                     unit->tail, unit->text.len + 1);
+                                     client->route, unit->tail, unit->text.len + 1);
     else if (named != NULL)
         q->statement = statement_ref(named);
     else

@@ -36,7 +36,7 @@ const char *client_state_name(enum client_state state)
 const char *pin_name(enum pin pin)
 {
     static const char *const names[PIN_COUNT] = {
-        "none", "set", "temp", "cursor", "prepare", "listen", "advisory", "load", "unknown",
+        "none", "set", "temp", "cursor", "prepare", "listen", "advisory", "load", "function",
     };
     return names[pin];
 }
@@ -186,7 +186,8 @@ static void handle(struct client *client, struct slice data)
         return;
     conn_keep(&client->conn, data);
     // Nobody may fill our memory by talking while it has to wait.
-    bool listen = client->conn.in.len < CLIENT_AHEAD_BYTES || client_wants_input(client);
+    bool listen = client->conn.in.len < CLIENT_AHEAD_BYTES ||
+                  (client_wants_input(client) && !client->settling);
     client->reading_paused = !listen || conn_has_output(&client->conn) ||
                              (client->server != NULL && conn_has_output(&client->server->conn));
     conn_want_read(&client->conn, !client->reading_paused);

@@ -36,9 +36,10 @@ enum client_state {
 
 const char *client_state_name(enum client_state state);
 
-// Why a client keeps its server until it ends.
+// Why a client keeps its server until it ends. PIN_FUNCTION: it ran code that we cannot see; whether
+// that left anything behind is asked afterwards (clean.h), and mostly it did not.
 enum pin { PIN_NONE, PIN_SET, PIN_TEMP, PIN_CURSOR, PIN_PREPARE, PIN_LISTEN, PIN_ADVISORY,
-           PIN_LOAD, PIN_UNKNOWN, PIN_COUNT };
+           PIN_LOAD, PIN_FUNCTION, PIN_COUNT };
 const char *pin_name(enum pin pin);
 
 struct client {
@@ -68,6 +69,8 @@ struct client {
     bool stream_discard;       // ... or dropped
     bool open_batch;           // extended messages were sent and no Sync yet
     bool aligning;             // input waits until the settings are made true
+    bool must_verify;          // PIN_FUNCTION was set and the session not looked at since
+    bool settling;             // input waits until it is known what a name means
     bool unit_decided;         // the unit at hand was held against the cache already
     bool reading_paused;       // too much is queued here or at the server
     bool closing;              // to be closed once its output is out

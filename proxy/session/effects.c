@@ -85,18 +85,15 @@ static void note_session(struct client *client, const struct analysis *analysis)
         {EFFECT_TEMP, PIN_TEMP},         {EFFECT_CURSOR_HOLD, PIN_CURSOR},
         {EFFECT_PREPARE, PIN_PREPARE},   {EFFECT_LISTEN, PIN_LISTEN},
         {EFFECT_ADVISORY, PIN_ADVISORY}, {EFFECT_LOAD, PIN_LOAD},
-        {EFFECT_UNKNOWN, PIN_UNKNOWN},
     };
     for (size_t i = 0; i < sizeof(pinning) / sizeof(*pinning); i++)
         if (effects & pinning[i].effect)
             client_pin(client, pinning[i].pin);
-    // Code that cannot be seen: the server is reset before another client gets it.
-    if (effects & EFFECT_FUNCTION) {
+    // Code that cannot be seen: the session is looked at when the transaction is over.
+    if (effects & (EFFECT_FUNCTION | EFFECT_UNKNOWN | EFFECT_DISCARD_SOME)) {
         client->effects.path_unknown = true;
-        if (client->server != NULL)
-            client->server->needs_reset = true;
-        if (client->route->pool->mode == POOL_SESSION)
-            client_pin(client, PIN_UNKNOWN);
+        client->must_verify = true;
+        client_pin(client, PIN_FUNCTION);
     }
 }
 

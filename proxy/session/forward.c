@@ -32,7 +32,7 @@ static void send_composed(struct client *client)
     sender_copy(session_to_server(client), buf_slice(&client->worker->text));
 }
 
-static bool shares_names(const struct client *client)
+bool session_shares_names(const struct client *client)
 {
     return client->route->pool->mode != POOL_SESSION &&
            config_settings(client->worker->config)->max_prepared_statements > 0;
@@ -83,11 +83,15 @@ static void set_name(struct client *client, struct op *op, struct slice name,
                      struct statement *meaning)
 {
     struct statement *before = statement_names_find(&client->names, name);
-    op->renames = true;
-    op->name = mem_strndup((const char *)name.at, name.len);
-    op->name_bytes = (uint32_t)name.len;
-    op->before = before ? statement_ref(before) : NULL;
+    ops_rename(&client->server->ops, op, name, before ? statement_ref(before) : NULL);
     statement_names_set(&client->names, name, meaning);
+}
+
+// Has the meaning of this name been changed by something that may yet be undone?
+static bool must_settle(struct client *client, struct slice name)
+{
+    client->settling = name.len > 0 && ops_unsettled(&client->server->ops, name);
+    return client->settling;
 }
 
 // ---- simple query ----
@@ -136,26 +140,34 @@ static void send_close(struct client *client, const char *name)
     send_composed(client);
 }
 
+// The server loses it.
+static void forget(struct client *client, struct statement *statement)
+{
+    struct server *server = client->server;
+    struct op *op = ops_push(&server->ops, OP_CLOSE, OP_INJECTED, PURPOSE_EVICT);
+    op->after = statement_ref(statement);
+    send_close(client, statement->name);
+    prepared_remove(&server->prepared, statement);
+}
+
 // Makes room for one more statement on the server.
 static void evict(struct client *client)
 {
-    struct server *server = client->server;
+    struct prepared *prepared = &client->server->prepared;
     int limit = config_settings(client->worker->config)->max_prepared_statements;
-    while (server->prepared.table.count >= (size_t)limit) {
-        struct statement *oldest = prepared_oldest(&server->prepared);
-        struct op *op = ops_push(&server->ops, OP_CLOSE, OP_INJECTED, PURPOSE_EVICT);
-        op->after = statement_ref(oldest);
-        send_close(client, oldest->name);
-        prepared_remove(&server->prepared, oldest);
-    }
+    while (prepared->table.count >= (size_t)limit)
+        forget(client, prepared_oldest(prepared));
 }
 
 // The server has it under its shared name from here on.
 static void ensure_prepared(struct client *client, struct statement *statement)
 {
     struct server *server = client->server;
-    if (prepared_has(&server->prepared, statement))
-        return;
+    if (prepared_has(&server->prepared, statement)) {
+        if (!prepared_is_spoilt(&server->prepared, statement))
+            return;
+        forget(client, statement);
+    }
     evict(client);
     struct op *op = ops_push(&server->ops, OP_PARSE, OP_INJECTED, PURPOSE_PREPARE);
     op->after = statement_ref(statement);
@@ -193,7 +205,7 @@ static const char *server_name(struct client *client, struct slice name, struct 
         return "";
     }
     *meaning = statement_names_find(&client->names, name);
-    if (!shares_names(client))
+    if (!session_shares_names(client))
         return (const char *)name.at;
     if (*meaning != NULL) {
         ensure_prepared(client, *meaning);
@@ -226,7 +238,7 @@ static void forward_named_parse(struct client *client, struct slice message, str
                                 struct statement *statement)
 {
     struct server *server = client->server;
-    if (!shares_names(client)) {
+    if (!session_shares_names(client)) {
         if (client->route->pool->mode != POOL_SESSION)
             client_pin(client, PIN_PREPARE);
         struct op *op = push(client, OP_PARSE);
@@ -239,11 +251,15 @@ static void forward_named_parse(struct client *client, struct slice message, str
         return;
     }
     bool has = prepared_has(&server->prepared, statement);
-    if (!has)
+    bool aborted = server->status == 'E' || !ops_empty(&server->ops) ||
+                   prepared_is_spoilt(&server->prepared, statement);
+    if (has && aborted)
+        forget(client, statement); // whether the server takes a Parse now, only it can say
+    else if (!has)
         evict(client);
     struct op *op = push(client, OP_PARSE);
     set_name(client, op, name, statement);
-    if (has) {
+    if (has && !aborted) {
         op->origin = OP_LOCAL; // the server has it: the answer is ours
         return;
     }
@@ -260,9 +276,12 @@ static enum step forward_parse(struct client *client, struct slice *data, struct
         return fail(client, "statement text is longer than 16 MB");
     if (data->len < frame.length)
         return STEP_MORE;
-    struct slice message = take(data, frame.length);
+    struct slice message = slice_of(data->at, frame.length);
     struct reader r = reader_of(slice_of(message.at + 5, message.len - 5));
     struct slice name = reader_cstr(&r);
+    if (must_settle(client, name))
+        return STEP_STOP;
+    take(data, frame.length);
     struct slice tail = slice_of(r.at, reader_left(&r));
     struct slice text = reader_cstr(&r);
     reader_bytes(&r, (size_t)reader_u16(&r) * 4);
@@ -270,7 +289,8 @@ static enum step forward_parse(struct client *client, struct slice *data, struct
         return fail(client, "invalid message format");
     worker_count(client->worker, parses, 1);
     struct statement *statement = statement_get(client->worker->pooler->statements,
-                                                client->worker->texts, tail, text.len + 1);
+                                                client->worker->texts, client->route, tail,
+                                                text.len + 1);
     if (name.len > 0) {
         forward_named_parse(client, message, name, statement);
         statement_unref(&statement);
@@ -295,13 +315,15 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
             return fail(client, "invalid message format");
         return STEP_MORE;
     }
+    if (must_settle(client, name))
+        return STEP_STOP;
     struct statement *meaning;
     const char *as = server_name(client, name, &meaning);
     if (meaning != NULL)
         effects_note(client, meaning->analysis);
-    else if (name.len > 0)
+    else if (name.len > 0 && (client->pins != 0 || !session_shares_names(client)))
         effects_note(client, NULL); // perhaps prepared in SQL: anything
-    push(client, OP_BIND);
+    push(client, OP_BIND)->number = meaning && session_shares_names(client) ? meaning->number : 0;
     worker_count(client->worker, binds, 1);
     size_t head = 5 + portal.len + 1 + name.len + 1;
     if (as == (const char *)name.at || name.len == 0) {
@@ -330,12 +352,9 @@ static bool read_target(struct slice message, char *kind, struct slice *name)
     return reader_done(&r) && (*kind == 'S' || *kind == 'P');
 }
 
-static enum step forward_describe(struct client *client, struct slice message)
+static enum step forward_describe(struct client *client, struct slice message, char kind,
+                                  struct slice name)
 {
-    char kind;
-    struct slice name;
-    if (!read_target(message, &kind, &name))
-        return fail(client, "invalid message format");
     if (kind == 'P') {
         push(client, OP_DESCRIBE);
         sender_put(session_to_server(client), message);
@@ -353,16 +372,13 @@ static enum step forward_describe(struct client *client, struct slice message)
     return STEP_ON;
 }
 
-static enum step forward_close(struct client *client, struct slice message)
+static enum step forward_close(struct client *client, struct slice message, char kind,
+                               struct slice name)
 {
-    char kind;
-    struct slice name;
-    if (!read_target(message, &kind, &name))
-        return fail(client, "invalid message format");
     struct op *op = push(client, OP_CLOSE);
     if (kind == 'S' && name.len > 0) {
         set_name(client, op, name, NULL);
-        if (shares_names(client)) {
+        if (session_shares_names(client)) {
             // Others share it: the server keeps it, the answer is ours.
             op->origin = OP_LOCAL;
             server_answer_local(client->server, session_to_client(client));
@@ -397,12 +413,21 @@ static enum step forward_whole(struct client *client, struct slice *data, struct
         return fail(client, "invalid message length");
     if (data->len < frame.length)
         return STEP_MORE;
-    struct slice message = take(data, frame.length);
+    struct slice message = slice_of(data->at, frame.length);
+    char kind;
+    struct slice name;
+    if (frame.type == 'D' || frame.type == 'C') {
+        if (!read_target(message, &kind, &name))
+            return fail(client, "invalid message format");
+        if (kind == 'S' && must_settle(client, name))
+            return STEP_STOP;
+    }
+    take(data, frame.length);
     switch (frame.type) {
     case 'D':
-        return forward_describe(client, message);
+        return forward_describe(client, message, kind, name);
     case 'C':
-        return forward_close(client, message);
+        return forward_close(client, message, kind, name);
     case 'E':
         push(client, OP_EXECUTE);
         break;

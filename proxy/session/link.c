@@ -10,6 +10,7 @@
 #include "proxy/control/domain.h"
 #include "proxy/route.h"
 #include "proxy/server/server.h"
+#include "proxy/session/clean.h"
 #include "proxy/session/client.h"
 #include "proxy/worker.h"
 
@@ -33,6 +34,7 @@ void client_request_server(struct client *client)
     struct pool_server *slot;
     struct pool_task task;
     client->since_us = clock_us();
+    client->waiter.first = client->state == CLIENT_GREETING;
     switch (pool_request(route->pool, &client->waiter, client->since_us, &slot, &task)) {
     case POOL_GRANTED:
         client_granted(client, container_of(slot, struct server, slot));
@@ -139,6 +141,24 @@ void client_pin(struct client *client, enum pin pin)
     client->pins |= 1u << pin;
 }
 
+// Is it to be found out whether the session is clean?
+static bool must_look(const struct client *client)
+{
+    bool matters = client->route->pool->mode != POOL_SESSION || client->route->domain != NULL;
+    return matters && client->must_verify && client->pins == 1u << PIN_FUNCTION;
+}
+
+static void look(struct client *client, struct server *server)
+{
+    struct worker *worker = client->worker;
+    client->must_verify = false;
+    client->went_around = false;
+    sender_begin(&worker->to_server, &server->conn);
+    server_inject(server, PURPOSE_VERIFY, clean_question);
+    if (!sender_end(&worker->to_server))
+        server_close(server, "server conn crashed?");
+}
+
 void client_finished(struct client *client)
 {
     struct server *server = client->server;
@@ -151,6 +171,10 @@ void client_finished(struct client *client)
         return;
     }
     client->since_us = clock_us();
+    if (must_look(client)) {
+        look(client, server);
+        return;
+    }
     bool keep = client->pins != 0 || client->route->pool->mode == POOL_SESSION;
     if (client->aligning)
         keep = true;

@@ -78,28 +78,6 @@ static enum step bad_type(struct client *client, char type)
     return session_fail(client, "08P01", why);
 }
 
-// At rest, without a server: some messages need none.
-static enum step rest_message(struct client *client, struct slice *data, struct frame frame)
-{
-    static const uint8_t ready_idle[] = {'Z', 0, 0, 0, 5, 'I'};
-    switch (frame.type) {
-    case 'S': // nothing to sync
-        if (frame.length > data->len)
-            return STEP_MORE;
-        sender_copy(session_to_client(client), slice_of(ready_idle, sizeof(ready_idle)));
-        *data = skip(*data, frame.length);
-        return STEP_ON;
-    case 'H':
-    case 'd':
-    case 'c':
-    case 'f': // PostgreSQL drops these outside COPY, too
-        client->stream_left = frame.length;
-        client->stream_discard = true;
-        return STEP_ON;
-    }
-    return STEP_SERVER;
-}
-
 // At rest: the cache, or a server.
 static enum step rest_unit(struct client *client, struct slice *data, struct frame frame)
 {
@@ -142,7 +120,7 @@ static enum step step(struct client *client, struct slice *data)
         return STEP_STOP;
     }
     if (client->server == NULL) {
-        enum step rest = rest_message(client, data, frame);
+        enum step rest = local_message(client, data, frame);
         if (rest != STEP_SERVER)
             return rest;
         return rest_unit(client, data, frame);

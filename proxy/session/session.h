@@ -18,5 +18,11 @@ enum step {
 struct sender *session_to_client(struct client *client);
 struct sender *session_to_server(struct client *client);
 
+// local.c: at rest, without a server: what can be answered without one. STEP_SERVER: nothing can.
+enum step local_message(struct client *client, struct slice *data, struct frame frame);
+
+// Are statements' names shared between clients (and so translated)?
+bool session_shares_names(const struct client *client);
+
 // forward.c: a message for the linked server; data begins with it.
 enum step forward_message(struct client *client, struct slice *data, struct frame frame);

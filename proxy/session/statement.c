@@ -46,23 +46,24 @@ static struct registry_shard *shard_of(struct statement_registry *registry, uint
 }
 
 // Under the shard's lock.
-static struct statement *find(struct registry_shard *shard, uint64_t hash, struct slice tail,
-                              size_t text_bytes)
+static struct statement *find(struct registry_shard *shard, uint64_t hash, const void *scope,
+                              struct slice tail, size_t text_bytes)
 {
     for (struct hash_node *n = hash_first(&shard->table, hash); n != NULL; n = hash_next(n)) {
         struct statement *s = container_of(n, struct statement, node);
-        if (s->text_bytes == text_bytes && slice_eq(statement_tail(s), tail))
+        if (s->scope == scope && s->text_bytes == text_bytes && slice_eq(statement_tail(s), tail))
             return statement_ref(s);
     }
     return NULL;
 }
 
 static struct statement *make(struct statement_registry *registry, struct texts_front *front,
-                              struct slice tail, size_t text_bytes)
+                              const void *scope, struct slice tail, size_t text_bytes)
 {
     struct statement *s = mem_zalloc(sizeof(*s) + tail.len);
     s->refs = 1;
     s->registry = registry;
+    s->scope = scope;
     s->text_bytes = (uint32_t)text_bytes;
     s->types_bytes = (uint32_t)(tail.len - text_bytes);
     memcpy(s->tail, tail.at, tail.len);
@@ -79,20 +80,20 @@ static void statement_free(struct statement *s)
 }
 
 struct statement *statement_get(struct statement_registry *registry, struct texts_front *front,
-                                struct slice tail, size_t text_bytes)
+                                const void *scope, struct slice tail, size_t text_bytes)
 {
     CHECK(text_bytes > 0 && text_bytes <= tail.len);
-    uint64_t hash = hash_bytes(tail.at, tail.len);
+    uint64_t hash = hash_bytes(tail.at, tail.len) ^ ((uintptr_t)scope * 0x9e3779b97f4a7c15u);
     struct registry_shard *shard = shard_of(registry, hash);
     pthread_mutex_lock(&shard->lock);
-    struct statement *s = find(shard, hash, tail, text_bytes);
+    struct statement *s = find(shard, hash, scope, tail, text_bytes);
     pthread_mutex_unlock(&shard->lock);
     if (s != NULL)
         return s;
     // Analysis may take a while: not under the lock. Somebody else may be first meanwhile.
-    struct statement *fresh = make(registry, front, tail, text_bytes);
+    struct statement *fresh = make(registry, front, scope, tail, text_bytes);
     pthread_mutex_lock(&shard->lock);
-    s = find(shard, hash, tail, text_bytes);
+    s = find(shard, hash, scope, tail, text_bytes);
     if (s == NULL) {
         hash_insert(&shard->table, &fresh->node, hash);
         s = fresh;

@@ -27,6 +27,7 @@ ROLES = {"srv_trust": "scram-sha-256", "srv_plain": "scram-sha-256", "srv_md5": 
 
 HBA = """
 local all all trust
+host all,replication control 127.0.0.1/32 scram-sha-256
 host all srv_md5 127.0.0.1/32 md5
 host all srv_scram 127.0.0.1/32 scram-sha-256
 host all srv_plain 127.0.0.1/32 password

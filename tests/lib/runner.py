@@ -102,7 +102,7 @@ class Context:
     def new_database(self):
         name = f"t{len(self.databases)}_" + re.sub(r"\W", "_", self.name)[-40:].lower()
         # What an earlier run of the same test left (it was killed) is in the way.
-        self.pg.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self.drop(name)
         self.pg.sql(f"CREATE DATABASE {name}")
         self.pg.sql("GRANT ALL ON SCHEMA public TO PUBLIC", name)
         self.databases.append(name)
@@ -202,10 +202,23 @@ class Context:
                 problems.append(str(error))
         for name in self.databases:
             try:
-                self.pg.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+                self.drop(name)
             except Exception as error:
                 problems.append(f"dropping {name}: {error}")
         return problems
+
+    def drop(self, name, patience=5.0):
+        """A proxy that just ended may have a walsender that is still ending."""
+        from pgwire import PgError
+        until = time.monotonic() + patience
+        while True:
+            try:
+                self.pg.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+                return
+            except PgError as error:
+                if error.sqlstate != "55006" or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
 
 
 class Worker(threading.Thread):

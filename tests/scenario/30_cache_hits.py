@@ -240,7 +240,7 @@ def test_too_large(ctx):
 
 def test_large_entries_to_slow_readers(ctx):
     """An entry goes out in pieces while it is replaced underneath."""
-    p = ctx.cache_proxy(cache_max_entry_size="4M")
+    p = ctx.cache_proxy(cache_size="1G", cache_max_entry_size="4M")
     ctx.sql("CREATE TABLE big(id int PRIMARY KEY, v text); GRANT ALL ON big TO app;"
             "INSERT INTO big VALUES (1, repeat('a', 3000000))")
     slow = []

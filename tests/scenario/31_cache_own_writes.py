@@ -167,6 +167,7 @@ def check(ctx, name, rounds=25, readers=3, **settings):
     hammers = [ctx.thread(hammer, ctx, p, stop) for _ in range(readers)]
     try:
         ctx.wait_hits(p)
+        before = p.cache()["hits"]
         for n in range(1, rounds + 1):
             write(writer, n)
             for j, judge in enumerate(judges):
@@ -177,6 +178,7 @@ def check(ctx, name, rounds=25, readers=3, **settings):
         stop.set()
     for h in hammers:
         h.result()
+    ctx.note(f"{p.cache()['hits'] - before:.0f} hits in between")
 
 
 def hammer(ctx, p, stop):

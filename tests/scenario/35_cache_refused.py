@@ -70,7 +70,8 @@ def test_statements(ctx):
             wrong.append(f"{sql}: {error}")
     assert not wrong, "\n".join(wrong)
     # All that time, the cache was in use.
-    ctx.wait_hit(p, lambda: c.query("SELECT n FROM t WHERE id = 1"))
+    with p.connect(ctx.db) as other:
+        ctx.wait_hit(p, lambda: other.query("SELECT n FROM t WHERE id = 1"))
 
 
 def test_parameters_that_are_words(ctx):

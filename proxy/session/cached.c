@@ -22,11 +22,11 @@ struct question {
     struct unit unit;
     struct domain *domain; // canonical
     struct ledger *ledger;
+    struct stamp stamp;    // taken before all that follows
     struct profile *profile;
     struct statement *statement; // counts; NULL for a simple query
     struct analysis *analysis;   // borrows
     const struct resolution *resolution; // borrows
-    uint64_t catalog_version;
     struct key_hash hash;
 };
 
@@ -82,9 +82,11 @@ static enum bypass examine(struct question *q)
         return BYPASS_DATETIME_WORD;
     q->domain = domain_canonical(client->route->domain);
     q->ledger = domain_ledger(q->domain);
-    if (!ledger_is_on(q->ledger))
+    // Before the catalog is read: a new catalog is published before the epoch rises, so what was
+    // resolved by an old one carries an old epoch.
+    if (!ledger_stamp(q->ledger, &q->stamp))
         return BYPASS_OFF;
-    q->profile = route_profile(client->route, ledger_epoch(q->ledger));
+    q->profile = route_profile(client->route, q->stamp.epoch);
     if (q->profile == NULL)
         return BYPASS_NO_PROFILE;
     if (!q->profile->cacheable)
@@ -92,8 +94,7 @@ static enum bypass examine(struct question *q)
     if (client->server != NULL && client->server->profile != q->profile)
         return BYPASS_NO_PROFILE;
     q->resolution = resolution_front_get(client->worker->resolutions, q->domain, q->analysis,
-                                         q->profile, is_setting(client, VAR_CLIENT_ENCODING, "UTF8"),
-                                         &q->catalog_version);
+                                         q->profile, is_setting(client, VAR_CLIENT_ENCODING, "UTF8"));
     return q->resolution ? q->resolution->bypass : BYPASS_CATALOG_PENDING;
 }
 
@@ -209,21 +210,18 @@ static bool look_up(struct question *q, enum bypass *bypass)
     return verdict == LEDGER_OK;
 }
 
-// Records the reply that the server will give, when all that the key says is true of it. The stamp
-// is taken before the query is sent.
+// Records the reply that the server will give, when all that the key says is true of it.
 static void begin_fill(struct question *q)
 {
     struct client *client = q->client;
     struct worker *worker = client->worker;
     struct server *server = client->server;
-    struct stamp stamp;
-    if (server->profile != q->profile || server->needs_reset || server->fill != NULL ||
-        !ledger_stamp(q->ledger, &stamp) || stamp.epoch != q->catalog_version ||
-        stamp.epoch != server->profile_epoch)
+    if (server->profile != q->profile || server->profile_epoch != q->stamp.epoch ||
+        server->needs_reset || server->fill != NULL)
         return;
     size_t max = (size_t)config_settings(worker->config)->cache_max_entry_size_bytes;
     size_t limit = store_entry_limit_bytes(worker->pooler->store);
-    server->fill = fill_begin(buf_slice(&worker->key), q->hash, stamp, q->resolution->reads,
+    server->fill = fill_begin(buf_slice(&worker->key), q->hash, q->stamp, q->resolution->reads,
                               q->resolution->read_count, max < limit ? max : limit);
     client->went_around = false;
 }

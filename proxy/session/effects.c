@@ -50,10 +50,9 @@ static void note_writes(struct client *client, const struct analysis *analysis)
         server->profile_epoch == ledger_epoch(domain_ledger(domain)))
         profile = server->profile;
     const struct resolution *r = NULL;
-    uint64_t version;
     if (profile != NULL)
         r = resolution_front_get(client->worker->resolutions, domain,
-                                 (struct analysis *)(uintptr_t)analysis, profile, true, &version);
+                                 (struct analysis *)(uintptr_t)analysis, profile, true);
     if (r == NULL || r->barrier)
         e->barrier = true;
     else

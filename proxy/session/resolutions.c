@@ -71,15 +71,13 @@ static void ask_for_names(struct domain *domain, const struct analysis *analysis
 
 const struct resolution *resolution_front_get(struct resolution_front *front,
                                               struct domain *domain, struct analysis *analysis,
-                                              const struct profile *profile, bool utf8,
-                                              uint64_t *version)
+                                              const struct profile *profile, bool utf8)
 {
     struct catalog *catalog = catalog_of(front, domain);
     if (catalog == NULL) {
         ask_for_names(domain, analysis);
         return NULL;
     }
-    *version = catalog_version(catalog);
     struct search_path path = {profile->schemas, profile->schema_count, utf8};
     const struct resolution *r = resolve_front_find(front->resolved, analysis, catalog, &path);
     if (r->pending)

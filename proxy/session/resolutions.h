@@ -12,9 +12,7 @@ struct resolution_front *resolution_front_new(void);
 void resolution_front_free(struct resolution_front *front); // NULL is fine
 
 // Borrowed: valid until the next call with this front. NULL: no catalog has been loaded yet.
-// *version gets the version of the catalog that was used (to compare with a stamp's epoch).
 // Names that the catalog lacks are asked for.
 const struct resolution *resolution_front_get(struct resolution_front *front,
                                               struct domain *domain, struct analysis *analysis,
-                                              const struct profile *profile, bool utf8,
-                                              uint64_t *version);
+                                              const struct profile *profile, bool utf8);

@@ -76,4 +76,4 @@ def test_session_mode(ctx):
 @limit(SECONDS + 60)
 def test_tiny_cache(ctx):
     """Eviction all the time."""
-    run(ctx, SECONDS / 8, cache_size="64k", keys=200)
+    run(ctx, SECONDS / 8, cache_size="1M", keys=1000)

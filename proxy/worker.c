@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "proxy/session/resolutions.h"
+#include "proxy/held.h"
 #include "proxy/janitor.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
@@ -230,6 +231,11 @@ static void on_turn_end(struct ev_loop *loop, ev_prepare *prepare, int events)
     janitor_stop_if_done(worker);
 }
 
+static void on_held(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    held_release(timer->data);
+}
+
 static void on_janitor(struct ev_loop *loop, ev_timer *timer, int events)
 {
     janitor_sweep(timer->data);
@@ -250,12 +256,14 @@ struct worker *worker_new(struct pooler *pooler, int number)
         worker->resolutions = resolution_front_new();
     list_init(&worker->clients);
     list_init(&worker->servers);
+    list_init(&worker->held);
     list_init(&worker->graves_clients);
     list_init(&worker->graves_servers);
     ev_async_init(&worker->wake, on_wake);
     ev_timer_init(&worker->janitor, on_janitor, JANITOR_PERIOD_S, JANITOR_PERIOD_S);
+    ev_timer_init(&worker->held_timer, on_held, 0, HELD_PERIOD_S);
     ev_prepare_init(&worker->turn_end, on_turn_end);
-    worker->wake.data = worker->janitor.data = worker->turn_end.data = worker;
+    worker->held_timer.data = worker->wake.data = worker->janitor.data = worker->turn_end.data = worker;
     ev_async_start(worker->loop, &worker->wake);
     ev_timer_start(worker->loop, &worker->janitor);
     ev_prepare_start(worker->loop, &worker->turn_end);

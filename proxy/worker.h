@@ -76,6 +76,8 @@ struct worker {
     struct resolution_front *resolutions; // owns; NULL when the cache is off
     struct list clients;       // struct client
     struct list servers;       // struct server
+    struct list held;          // struct client, waiting for a fresher cache
+    ev_timer held_timer;       // runs while there are any
     struct list graves_clients; // closed in this turn, freed at its end
     struct list graves_servers;
     int lookups;               // names being resolved for servers of this worker

@@ -219,23 +219,53 @@ static void begin_fill(struct question *q)
     if (server->profile != q->profile || server->profile_epoch != q->stamp.epoch ||
         server->needs_reset || server->fill != NULL)
         return;
+    // A miss is no read around the cache.
+    client->went_around = false;
+    client->unit_left = q->unit.bytes;
+    // A write to what it reads is not yet placed, or not yet known to be visible: the reply would
+    // be dead on arrival.
+    enum ledger_verdict verdict =
+        ledger_judge(q->ledger, q->stamp, q->resolution->reads, q->resolution->read_count, 0,
+                     INT64_MAX, INT64_MIN);
+    if (verdict == LEDGER_DEAD || verdict == LEDGER_CLOSED)
+        return;
     size_t max = (size_t)config_settings(worker->config)->cache_max_entry_size_bytes;
     size_t limit = store_entry_limit_bytes(worker->pooler->store);
     server->fill = fill_begin(buf_slice(&worker->key), q->hash, q->stamp, q->resolution->reads,
                               q->resolution->read_count, max < limit ? max : limit);
-    client->went_around = false;
 }
 
-static bool ask(struct question *q, bool may_hit)
+// A server that a session keeps learns of a new epoch in between.
+static void renew_profile(struct question *q)
+{
+    struct server *server = q->client->server;
+    if (server == NULL || server->profile_epoch == q->stamp.epoch)
+        return;
+    session_to_server(q->client);
+    server->profile = NULL;
+    server->profile_epoch = q->stamp.epoch;
+    server_inject(server, PURPOSE_PROFILE, profile_question);
+}
+
+static enum cached ask(struct question *q, bool may_hit)
 {
     struct client *client = q->client;
     struct statistics *statistics = &client->worker->cache;
     enum bypass bypass = examine(q);
     if (bypass == BYPASS_NONE) {
         make_key(q);
-        if (may_hit && look_up(q, &bypass))
-            return true;
+        if (may_hit && look_up(q, &bypass)) {
+            client->behind = 0;
+            return CACHED_HIT;
+        }
     }
+    if (bypass == BYPASS_BEHIND && may_hit && client_may_hold(client)) {
+        client_hold(client);
+        return CACHED_HELD;
+    }
+    if (bypass == BYPASS_NO_PROFILE)
+        renew_profile(q);
+    client->behind = bypass == BYPASS_BEHIND ? client->behind + (client->behind < 100) : 0;
     client->unit_decided = bypass != BYPASS_NONE || client->server != NULL;
     if (bypass != BYPASS_NONE) {
         statistics_bypass(statistics, bypass);
@@ -243,7 +273,7 @@ static bool ask(struct question *q, bool may_hit)
         statistics_count(&statistics->misses, 1);
         begin_fill(q);
     }
-    return false;
+    return CACHED_MISS;
 }
 
 enum cached client_try_cache(struct client *client, struct slice data, bool may_hit, size_t *used)
@@ -260,11 +290,11 @@ enum cached client_try_cache(struct client *client, struct slice data, bool may_
     case UNIT_OK:
         break;
     }
-    bool hit = ask(&q, may_hit);
+    enum cached cached = ask(&q, may_hit);
     statement_unref(&q.statement);
-    if (!hit)
-        return CACHED_MISS;
-    *used = q.unit.bytes;
-    client->unit_decided = false;
-    return CACHED_HIT;
+    if (cached == CACHED_HIT) {
+        *used = q.unit.bytes;
+        client->unit_decided = false;
+    }
+    return cached;
 }

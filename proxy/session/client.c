@@ -55,6 +55,7 @@ void client_new(struct worker *worker, int fd, bool local)
     client->waiter.worker = worker->number;
     link_init(&client->waiter.link);
     link_init(&client->link);
+    link_init(&client->held);
     conn_init(&client->conn, fd, on_readable, on_writable, client);
     list_push_back(&worker->clients, &client->link);
     worker->pooler->clients++;
@@ -113,6 +114,7 @@ static void end(struct client *client)
         if (client->login == NULL)
             pool_client_left(client->route->pool);
     }
+    client_unhold(client);
     conn_close(&client->conn);
     list_remove(&worker->clients, &client->link);
     if (free_to_go) // else a server is on its way here, with a pointer to this client

@@ -71,12 +71,16 @@ struct client {
     bool aligning;             // input waits until the settings are made true
     bool must_verify;          // PIN_FUNCTION was set and the session not looked at since
     bool settling;             // input waits until it is known what a name means
+    struct link held;          // in worker->held: waits for a fresher cache
+    int64_t held_until_us;
+    uint8_t behind;            // reads in a row that the cache was not fresh enough for
     bool unit_decided;         // the unit at hand was held against the cache already
     bool reading_paused;       // too much is queued here or at the server
     bool closing;              // to be closed once its output is out
     uint32_t pins;             // bits 1 << enum pin
     struct effects effects;    // of the open transaction
-    bool went_around;          // something read in it was not a fill
+    bool went_around;          // something was read in it that was not a mere miss
+    size_t unit_left;          // bytes of the unit that missed, still to be sent
     int64_t around_us;         // when the session last read around the cache; INT64_MIN never
 };
 
@@ -112,10 +116,22 @@ void client_pin(struct client *client, enum pin pin);
 // PgBouncer's sentence for a failing pool, to a client that would wait in vain.
 void client_refuse(struct client *client);
 
+// held.c: a session that has just read around the cache may hit only what is known to be as new. One
+// that keeps reading would stay behind for ever, as each read around the cache moves the mark; so
+// after a few of those it is held for the moment that a freshness reading takes.
+bool client_may_hold(const struct client *client);
+void client_hold(struct client *client);
+void client_unhold(struct client *client); // leaves the list, if it is in it
+
 enum { CLIENT_AHEAD_BYTES = 64 * 1024 }; // what a client may send while it has to wait
 bool client_wants_input(const struct client *client); // is it not waiting for somebody?
 
 // cached.c: tries to answer the unit at the head of data from memory.
-enum cached { CACHED_HIT, CACHED_MISS, CACHED_MORE /* input is needed to tell */ };
+enum cached {
+    CACHED_HIT,
+    CACHED_MISS,
+    CACHED_MORE, // input is needed to tell
+    CACHED_HELD, // the client waits for a fresher cache: see held.c
+};
 enum cached client_try_cache(struct client *client, struct slice data, bool may_hit,
                              size_t *used);

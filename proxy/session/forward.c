@@ -448,7 +448,10 @@ enum step forward_message(struct client *client, struct slice *data, struct fram
         client->stream_discard = true;
         return STEP_ON;
     }
-    client->went_around |= server->fill == NULL;
+    if (client->unit_left >= frame.length)
+        client->unit_left -= frame.length;
+    else
+        client->went_around = true;
     switch (frame.type) {
     case 'Q':
         return forward_query(client, data, frame);

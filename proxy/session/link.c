@@ -165,6 +165,7 @@ void client_finished(struct client *client)
     if (client->went_around)
         client->around_us = clock_us();
     client->went_around = true;
+    client->unit_left = 0;
     client->unit_decided = false;
     if (!client_at_rest(client)) {
         client_resume(client);

@@ -18,7 +18,7 @@
 bool client_wants_input(const struct client *client)
 {
     return client->state != CLIENT_WAITING && client->state != CLIENT_GREETING &&
-           !client->aligning;
+           !client->aligning && !link_in_list(&client->held);
 }
 
 // ---- the brackets of a turn: closed before anything is given away or ended ----
@@ -89,6 +89,8 @@ static enum step rest_unit(struct client *client, struct slice *data, struct fra
             return STEP_ON;
         case CACHED_MORE:
             return STEP_MORE;
+        case CACHED_HELD:
+            return STEP_STOP;
         case CACHED_MISS:
             break;
         }
@@ -133,6 +135,7 @@ static enum step step(struct client *client, struct slice *data)
             enum cached cached = client_try_cache(client, *data, may_hit, &used);
             if (cached != CACHED_MISS)
                 client->unit_decided = false;
+            CHECK(cached != CACHED_HELD); // it has a server
             if (cached == CACHED_MORE)
                 return STEP_MORE;
             if (cached == CACHED_HIT) {

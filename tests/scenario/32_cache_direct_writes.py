@@ -172,3 +172,38 @@ def test_idle_writes_do_not_end_hits(ctx):
     assert ctx.hits(p, run) > 80
     time.sleep(1)
     assert ctx.hits(p, lambda: [c.query(READ) for _ in range(20)]) >= 15
+
+
+def test_no_step_back(ctx):
+    """The stream is held up, the bound is wide: an old entry may be served, but not to a session that
+    has read newer rows around the cache, be it by a miss, in a transaction, or by its own write."""
+    import os
+    import signal
+    ctx.sql(SETUP)
+    p = ctx.cache_proxy(max_staleness="5s")
+    old = "SELECT n FROM t WHERE id = 1 ORDER BY n"
+    warm = ctx.keep(p.connect(ctx.db))
+    sessions = [ctx.keep(p.connect(ctx.db)) for _ in range(4)]
+    for c in (warm, *sessions):
+        ctx.wait_hit(p, lambda: c.query(old))
+    pids = ctx.pg.walsenders(ctx.db)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        ctx.sql("UPDATE t SET n = 1 WHERE id = 1")
+        by_miss, by_transaction, by_uncacheable, by_write = sessions
+        assert by_miss.value("SELECT n FROM t WHERE id = 1 LIMIT 1") == "1"
+        by_transaction.query("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        assert by_transaction.value(old) == "1"
+        by_transaction.query("COMMIT")
+        assert by_uncacheable.value("SELECT n FROM t WHERE id = 1 AND random() >= 0") == "1"
+        by_write.query("UPDATE t SET n = n WHERE id = 2")
+        for name, c in (("a miss", by_miss), ("a transaction", by_transaction), ("a query that is not cached", by_uncacheable),
+                        ("an own write", by_write)):
+            for _ in range(3):
+                assert c.value(old) == "1", f"the row went back after {name}"
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    ctx.wait_hit(p, lambda: warm.query(old))
+    assert warm.value(old) == "1"

@@ -62,7 +62,8 @@ static inline void commit(uint32_t xid, uint64_t position, const char *table, co
 
 static inline bool answer_with(uint64_t flush, uint64_t insert, const char *snapshot, bool same)
 {
-    struct reading r = {flush, insert, slice_str(snapshot), same};
+    enum reading_schema schema = same ? READING_SCHEMA_SAME : READING_SCHEMA_CHANGED;
+    struct reading r = {flush, insert, slice_str(snapshot), schema};
     return follower_reading(f, now, &r);
 }
 
@@ -74,8 +75,21 @@ static inline void answer(uint64_t flush, uint64_t insert, const char *snapshot)
 static inline void ask(void)
 {
     now += 2000;
-    follower_reading_sent(f, now);
+    follower_reading_sent(f, READING_FULL, now);
     now += 100;
+}
+
+static inline void ask_gate(void)
+{
+    now += 2000;
+    follower_reading_sent(f, READING_GATE, now);
+    now += 100;
+}
+
+static inline void answer_gate(uint64_t flush, uint64_t insert, const char *snapshot)
+{
+    struct reading r = {flush, insert, slice_str(snapshot), READING_SCHEMA_UNREAD};
+    assert_true(follower_reading(f, now, &r));
 }
 
 static inline void read_all(uint64_t flush, const char *snapshot)

@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rules of a pool, one by one.
+#include "pool/pool.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { WORKERS = 3, SECOND_US = 1000000 };
+
+struct bench {
+    struct pool_quota database, user;
+    struct pool *pool;
+    struct pool_server server[8];
+    struct pool_waiter waiter[8];
+    struct pool_server *got;
+    struct pool_task task;
+    int64_t now;
+};
+
+static void bench_open(struct bench *b, struct pool_limits limits)
+{
+    *b = (struct bench){.now = 100 * SECOND_US};
+    b->pool = pool_new("shop", "anna", POOL_TRANSACTION, WORKERS, limits, &b->database, &b->user);
+}
+
+static void bench_size(struct bench *b, int size)
+{
+    bench_open(b, (struct pool_limits){.size = size, .retry_after_us = 15 * SECOND_US});
+}
+
+// Everything is closed, whatever it was doing.
+static void bench_close(struct bench *b)
+{
+    for (int i = 0; i < 8; i++)
+        if (b->server[i].pool != NULL)
+            pool_closed(b->pool, &b->server[i]);
+    pool_free(b->pool);
+    assert_int_equal(b->database.used, 0);
+    assert_int_equal(b->user.used, 0);
+}
+
+static enum pool_result request(struct bench *b, int waiter, int worker)
+{
+    b->waiter[waiter].worker = worker;
+    return pool_request(b->pool, &b->waiter[waiter], b->now, &b->got, &b->task);
+}
+
+static void granted(struct bench *b, int waiter, int worker, int server)
+{
+    assert_int_equal(request(b, waiter, worker), POOL_GRANTED);
+    assert_ptr_equal(b->got, &b->server[server]);
+    assert_int_equal(b->waiter[waiter].state, WAITER_GRANTED);
+    pool_took(b->pool, &b->waiter[waiter]);
+    assert_int_equal(b->waiter[waiter].state, WAITER_NONE);
+}
+
+static void queued(struct bench *b, int waiter, int worker, bool open, int ask)
+{
+    assert_int_equal(request(b, waiter, worker), POOL_QUEUED);
+    assert_null(b->got);
+    assert_int_equal(b->waiter[waiter].state, WAITER_QUEUED);
+    assert_int_equal(b->task.open, open);
+    assert_int_equal(b->task.ask_worker, ask);
+}
+
+// Server i is opened by worker and lies idle there. Wants nobody waiting but the helper's own.
+static void idle_at(struct bench *b, int i, int worker)
+{
+    queued(b, 7, worker, true, -1);
+    pool_opened(b->pool, &b->server[i], worker, b->now);
+    assert_ptr_equal(pool_return(b->pool, &b->server[i], b->now), &b->waiter[7]);
+    pool_took(b->pool, &b->waiter[7]);
+    b->server[i].worker = worker;
+}
+
+// Puts servers 0 .. n - 1 in place: idle at the workers named.
+static void idle_all(struct bench *b, int n, const int *workers)
+{
+    for (int i = 0; i < n; i++)
+        idle_at(b, i, workers[i]);
+    for (int i = 0; i < n; i++)
+        assert_null(pool_return(b->pool, &b->server[i], ++b->now));
+}
+
+static void returned_to(struct bench *b, int server, int waiter)
+{
+    struct pool_waiter *next = pool_return(b->pool, &b->server[server], b->now);
+    assert_ptr_equal(next, waiter < 0 ? NULL : &b->waiter[waiter]);
+    if (waiter < 0)
+        return;
+    assert_int_equal(next->state, WAITER_GRANTED);
+    b->server[server].worker = next->worker;
+    pool_took(b->pool, next);
+}
+
+static void test_first_come_first_served(void **state)
+{
+    struct bench b;
+    bench_size(&b, 1);
+    idle_all(&b, 1, (int[]){0});
+    granted(&b, 0, 0, 0);
+    queued(&b, 1, 2, false, -1);
+    queued(&b, 2, 0, false, -1);
+    queued(&b, 3, 1, false, -1);
+    returned_to(&b, 0, 1);
+    returned_to(&b, 0, 2);
+    queued(&b, 1, 2, false, -1);
+    returned_to(&b, 0, 3);
+    returned_to(&b, 0, 1);
+    returned_to(&b, 0, -1);
+    assert_true(b.server[0].idle);
+    bench_close(&b);
+}
+
+// Nobody overtakes those who wait, even with a connection beside him.
+static void test_no_overtaking(void **state)
+{
+    struct bench b;
+    bench_size(&b, 1);
+    idle_all(&b, 1, (int[]){1});
+    queued(&b, 0, 0, false, 1);
+    queued(&b, 1, 1, false, 1);
+    struct pool_waiter *first;
+    assert_true(pool_serve(b.pool, 1, &b.got, &first));
+    assert_ptr_equal(first, &b.waiter[0]);
+    pool_took(b.pool, first);
+    assert_false(pool_serve(b.pool, 1, &b.got, &first));
+    returned_to(&b, 0, 1);
+    bench_close(&b);
+}
+
+static void test_own_worker_most_recent(void **state)
+{
+    struct bench b;
+    bench_size(&b, 3);
+    idle_all(&b, 3, (int[]){0, 1, 1});
+    granted(&b, 0, 1, 2);
+    granted(&b, 1, 1, 1);
+    granted(&b, 2, 0, 0);
+    bench_close(&b);
+}
+
+static void test_other_worker_is_asked(void **state)
+{
+    struct bench b;
+    bench_size(&b, 2);
+    idle_all(&b, 1, (int[]){2});
+    queued(&b, 0, 0, false, 2);
+    struct pool_waiter *waiter;
+    assert_false(pool_serve(b.pool, 1, &b.got, &waiter));
+    assert_true(pool_serve(b.pool, 2, &b.got, &waiter));
+    assert_ptr_equal(b.got, &b.server[0]);
+    assert_ptr_equal(waiter, &b.waiter[0]);
+    assert_false(b.server[0].idle);
+    pool_took(b.pool, waiter);
+    assert_false(pool_serve(b.pool, 2, &b.got, &waiter));
+    bench_close(&b);
+}
+
+// Two waiters and an idle connection on each of two other workers: when everybody who was asked
+// has served, nobody waits beside an idle connection.
+static void test_every_idle_worker_is_asked(void **state)
+{
+    struct bench b;
+    bench_size(&b, 2);
+    idle_all(&b, 2, (int[]){1, 2});
+    bool asked[WORKERS] = {false};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(request(&b, i, 0), POOL_QUEUED);
+        assert_false(b.task.open);
+        assert_in_range(b.task.ask_worker, 1, 2);
+        asked[b.task.ask_worker] = true;
+    }
+    int served = 0;
+    struct pool_waiter *waiter;
+    for (int w = 0; w < WORKERS; w++)
+        while (asked[w] && pool_serve(b.pool, w, &b.got, &waiter)) {
+            pool_took(b.pool, waiter);
+            served++;
+        }
+    for (int i = 0; i < 2; i++)
+        pool_abandon(b.pool, &b.waiter[i]);
+    assert_int_equal(served, 2);
+    bench_close(&b);
+}
+
+static void test_one_opening_at_a_time(void **state)
+{
+    struct bench b;
+    bench_size(&b, 2);
+    queued(&b, 0, 0, true, -1);
+    queued(&b, 1, 1, false, -1);
+    queued(&b, 2, 2, false, -1);
+    assert_false(pool_may_open(b.pool, b.now));
+    pool_opened(b.pool, &b.server[0], 0, b.now);
+    assert_true(pool_may_open(b.pool, b.now));
+    assert_false(pool_may_open(b.pool, b.now));
+    pool_opened(b.pool, &b.server[1], 1, b.now);
+    assert_false(pool_may_open(b.pool, b.now)); // size
+    returned_to(&b, 0, 0);
+    returned_to(&b, 1, 1);
+    returned_to(&b, 0, 2);
+    bench_close(&b);
+}
+
+static void test_closing_makes_room(void **state)
+{
+    struct bench b;
+    bench_size(&b, 1);
+    idle_all(&b, 1, (int[]){0});
+    granted(&b, 0, 0, 0);
+    queued(&b, 1, 0, false, -1);
+    pool_closed(b.pool, &b.server[0]);
+    assert_true(pool_may_open(b.pool, b.now));
+    pool_opened(b.pool, &b.server[0], 0, b.now);
+    returned_to(&b, 0, 1);
+    returned_to(&b, 0, -1);
+    pool_closed(b.pool, &b.server[0]); // an idle one
+    b.server[0].pool = NULL;
+    assert_int_equal(b.pool->idle_count, 0);
+    assert_false(pool_may_open(b.pool, b.now)); // nobody waits
+    bench_close(&b);
+}
+
+static void test_reserve_for_the_patient(void **state)
+{
+    struct bench b;
+    bench_open(&b, (struct pool_limits){.size = 1, .reserve = 1, .reserve_after_us = 5000});
+    idle_all(&b, 1, (int[]){0});
+    granted(&b, 0, 0, 0);
+    queued(&b, 1, 0, false, -1);
+    assert_false(pool_may_open(b.pool, b.now + 4999));
+    b.now += 5000;
+    assert_true(pool_may_open(b.pool, b.now));
+    pool_opened(b.pool, &b.server[1], 0, b.now);
+    assert_false(pool_may_open(b.pool, b.now));
+    returned_to(&b, 1, 1);
+    queued(&b, 2, 1, false, -1);
+    assert_false(pool_may_open(b.pool, b.now + SECOND_US)); // the reserve is used up
+    returned_to(&b, 1, 2);
+    bench_close(&b);
+}
+
+static void test_quotas(void **state)
+{
+    struct bench b;
+    bench_size(&b, 5);
+    b.database.limit = 2;
+    b.user.limit = 1;
+    queued(&b, 0, 0, true, -1);
+    assert_int_equal(b.database.used, 1);
+    assert_int_equal(b.user.used, 1);
+    pool_opened(b.pool, &b.server[0], 0, b.now);
+    assert_ptr_equal(pool_return(b.pool, &b.server[0], b.now), &b.waiter[0]);
+    pool_took(b.pool, &b.waiter[0]);
+    queued(&b, 1, 0, false, -1);
+    assert_int_equal(b.database.used, 1); // given back when the user's said no
+    b.user.limit = 0;                     // no limit
+    assert_true(pool_may_open(b.pool, b.now));
+    pool_open_failed(b.pool, b.now, false, "08006", "gone");
+    assert_int_equal(b.database.used, 1);
+    assert_int_equal(b.user.used, 1);
+    b.database.limit = 1;
+    assert_false(pool_may_open(b.pool, b.now + 60 * SECOND_US));
+    assert_int_equal(b.user.used, 1);
+    assert_true(pool_abandon(b.pool, &b.waiter[1]));
+    bench_close(&b);
+}
+
+static void test_minimum_while_there_are_clients(void **state)
+{
+    struct bench b;
+    bench_open(&b, (struct pool_limits){.size = 3, .minimum = 2});
+    assert_false(pool_may_open(b.pool, b.now));
+    pool_client_joined(b.pool);
+    for (int i = 0; i < 2; i++) {
+        assert_true(pool_may_open(b.pool, b.now));
+        pool_opened(b.pool, &b.server[i], 0, b.now);
+        returned_to(&b, i, -1);
+    }
+    assert_false(pool_may_open(b.pool, b.now));
+    // Idle for long, but needed for the minimum; a lifetime ends all the same.
+    assert_null(pool_stale(b.pool, 0, INT64_MAX, INT64_MIN));
+    struct pool_server *old = pool_stale(b.pool, 0, INT64_MIN, INT64_MAX);
+    assert_ptr_equal(old, &b.server[0]);
+    pool_closed(b.pool, old);
+    assert_true(pool_may_open(b.pool, b.now));
+    pool_opened(b.pool, &b.server[0], 0, b.now);
+    pool_client_left(b.pool);
+    bench_close(&b);
+}
+
+static void test_stale_takes_the_least_recent(void **state)
+{
+    struct bench b;
+    bench_size(&b, 3);
+    idle_all(&b, 3, (int[]){0, 0, 1});
+    assert_null(pool_stale(b.pool, 0, b.server[0].released_us, INT64_MIN)); // before, not at
+    assert_null(pool_stale(b.pool, 2, INT64_MAX, INT64_MAX));
+    struct pool_server *s = pool_stale(b.pool, 0, INT64_MAX, INT64_MIN);
+    assert_ptr_equal(s, &b.server[0]);
+    assert_false(s->idle);
+    assert_int_equal(b.pool->idle_count, 2);
+    assert_ptr_equal(pool_stale(b.pool, 0, INT64_MAX, INT64_MIN), &b.server[1]);
+    assert_null(pool_stale(b.pool, 0, INT64_MAX, INT64_MIN));
+    bench_close(&b);
+}
+
+static void test_take_idle(void **state)
+{
+    struct bench b;
+    bench_size(&b, 1);
+    idle_all(&b, 1, (int[]){0});
+    assert_true(pool_take_idle(b.pool, &b.server[0]));
+    assert_false(pool_take_idle(b.pool, &b.server[0]));
+    queued(&b, 0, 0, false, -1);
+    returned_to(&b, 0, 0);
+    bench_close(&b);
+}
+
+static void test_unreachable_is_waited_for(void **state)
+{
+    struct bench b;
+    bench_size(&b, 2);
+    b.waiter[0].first = true;
+    queued(&b, 0, 0, true, -1);
+    pool_open_failed(b.pool, b.now, false, "08006", "no route");
+    assert_null(pool_hopeless(b.pool, 0, b.now));
+    assert_false(pool_may_open(b.pool, b.now + 15 * SECOND_US - 1)); // the pause
+    b.waiter[1].first = true;
+    queued(&b, 1, 1, false, -1);
+    assert_true(pool_may_open(b.pool, b.now + 15 * SECOND_US));
+    pool_opened(b.pool, &b.server[0], 0, b.now);
+    returned_to(&b, 0, 0);
+    returned_to(&b, 0, 1);
+    bench_close(&b);
+}
+
+static void test_refused_login_is_told(void **state)
+{
+    struct bench b;
+    bench_size(&b, 2);
+    b.waiter[0].first = b.waiter[1].first = true;
+    queued(&b, 0, 0, true, -1);
+    queued(&b, 1, 1, false, -1);
+    queued(&b, 2, 1, false, -1); // greeted already: it waits on
+    assert_null(pool_hopeless(b.pool, 0, b.now)); // not known yet
+    pool_open_failed(b.pool, b.now, true, "28P01", "password authentication failed");
+    assert_string_equal(b.pool->failure, "password authentication failed");
+    assert_string_equal(b.pool->failure_state, "28P01");
+    assert_null(pool_hopeless(b.pool, 2, b.now));
+    assert_ptr_equal(pool_hopeless(b.pool, 1, b.now), &b.waiter[1]);
+    assert_int_equal(b.waiter[1].state, WAITER_NONE);
+    assert_null(pool_hopeless(b.pool, 1, b.now));
+    assert_ptr_equal(pool_hopeless(b.pool, 0, b.now), &b.waiter[0]);
+    assert_int_equal(request(&b, 0, 0), POOL_FAILING);
+    assert_int_equal(b.waiter[0].state, WAITER_NONE);
+    queued(&b, 3, 0, false, -1); // not a first one
+    b.now += 15 * SECOND_US;
+    queued(&b, 0, 0, true, -1); // it may try again
+    pool_opened(b.pool, &b.server[0], 0, b.now);
+    for (int i = 0; i < 3; i++)
+        returned_to(&b, 0, (int[]){2, 3, 0}[i]);
+    bench_close(&b);
+}
+
+// Longer than the room for it, cut and ended.
+static void test_long_failure_is_cut(void **state)
+{
+    struct bench b;
+    bench_size(&b, 1);
+    queued(&b, 0, 0, true, -1);
+    char why[1000];
+    memset(why, 'x', sizeof(why) - 1);
+    why[sizeof(why) - 1] = '\0';
+    pool_open_failed(b.pool, b.now, true, "28P01xyz", why);
+    assert_int_equal(strlen(b.pool->failure), sizeof(b.pool->failure) - 1);
+    assert_string_equal(b.pool->failure_state, "28P01");
+    assert_true(pool_abandon(b.pool, &b.waiter[0]));
+    bench_close(&b);
+}
+
+static void test_abandon_or_granted(void **state)
+{
+    struct bench b;
+    bench_size(&b, 1);
+    idle_all(&b, 1, (int[]){0});
+    granted(&b, 0, 0, 0);
+    queued(&b, 1, 1, false, -1);
+    queued(&b, 2, 2, false, -1);
+    assert_true(pool_abandon(b.pool, &b.waiter[1]));
+    assert_true(pool_abandon(b.pool, &b.waiter[1])); // waits for nothing: free to go
+    assert_ptr_equal(pool_return(b.pool, &b.server[0], b.now), &b.waiter[2]);
+    assert_false(pool_abandon(b.pool, &b.waiter[2])); // too late: it is on its way
+    pool_took(b.pool, &b.waiter[2]);
+    assert_true(pool_abandon(b.pool, &b.waiter[2]));
+    bench_close(&b);
+}
+
+static void test_overdue(void **state)
+{
+    struct bench b;
+    bench_size(&b, 0);
+    int64_t start = b.now;
+    for (int i = 0; i < 4; i++, b.now += 10)
+        queued(&b, i, i % 2, false, -1); // 0 and 2 at worker 0
+    assert_null(pool_overdue(b.pool, 0, start)); // since before, not at
+    assert_ptr_equal(pool_overdue(b.pool, 0, start + 20), &b.waiter[0]);
+    assert_int_equal(b.waiter[0].state, WAITER_NONE);
+    assert_null(pool_overdue(b.pool, 0, start + 20));
+    assert_ptr_equal(pool_overdue(b.pool, 0, start + 21), &b.waiter[2]);
+    assert_null(pool_overdue(b.pool, 2, INT64_MAX));
+    assert_ptr_equal(pool_overdue(b.pool, 1, INT64_MAX), &b.waiter[1]);
+    assert_ptr_equal(pool_overdue(b.pool, 1, INT64_MAX), &b.waiter[3]);
+    assert_null(pool_overdue(b.pool, 1, INT64_MAX));
+    bench_close(&b);
+}
+
+static void test_pause(void **state)
+{
+    struct bench b;
+    bench_size(&b, 2);
+    idle_all(&b, 2, (int[]){0, 1});
+    granted(&b, 0, 0, 0);
+    pool_pause(b.pool, true);
+    queued(&b, 1, 1, false, -1); // though one is idle beside it
+    returned_to(&b, 0, -1);
+    struct pool_waiter *waiter;
+    assert_false(pool_serve(b.pool, 1, &b.got, &waiter));
+    assert_false(pool_may_open(b.pool, b.now));
+    assert_true(pool_figures(b.pool, b.now).paused);
+    pool_pause(b.pool, false);
+    assert_true(pool_serve(b.pool, 1, &b.got, &waiter));
+    assert_ptr_equal(waiter, &b.waiter[1]);
+    pool_took(b.pool, waiter);
+    bench_close(&b);
+}
+
+static void test_relimit(void **state)
+{
+    struct bench b;
+    bench_size(&b, 2);
+    idle_all(&b, 2, (int[]){0, 0});
+    granted(&b, 0, 0, 1);
+    granted(&b, 1, 0, 0);
+    pool_relimit(b.pool, (struct pool_limits){.size = 1});
+    queued(&b, 2, 0, false, -1);
+    pool_closed(b.pool, &b.server[0]);
+    b.server[0].pool = NULL;
+    assert_false(pool_may_open(b.pool, b.now)); // one is open, one is allowed
+    pool_relimit(b.pool, (struct pool_limits){.size = 2});
+    assert_true(pool_may_open(b.pool, b.now));
+    pool_opened(b.pool, &b.server[0], 0, b.now);
+    returned_to(&b, 0, 2);
+    bench_close(&b);
+}
+
+static void test_figures(void **state)
+{
+    struct bench b;
+    bench_size(&b, 3);
+    idle_all(&b, 2, (int[]){0, 1});
+    for (int i = 0; i < 5; i++)
+        pool_client_joined(b.pool);
+    struct pool_figures f = pool_figures(b.pool, b.now);
+    assert_int_equal(f.servers_idle, 2);
+    assert_int_equal(f.servers_active, 0);
+    assert_int_equal(f.clients_waiting, 0);
+    assert_int_equal(f.longest_wait_us, 0);
+    granted(&b, 0, 0, 0);
+    granted(&b, 1, 1, 1);
+    queued(&b, 2, 0, true, -1);
+    b.now += 70;
+    queued(&b, 3, 0, false, -1);
+    b.now += 7;
+    f = pool_figures(b.pool, b.now);
+    assert_int_equal(f.clients_active, 3);
+    assert_int_equal(f.clients_waiting, 2);
+    assert_int_equal(f.servers_active, 2);
+    assert_int_equal(f.servers_idle, 0);
+    assert_int_equal(f.servers_login, 1);
+    assert_int_equal(f.longest_wait_us, 77);
+    assert_false(f.paused);
+    pool_opened(b.pool, &b.server[2], 0, b.now);
+    returned_to(&b, 2, 2);
+    returned_to(&b, 2, 3);
+    bench_close(&b);
+}
+
+static void test_mode_names(void **state)
+{
+    assert_string_equal(pool_mode_name(POOL_SESSION), "session");
+    assert_string_equal(pool_mode_name(POOL_TRANSACTION), "transaction");
+    assert_string_equal(pool_mode_name(POOL_STATEMENT), "statement");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_come_first_served),
+        cmocka_unit_test(test_no_overtaking),
+        cmocka_unit_test(test_own_worker_most_recent),
+        cmocka_unit_test(test_other_worker_is_asked),
+        cmocka_unit_test(test_every_idle_worker_is_asked),
+        cmocka_unit_test(test_one_opening_at_a_time),
+        cmocka_unit_test(test_closing_makes_room),
+        cmocka_unit_test(test_reserve_for_the_patient),
+        cmocka_unit_test(test_quotas),
+        cmocka_unit_test(test_minimum_while_there_are_clients),
+        cmocka_unit_test(test_stale_takes_the_least_recent),
+        cmocka_unit_test(test_take_idle),
+        cmocka_unit_test(test_unreachable_is_waited_for),
+        cmocka_unit_test(test_refused_login_is_told),
+        cmocka_unit_test(test_long_failure_is_cut),
+        cmocka_unit_test(test_abandon_or_granted),
+        cmocka_unit_test(test_overdue),
+        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_relimit),
+        cmocka_unit_test(test_figures),
+        cmocka_unit_test(test_mode_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

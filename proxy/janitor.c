@@ -136,17 +136,19 @@ void janitor_sweep(struct worker *worker)
 {
     int64_t now = clock_us();
     struct config *config = config_ref(worker->config);
-    // Closing one may end others: the lists are walked anew after each that ends its neighbour.
+    // Ending one may end its neighbour, too: then the rest of the list waits for the next sweep.
     list_each(&worker->clients, l)
     {
         check_client(container_of(l, struct client, link), config, now);
-        if (!link_in_list(l_next) && l_next != &worker->clients.head)
+        if (l_next != &worker->clients.head &&
+            container_of(l_next, struct client, link)->state == CLIENT_CLOSED)
             break;
     }
     list_each(&worker->servers, s)
     {
         check_server(container_of(s, struct server, link), config_settings(config), now);
-        if (!link_in_list(s_next) && s_next != &worker->servers.head)
+        if (s_next != &worker->servers.head &&
+            container_of(s_next, struct server, link)->state == SERVER_CLOSED)
             break;
     }
     static _Thread_local struct routes routes;
@@ -180,16 +182,22 @@ static void close_idle_servers(struct worker *worker)
     }
 }
 
-static void close_unlinked_clients(struct worker *worker)
+static struct client *resting_client(struct worker *worker)
 {
-    struct link *l = worker->clients.head.next;
-    while (l != &worker->clients.head) {
+    list_each(&worker->clients, l)
+    {
         struct client *client = container_of(l, struct client, link);
-        l = l->next;
-        bool rests = client->server == NULL || client_at_rest(client);
-        if (rests)
-            client_fail(client, "57P01", "pgweir shutting down");
+        if (client->server == NULL || client_at_rest(client))
+            return client;
     }
+    return NULL;
+}
+
+static void close_resting_clients(struct worker *worker)
+{
+    struct client *client;
+    while ((client = resting_client(worker)) != NULL)
+        client_fail(client, "57P01", "pgweir shutting down");
 }
 
 void janitor_shutdown(struct worker *worker)
@@ -198,7 +206,7 @@ void janitor_shutdown(struct worker *worker)
     case SHUTDOWN_NONE:
         return;
     case SHUTDOWN_WAIT_FOR_SERVERS:
-        close_unlinked_clients(worker);
+        close_resting_clients(worker);
         close_idle_servers(worker);
         return;
     case SHUTDOWN_WAIT_FOR_CLIENTS:

@@ -7,10 +7,12 @@
 
 static void op_fini(struct op *op)
 {
-    mem_free(op->name);
-    op->name = NULL;
-    statement_unref(&op->before);
-    statement_unref(&op->after);
+    if (op->name != NULL)
+        mem_free(op->name);
+    if (op->before != NULL)
+        statement_unref(&op->before);
+    if (op->after != NULL)
+        statement_unref(&op->after);
 }
 
 void ops_fini(struct ops *ops)

@@ -70,6 +70,10 @@ static enum bypass examine(struct question *q)
 {
     struct client *client = q->client;
     enum bypass bypass = find_statement(q);
+    struct slice text = q->unit.simple ? q->unit.text
+                        : q->statement ? statement_text(q->statement) : slice_of("", 0);
+    if (bypass == BYPASS_NONE && !vars_text_is_plain(&client->vars, text))
+        bypass = BYPASS_ENCODING;
     if (bypass == BYPASS_NONE)
         bypass = q->analysis->bypass;
     if (bypass != BYPASS_NONE)

@@ -94,6 +94,17 @@ static bool must_settle(struct client *client, struct slice name)
     return client->settling;
 }
 
+// A read that the cache could have answered at rest.
+static void count_bypass(struct client *client, const struct analysis *analysis)
+{
+    if (client->route->domain == NULL || analysis->bypass != BYPASS_NONE)
+        return;
+    if (client->server->status != 'I')
+        statistics_bypass(&client->worker->cache, BYPASS_TRANSACTION);
+    else if (!client->unit_decided)
+        statistics_bypass(&client->worker->cache, BYPASS_PIPELINED);
+}
+
 // ---- simple query ----
 
 static enum step forward_query(struct client *client, struct slice *data, struct frame frame)
@@ -107,8 +118,12 @@ static enum step forward_query(struct client *client, struct slice *data, struct
         struct slice body = slice_of(data->at + 5, frame.length - 5);
         if (body.len == 0 || body.at[body.len - 1] != '\0')
             return fail(client, "invalid string in message");
-        size_t len = strnlen((const char *)body.at, body.len);
-        analysis = texts_front_analysis(client->worker->texts, slice_of(body.at, len));
+        const uint8_t *nul = memchr(body.at, '\0', body.len);
+        struct slice text = slice_of(body.at, (size_t)(nul - body.at));
+        if (vars_text_is_plain(&client->vars, text))
+            analysis = texts_front_analysis(client->worker->texts, text);
+        if (analysis != NULL)
+            count_bypass(client, analysis);
     }
     effects_note(client, analysis);
     struct op *op = push(client, OP_QUERY);
@@ -319,10 +334,14 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
         return STEP_STOP;
     struct statement *meaning;
     const char *as = server_name(client, name, &meaning);
-    if (meaning != NULL)
+    if (meaning != NULL && !vars_text_is_plain(&client->vars, statement_text(meaning))) {
+        effects_note(client, NULL);
+    } else if (meaning != NULL) {
+        count_bypass(client, meaning->analysis);
         effects_note(client, meaning->analysis);
-    else if (name.len > 0 && (client->pins != 0 || !session_shares_names(client)))
+    } else if (name.len > 0 && (client->pins != 0 || !session_shares_names(client))) {
         effects_note(client, NULL); // perhaps prepared in SQL: anything
+    }
     push(client, OP_BIND)->number = meaning && session_shares_names(client) ? meaning->number : 0;
     worker_count(client->worker, binds, 1);
     size_t head = 5 + portal.len + 1 + name.len + 1;

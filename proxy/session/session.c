@@ -68,7 +68,23 @@ static struct slice skip(struct slice data, size_t n)
 // Is this a message that a client may send?
 static bool known_type(char type)
 {
-    return strchr("QPBDECHSFXdcf", type) != NULL && type != '\0';
+    switch (type) {
+    case 'Q':
+    case 'P':
+    case 'B':
+    case 'D':
+    case 'E':
+    case 'C':
+    case 'H':
+    case 'S':
+    case 'F':
+    case 'X':
+    case 'd':
+    case 'c':
+    case 'f':
+        return true;
+    }
+    return false;
 }
 
 static enum step bad_type(struct client *client, char type)

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/session/unit.h"
 
-#include <strings.h>
-
 #include "base/reader.h"
+#include "proxy/sql/template.h"
 #include "proxy/wire/message.h"
 
 // The next message, or why not.
@@ -97,18 +96,6 @@ enum unit_result unit_read(struct slice data, struct unit *unit)
     }
 }
 
-static bool has_word(struct slice text)
-{
-    static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
-    for (size_t w = 0; w < sizeof(words) / sizeof(*words); w++) {
-        size_t n = strlen(words[w]);
-        for (size_t i = 0; i + n <= text.len; i++)
-            if (strncasecmp((const char *)text.at + i, words[w], n) == 0)
-                return true;
-    }
-    return false;
-}
-
 enum { DATETIME_MAX_BYTES = 256 }; // PostgreSQL reads no longer text as a date or time
 
 bool unit_has_datetime_word(struct slice bind)
@@ -124,7 +111,7 @@ bool unit_has_datetime_word(struct slice bind)
         struct slice value = reader_bytes(&r, len);
         bool text = formats == 0 || (formats == 1 ? codes.at[1] == 0
                                                   : i < formats && codes.at[2 * i + 1] == 0);
-        if (text && value.len <= DATETIME_MAX_BYTES && has_word(value))
+        if (text && value.len <= DATETIME_MAX_BYTES && template_has_datetime_word(value))
             return true;
     }
     return !reader_ok(&r);

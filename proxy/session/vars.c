@@ -49,6 +49,44 @@ void vars_default(struct vars *v, const struct vars *from)
             v->value[i] = mem_strdup(from->value[i]);
 }
 
+static bool is_utf8(const struct vars *v)
+{
+    const char *encoding = v->value[VAR_CLIENT_ENCODING];
+    return encoding != NULL && strcmp(encoding, "UTF8") == 0;
+}
+
+// PostgreSQL's client-only encodings: their second bytes may be ASCII ("Supported Character Sets").
+static bool is_ambiguous(const char *encoding)
+{
+    static const char *const ambiguous[] = {"SJIS", "BIG5",  "GBK",           "UHC",
+                                            "GB18030", "JOHAB", "SHIFT_JIS_2004"};
+    for (size_t i = 0; i < sizeof(ambiguous) / sizeof(*ambiguous); i++)
+        if (strcasecmp(encoding, ambiguous[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool has_high_byte(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.at[i] >= 0x80)
+            return true;
+    return false;
+}
+
+bool vars_text_is_plain(const struct vars *v, struct slice text)
+{
+    const char *standard = v->value[VAR_STANDARD_CONFORMING_STRINGS];
+    if (standard == NULL || strcmp(standard, "on") != 0) {
+        if (text.len > 0 && memchr(text.at, '\\', text.len) != NULL)
+            return false;
+    }
+    if (is_utf8(v))
+        return true;
+    const char *encoding = v->value[VAR_CLIENT_ENCODING];
+    return (encoding != NULL && !is_ambiguous(encoding)) || !has_high_byte(text);
+}
+
 static bool differs(const struct vars *wanted, const struct vars *actual, int i)
 {
     const char *want = wanted->value[i];

@@ -27,6 +27,9 @@ void vars_fini(struct vars *v);
 void vars_set(struct vars *v, enum followed_var var, const char *value);
 // Takes the values that `from` has and v lacks.
 void vars_default(struct vars *v, const struct vars *from);
+// May this text be read as the parser reads it: standard strings, and an encoding in which no byte
+// of another character looks like ASCII? (Else a quote or a backslash may not be one.)
+bool vars_text_is_plain(const struct vars *v, struct slice text);
 bool vars_equal(const struct vars *wanted, const struct vars *actual);
 // Appends "SET name='value'; ..." for what differs; nothing when all is as wanted.
 void vars_difference(const struct vars *wanted, const struct vars *actual, struct buf *sql);

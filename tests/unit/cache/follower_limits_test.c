@@ -117,7 +117,10 @@ static void empty_transaction_makes_the_schema_suspect(void **state)
     begin_on();
     commit(120, 1100, NULL, NULL);
     assert_true(follower_status(f).schema_suspect);
-    assert_true(follower_wants(f, now + 5000).reading);
+    assert_int_equal(follower_wants(f, now + 5000).reading, READING_FULL);
+    ask_gate();
+    answer_gate(1100, 1100, "121:121:");
+    assert_true(follower_status(f).schema_suspect); // a gate does not look at it
     ask();
     assert_false(follower_status(f).schema_suspect);
     answer(1100, 1100, "121:121:");
@@ -171,8 +174,56 @@ static void readings_are_paced(void **state)
     answer(START, START, "101:101:");
     follower_hurry(f);
     assert_int_equal(follower_wants(f, now).wake_us, sent + 20000);
-    write_through("t", false); // a ticket does not wait
-    assert_true(follower_wants(f, now).reading);
+    write_through("t", false); // a ticket does not wait: a gate will do
+    assert_int_equal(follower_wants(f, now).reading, READING_GATE);
+    ask_gate();
+    answer_gate(START, START, "101:101:");
+    assert_int_equal(follower_wants(f, now).wake_us, sent + 20000); // the gate counts for nothing
+    assert_int_equal(follower_status(f).reading_us, 5000);
+    assert_int_equal(follower_status(f).gate_us, 100);
+    assert_int_equal(follower_wants(f, sent + 20000).reading, READING_FULL);
+}
+
+// However many own writes and commits come: a busy server is asked seldom.
+static void gates_are_paced(void **state)
+{
+    begin_on();
+    ask_gate();
+    int64_t sent = now - 100;
+    answer_gate(START, START, "101:101:");
+    commit(120, 1100, "t", NULL);
+    assert_int_equal(follower_wants(f, now).reading, READING_NONE);
+    assert_int_equal(follower_wants(f, now).wake_us, sent + 1000);
+    assert_int_equal(follower_wants(f, sent + 1000).reading, READING_GATE);
+    write_through("t", false);
+    write_through("u", false);
+    assert_int_equal(follower_wants(f, now).wake_us, sent + 500);
+    assert_int_equal(follower_wants(f, sent + 500).reading, READING_GATE);
+    follower_reading_sent(f, READING_GATE, sent + 500);
+    assert_int_equal(follower_wants(f, sent + 5000).reading, READING_NONE);
+    answer_gate(START, 1200, "121:121:"); // one for all
+    assert_int_equal(follower_status(f).tickets, 0);
+    assert_int_equal(follower_status(f).pending_commits, 0);
+}
+
+// Only somebody's own writes, and freshness, wait for the stream to come further.
+static void gate_for_commits_alone_asks_for_no_keepalive(void **state)
+{
+    begin_on();
+    commit(120, 1100, "t", NULL);
+    ask_gate();
+    answer_gate(1200, 1200, "121:121:");
+    assert_false(follower_wants(f, now).keepalive);
+    write_through("t", false);
+    ask_gate();
+    answer_gate(1200, 1300, "121:121:");
+    assert_true(follower_wants(f, now).keepalive);
+    assert_true(follower_keepalive(f, 1200));
+    assert_false(follower_wants(f, now).keepalive);
+    commit(121, 1250, "t", NULL);
+    ask_gate();
+    answer_gate(1300, 1400, "122:122:"); // the own write at 1300 has been flushed
+    assert_true(follower_wants(f, now + 20000).keepalive);
 }
 
 static void long_invisible_commit_is_asked_for_ever_less(void **state)
@@ -218,6 +269,8 @@ int main(void)
         TEST(empty_transaction_makes_the_schema_suspect),
         TEST(wide_transaction_touches_everything),
         TEST(readings_are_paced),
+        TEST(gates_are_paced),
+        TEST(gate_for_commits_alone_asks_for_no_keepalive),
         TEST(long_invisible_commit_is_asked_for_ever_less),
         TEST(keepalives_are_asked_for_until_the_flush_is_passed),
     };

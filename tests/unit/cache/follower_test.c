@@ -157,6 +157,29 @@ static void changed_schema_gives_no_freshness(void **state)
     assert_true(ledger_fresh_us(l) > before);
 }
 
+// It has not looked at the schema.
+static void gate_gives_no_freshness(void **state)
+{
+    begin();
+    ask_gate();
+    answer_gate(START, START, "101:101:"); // no ghosts
+    assert_false(ledger_is_on(l));
+    read_all(START, "101:101:");
+    int64_t before = ledger_fresh_us(l);
+    struct stamp old = stamp();
+    ask_gate();
+    answer_gate(START, START, "101:101:");
+    assert_int_equal(ledger_fresh_us(l), before);
+    commit(120, 1100, "t", NULL);
+    ask_gate();
+    answer_gate(1100, 1100, "121:121:");
+    assert_int_equal(ledger_stable(l), 1100); // but stable moves,
+    assert_int_equal(ledger_fresh_us(l), before);
+    assert_int_equal(judge(old, "u"), LEDGER_OK); // and nothing ends
+    now = before + BOUND + 1;
+    assert_int_equal(judge(old, "u"), LEDGER_STALE);
+}
+
 static void many_unmet_readings_are_bounded(void **state)
 {
     begin_on();
@@ -175,9 +198,10 @@ static void ticket_is_placed_by_a_later_reading(void **state)
     struct stamp old = stamp();
     write_through("t", false);
     assert_int_equal(judge(old, "t"), LEDGER_CLOSED);
-    assert_true(follower_wants(f, now).reading);
-    ask();
-    answer(START, 1100, "101:101:");
+    now += 1000;
+    assert_int_equal(follower_wants(f, now).reading, READING_GATE);
+    ask_gate();
+    answer_gate(START, 1100, "101:101:");
     assert_int_equal(judge(old, "t"), LEDGER_DEAD);
     assert_int_equal(judge(old, "u"), LEDGER_OK);
     assert_int_equal(judge(stamp(), "t"), LEDGER_DEAD); // stable has not come so far
@@ -192,13 +216,19 @@ static void reading_in_flight_does_not_place_a_ticket(void **state)
     struct stamp old = stamp();
     ask();
     write_through("t", false);
-    assert_false(follower_wants(f, now).reading); // one at a time
+    now += 1000;
+    assert_int_equal(follower_wants(f, now).reading, READING_NONE); // one at a time
     answer(START, START, "101:101:");
     assert_int_equal(judge(old, "t"), LEDGER_CLOSED);
-    assert_true(follower_wants(f, now).reading);
-    ask();
-    answer(START, 1100, "101:101:");
+    assert_int_equal(follower_wants(f, now).reading, READING_GATE);
+    ask_gate();
+    write_through("u", false);
+    answer_gate(START, 1100, "101:101:");
     assert_int_equal(judge(old, "t"), LEDGER_DEAD);
+    assert_int_equal(judge(old, "u"), LEDGER_CLOSED);
+    ask(); // a full one will do as well
+    answer(START, 1200, "101:101:");
+    assert_int_equal(judge(old, "u"), LEDGER_DEAD);
 }
 
 static void barrier_falls_when_the_stream_has_passed(void **state)
@@ -295,6 +325,7 @@ int main(void)
         TEST(xids_wrap_around),
         TEST(freshness_is_that_of_the_question),
         TEST(changed_schema_gives_no_freshness),
+        TEST(gate_gives_no_freshness),
         TEST(many_unmet_readings_are_bounded),
         TEST(ticket_is_placed_by_a_later_reading),
         TEST(reading_in_flight_does_not_place_a_ticket),

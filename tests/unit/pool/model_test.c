@@ -153,6 +153,13 @@ static void give_back(struct world *w, struct side *s, struct server *server)
     use(s, server, expected);
 }
 
+static void ask(struct world *w, struct side *s, int worker)
+{
+    assert_true(w->asked < ASKS);
+    w->asks[w->asked].pool = (int)(s - w->side);
+    w->asks[w->asked++].worker = worker;
+}
+
 static void note_task(struct world *w, struct side *s, int worker, const struct pool_task *task)
 {
     if (task->open)
@@ -162,9 +169,8 @@ static void note_task(struct world *w, struct side *s, int worker, const struct 
         return;
     }
     assert_true(s->idles[task->ask_worker] > 0);
-    assert_true(w->asked < ASKS);
-    w->asks[w->asked].pool = (int)(s - w->side);
-    w->asks[w->asked++].worker = task->ask_worker;
+    if (task->ask_worker != worker) // else somebody was asked for those ahead of it
+        ask(w, s, task->ask_worker);
 }
 
 static void request(struct world *w, struct side *s, struct client *c)
@@ -310,6 +316,14 @@ static void relimit(struct world *w, struct side *s)
     pool_relimit(s->pool, s->limits);
 }
 
+static void pause_or_resume(struct world *w, struct side *s)
+{
+    s->paused = !s->paused && dice_below(&w->dice, 3) == 0;
+    pool_pause(s->pool, s->paused);
+    for (int i = 0; i < WORKERS && !s->paused; i++)
+        ask(w, s, i);
+}
+
 static void event(struct world *w)
 {
     struct side *s = &w->side[dice_below(&w->dice, POOLS)];
@@ -336,7 +350,7 @@ static void event(struct world *w)
     else if (die < 97)
         relimit(w, s);
     else if (die < 98)
-        pool_pause(s->pool, s->paused = !s->paused && dice_below(&w->dice, 3) == 0);
+        pause_or_resume(w, s);
     else
         may_open(w, s, (int)dice_below(&w->dice, WORKERS));
 }

@@ -25,8 +25,6 @@ enum {
     TICKETS_MAX = 65536,
     TOUCHED_MAX = 1024,
     MARKS_MAX = 64,
-    PACE_MIN_US = 1000,
-    PACE_DOUBLINGS_MAX = 10,
     KEEPALIVE_AGAIN_US = 20000,
     FLUSH_AFTER_US = 20000,
     FLUSH_AGAIN_US = 100000,
@@ -65,13 +63,9 @@ struct follower {
 
     // The readings.
     struct snapshot snapshot;
-    bool in_flight;
+    struct pace pace;
     bool hurry;
-    int64_t sent_us;    // INT64_MIN: none was sent yet
-    int64_t reading_us; // how long the last one took
-    unsigned fruitless; // readings in a row that did not move the first pending commit
-    unsigned waited;    // readings since the begin that did not turn the ledger on
-    uint64_t flush_lsn; // newest known
+    uint64_t flush_lsn; // newest one that the stream is wanted to pass
     struct mark marks[MARKS_MAX];
     size_t first_mark;
     size_t n_marks;
@@ -224,7 +218,7 @@ static void mark_add(struct follower *f, uint64_t flush_lsn)
     if (f->n_marks == MARKS_MAX)
         f->n_marks--; // far behind: the newest makes room for a newer one, the oldest comes first
     size_t at = (f->first_mark + f->n_marks++) % MARKS_MAX;
-    f->marks[at] = (struct mark){.flush_lsn = flush_lsn, .sent_us = f->sent_us};
+    f->marks[at] = (struct mark){.flush_lsn = flush_lsn, .sent_us = f->pace.sent_us};
 }
 
 // ---- Life -------------------------------------------------------------------------------------
@@ -241,11 +235,11 @@ static void forget(struct follower *f)
 {
     f->following = f->settled = f->schema_suspect = false;
     f->passed = f->flush_lsn = f->watched = f->newest_write = 0;
-    f->in_transaction = f->in_message = f->in_flight = f->hurry = f->keepalive_asked = false;
+    f->in_transaction = f->in_message = f->hurry = f->keepalive_asked = false;
     f->n_marks = 0;
-    f->fruitless = f->waited = f->keepalive_fruitless = 0;
-    f->reading_us = 0;
-    f->fresh_us = f->sent_us = f->keepalive_us = f->flush_us = INT64_MIN;
+    f->keepalive_fruitless = 0;
+    f->fresh_us = f->keepalive_us = f->flush_us = INT64_MIN;
+    pace_reset(&f->pace);
     touched_clear(f);
     pending_clear(&f->pending);
 }
@@ -423,17 +417,42 @@ uint64_t follower_passed(const struct follower *f)
 
 // ---- The control connection -------------------------------------------------------------------
 
-void follower_reading_sent(struct follower *f, int64_t now_us)
+void follower_reading_sent(struct follower *f, enum reading_kind kind, int64_t now_us)
 {
     TAG_CHECK(f, FOLLOWER_TAG);
-    CHECK(f->following && !f->in_flight);
-    f->in_flight = true;
-    f->sent_us = now_us;
-    f->hurry = false;
-    f->schema_suspect = false;
+    CHECK(f->following);
+    pace_sent(&f->pace, kind, now_us);
+    if (kind == READING_FULL)
+        f->hurry = f->schema_suspect = false;
     struct link *link;
     while ((link = list_pop_front(&f->waiting)) != NULL)
         list_push_back(&f->riding, link);
+}
+
+static void gate(struct follower *f)
+{
+    if (f->snapshot.xmin >= f->start.horizon_xid)
+        f->settled = true;
+    size_t popped = pending_pop_finished(&f->pending, &f->snapshot);
+    if (popped > 0 || f->pending.count == 0)
+        f->pace.fruitless = 0;
+    else if (list_empty(&f->riding)) // else it was not sent for the pending ones
+        f->pace.fruitless++;
+}
+
+// What the schema is decides what the reading is worth, not what kind was asked for.
+static void freshen(struct follower *f, const struct reading *r)
+{
+    switch (r->schema) {
+    case READING_SCHEMA_UNREAD:
+        return;
+    case READING_SCHEMA_SAME:
+        mark_add(f, r->flush_lsn);
+        return;
+    case READING_SCHEMA_CHANGED:
+        ledger_flush(f->ledger);
+        return;
+    }
 }
 
 bool follower_reading(struct follower *f, int64_t now_us, const struct reading *r)
@@ -441,30 +460,25 @@ bool follower_reading(struct follower *f, int64_t now_us, const struct reading *
     TAG_CHECK(f, FOLLOWER_TAG);
     if (!f->following)
         return false;
-    CHECK(f->in_flight);
-    f->in_flight = false;
-    f->reading_us = now_us - f->sent_us;
+    bool full = f->pace.in_flight == READING_FULL;
+    pace_answered(&f->pace, now_us);
     if (r->flush_lsn == 0 || r->insert_lsn == 0 || !snapshot_parse(&f->snapshot, r->snapshot)) {
         follower_lost(f, LEDGER_OFF_UNREADABLE);
         return false;
     }
-    if (f->snapshot.xmin >= f->start.horizon_xid)
-        f->settled = true;
-    size_t popped = pending_pop_finished(&f->pending, &f->snapshot);
-    f->fruitless = popped > 0 || f->pending.count == 0 ? 0 : f->fruitless + 1;
-    if (r->flush_lsn > f->flush_lsn)
+    gate(f);
+    // Commits of others need no more than the stream's own pace: no keepalive for their sake.
+    bool wanted = full || !list_empty(&f->riding) || f->newest_write > f->passed;
+    if (wanted && r->flush_lsn > f->flush_lsn)
         f->flush_lsn = r->flush_lsn;
-    if (r->schema_same)
-        mark_add(f, r->flush_lsn);
-    else
-        ledger_flush(f->ledger);
+    freshen(f, r);
     if (f->watched <= f->passed && f->newest_write > f->passed) {
         f->watched = f->newest_write;
         f->watched_us = now_us;
     }
     tickets_place(f, insert_position(f, r->insert_lsn), now_us);
     advance(f);
-    f->waited += !ledger_is_on(f->ledger);
+    f->pace.waited += full && !ledger_is_on(f->ledger);
     return true;
 }
 
@@ -492,30 +506,16 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-// Asking in vain: ever less often.
-static int64_t slower_us(unsigned fruitless, int64_t at_most_us)
+static struct pace_due readings_due(const struct follower *f)
 {
-    unsigned doublings = fruitless < PACE_DOUBLINGS_MAX ? fruitless : PACE_DOUBLINGS_MAX;
-    return earlier((int64_t)PACE_MIN_US << doublings, at_most_us);
-}
-
-// When the next reading should be sent.
-static int64_t reading_due_us(const struct follower *f)
-{
-    if (f->in_flight)
-        return INT64_MAX;
-    if (!list_empty(&f->waiting) || f->sent_us == INT64_MIN)
-        return INT64_MIN;
-    int64_t pace = later(PACE_MIN_US, 4 * f->reading_us);
-    int64_t due = later(f->max_staleness_us / 4, 2 * f->reading_us);
-    if (f->hurry || f->schema_suspect)
-        due = earlier(due, pace);
-    // A commit that waits for a standby can stay pending for long.
-    if (f->pending.count > 0)
-        due = earlier(due, later(pace, slower_us(f->fruitless, f->max_staleness_us / 4)));
-    if (!ledger_is_on(f->ledger))
-        due = earlier(due, later(pace, slower_us(f->waited, f->max_staleness_us / 4)));
-    return f->sent_us + due;
+    struct pace_needs needs = {
+        .refresh_us = f->max_staleness_us / 4,
+        .on = ledger_is_on(f->ledger),
+        .hurry = f->hurry || f->schema_suspect,
+        .tickets = !list_empty(&f->waiting),
+        .pending = f->pending.count > 0,
+    };
+    return pace_due(&f->pace, &needs);
 }
 
 static int64_t keepalive_due_us(const struct follower *f)
@@ -526,7 +526,7 @@ static int64_t keepalive_due_us(const struct follower *f)
         return INT64_MIN;
     return f->keepalive_us + (f->keepalive_asked
                                   ? KEEPALIVE_AGAIN_US
-                                  : slower_us(f->keepalive_fruitless, KEEPALIVE_AGAIN_US));
+                                  : pace_slower_us(f->keepalive_fruitless, KEEPALIVE_AGAIN_US));
 }
 
 // A position that the stream has not passed for a while, though it answers keepalives promptly, may
@@ -549,12 +549,15 @@ struct follower_wishes follower_wants(const struct follower *f, int64_t now_us)
     struct follower_wishes w = {.wake_us = INT64_MAX};
     if (!f->following)
         return w;
-    int64_t reading = reading_due_us(f), keepalive = keepalive_due_us(f), flush = flush_due_us(f);
-    w.reading = reading <= now_us;
+    struct pace_due readings = readings_due(f);
+    int64_t keepalive = keepalive_due_us(f), flush = flush_due_us(f);
+    w.reading = readings.full_us <= now_us   ? READING_FULL
+                : readings.gate_us <= now_us ? READING_GATE
+                                             : READING_NONE;
     w.keepalive = keepalive <= now_us;
     w.flush = flush <= now_us;
-    if (!w.reading)
-        w.wake_us = earlier(w.wake_us, reading);
+    if (w.reading == READING_NONE)
+        w.wake_us = earlier(readings.full_us, readings.gate_us);
     if (!w.keepalive)
         w.wake_us = earlier(w.wake_us, keepalive);
     if (!w.flush)
@@ -569,7 +572,8 @@ struct follower_status follower_status(const struct follower *f)
         .passed = f->passed,
         .stable = f->following ? ledger_stable(f->ledger) : 0,
         .fresh_us = ledger_fresh_us(f->ledger),
-        .reading_us = f->reading_us,
+        .reading_us = f->pace.full_us,
+        .gate_us = f->pace.gate_us,
         .pending_commits = f->pending.count,
         .tickets = f->waiting.count + f->riding.count,
         .barriers = f->barriers.count,

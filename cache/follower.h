@@ -6,9 +6,10 @@
 //
 // The two connections, both to the same primary and database:
 //   stream   logical decoding with test_decoding (include-xids 1, skip-empty-xacts 0)
-//   control  ordinary; asks one query, the *reading*, one at a time:
-//            pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn(), pg_current_snapshot(), and
-//            whether the schema is the one that the catalog was loaded from
+//   control  ordinary; asks one query, the *reading*, one at a time. A gate reading asks for
+//            pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn(), pg_current_snapshot(): it is
+//            cheap, places own writes and lets stable move. A full reading also asks whether the
+//            schema is the one that the catalog was loaded from; only that can make fresh
 //
 // Owned and called by the control thread only. Memory is bounded; on overflow the follower is lost.
 // Functions that return bool: false means that the follower has just been lost (the ledger is off
@@ -24,6 +25,7 @@
 #include "base/mailbox.h"
 #include "base/slice.h"
 #include "cache/ledger.h"
+#include "cache/pace.h"
 
 struct follower;
 
@@ -54,17 +56,24 @@ struct follower_start {
     uint32_t wal_segment_bytes;
 };
 
+// What a reading says of the schema: whether its fingerprint, taken by the same statement, equals
+// the baseline of the catalog in use.
+enum reading_schema {
+    READING_SCHEMA_UNREAD,  // a gate reading: nothing, so it gives no freshness
+    READING_SCHEMA_SAME,
+    READING_SCHEMA_CHANGED, // no freshness, and every entry ends; whoever loads the catalog anew
+                            // flushes again after that
+};
+
 struct reading {
     uint64_t flush_lsn;
     uint64_t insert_lsn;
     struct slice snapshot; // text of pg_current_snapshot(): xmin:xmax:xip,xip
-    bool schema_same;      // the fingerprint, taken by the same statement, equals the baseline of
-                           // the catalog in use. If not, the reading gives no freshness and ends
-                           // every entry; whoever loads the catalog anew flushes again after that
+    enum reading_schema schema;
 };
 
 struct follower_wishes {
-    bool reading;    // send a reading now, then call follower_reading_sent
+    enum reading_kind reading; // send this one now, then call follower_reading_sent
     bool keepalive;  // ask the WAL sender for a keepalive now, then call follower_keepalive_sent
     bool flush;      // make the server flush its WAL, e.g. by `SELECT pg_logical_emit_message(true,
                      // 'pgweir', '')` with synchronous_commit = local; then follower_flush_sent.
@@ -77,14 +86,15 @@ struct follower_status {
     uint64_t passed;          // position the stream has passed
     uint64_t stable;          // position the ledger promises
     int64_t fresh_us;         // as ledger_fresh_us()
-    int64_t reading_us;       // how long the last reading took
+    int64_t reading_us;       // how long the last full reading took
+    int64_t gate_us;          // how long the last gate reading took
     size_t pending_commits;   // seen in the stream, not yet visible
     size_t tickets;           // own writes not yet placed
     size_t barriers;          // own writes with unknown effects, not yet through
     uint64_t transactions;    // commits seen since it was made
     uint64_t wide;            // of these, too wide to follow table by table: they end all entries
     bool following;           // between begin and lost
-    bool schema_suspect;      // an empty transaction was seen since the last reading was sent
+    bool schema_suspect;      // an empty transaction came since the last full reading was sent
 };
 
 // The ledger is borrowed and must outlive the follower.
@@ -112,7 +122,7 @@ uint64_t follower_passed(const struct follower *f);
 // ---- The control connection ------------------------------------------------------------------
 
 // Right BEFORE the query is handed to the connection: everything known until now counts as earlier.
-void follower_reading_sent(struct follower *f, int64_t now_us);
+void follower_reading_sent(struct follower *f, enum reading_kind kind, int64_t now_us);
 bool follower_reading(struct follower *f, int64_t now_us, const struct reading *reading);
 void follower_flush_sent(struct follower *f, int64_t now_us);
 

@@ -129,8 +129,10 @@ struct domain_status {
     uint64_t flushed;       // the server's flush position at the last reading (stream's lag:
                             // flushed - passed, bytes)
     int64_t fresh_age_us;   // age of the freshness instant; -1: not known fresh
-    int64_t reading_us;     // duration of the last reading
-    uint64_t readings;      // taken so far
+    int64_t reading_us;     // duration of the last full reading
+    uint64_t readings;      // full ones, taken so far
+    int64_t gate_us;        // duration of the last gate reading: without the schema, see follower.h
+    uint64_t gates;         // taken so far
     uint64_t reconnects;    // times the stream was lost
     uint64_t transactions;  // commits seen in the stream
     uint64_t schema_changes; // times everything cached was given up for one

@@ -223,16 +223,17 @@ static void load(struct following *f)
     mem_free(names);
 }
 
-static void take_reading(struct following *f)
+static void take_reading(struct following *f, enum reading_kind kind)
 {
-    domain_unhurry(f->domain); // before it is sent: whoever calls now wants the next one
+    if (kind == READING_FULL)
+        domain_unhurry(f->domain); // before it is sent: whoever calls now wants the next one
     int64_t now_us = clock_us();
     if (f->by_wal)
-        follower_reading_sent(f->follower, now_us);
+        follower_reading_sent(f->follower, kind, now_us);
     else
         own_writes_reading_sent(f->own_writes, now_us);
     f->last = REQUEST_READING;
-    reading_take(f->reading);
+    reading_take(f->reading, kind);
 }
 
 static void flush(struct following *f)
@@ -248,12 +249,12 @@ static void send_due(struct following *f, const struct follower_wishes *w, int64
     if (!reading_idle(f->reading))
         return;
     bool load_due = loads_due_us(&f->loads) <= now_us;
-    if (load_due && (f->last != REQUEST_LOAD || !w->reading))
+    if (load_due && (f->last != REQUEST_LOAD || w->reading == READING_NONE))
         load(f);
     else if (w->flush && f->last != REQUEST_FLUSH)
         flush(f);
-    else if (w->reading)
-        take_reading(f);
+    else if (w->reading != READING_NONE)
+        take_reading(f, w->reading);
 }
 
 static struct follower_wishes wishes(struct following *f, int64_t now_us)
@@ -367,26 +368,36 @@ static void on_horizon(void *arg, uint64_t xid, bool slot_is_here)
     step(f);
 }
 
+static void count_reading(struct following *f, const struct reading_result *result)
+{
+    f->status.flushed = result->flush_lsn;
+    if (result->schema == READING_SCHEMA_UNREAD) {
+        f->status.gates++;
+        f->status.gate_us = result->duration_us;
+    } else {
+        f->status.readings++;
+        f->status.reading_us = result->duration_us;
+    }
+}
+
 static void on_result(void *arg, const struct reading_result *result)
 {
     struct following *f = arg;
-    f->status.readings++;
-    f->status.reading_us = result->duration_us;
-    f->status.flushed = result->flush_lsn;
-    f->loads.schema_changed |= !result->schema_same;
+    count_reading(f, result);
+    f->loads.schema_changed |= result->schema == READING_SCHEMA_CHANGED;
     if (f->by_wal) {
         struct reading reading = {
             .flush_lsn = result->flush_lsn,
             .insert_lsn = result->insert_lsn,
             .snapshot = result->snapshot,
-            .schema_same = result->schema_same,
+            .schema = result->schema,
         };
         if (!follower_reading(f->follower, clock_us(), &reading)) {
             lose(f, ledger_off_reason(f->ledger), "a reading could not be used");
             return;
         }
     } else {
-        own_writes_reading(f->own_writes, clock_us(), result->schema_same);
+        own_writes_reading(f->own_writes, clock_us(), result->schema == READING_SCHEMA_SAME);
     }
     tell(f);
     step(f);

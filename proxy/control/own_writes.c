@@ -82,8 +82,9 @@ struct follower_wishes own_writes_wants(const struct own_writes *o, bool hurry, 
         return w;
     int64_t pace_us = 4 * o->reading_us > PACE_MIN_US ? 4 * o->reading_us : PACE_MIN_US;
     int64_t due_us = hurry || o->max_staleness_us / 4 < pace_us ? pace_us : o->max_staleness_us / 4;
-    w.reading = o->sent_us == INT64_MIN || o->sent_us + due_us <= now_us;
-    if (!w.reading)
+    if (o->sent_us == INT64_MIN || o->sent_us + due_us <= now_us)
+        w.reading = READING_FULL;
+    else
         w.wake_us = o->sent_us + due_us;
     return w;
 }

@@ -22,9 +22,11 @@ enum reading_step {
     STEP_SETTINGS,
     STEP_IDENTITY,
     STEP_PREPARE_READING,
+    STEP_PREPARE_GATE,
     STEP_PREPARE_FINGERPRINT,
     STEP_IDLE,
-    STEP_READING,
+    STEP_READING, // full
+    STEP_GATE,
     STEP_HORIZON,
     STEP_FLUSH,
     // A load is one REPEATABLE READ transaction, so that all of it is of one snapshot.
@@ -85,11 +87,13 @@ static void query(struct reading_connection *r, enum reading_step step, const ch
     sent(r, step, ok);
 }
 
+// A NULL parameter: the statement has none.
 static void execute(struct reading_connection *r, enum reading_step step, const char *statement,
                     const char *parameter)
 {
     PGconn *pg = connection_pg(r->connection);
-    sent(r, step, PQsendQueryPrepared(pg, statement, 1, &parameter, NULL, NULL, 0));
+    sent(r, step,
+         PQsendQueryPrepared(pg, statement, parameter != NULL, &parameter, NULL, NULL, 0));
 }
 
 static void prepare(struct reading_connection *r, enum reading_step step, const char *statement,
@@ -103,12 +107,15 @@ bool reading_idle(const struct reading_connection *r)
     return r != NULL && r->step == STEP_IDLE;
 }
 
-void reading_take(struct reading_connection *r)
+void reading_take(struct reading_connection *r, enum reading_kind kind)
 {
     TAG_CHECK(r, READING_TAG);
-    CHECK(r->step == STEP_IDLE && r->names != NULL);
+    CHECK(r->step == STEP_IDLE && r->names != NULL && kind != READING_NONE);
     r->sent_us = clock_us();
-    execute(r, STEP_READING, "reading", r->names);
+    if (kind == READING_FULL)
+        execute(r, STEP_READING, "reading", r->names);
+    else
+        execute(r, STEP_GATE, "gate", NULL);
 }
 
 void reading_load(struct reading_connection *r, const struct slice *names, size_t n,
@@ -182,13 +189,21 @@ static void take_identity(struct reading_connection *r, const PGresult *result)
     };
 }
 
+static enum reading_schema schema(const struct reading_connection *r, const PGresult *result)
+{
+    if (r->step == STEP_GATE)
+        return READING_SCHEMA_UNREAD;
+    return strcmp(PQgetvalue(result, 0, 3), r->baseline) == 0 ? READING_SCHEMA_SAME
+                                                              : READING_SCHEMA_CHANGED;
+}
+
 static void give_reading(struct reading_connection *r, const PGresult *result)
 {
     struct reading_result reading = {
         .flush_lsn = lsn(result, 0),
         .insert_lsn = lsn(result, 1),
         .snapshot = slice_str(PQgetvalue(result, 0, 2)),
-        .schema_same = strcmp(PQgetvalue(result, 0, 3), r->baseline) == 0,
+        .schema = schema(r, result),
         .sent_us = r->sent_us,
         .duration_us = clock_us() - r->sent_us,
     };
@@ -226,6 +241,9 @@ static void advance(struct reading_connection *r, const PGresult *result)
         prepare(r, STEP_PREPARE_READING, "reading", schema_reading_sql);
         return;
     case STEP_PREPARE_READING:
+        prepare(r, STEP_PREPARE_GATE, "gate", schema_gate_sql);
+        return;
+    case STEP_PREPARE_GATE:
         prepare(r, STEP_PREPARE_FINGERPRINT, "fingerprint", schema_fingerprint_sql);
         return;
     case STEP_PREPARE_FINGERPRINT:
@@ -233,6 +251,7 @@ static void advance(struct reading_connection *r, const PGresult *result)
         r->listener.ready(r->listener.arg, &r->identity);
         return;
     case STEP_READING:
+    case STEP_GATE:
         give_reading(r, result);
         return;
     case STEP_HORIZON:
@@ -287,6 +306,8 @@ static int columns_expected(enum reading_step step)
         return SCHEMA_IDENTITY_COLUMNS;
     case STEP_READING:
         return 4;
+    case STEP_GATE:
+        return 3;
     case STEP_HORIZON:
         return 2;
     case STEP_LOAD_OLD_FINGERPRINT:
@@ -295,6 +316,7 @@ static int columns_expected(enum reading_step step)
     case STEP_LOGIN:
     case STEP_SETTINGS:
     case STEP_PREPARE_READING:
+    case STEP_PREPARE_GATE:
     case STEP_PREPARE_FINGERPRINT:
     case STEP_IDLE:
     case STEP_FLUSH:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The second, ordinary connection of a followed database: one request at a time, asynchronously.
-// It takes readings (where is the server's WAL, which transactions still run, has the schema
-// changed) and loads what the catalog needs to know about the relations in use.
+// It takes readings (where is the server's WAL, which transactions still run; a full one also: has
+// the schema changed) and loads what the catalog needs to know about the relations in use.
 //
 // Owner: the control thread. It decides nothing: an answer goes to the listener. The SQL, and how
 // its rows become a catalog, is schema.h's.
@@ -13,7 +13,7 @@
 
 #include "base/slice.h"
 #include "cache/catalog.h"
-#include "cache/ledger.h"
+#include "cache/follower.h"
 
 struct reading_connection;
 
@@ -33,7 +33,7 @@ struct reading_result {
     uint64_t flush_lsn;
     uint64_t insert_lsn;
     struct slice snapshot; // pg_current_snapshot() as text; borrowed for the call
-    bool schema_same;      // as in the catalog that was loaded last
+    enum reading_schema schema; // against the catalog that was loaded last
     int64_t sent_us;       // clock_us() before the query was sent
     int64_t duration_us;
 };
@@ -61,7 +61,7 @@ void reading_close(struct reading_connection *r); // NULL is fine; the listener 
 bool reading_idle(const struct reading_connection *r);
 
 // Requests. The connection must be idle; a catalog must have been loaded before the first reading.
-void reading_take(struct reading_connection *r);
+void reading_take(struct reading_connection *r, enum reading_kind kind); // not READING_NONE
 void reading_load(struct reading_connection *r, const struct slice *names, size_t n,
                   uint64_t version); // names: no duplicates; copied
 void reading_horizon(struct reading_connection *r, const char *slot);

@@ -71,13 +71,16 @@ const char schema_identity_sql[] =
     " (SELECT " SUM("concat_ws(' ', r.oid, r.rolname, r.rolsuper, r.rolinherit, r.rolbypassrls)")  \
     "  FROM pg_roles r),"                                                                          \
     " (SELECT " SUM("concat(m.roleid, ' ', m.member, ' ', m.xmin)") " FROM pg_auth_members m))"
+#define POSITIONS                                                                                  \
+    "pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn(), pg_current_snapshot()"
 #define RELATIONS_IN_USE                                                                           \
     "WITH c AS MATERIALIZED (SELECT oid, xmin AS x, relhastriggers, relnamespace FROM pg_class"    \
     " WHERE relname = ANY ($1::name[]) AND relpersistence <> 't') "
 
 const char schema_reading_sql[] = RELATIONS_IN_USE
-    "SELECT pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn(), pg_current_snapshot(),"
-    " " FINGERPRINT;
+    "SELECT " POSITIONS ", " FINGERPRINT;
+
+const char schema_gate_sql[] = "SELECT " POSITIONS;
 
 const char schema_fingerprint_sql[] = RELATIONS_IN_USE "SELECT " FINGERPRINT;
 

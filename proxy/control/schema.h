@@ -11,7 +11,7 @@
 #include "cache/catalog.h"
 
 // Run in this order after the login. SETTINGS makes the session ours whatever the role's defaults
-// are; IDENTITY has one row of the columns below; the two after it are prepared.
+// are; IDENTITY has one row of the columns below; the three after it are prepared.
 extern const char schema_settings_sql[];
 extern const char schema_identity_sql[];
 
@@ -28,9 +28,11 @@ enum schema_identity_column {
     SCHEMA_IDENTITY_COLUMNS,
 };
 
-// $1 name[]: flush position, insert position, snapshot, fingerprint of the schema as far as the
-// relations of these names depend on it.
+// The two readings. $1 name[]: flush position, insert position, snapshot, fingerprint of the schema
+// as far as the relations of these names depend on it.
 extern const char schema_reading_sql[];
+// No parameter: the same without the fingerprint.
+extern const char schema_gate_sql[];
 // $1 name[]: the fingerprint alone.
 extern const char schema_fingerprint_sql[];
 // $1 name[]: a row for each relation of these names, see schema_add_relations().

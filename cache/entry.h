@@ -20,6 +20,7 @@ struct entry {
     uint32_t n_slots;
     struct key_hash hash;
     struct stamp stamp;
+    int64_t filled_us;     // when the reply had arrived: it shows nothing newer
     size_t key_len;
     size_t body_len;
     size_t bytes;          // of the whole allocation

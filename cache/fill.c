@@ -56,7 +56,7 @@ size_t fill_bytes(const struct fill *f)
     return f->entry->body_len;
 }
 
-struct entry *fill_commit(struct fill **fill)
+struct entry *fill_commit(struct fill **fill, int64_t now_us)
 {
     struct fill *f = *fill;
     *fill = NULL;
@@ -66,6 +66,7 @@ struct entry *fill_commit(struct fill **fill)
     } else {
         fill_resize(f, entry->body_len);
         entry = f->entry;
+        entry->filled_us = now_us;
     }
     mem_free(f);
     return entry;

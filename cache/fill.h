@@ -19,6 +19,6 @@ struct fill *fill_begin(struct slice key, struct key_hash hash, struct stamp sta
 bool fill_append(struct fill *fill, struct slice bytes);
 size_t fill_bytes(const struct fill *fill); // of the body so far
 // Both take the fill back and clear the caller's pointer. commit gives an entry with one
-// reference, or NULL when it had become too large.
-struct entry *fill_commit(struct fill **fill);
+// reference, or NULL when it had become too large; now_us is when its last byte had arrived.
+struct entry *fill_commit(struct fill **fill, int64_t now_us);
 void fill_abandon(struct fill **fill); // *fill may be NULL

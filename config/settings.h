@@ -20,6 +20,11 @@ enum config_auth_type {
     CONFIG_AUTH_SCRAM,
 };
 
+enum config_monotonic_reads {
+    CONFIG_MONOTONIC_BYPASSED, // reads around the cache hold back later hits
+    CONFIG_MONOTONIC_ALL,      // misses, and hits on entries filled lately, do so too
+};
+
 enum config_invalidation {
     CONFIG_INVALIDATION_AUTO, // wal where the server allows it, else no cache
     CONFIG_INVALIDATION_WAL,
@@ -109,6 +114,7 @@ struct settings {
     int64_t cache_size_bytes;
     int64_t cache_max_entry_size_bytes;
     int64_t max_staleness_us;
+    enum config_monotonic_reads monotonic_reads;
     enum config_invalidation invalidation;
     char *control_user; // who the control connections log in as; see config_control_user()
 };

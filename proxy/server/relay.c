@@ -66,7 +66,7 @@ static void record_end(struct relay *relay)
     struct server *server = relay->server;
     if (server->fill == NULL)
         return;
-    struct entry *entry = fill_commit(&server->fill);
+    struct entry *entry = fill_commit(&server->fill, clock_us());
     if (entry == NULL)
         return;
     if (store_put(relay->worker->pooler->store, entry))
@@ -555,8 +555,10 @@ bool server_relay(struct server *server)
     bool alive = handle(&relay, &data);
     if (!alive)
         return false;
+    // What is sent may lie in the kept input: first out, then let go.
+    bool sent = relay.client == NULL || sender_end(&worker->to_client);
     conn_keep(&server->conn, data);
-    if (relay.client != NULL && !sender_end(&worker->to_client)) {
+    if (!sent) {
         client_close(relay.client, "client unexpected eof");
         return server->state != SERVER_CLOSED;
     }

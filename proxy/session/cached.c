@@ -190,6 +190,11 @@ static enum bypass bypass_of(enum ledger_verdict verdict)
     return BYPASS_OFF;
 }
 
+static enum config_monotonic_reads monotonic_reads(const struct worker *worker)
+{
+    return config_settings(worker->config)->monotonic_reads;
+}
+
 // True: answered. *bypass: why there is an entry that may not be used just now.
 static bool look_up(struct question *q, enum bypass *bypass)
 {
@@ -203,6 +208,9 @@ static bool look_up(struct question *q, enum bypass *bypass)
                     config_settings(worker->config)->max_staleness_us, client->around_us);
     if (verdict == LEDGER_OK)
         answer(q, entry);
+    if (verdict == LEDGER_OK && monotonic_reads(worker) == CONFIG_MONOTONIC_ALL &&
+        entry->filled_us > client->around_us)
+        client->around_us = entry->filled_us; // it may show what the stream has not told yet
     if (verdict == LEDGER_STALE || verdict == LEDGER_BEHIND)
         domain_hurry(q->domain);
     if (verdict == LEDGER_DEAD) {
@@ -223,8 +231,7 @@ static void begin_fill(struct question *q)
     if (server->profile != q->profile || server->profile_epoch != q->stamp.epoch ||
         server->needs_reset || server->fill != NULL)
         return;
-    // A miss is no read around the cache.
-    client->went_around = false;
+    client->went_around = monotonic_reads(worker) == CONFIG_MONOTONIC_ALL;
     client->unit_left = q->unit.bytes;
     // A write to what it reads is not yet placed, or not yet known to be visible: the reply would
     // be dead on arrival.
@@ -267,6 +274,7 @@ static enum cached ask(struct question *q, bool may_hit)
         client_hold(client);
         return CACHED_HELD;
     }
+    client->gave_up_hold = false;
     if (bypass == BYPASS_NO_PROFILE)
         renew_profile(q);
     client->behind = bypass == BYPASS_BEHIND ? client->behind + (client->behind < 100) : 0;

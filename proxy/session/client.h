@@ -73,6 +73,7 @@ struct client {
     bool settling;             // input waits until it is known what a name means
     struct link held;          // in worker->held: waits for a fresher cache
     int64_t held_until_us;
+    bool gave_up_hold;         // was held in vain: this one goes around the cache
     uint8_t behind;            // reads in a row that the cache was not fresh enough for
     bool unit_decided;         // the unit at hand was held against the cache already
     bool reading_paused;       // too much is queued here or at the server

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/clock.h"
 #include "cache/ledger.h"
+#include "config/config.h"
 #include "proxy/control/domain.h"
 #include "proxy/held.h"
 #include "proxy/route.h"
@@ -14,7 +15,9 @@ enum {
 
 bool client_may_hold(const struct client *client)
 {
-    return client->server == NULL && client->behind >= BEHIND_ENOUGH;
+    const struct settings *settings = config_settings(client->worker->config);
+    int enough = settings->monotonic_reads == CONFIG_MONOTONIC_ALL ? 0 : BEHIND_ENOUGH;
+    return client->server == NULL && client->behind >= enough && !client->gave_up_hold;
 }
 
 void client_hold(struct client *client)
@@ -43,8 +46,7 @@ void held_release(struct worker *worker)
         bool fresh = ledger_fresh_us(domain_ledger(client->route->domain)) > client->around_us;
         if (!fresh && now < client->held_until_us)
             continue;
-        if (!fresh)
-            client->behind = 0;
+        client->gave_up_hold = !fresh;
         list_remove(&worker->held, l);
         list_push_back(&due, l);
     }

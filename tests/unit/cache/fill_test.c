@@ -33,7 +33,7 @@ static void records_what_it_is_given(void **state)
         assert_true(fill_append(f, slice_of(piece, n)));
         assert_int_equal(fill_bytes(f), len);
     }
-    struct entry *e = fill_commit(&f);
+    struct entry *e = fill_commit(&f, 0);
     assert_null(f);
     assert_true(slice_is(entry_key(e), "the key"));
     assert_true(slice_eq(entry_body(e), slice_of(expected, len)));
@@ -53,7 +53,7 @@ static void records_what_it_is_given(void **state)
 static void empty_reply_is_a_reply(void **state)
 {
     struct fill *f = begin(10);
-    struct entry *e = fill_commit(&f);
+    struct entry *e = fill_commit(&f, 0);
     assert_int_equal(entry_body(e).len, 0);
     entry_unref(&e);
 }
@@ -65,7 +65,7 @@ static void too_large_is_refused_for_good(void **state)
     assert_true(fill_append(f, slice_str("")));
     assert_false(fill_append(f, slice_str("x")));
     assert_false(fill_append(f, slice_str("")));
-    assert_null(fill_commit(&f));
+    assert_null(fill_commit(&f, 0));
     f = begin(0);
     assert_false(fill_append(f, slice_str("x")));
     fill_abandon(&f);

@@ -31,7 +31,7 @@ static struct entry *make(unsigned number, unsigned version, size_t body_bytes)
         size_t left = body_bytes - fill_bytes(f);
         fill_append(f, slice_of(piece, left < sizeof(piece) ? left : sizeof(piece)));
     }
-    return fill_commit(&f);
+    return fill_commit(&f, 0);
 }
 
 static bool put(struct store *s, unsigned number, unsigned version, size_t body_bytes)
@@ -92,7 +92,7 @@ static void bytes_decide_not_the_hash(void **state)
     const char *keys[] = {"one", "two", "three"};
     for (uint64_t i = 0; i < 2; i++) {
         struct fill *f = fill_begin(slice_str(keys[i]), hash, (struct stamp){0, i}, NULL, 0, 10);
-        struct entry *e = fill_commit(&f);
+        struct entry *e = fill_commit(&f, 0);
         assert_true(store_put(s, e));
         entry_unref(&e);
     }

@@ -99,7 +99,7 @@ static void fill(struct shared *s, struct slice key, struct key_hash hash, uint3
     pthread_mutex_unlock(&s->server);
     struct fill *f = fill_begin(key, hash, stamp, &slot, 1, 100);
     fill_append(f, slice_of(&value, sizeof(value)));
-    struct entry *e = fill_commit(&f);
+    struct entry *e = fill_commit(&f, 0);
     store_put(s->store, e);
     entry_unref(&e);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a worker does by the clock: every timeout of clients and servers, the minimum of the pools,
-// and the end of the worker itself. Three times a second; no timer per connection.
+// and the end of the worker itself. Ten times a second; no timer per connection.
 #pragma once
 
 struct worker;

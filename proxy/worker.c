@@ -137,7 +137,7 @@ static void handle_cancel(struct worker *worker, uint32_t process, uint32_t secr
         if (client->server != NULL)
             server_cancel(client->server);
         else if (client->state == CLIENT_WAITING)
-            client_fail(client, "57014", "canceling statement due to user request");
+            client_cancel_waiting(client);
         return;
     }
 }

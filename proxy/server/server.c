@@ -62,6 +62,8 @@ static void keepalive(int fd, const struct settings *settings)
 {
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (settings->tcp_user_timeout_ms > 0)
+        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &settings->tcp_user_timeout_ms, sizeof(int));
     if (!settings->tcp_keepalive)
         return;
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
@@ -224,8 +226,7 @@ static void begin_reset(struct server *server)
     struct worker *worker = server->worker;
     const char *query = "DISCARD ALL";
     const struct settings *settings = config_settings(worker->config);
-    if (server->route->pool->mode == POOL_SESSION && !server->needs_reset &&
-        settings->server_reset_query[0] != '\0')
+    if (!server->needs_reset && settings->server_reset_query[0] != '\0')
         query = settings->server_reset_query;
     server->state = SERVER_RESETTING;
     server->since_us = clock_us();
@@ -246,9 +247,9 @@ void server_release(struct server *server)
         return;
     }
     server->release_waits = false;
-    bool reset = server->needs_reset || (server->route->pool->mode == POOL_SESSION &&
-                                         config_settings(server->worker->config)
-                                                 ->server_reset_query[0] != '\0');
+    const struct settings *settings = config_settings(server->worker->config);
+    bool always = server->route->pool->mode == POOL_SESSION || settings->server_reset_query_always;
+    bool reset = server->needs_reset || (always && settings->server_reset_query[0] != '\0');
     if (server->doomed == NULL && reset)
         begin_reset(server);
     else

@@ -70,6 +70,7 @@ struct client {
     bool open_batch;           // extended messages were sent and no Sync yet
     bool aligning;             // input waits until the settings are made true
     bool must_verify;          // PIN_FUNCTION was set and the session not looked at since
+    bool dropping;             // the unit at hand was cancelled: dropped up to its end
     bool settling;             // input waits until it is known what a name means
     struct link held;          // in worker->held: waits for a fresher cache
     int64_t held_until_us;
@@ -110,6 +111,7 @@ void client_resume(struct client *client);
 // The pool gave it a server / it is given back. link.c
 void client_granted(struct client *client, struct server *server);
 void client_request_server(struct client *client);
+void client_cancel_waiting(struct client *client); // its statement, not its connection
 void client_unlink(struct client *client); // the server is nobody's afterwards
 void client_finished(struct client *client); // its server is ready, idle and owes nothing
 bool client_at_rest(const struct client *client);

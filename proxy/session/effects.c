@@ -25,11 +25,37 @@ static void note_slots(struct effects *e, const struct resolution *r)
     }
 }
 
+// What its names mean on the client's server now; NULL: that is not known.
+static const struct resolution *meaning(struct client *client, const struct analysis *analysis)
+{
+    // Where the search path may have been changed, names may mean other tables than they did.
+    const struct server *server = client->server;
+    struct domain *domain = domain_canonical(client->route->domain);
+    if (server == NULL || server->profile == NULL || client->pins != 0 ||
+        client->effects.path_unknown ||
+        server->profile_epoch != ledger_epoch(domain_ledger(domain)))
+        return NULL;
+    return resolution_front_get(client->worker->resolutions, domain,
+                                (struct analysis *)(uintptr_t)analysis, server->profile, true);
+}
+
+// A user's function or operator behind a builtin's name may do anything.
+static void note_captures(struct client *client, const struct analysis *analysis)
+{
+    if (analysis->functions.count == 0 && analysis->operators.count == 0)
+        return;
+    const struct resolution *r = meaning(client, analysis);
+    if (r == NULL || !r->captured)
+        return;
+    client->effects.barrier = client->effects.path_unknown = true;
+    client->must_verify = true;
+    client_pin(client, PIN_FUNCTION);
+}
+
 // Which tables it writes, as far as that can be known.
 static void note_writes(struct client *client, const struct analysis *analysis)
 {
     struct effects *e = &client->effects;
-    struct route *route = client->route;
     if (analysis == NULL) {
         e->barrier = e->ddl = e->may_end = true;
         return;
@@ -42,17 +68,7 @@ static void note_writes(struct client *client, const struct analysis *analysis)
     }
     if (analysis->writes.count == 0)
         return;
-    // Where the search path may have been changed, names may mean other tables than they did.
-    const struct server *server = client->server;
-    struct domain *domain = domain_canonical(route->domain);
-    struct profile *profile = NULL;
-    if (server != NULL && client->pins == 0 && !e->path_unknown &&
-        server->profile_epoch == ledger_epoch(domain_ledger(domain)))
-        profile = server->profile;
-    const struct resolution *r = NULL;
-    if (profile != NULL)
-        r = resolution_front_get(client->worker->resolutions, domain,
-                                 (struct analysis *)(uintptr_t)analysis, profile, true);
+    const struct resolution *r = meaning(client, analysis);
     if (r == NULL || r->barrier)
         e->barrier = true;
     else
@@ -98,6 +114,8 @@ static void note_session(struct client *client, const struct analysis *analysis)
 
 void effects_note(struct client *client, const struct analysis *analysis)
 {
+    if (client->route->domain != NULL && analysis != NULL && !client->effects.barrier)
+        note_captures(client, analysis);
     if (client->route->domain != NULL &&
         (analysis == NULL || !analysis_only_reads(analysis) || analysis->may_end_transaction))
         note_writes(client, analysis);

@@ -12,6 +12,7 @@
 #include "proxy/server/server.h"
 #include "proxy/session/clean.h"
 #include "proxy/session/client.h"
+#include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
 void client_refuse(struct client *client)
@@ -108,6 +109,22 @@ void client_granted(struct client *client, struct server *server)
     worker->pooler->linked++;
     align(client, server);
     if (waited && client->state == CLIENT_LINKED)
+        client_resume(client);
+}
+
+void client_cancel_waiting(struct client *client)
+{
+    if (!pool_abandon(client->route->pool, &client->waiter))
+        return; // a server is on its way: too late, as it may be with PostgreSQL
+    struct buf out = {0};
+    message_error(&out, "ERROR", "57014", "canceling statement due to user request");
+    conn_queue(&client->conn, buf_slice(&out));
+    buf_fini(&out);
+    client->state = CLIENT_IDLE;
+    client->dropping = true;
+    if (conn_flush(&client->conn) == CONN_ERROR)
+        client_close(client, "client unexpected eof");
+    else
         client_resume(client);
 }
 

@@ -93,3 +93,20 @@ enum step local_message(struct client *client, struct slice *data, struct frame 
     }
     return STEP_SERVER;
 }
+
+// As PostgreSQL after an error: a query is dropped, extended messages are up to the next Sync.
+enum step local_drop(struct client *client, struct slice *data, struct frame frame)
+{
+    bool ends = frame.type == 'Q' || frame.type == 'F' || frame.type == 'S';
+    if (!ends) {
+        client->stream_left = frame.length;
+        client->stream_discard = true;
+        return STEP_ON;
+    }
+    if (data->len < frame.length)
+        return STEP_MORE;
+    client->dropping = false;
+    sender_copy(session_to_client(client), slice_of(ready_idle, sizeof(ready_idle)));
+    *data = skip(*data, frame.length);
+    return STEP_ON;
+}

@@ -137,6 +137,8 @@ static enum step step(struct client *client, struct slice *data)
             client_close(client, "client close request");
         return STEP_STOP;
     }
+    if (client->dropping)
+        return local_drop(client, data, frame);
     if (client->server == NULL) {
         enum step rest = local_message(client, data, frame);
         if (rest != STEP_SERVER)

@@ -20,6 +20,8 @@ struct sender *session_to_server(struct client *client);
 
 // local.c: at rest, without a server: what can be answered without one. STEP_SERVER: nothing can.
 enum step local_message(struct client *client, struct slice *data, struct frame frame);
+// The unit was cancelled before it had a server, and the client was told: drop the rest of it.
+enum step local_drop(struct client *client, struct slice *data, struct frame frame);
 
 // Are statements' names shared between clients (and so translated)?
 bool session_shares_names(const struct client *client);

@@ -30,3 +30,17 @@ static inline bool slice_is(struct slice a, const char *text)
 {
     return slice_eq(a, slice_str(text));
 }
+
+// What follows the first n bytes (n <= len).
+static inline struct slice slice_skip(struct slice s, size_t n)
+{
+    return slice_of(s.at + n, s.len - n);
+}
+
+// Cuts the first n bytes off (n <= len) and returns them.
+static inline struct slice slice_cut(struct slice *s, size_t n)
+{
+    struct slice head = slice_of(s->at, n);
+    *s = slice_skip(*s, n);
+    return head;
+}

@@ -27,6 +27,11 @@ void console_free(struct console *console)
     mem_free(console);
 }
 
+bool console_is(const char *database)
+{
+    return strcmp(database, "pgbouncer") == 0 || strcmp(database, "pgweir") == 0;
+}
+
 static bool send_out(struct client *client, struct buf *out)
 {
     conn_queue(&client->conn, buf_slice(out));

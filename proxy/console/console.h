@@ -7,6 +7,7 @@
 struct client;
 struct console;
 
+bool console_is(const char *database); // is that the console's name?
 void console_begin(struct client *client); // logged in: greet it
 void console_free(struct console *console); // NULL is fine
 // The session's input; gives back what is not complete yet.

@@ -456,13 +456,6 @@ static void stream_more(struct relay *relay, struct slice bytes)
     server->stream_left -= (uint32_t)bytes.len;
 }
 
-static struct slice cut(struct slice *data, size_t n)
-{
-    struct slice head = slice_of(data->at, n);
-    *data = slice_of(data->at + n, data->len - n);
-    return head;
-}
-
 // Handles the run; false: the server is gone. *data gets what must be seen again.
 static bool handle(struct relay *relay, struct slice *data)
 {
@@ -470,7 +463,7 @@ static bool handle(struct relay *relay, struct slice *data)
     while (data->len > 0) {
         if (server->stream_left > 0) {
             size_t n = data->len < server->stream_left ? data->len : server->stream_left;
-            stream_more(relay, cut(data, n));
+            stream_more(relay, slice_cut(data, n));
             continue;
         }
         struct frame frame;
@@ -480,7 +473,7 @@ static bool handle(struct relay *relay, struct slice *data)
         if (result == FRAME_BAD)
             return fail(relay, "bad packet from the server");
         if (frame.length <= data->len) {
-            struct slice message = cut(data, frame.length);
+            struct slice message = slice_cut(data, frame.length);
             bool login = server->state == SERVER_LOGIN;
             if (login ? !server_login_message(server, frame.type,
                                               slice_of(message.at + 5, message.len - 5))
@@ -493,7 +486,7 @@ static bool handle(struct relay *relay, struct slice *data)
                 return fail(relay, "message from the server is too long");
             return true;
         }
-        stream_begin(relay, frame.type, cut(data, data->len), frame.length);
+        stream_begin(relay, frame.type, slice_cut(data, data->len), frame.length);
     }
     return true;
 }

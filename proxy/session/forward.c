@@ -38,17 +38,10 @@ bool session_shares_names(const struct client *client)
            config_settings(client->worker->config)->max_prepared_statements > 0;
 }
 
-static struct slice take(struct slice *data, size_t n)
-{
-    struct slice head = slice_of(data->at, n);
-    *data = slice_of(data->at + n, data->len - n);
-    return head;
-}
-
 static void pass(struct client *client, struct slice *data, struct frame frame)
 {
     size_t n = data->len < frame.length ? data->len : frame.length;
-    sender_put(session_to_server(client), take(data, n));
+    sender_put(session_to_server(client), slice_cut(data, n));
     client->stream_left = frame.length - (uint32_t)n;
     client->stream_discard = false;
 }
@@ -296,7 +289,7 @@ static enum step forward_parse(struct client *client, struct slice *data, struct
     struct slice name = reader_cstr(&r);
     if (must_settle(client, name))
         return STEP_STOP;
-    take(data, frame.length);
+    slice_cut(data, frame.length);
     struct slice tail = slice_of(r.at, reader_left(&r));
     struct slice text = reader_cstr(&r);
     reader_bytes(&r, (size_t)reader_u16(&r) * 4);
@@ -356,7 +349,7 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
     buf_bytes(out, portal.at, portal.len + 1);
     buf_bytes(out, as, as_len + 1);
     send_composed(client);
-    take(data, head);
+    slice_cut(data, head);
     frame.length -= (uint32_t)head;
     pass(client, data, frame);
     return STEP_ON;
@@ -441,7 +434,7 @@ static enum step forward_whole(struct client *client, struct slice *data, struct
         if (kind == 'S' && must_settle(client, name))
             return STEP_STOP;
     }
-    take(data, frame.length);
+    slice_cut(data, frame.length);
     switch (frame.type) {
     case 'D':
         return forward_describe(client, message, kind, name);

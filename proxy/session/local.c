@@ -8,11 +8,6 @@
 
 static const uint8_t ready_idle[] = {'Z', 0, 0, 0, 5, 'I'};
 
-static struct slice skip(struct slice data, size_t n)
-{
-    return slice_of(data.at + n, data.len - n);
-}
-
 static void answer(struct client *client, char complete)
 {
     uint8_t bytes[] = {(uint8_t)complete, 0, 0, 0, 4};
@@ -25,7 +20,7 @@ static void answer(struct client *client, char complete)
 static bool then_sync(struct slice data, struct frame frame, size_t *used)
 {
     struct frame sync;
-    if (data.len < frame.length || frame_read(skip(data, frame.length), &sync) != FRAME_OK ||
+    if (data.len < frame.length || frame_read(slice_skip(data, frame.length), &sync) != FRAME_OK ||
         sync.type != 'S' || sync.length != MESSAGE_HEADER_BYTES)
         return false;
     *used = frame.length + sync.length;
@@ -71,7 +66,7 @@ enum step local_message(struct client *client, struct slice *data, struct frame 
         if (frame.length > data->len)
             return STEP_MORE;
         sender_copy(session_to_client(client), slice_of(ready_idle, sizeof(ready_idle)));
-        *data = skip(*data, frame.length);
+        *data = slice_skip(*data, frame.length);
         return STEP_ON;
     case 'H':
     case 'd':
@@ -88,7 +83,7 @@ enum step local_message(struct client *client, struct slice *data, struct frame 
             return STEP_SERVER;
         answer(client, frame.type == 'P' ? '1' : '3');
         worker_count(client->worker, parses, frame.type == 'P');
-        *data = skip(*data, used);
+        *data = slice_skip(*data, used);
         return STEP_ON;
     }
     return STEP_SERVER;
@@ -107,6 +102,6 @@ enum step local_drop(struct client *client, struct slice *data, struct frame fra
         return STEP_MORE;
     client->dropping = false;
     sender_copy(session_to_client(client), slice_of(ready_idle, sizeof(ready_idle)));
-    *data = skip(*data, frame.length);
+    *data = slice_skip(*data, frame.length);
     return STEP_ON;
 }

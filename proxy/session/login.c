@@ -72,7 +72,7 @@ static bool is_own_uid(const struct client *client)
 
 static bool find_route(struct client *client)
 {
-    if (strcmp(client->database, "pgbouncer") == 0 || strcmp(client->database, "pgweir") == 0)
+    if (console_is(client->database))
         return true;
     client->route = pooler_route(client->worker->pooler, client->worker->config, client->database,
                                  client->user);
@@ -83,7 +83,7 @@ void client_login_begin(struct client *client)
 {
     const struct config *config = client->worker->config;
     enum config_auth_type type = config_settings(config)->auth_type;
-    bool console = !strcmp(client->database, "pgbouncer") || !strcmp(client->database, "pgweir");
+    bool console = console_is(client->database);
     if (!console && config_database(config, client->database) == NULL) {
         char why[200];
         snprintf(why, sizeof(why), "no such database: %s", client->database);

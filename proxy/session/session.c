@@ -60,11 +60,6 @@ static enum step session_fail(struct client *client, const char *state, const ch
 
 // ---- one message ----
 
-static struct slice skip(struct slice data, size_t n)
-{
-    return slice_of(data.at + n, data.len - n);
-}
-
 // Is this a message that a client may send?
 static bool known_type(char type)
 {
@@ -101,7 +96,7 @@ static enum step rest_unit(struct client *client, struct slice *data, struct fra
         size_t used = 0;
         switch (client_try_cache(client, *data, true, &used)) {
         case CACHED_HIT:
-            *data = skip(*data, used);
+            *data = slice_skip(*data, used);
             return STEP_ON;
         case CACHED_MORE:
             return STEP_MORE;
@@ -157,7 +152,7 @@ static enum step step(struct client *client, struct slice *data)
             if (cached == CACHED_MORE)
                 return STEP_MORE;
             if (cached == CACHED_HIT) {
-                *data = skip(*data, used);
+                *data = slice_skip(*data, used);
                 return STEP_ON;
             }
         }
@@ -172,7 +167,7 @@ static enum step stream(struct client *client, struct slice *data)
     if (!client->stream_discard)
         sender_put(session_to_server(client), slice_of(data->at, n));
     client->stream_left -= (uint32_t)n;
-    *data = skip(*data, n);
+    *data = slice_skip(*data, n);
     return STEP_ON;
 }
 

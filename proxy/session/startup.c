@@ -16,11 +16,6 @@
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
-static struct slice rest_after(struct slice data, size_t n)
-{
-    return slice_of(data.at + n, data.len - n);
-}
-
 static bool say(struct client *client, const void *bytes, size_t n)
 {
     conn_queue(&client->conn, slice_of(bytes, n));
@@ -167,17 +162,12 @@ static bool take_parameters(struct client *client, struct slice pairs)
     return true;
 }
 
-static bool is_console(const char *database)
-{
-    return strcmp(database, "pgbouncer") == 0 || strcmp(database, "pgweir") == 0;
-}
-
 // May it come in at all?
 static bool admit(struct client *client)
 {
     struct pooler *pooler = client->worker->pooler;
     const struct config *config = client->worker->config;
-    if (is_console(client->database))
+    if (console_is(client->database))
         return true;
     if (pooler->refusing)
         return fails(client, "57P03", "database system is shutting down");
@@ -219,12 +209,12 @@ static struct slice startup_packet(struct client *client, struct slice data)
     uint32_t code = reader_u32(&r);
     if (data.len >= 4 && (length < STARTUP_HEADER_BYTES || length > STARTUP_MAX_BYTES)) {
         client_fail(client, "08P01", "invalid length of startup packet");
-        return rest_after(data, data.len);
+        return slice_skip(data, data.len);
     }
     if (!reader_ok(&r) || data.len < length)
         return data;
     struct slice body = slice_of(r.at, length - STARTUP_HEADER_BYTES);
-    struct slice rest = rest_after(data, length);
+    struct slice rest = slice_skip(data, length);
     if (code == SSL_REQUEST_CODE || code == GSSENC_REQUEST_CODE) {
         // Bytes behind the request would have been sent before our answer: somebody meddles.
         if (rest.len > 0)
@@ -255,12 +245,12 @@ struct slice client_startup(struct client *client, struct slice data)
             return data;
         if (result == FRAME_BAD || frame.length > STARTUP_MAX_BYTES) {
             client_fail(client, "08P01", "invalid message length");
-            return rest_after(data, data.len);
+            return slice_skip(data, data.len);
         }
         if (frame.length > data.len)
             return data;
         struct slice body = slice_of(data.at + 5, frame.length - 5);
-        data = rest_after(data, frame.length);
+        data = slice_skip(data, frame.length);
         if (frame.type == 'p') {
             client_login_message(client, body);
         } else if (frame.type == 'X') {
@@ -284,7 +274,7 @@ void client_logged_in(struct client *client)
     if (config_settings(worker->config)->log_connections)
         log_info("C-%p: %s/%s login attempt: db=%s user=%s tls=no", (void *)client,
                  client->database, client->user, client->database, client->user);
-    if (is_console(client->database)) {
+    if (console_is(client->database)) {
         console_begin(client);
         return;
     }

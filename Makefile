@@ -22,10 +22,12 @@ all: $(BUILD)/pgweir ## build build/pgweir
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+	@echo "  CC   $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
 $(BUILD)/pgweir: $(call objects,$(ALL_SRC) proxy/main.c)
-	$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 # Unit tests: tests/unit/ROOM/NAME_test.c is a cmocka program. A test of a lower layer links only
 # the layers that it may see.
@@ -47,10 +49,13 @@ $(BUILD)/unit/$(1)/%: tests/unit/$(1)/%.c $(patsubst %,$(BUILD)/lib%.a,$(LAYERS_
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer_archive,$(l))))
 
-# A test of proxy/FOLDER links that folder and the layers below.
+# A test of proxy/FOLDER links that folder and the layers below. Of session and server, which know
+# each other and the worker, only the rooms that stand alone.
 PROXY_FOLDERS = wire session server sql control console login
+ALONE_session = $(addprefix proxy/session/,unit.c vars.c statement.c) $(call sources,proxy/sql)
+ALONE_server = $(addprefix proxy/server/,ops.c prepared.c) $(ALONE_session)
 define proxy_unit
-$(BUILD)/unit/proxy/$(1)/%: tests/unit/proxy/$(1)/%.c $(call objects,$(call sources,proxy/$(1))) $(BUILD)/libcache.a $(BUILD)/libpool.a $(BUILD)/libconfig.a $(BUILD)/libbase.a
+$(BUILD)/unit/proxy/$(1)/%: tests/unit/proxy/$(1)/%.c $(call objects,$(or $(ALONE_$(1)),$(call sources,proxy/$(1)))) $(BUILD)/libcache.a $(BUILD)/libpool.a $(BUILD)/libconfig.a $(BUILD)/libbase.a
 	@mkdir -p $$(@D)
 	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$< $$(filter %.o %.a,$$^) -lcmocka $$(LDLIBS) -o $$@
 endef
@@ -58,6 +63,12 @@ $(foreach f,$(PROXY_FOLDERS),$(eval $(call proxy_unit,$(f))))
 # Rooms of console/ that stand without the rest of the proxy.
 $(BUILD)/unit/proxy/control/http_test: $(BUILD)/proxy/console/http.o
 $(BUILD)/unit/proxy/control/metrics_test: $(BUILD)/proxy/console/metrics.o
+
+# tests/fuzz: mutations of what is valid, the same in every run; unit programs like the others.
+UNIT_BIN += $(patsubst tests/%.c,$(BUILD)/unit/%,$(wildcard tests/fuzz/*_test.c))
+$(BUILD)/unit/fuzz/%: tests/fuzz/%.c $(call objects,$(ALONE_session) proxy/wire/message.c) $(BUILD)/libcache.a $(BUILD)/libconfig.a $(BUILD)/libbase.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(filter %.o %.a,$^) -lcmocka $(LDLIBS) -o $@
 
 .PHONY: unit
 unit: $(UNIT_BIN) ## build and run the unit tests (ROOM=cache for one room)

@@ -13,7 +13,8 @@
 
 #include "tests/unit/dice.h"
 
-enum { POOLS = 2, WORKERS = 3, CLIENTS = 12, SERVERS = 12, ASKS = 4096, ROUNDS = 60, EVENTS = 1500 };
+enum { POOLS = 2, WORKERS = 3, CLIENTS = 12, SERVERS = 12, ASKS = 4096 };
+enum { ROUNDS = 60, EVENTS = 1500 };
 enum { RETRY_US = 500, RESERVE_US = 300 };
 
 enum place { CLOSED, IN_USE, IDLE };

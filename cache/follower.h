@@ -36,6 +36,8 @@ struct ticket {
     struct link link;  // the follower's
     uint64_t position; // the follower's
     bool barrier;      // a barrier was raised for it
+    uint32_t backend;  // 0; or it was not answered, and this process of the server may yet commit
+                       // it. Nothing to the follower: if it does, the stream will tell
     uint32_t n;
     uint32_t slots[]; // closed
 };

@@ -272,13 +272,14 @@ void domain_hurry(struct domain *d)
         call(d);
 }
 
-static void mark(struct domain *d, const uint32_t *slots, size_t n, bool barrier)
+static void mark(struct domain *d, const uint32_t *slots, size_t n, bool barrier, uint32_t backend)
 {
     ledger_close(d->ledger, slots, n);
     if (barrier)
         ledger_raise_barrier(d->ledger);
     struct ticket *ticket = ticket_new(slots, (uint32_t)n, barrier);
     ticket->mail.kind = DOMAIN_MAIL_TICKET;
+    ticket->backend = backend;
     mailbox_post(&d->mailbox, &ticket->mail);
 }
 
@@ -292,35 +293,44 @@ static void mark_ddl(struct domain *d)
 }
 
 // It is not known which database this is. It may be one that is followed by another target, so
-// every one of that name is stopped until the write is certainly behind it.
-static void mark_namesakes(struct domain *d, bool ddl)
+// every one of that name is stopped until the write is certainly behind it. One that is not
+// followed is off, and an answered write is behind it before it is on; one in doubt may not be.
+static void mark_namesakes(struct domain *d, bool ddl, uint32_t backend)
 {
     struct domains *all = d->all;
     for (size_t i = 0; i < all->count; i++) {
         struct domain *canonical = atomic_load(&all->at[i]->canonical);
+        if (canonical == NULL && backend != 0)
+            canonical = all->at[i];
         if (canonical == NULL || strcmp(all->at[i]->target.dbname, d->target.dbname) != 0)
             continue;
         if (ddl)
             mark_ddl(canonical);
         else
-            mark(canonical, NULL, 0, true);
+            mark(canonical, NULL, 0, true, backend);
     }
 }
 
 void domain_wrote(struct domain *d, const uint32_t *slots, size_t n, bool barrier)
 {
+    domain_in_doubt(d, slots, n, barrier, 0);
+}
+
+void domain_in_doubt(struct domain *d, const uint32_t *slots, size_t n, bool barrier,
+                     uint32_t backend_pid)
+{
     struct domain *canonical = atomic_load(&d->canonical);
     if (canonical == NULL)
-        mark_namesakes(d, false);
+        mark_namesakes(d, false, backend_pid);
     else
-        mark(canonical, slots, n, barrier);
+        mark(canonical, slots, n, barrier, backend_pid);
 }
 
 void domain_ddl(struct domain *d)
 {
     struct domain *canonical = atomic_load(&d->canonical);
     if (canonical == NULL)
-        mark_namesakes(d, true);
+        mark_namesakes(d, true, 0);
     else
         mark_ddl(canonical);
 }

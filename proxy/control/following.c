@@ -5,11 +5,11 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/follower.h"
 #include "config/config.h"
+#include "proxy/control/backoff.h"
 #include "proxy/control/domain_inside.h"
 #include "proxy/control/loads.h"
 #include "proxy/control/own_writes.h"
@@ -19,8 +19,6 @@
 
 enum {
     FOLLOWING_TAG = 0xf0110119,
-    BACKOFF_MIN_US = 250000,
-    BACKOFF_MAX_US = 10000000,
     VERSION_MIN = 130000, // pg_current_snapshot() and its like
 };
 
@@ -35,7 +33,7 @@ enum following_state {
     FOLLOWING_ON,
 };
 
-enum request { REQUEST_NONE, REQUEST_READING, REQUEST_LOAD, REQUEST_FLUSH };
+enum request { REQUEST_NONE, REQUEST_READING, REQUEST_LOAD, REQUEST_FLUSH, REQUEST_BACKENDS };
 
 struct following {
     uint32_t tag;
@@ -54,7 +52,7 @@ struct following {
     struct domain *canonical;           // in ALIAS
     uint64_t consistent_point;
     ev_timer timer; // when to look again, or to try again
-    int64_t backoff_us;
+    struct backoff backoff;
 
     struct loads loads; // when the catalog is to be loaded
     enum request last;        // so that neither readings nor loads starve the other
@@ -101,7 +99,7 @@ static void tell(struct following *f)
     domain_set_status(f->domain, s);
     const struct domain_target *target = domain_target(f->domain);
     if (s->state == DOMAIN_FOLLOWING && before != DOMAIN_FOLLOWING) {
-        f->backoff_us = BACKOFF_MIN_US;
+        backoff_reset(&f->backoff);
         log_info("cache of %s@%s:%d is on", target->dbname, target->host, target->port);
     }
 }
@@ -118,6 +116,7 @@ static void move(struct following *f, enum following_state state)
 static void drop(struct following *f, enum ledger_off_reason why)
 {
     follower_lost(f->follower, why);
+    own_writes_lost(f->own_writes);
     loads_lost(&f->loads);
     stream_close(f->stream);
     f->stream = NULL;
@@ -142,19 +141,6 @@ static void wait(struct following *f, int64_t us)
     ev_timer_start(f->loop, &f->timer);
 }
 
-// These last until somebody changes the server or the configuration.
-static bool is_lasting(enum ledger_off_reason why)
-{
-    return why == LEDGER_OFF_WAL_LEVEL || why == LEDGER_OFF_PRIVILEGE ||
-           why == LEDGER_OFF_RECOVERY || why == LEDGER_OFF_UNSUPPORTED;
-}
-
-static int64_t jittered(int64_t us)
-{
-    int64_t now_us = clock_us();
-    return us / 2 + (int64_t)(hash_bytes(&now_us, sizeof(now_us)) % (uint64_t)us);
-}
-
 static void lose(struct following *f, enum ledger_off_reason why, const char *sentence)
 {
     const struct domain_target *target = domain_target(f->domain);
@@ -165,10 +151,7 @@ static void lose(struct following *f, enum ledger_off_reason why, const char *se
     snprintf(f->status.reason, sizeof(f->status.reason), "%s", sentence);
     drop(f, why);
     move(f, FOLLOWING_WAITING);
-    int64_t pause_us = is_lasting(why) ? BACKOFF_MAX_US : f->backoff_us;
-    if (f->backoff_us < BACKOFF_MAX_US)
-        f->backoff_us *= 2;
-    wait(f, jittered(pause_us < BACKOFF_MAX_US ? pause_us : BACKOFF_MAX_US));
+    wait(f, backoff_next_us(&f->backoff, why));
 }
 
 static void refuse(struct following *f, const char *sentence)
@@ -243,7 +226,16 @@ static void flush(struct following *f)
     reading_flush(f->reading);
 }
 
-// What is due, one request at a time; both kinds get their turn when both are always due.
+static void ask_for_backends(struct following *f, int64_t now_us)
+{
+    struct buf pids = {0};
+    own_writes_doubts_sent(f->own_writes, now_us, &pids);
+    f->last = REQUEST_BACKENDS;
+    reading_backends(f->reading, (const char *)pids.at);
+    buf_fini(&pids);
+}
+
+// What is due, one request at a time; every kind gets its turn when more are always due.
 static void send_due(struct following *f, const struct follower_wishes *w, int64_t now_us)
 {
     if (!reading_idle(f->reading))
@@ -253,6 +245,8 @@ static void send_due(struct following *f, const struct follower_wishes *w, int64
         load(f);
     else if (w->flush && f->last != REQUEST_FLUSH)
         flush(f);
+    else if (f->last != REQUEST_BACKENDS && own_writes_doubts_due_us(f->own_writes) <= now_us)
+        ask_for_backends(f, now_us);
     else if (w->reading != READING_NONE)
         take_reading(f, w->reading);
 }
@@ -279,9 +273,10 @@ static void step(struct following *f)
     }
     send_due(f, &w, now_us);
     w = wishes(f, now_us);
-    int64_t load_us = loads_due_us(&f->loads);
+    int64_t load_us = loads_due_us(&f->loads), doubts_us = own_writes_doubts_due_us(f->own_writes);
     // What is due already and could not be sent waits for an answer, which comes by here.
     int64_t wake_us = load_us > now_us && load_us < w.wake_us ? load_us : w.wake_us;
+    wake_us = doubts_us > now_us && doubts_us < wake_us ? doubts_us : wake_us;
     int64_t left_us = wake_us - now_us;
     wait(f, left_us > 1000000 ? 1000000 : left_us < 0 ? 0 : left_us);
 }
@@ -324,7 +319,7 @@ static void on_ready(void *arg, const struct reading_identity *identity)
         f->peers.same(f->peers.arg, f, identity->started_us, identity->database_oid);
     domain_set_canonical(f->domain, f->canonical == NULL ? f->domain : f->canonical);
     if (f->canonical != NULL) {
-        f->backoff_us = BACKOFF_MIN_US;
+        backoff_reset(&f->backoff);
         move(f, FOLLOWING_ALIAS);
         return;
     }
@@ -408,6 +403,13 @@ static void on_flushed(void *arg)
     step(arg);
 }
 
+static void on_backends(void *arg, const uint32_t *alive, size_t n)
+{
+    struct following *f = arg;
+    own_writes_doubts(f->own_writes, alive, n);
+    step(f);
+}
+
 static void on_control_lost(void *arg, enum ledger_off_reason why, const char *sentence)
 {
     lose(arg, why, sentence);
@@ -419,6 +421,7 @@ static const struct reading_listener reading_calls = {
     .loaded = on_loaded,
     .horizon = on_horizon,
     .flushed = on_flushed,
+    .backends = on_backends,
     .lost = on_control_lost,
 };
 
@@ -473,7 +476,8 @@ static const struct stream_listener stream_calls = {
 
 static bool take_ticket(struct following *f, struct ticket *ticket)
 {
-    if (!f->by_wal && f->state == FOLLOWING_ON) {
+    bool in_doubt = ticket->backend != 0; // stays so whatever becomes of the connection
+    if (!f->by_wal && (f->state == FOLLOWING_ON || in_doubt)) {
         own_writes_ticket(f->own_writes, ticket);
         return true;
     }
@@ -529,7 +533,7 @@ struct following *following_new(struct ev_loop *loop, struct domain *domain, str
     f->ledger = domain_own_ledger(domain);
     f->config = config_ref(config);
     f->peers = *peers;
-    f->backoff_us = BACKOFF_MIN_US;
+    backoff_reset(&f->backoff);
     loads_init(&f->loads, domain, f->ledger);
     int64_t max_staleness_us = config_settings(config)->max_staleness_us;
     f->follower = follower_new(f->ledger, max_staleness_us);
@@ -566,7 +570,7 @@ void following_reload(struct following *f, struct config *config)
     if (!again)
         return;
     drop(f, LEDGER_OFF_STARTING);
-    f->backoff_us = BACKOFF_MIN_US;
+    backoff_reset(&f->backoff);
     move(f, FOLLOWING_WAITING);
     wait(f, 0);
 }

@@ -4,7 +4,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-enum { PACE_MIN_US = 1000 };
+enum { PACE_MIN_US = 1000, DOUBTS_AGAIN_US = 20000, DOUBTS_AT_ONCE = 1000 };
 
 struct own_writes {
     struct ledger *ledger; // borrows
@@ -13,7 +13,29 @@ struct own_writes {
     bool in_flight;
     int64_t sent_us; // of the last reading; INT64_MIN none
     int64_t reading_us;
+    // Writes in doubt: not asked for yet, or not after the last answer; and in the question sent.
+    struct list doubts;
+    struct list asked;
+    int64_t doubts_us; // when the last question was sent; INT64_MIN none
 };
+
+static struct ticket *ticket_of(struct link *link)
+{
+    return container_of(link, struct ticket, link);
+}
+
+static void place(struct own_writes *o, struct ticket *ticket)
+{
+    bool on = ledger_is_on(o->ledger);
+    if (ticket->barrier)
+        ledger_flush(o->ledger);
+    ledger_settle(o->ledger, ticket->slots, ticket->n, on ? ++o->count : 0);
+    if (on)
+        ledger_advance(o->ledger, o->count);
+    if (ticket->barrier)
+        ledger_lower_barrier(o->ledger);
+    ticket_free(ticket);
+}
 
 struct own_writes *own_writes_new(struct ledger *ledger, int64_t max_staleness_us)
 {
@@ -21,12 +43,18 @@ struct own_writes *own_writes_new(struct ledger *ledger, int64_t max_staleness_u
     o->ledger = ledger;
     o->max_staleness_us = max_staleness_us;
     o->count = 1;
-    o->sent_us = INT64_MIN;
+    o->sent_us = o->doubts_us = INT64_MIN;
+    list_init(&o->doubts);
+    list_init(&o->asked);
     return o;
 }
 
 void own_writes_free(struct own_writes *o)
 {
+    struct link *link;
+    own_writes_lost(o);
+    while ((link = list_pop_front(&o->doubts)) != NULL)
+        place(o, ticket_of(link));
     mem_free(o);
 }
 
@@ -45,15 +73,53 @@ void own_writes_begin(struct own_writes *o)
 
 void own_writes_ticket(struct own_writes *o, struct ticket *ticket)
 {
-    bool on = ledger_is_on(o->ledger);
-    if (ticket->barrier)
-        ledger_flush(o->ledger);
-    ledger_settle(o->ledger, ticket->slots, ticket->n, on ? ++o->count : 0);
-    if (on)
-        ledger_advance(o->ledger, o->count);
-    if (ticket->barrier)
-        ledger_lower_barrier(o->ledger);
-    ticket_free(ticket);
+    if (ticket->backend != 0)
+        list_push_back(&o->doubts, &ticket->link);
+    else
+        place(o, ticket);
+}
+
+void own_writes_lost(struct own_writes *o)
+{
+    struct link *link;
+    while ((link = list_pop_front(&o->asked)) != NULL)
+        list_push_back(&o->doubts, link);
+}
+
+int64_t own_writes_doubts_due_us(const struct own_writes *o)
+{
+    if (list_empty(&o->doubts))
+        return INT64_MAX;
+    return o->doubts_us == INT64_MIN ? INT64_MIN : o->doubts_us + DOUBTS_AGAIN_US;
+}
+
+void own_writes_doubts_sent(struct own_writes *o, int64_t now_us, struct buf *pids)
+{
+    struct link *link;
+    CHECK(list_empty(&o->asked));
+    o->doubts_us = now_us;
+    buf_bytes(pids, "{", 1);
+    while (o->asked.count < DOUBTS_AT_ONCE && (link = list_pop_front(&o->doubts)) != NULL) {
+        buf_printf(pids, o->asked.count == 0 ? "%u" : ",%u", ticket_of(link)->backend);
+        list_push_back(&o->asked, link);
+    }
+    buf_bytes(pids, "}", 2);
+}
+
+// A process that is gone has committed or not: new snapshots see which. (Its number may be another
+// one's by now; then this lasts longer than it need.)
+void own_writes_doubts(struct own_writes *o, const uint32_t *alive, size_t n)
+{
+    struct link *link;
+    while ((link = list_pop_front(&o->asked)) != NULL) {
+        bool lives = false;
+        for (size_t i = 0; i < n; i++)
+            lives |= alive[i] == ticket_of(link)->backend;
+        if (lives)
+            list_push_back(&o->doubts, link);
+        else
+            place(o, ticket_of(link));
+    }
 }
 
 void own_writes_reading_sent(struct own_writes *o, int64_t now_us)

@@ -9,11 +9,16 @@
 // reaches that number is taken after placing, when the commit is visible to every new snapshot. A
 // write with unknown effects ends every entry before its barrier is lowered.
 //
+// A write in doubt (its client or connection was lost before the answer to its commit) is placed
+// only once the server's process that may yet commit it is gone: placed earlier, a fill could read
+// the old rows after that, and nothing would ever end it. It outlives losses of the connection.
+//
 // Owner: the control thread. The ledger is turned off by whoever loses the connection.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "cache/follower.h"
 
 struct own_writes;
@@ -23,9 +28,17 @@ void own_writes_free(struct own_writes *o);
 void own_writes_set_max_staleness(struct own_writes *o, int64_t max_staleness_us);
 
 void own_writes_begin(struct own_writes *o); // the control connection stands; the ledger is off
-void own_writes_ticket(struct own_writes *o, struct ticket *ticket); // takes it over
+void own_writes_lost(struct own_writes *o);  // it does not, and the ledger is off
+void own_writes_ticket(struct own_writes *o, struct ticket *ticket); // takes it over; any time
 
 // Readings only tell that the schema is the same.
 void own_writes_reading_sent(struct own_writes *o, int64_t now_us);
 void own_writes_reading(struct own_writes *o, int64_t now_us, bool schema_same);
+
+// Which processes of the server still live must be asked at this instant; INT64_MAX: need not.
+int64_t own_writes_doubts_due_us(const struct own_writes *o);
+// Right before the question is sent: appends the pids in question, as an array literal, and a NUL.
+void own_writes_doubts_sent(struct own_writes *o, int64_t now_us, struct buf *pids);
+void own_writes_doubts(struct own_writes *o, const uint32_t *alive, size_t n); // the answer
+
 struct follower_wishes own_writes_wants(const struct own_writes *o, bool hurry, int64_t now_us);

@@ -29,6 +29,7 @@ enum reading_step {
     STEP_GATE,
     STEP_HORIZON,
     STEP_FLUSH,
+    STEP_BACKENDS,
     // A load is one REPEATABLE READ transaction, so that all of it is of one snapshot.
     STEP_LOAD_BEGIN,
     STEP_LOAD_OLD_FINGERPRINT, // of what the previous catalog was loaded from
@@ -148,6 +149,13 @@ void reading_flush(struct reading_connection *r)
     query(r, STEP_FLUSH, schema_flush_sql, NULL);
 }
 
+void reading_backends(struct reading_connection *r, const char *pids)
+{
+    TAG_CHECK(r, READING_TAG);
+    CHECK(r->step == STEP_IDLE);
+    query(r, STEP_BACKENDS, schema_backends_sql, pids);
+}
+
 // ---- Answers -----------------------------------------------------------------------------------
 
 static void idle(struct reading_connection *r)
@@ -211,6 +219,17 @@ static void give_reading(struct reading_connection *r, const PGresult *result)
     r->listener.result(r->listener.arg, &reading); // r may be gone
 }
 
+static void give_backends(struct reading_connection *r, const PGresult *result)
+{
+    size_t n = (size_t)PQntuples(result);
+    uint32_t *alive = mem_alloc((n + 1) * sizeof(*alive));
+    for (size_t i = 0; i < n; i++)
+        alive[i] = (uint32_t)strtoul(PQgetvalue(result, (int)i, 0), NULL, 10);
+    idle(r);
+    r->listener.backends(r->listener.arg, alive, n); // r may be gone
+    mem_free(alive);
+}
+
 static void give_catalog(struct reading_connection *r)
 {
     mem_free(r->names);
@@ -261,6 +280,9 @@ static void advance(struct reading_connection *r, const PGresult *result)
     case STEP_FLUSH:
         idle(r);
         r->listener.flushed(r->listener.arg);
+        return;
+    case STEP_BACKENDS:
+        give_backends(r, result);
         return;
     case STEP_LOAD_BEGIN:
         if (r->names != NULL)
@@ -320,6 +342,7 @@ static int columns_expected(enum reading_step step)
     case STEP_PREPARE_FINGERPRINT:
     case STEP_IDLE:
     case STEP_FLUSH:
+    case STEP_BACKENDS:
     case STEP_LOAD_BEGIN:
     case STEP_LOAD_RELATIONS:
     case STEP_LOAD_CAPTURES:

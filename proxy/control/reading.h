@@ -48,6 +48,7 @@ struct reading_listener {
     void (*loaded)(void *arg, struct catalog *catalog, bool changed);
     void (*horizon)(void *arg, uint64_t xid, bool slot_is_here);
     void (*flushed)(void *arg);
+    void (*backends)(void *arg, const uint32_t *alive, size_t n);
     void (*lost)(void *arg, enum ledger_off_reason why, const char *sentence); // close it
     void *arg;
 };
@@ -66,3 +67,4 @@ void reading_load(struct reading_connection *r, const struct slice *names, size_
                   uint64_t version); // names: no duplicates; copied
 void reading_horizon(struct reading_connection *r, const char *slot);
 void reading_flush(struct reading_connection *r);
+void reading_backends(struct reading_connection *r, const char *pids); // which of them still live?

@@ -143,6 +143,10 @@ const char schema_horizon_sql[] =
     "SELECT pg_current_xact_id(),"
     " EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1 AND active)";
 
+// A process leaves this list after its transaction has ended.
+const char schema_backends_sql[] =
+    "SELECT a.pid FROM pg_stat_get_activity(NULL) a WHERE a.pid = ANY ($1::int[])";
+
 const char schema_flush_sql[] = "SELECT pg_logical_emit_message(true, 'pgweir', '')";
 
 // ---- Answers ----------------------------------------------------------------------------------

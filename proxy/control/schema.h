@@ -43,6 +43,8 @@ extern const char schema_captures_sql[];
 // $1 slot name: pg_current_xact_id(), and whether the slot is on this server and in use. Must be a
 // transaction of its own.
 extern const char schema_horizon_sql[];
+// $1 int[]: those that are processes of the server.
+extern const char schema_backends_sql[];
 // Makes the server write and flush a WAL record.
 extern const char schema_flush_sql[];
 

@@ -620,6 +620,47 @@ static void own_writes_alone_can_be_trusted(void **state)
     run("ALTER TABLE item DROP COLUMN q");
 }
 
+// Nobody was told whether it is committed, and it may yet be, as long as its process lives.
+static void a_write_in_doubt_is_held_while_its_process_lives(void **state)
+{
+    start_and_wait("invalidation=proxy");
+    assert_true(pump_until(is_ok_anew, 1000));
+    PGconn *writer = connect_as("postgres");
+    PQclear(PQexec(writer, "BEGIN; UPDATE item SET v = v + 1 WHERE id = 2"));
+    domain_in_doubt(domain, &slot, 1, false, (uint32_t)PQbackendPID(writer));
+    struct stamp old = stamp;
+    pump_ms(150);
+    take_stamp();
+    assert_int_equal(judge(), LEDGER_CLOSED);
+    run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'pgweir control'");
+    assert_true(pump_until(is_off, 2000));
+    PGconn *other = connect_as("postgres");
+    domain_in_doubt(domain, NULL, 0, true, (uint32_t)PQbackendPID(other)); // while it is off
+    assert_true(pump_until(is_on, 5000));
+    pump_ms(100);
+    assert_int_equal(ledger_barriers(ledger()), 1);
+    PQfinish(other);
+    for (int i = 0; i < 100 && ledger_barriers(ledger()) > 0; i++)
+        pump_ms(10);
+    take_stamp();
+    assert_int_equal(judge(), LEDGER_CLOSED);
+    PQclear(PQexec(writer, "COMMIT"));
+    pump_ms(100);
+    assert_int_equal(judge(), LEDGER_CLOSED);
+    PQfinish(writer);
+    assert_true(pump_until(is_ok_anew, 1000));
+    stamp = old;
+    assert_int_equal(judge(), LEDGER_DEAD);
+    end(NULL);
+
+    start_and_wait(""); // with the WAL it is as any other
+    assert_true(pump_until(is_ok_anew, 1000));
+    domain_in_doubt(domain, &slot, 1, true, (uint32_t)PQbackendPID(sql));
+    assert_int_not_equal(judge(), LEDGER_OK);
+    assert_true(pump_until(is_ok_anew, 1000));
+}
+
 static _Atomic bool workers_stop;
 
 // What a worker may do, all at once, from several threads.
@@ -732,6 +773,7 @@ int main(void)
         TEST(two_names_of_one_database_share_a_ledger),
         TEST(what_forbids_following_is_told),
         TEST(own_writes_alone_can_be_trusted),
+        TEST(a_write_in_doubt_is_held_while_its_process_lives),
         TEST(workers_do_everything_at_once),
     };
     return cmocka_run_group_tests_name("following", tests, group_setup, group_teardown);

@@ -113,10 +113,10 @@ consistency: deps ## writers and readers against every promise of the cache (MIN
 	@CONSISTENCY_SECONDS=$$(( $(or $(MINUTES),3) * 60 )) $(RUNNER) --scenario --filter consistency
 
 asan: ## all the tests under AddressSanitizer and UBSan, in build-asan
-	@$(SELF) test BUILD=build-asan OPT='-O1 -g' ALLOCATOR= SAN='-fsanitize=address,undefined -fno-omit-frame-pointer'
+	@$(SELF) test BUILD=build-asan OPT='-O1 -g -Wno-maybe-uninitialized' ALLOCATOR= SAN='-fsanitize=address,undefined -fno-omit-frame-pointer'
 
 tsan: ## all the tests under ThreadSanitizer, in build-tsan
-	@$(SELF) test BUILD=build-tsan OPT='-O1 -g' ALLOCATOR= SAN='-fsanitize=thread -fno-omit-frame-pointer'
+	@$(SELF) test BUILD=build-tsan OPT='-O1 -g -Wno-maybe-uninitialized' ALLOCATOR= SAN='-fsanitize=thread -fno-omit-frame-pointer'
 
 check: ## the repository's own rules: layers, includes, sizes, documents
 	@$(PYTHON) tests/check/rules.py

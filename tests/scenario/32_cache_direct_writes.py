@@ -95,9 +95,10 @@ def test_asynchronous_commit(ctx):
 
 @limit(40)
 def test_monotonic_sessions(ctx):
-    """No session sees a row go backwards, while others write directly as fast as they can."""
+    """With monotonic_reads = all no session sees a row go backwards, while others write directly as fast
+    as they can."""
     ctx.sql(SETUP)
-    p = ctx.cache_proxy(worker_threads=2)
+    p = ctx.cache_proxy(worker_threads=2, monotonic_reads="all")
     stop = threading.Event()
 
     def write():
@@ -176,11 +177,12 @@ def test_idle_writes_do_not_end_hits(ctx):
 
 def test_no_step_back(ctx):
     """The stream is held up, the bound is wide: an old entry may be served, but not to a session that
-    has read newer rows around the cache, be it by a miss, in a transaction, or by its own write."""
+    has read newer rows around the cache, be it in a transaction, by its own write, or (with
+    monotonic_reads = all) by a miss."""
     import os
     import signal
     ctx.sql(SETUP)
-    p = ctx.cache_proxy(max_staleness="5s")
+    p = ctx.cache_proxy(max_staleness="5s", monotonic_reads="all")
     old = "SELECT n FROM t WHERE id = 1 ORDER BY n"
     warm = ctx.keep(p.connect(ctx.db))
     sessions = [ctx.keep(p.connect(ctx.db)) for _ in range(4)]

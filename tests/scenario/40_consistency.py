@@ -19,7 +19,8 @@ BOUND = 0.25
 
 def run(ctx, seconds, trouble=(), keys=30, readers=8, writers=3, **settings):
     ctx.sql(workload.SETUP)
-    p = ctx.cache_proxy(**({"worker_threads": 2, "default_pool_size": 15, "max_staleness": "250ms"} | settings))
+    p = ctx.cache_proxy(**({"worker_threads": 2, "default_pool_size": 15, "max_staleness": "250ms", "monotonic_reads": "all"}
+                           | settings))
     histories = {i: History() for i in range(1, keys + 1)}
     stop = threading.Event()
     seed = int(os.environ.get("CONSISTENCY_SEED", str(int(time.time()))))

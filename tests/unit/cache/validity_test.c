@@ -422,7 +422,8 @@ static void fill_step(struct world *w, struct fill *e)
 
 static bool sees(const struct fill *e, const struct txn *t)
 {
-    return !(t->schema || (t->tables & e->tables)) || t->state < VISIBLE || t->visible_turn <= e->read_turn;
+    bool matters = t->schema || (t->tables & e->tables);
+    return !matters || t->state < VISIBLE || t->visible_turn <= e->read_turn;
 }
 
 static void check(struct world *w, const struct fill *e, int64_t read_turn)

@@ -122,8 +122,13 @@ class Proxy:
         return self
 
     def start(self):
-        """Returns when it accepts connections."""
+        """Returns when it accepts connections, and has said that it is up."""
         self.spawn()
+        self.wait_port()
+        self.wait_log("process up")
+        return self
+
+    def wait_port(self):
 
         def accepts():
             if self.process.poll() is not None:
@@ -135,7 +140,6 @@ class Proxy:
                 return False
 
         self.wait(accepts, "the proxy's port")
-        return self
 
     def signal(self, number):
         self.process.send_signal(number)

@@ -72,6 +72,22 @@ def test_reload_under_load(ctx):
         t.result()
 
 
+def test_signals_at_once(ctx):
+    """Signals that come as soon as the port is open are handled like any other."""
+    for number in (signal.SIGHUP, signal.SIGQUIT) * 8:
+        p = ctx.proxy(start=False)
+        pgweir_only(p)
+        p.spawn()
+        p.wait_port()
+        p.signal(number)
+        if number == signal.SIGHUP:
+            p.wait_log("process up")
+            with p.connect(ctx.db) as c:
+                assert c.value("SELECT 1") == "1"
+        else:
+            assert p.wait_end() == 0
+
+
 def test_quit_is_immediate(ctx):
     p = ctx.proxy()
     pgweir_only(p)

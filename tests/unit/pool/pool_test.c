@@ -17,6 +17,7 @@ struct bench {
     struct pool_server server[8];
     struct pool_waiter waiter[8];
     struct pool_server *got;
+    int ask;
     struct pool_task task;
     int64_t now;
 };
@@ -125,10 +126,10 @@ static void test_no_overtaking(void **state)
     queued(&b, 0, 0, false, 1);
     queued(&b, 1, 1, false, 1);
     struct pool_waiter *first;
-    assert_true(pool_serve(b.pool, 1, &b.got, &first));
+    assert_true(pool_serve(b.pool, 1, &b.got, &first, &b.ask));
     assert_ptr_equal(first, &b.waiter[0]);
     pool_took(b.pool, first);
-    assert_false(pool_serve(b.pool, 1, &b.got, &first));
+    assert_false(pool_serve(b.pool, 1, &b.got, &first, &b.ask));
     returned_to(&b, 0, 1);
     bench_close(&b);
 }
@@ -151,13 +152,13 @@ static void test_other_worker_is_asked(void **state)
     idle_all(&b, 1, (int[]){2});
     queued(&b, 0, 0, false, 2);
     struct pool_waiter *waiter;
-    assert_false(pool_serve(b.pool, 1, &b.got, &waiter));
-    assert_true(pool_serve(b.pool, 2, &b.got, &waiter));
+    assert_false(pool_serve(b.pool, 1, &b.got, &waiter, &b.ask));
+    assert_true(pool_serve(b.pool, 2, &b.got, &waiter, &b.ask));
     assert_ptr_equal(b.got, &b.server[0]);
     assert_ptr_equal(waiter, &b.waiter[0]);
     assert_false(b.server[0].idle);
     pool_took(b.pool, waiter);
-    assert_false(pool_serve(b.pool, 2, &b.got, &waiter));
+    assert_false(pool_serve(b.pool, 2, &b.got, &waiter, &b.ask));
     bench_close(&b);
 }
 
@@ -178,7 +179,7 @@ static void test_every_idle_worker_is_asked(void **state)
     int served = 0;
     struct pool_waiter *waiter;
     for (int w = 0; w < WORKERS; w++)
-        while (asked[w] && pool_serve(b.pool, w, &b.got, &waiter)) {
+        while (asked[w] && pool_serve(b.pool, w, &b.got, &waiter, &b.ask)) {
             pool_took(b.pool, waiter);
             served++;
         }
@@ -430,11 +431,11 @@ static void test_pause(void **state)
     queued(&b, 1, 1, false, -1); // though one is idle beside it
     returned_to(&b, 0, -1);
     struct pool_waiter *waiter;
-    assert_false(pool_serve(b.pool, 1, &b.got, &waiter));
+    assert_false(pool_serve(b.pool, 1, &b.got, &waiter, &b.ask));
     assert_false(pool_may_open(b.pool, b.now));
     assert_true(pool_figures(b.pool, b.now).paused);
     pool_pause(b.pool, false);
-    assert_true(pool_serve(b.pool, 1, &b.got, &waiter));
+    assert_true(pool_serve(b.pool, 1, &b.got, &waiter, &b.ask));
     assert_ptr_equal(waiter, &b.waiter[1]);
     pool_took(b.pool, waiter);
     bench_close(&b);

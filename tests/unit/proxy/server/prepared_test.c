@@ -31,7 +31,7 @@ static int open_desk(void **state)
     for (int i = 0; i < COUNT; i++) {
         char tail[32] = {0};
         size_t n = (size_t)snprintf(tail, sizeof(tail), "select %d", i) + 1;
-        desk->s[i] = statement_get(desk->registry, desk->front, NULL, slice_of(tail, n + 2), n);
+        desk->s[i] = statement_get(desk->registry, desk->front, 0, slice_of(tail, n + 2), n);
     }
     list_init(&desk->prepared.used);
     *state = desk;

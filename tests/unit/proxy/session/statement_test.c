@@ -50,7 +50,7 @@ static struct statement *get(struct desk *desk, struct texts_front *front, int s
     size_t n = strlen(text) + 1;
     memcpy(tail, text, n);
     memcpy(tail + n, types, types_bytes);
-    return statement_get(desk->registry, front, &scopes[scope], slice_of(tail, n + types_bytes),
+    return statement_get(desk->registry, front, (uint64_t)scope, slice_of(tail, n + types_bytes),
                          n);
 }
 
@@ -110,9 +110,9 @@ static void test_text_and_types_are_not_mixed(void **state)
     struct desk *desk = *state;
     uint8_t tail[] = {'a', 0, 'b', 0};
     struct statement *a =
-        statement_get(desk->registry, desk->front, NULL, slice_of(tail, 4), 2);
+        statement_get(desk->registry, desk->front, 0, slice_of(tail, 4), 2);
     struct statement *b =
-        statement_get(desk->registry, desk->front, NULL, slice_of(tail, 4), 4);
+        statement_get(desk->registry, desk->front, 0, slice_of(tail, 4), 4);
     assert_ptr_not_equal(a, b);
     statement_unref(&a);
     statement_unref(&b);

@@ -74,7 +74,7 @@ static inline uint64_t reader_u64(struct reader *r)
 // behind it, so .at may be used as a C string while the bytes live).
 static inline struct slice reader_cstr(struct reader *r)
 {
-    const uint8_t *nul = r->failed ? NULL : memchr(r->at, 0, reader_left(r));
+    const uint8_t *nul = r->failed || r->at == r->end ? NULL : memchr(r->at, 0, reader_left(r));
     if (nul == NULL) {
         r->failed = true;
         return slice_of("", 0);

@@ -125,10 +125,13 @@ static bool may_open(struct pool *pool, int64_t now_us)
         limit += pool->limits.reserve;
     if (pool->open >= limit)
         return false;
-    if (!quota_take(pool->database_quota))
+    if (!quota_take(pool->database_quota)) {
+        pool->database_quota->wanted = true;
         return false;
+    }
     if (!quota_take(pool->user_quota)) {
         quota_give(pool->database_quota);
+        pool->user_quota->wanted = true;
         return false;
     }
     pool->opening++;
@@ -192,15 +195,18 @@ struct pool_waiter *pool_return(struct pool *pool, struct pool_server *server, i
 }
 
 bool pool_serve(struct pool *pool, int worker, struct pool_server **server,
-                struct pool_waiter **waiter)
+                struct pool_waiter **waiter, int *ask_worker)
 {
     TAG_CHECK(pool, POOL_TAG);
     bool both = false;
+    *ask_worker = -1;
     pthread_mutex_lock(&pool->lock);
     if (!pool->paused && !list_empty(&pool->waiting) && !list_empty(&pool->idle[worker])) {
         *server = idle_take(pool, worker);
         *waiter = waiter_take(pool);
         both = true;
+    } else if (!pool->paused && !list_empty(&pool->waiting)) {
+        *ask_worker = worker_with_idle(pool);
     }
     pthread_mutex_unlock(&pool->lock);
     return both;
@@ -337,6 +343,23 @@ struct pool_server *pool_stale(struct pool *pool, int worker, int64_t idle_befor
     }
     pthread_mutex_unlock(&pool->lock);
     return found;
+}
+
+bool pool_must_yield(struct pool *pool)
+{
+    bool yields = false;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->idle_count > 0 && list_empty(&pool->waiting)) {
+        if (pool->database_quota->wanted) {
+            pool->database_quota->wanted = false;
+            yields = true;
+        } else if (pool->user_quota->wanted) {
+            pool->user_quota->wanted = false;
+            yields = true;
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return yields;
 }
 
 bool pool_take_idle(struct pool *pool, struct pool_server *server)

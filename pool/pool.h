@@ -26,6 +26,7 @@ const char *pool_mode_name(enum pool_mode mode);
 struct pool_quota {
     _Atomic int used;
     _Atomic int limit; // 0: no limit
+    _Atomic bool wanted; // a pool with waiting clients was refused: who has an idle one, closes it
 };
 
 struct pool_limits {
@@ -108,9 +109,10 @@ enum pool_result pool_request(struct pool *pool, struct pool_waiter *waiter, int
 struct pool_waiter *pool_return(struct pool *pool, struct pool_server *server, int64_t now_us);
 
 // For the worker that was asked: the next waiter and an idle connection of this worker for it.
-// False when one of the two is lacking.
+// False when one of the two is lacking; *ask_worker is then the worker to ask next, because somebody
+// still waits and that one has an idle connection, or -1.
 bool pool_serve(struct pool *pool, int worker, struct pool_server **server,
-                struct pool_waiter **waiter);
+                struct pool_waiter **waiter, int *ask_worker);
 
 // The client goes away or gives up. False: it was granted a connection already, which is on its way.
 bool pool_abandon(struct pool *pool, struct pool_waiter *waiter);
@@ -142,6 +144,9 @@ struct pool_waiter *pool_hopeless(struct pool *pool, int worker, int64_t now_us)
 // opened_before_us; or NULL. It counts as in use: pool_closed must follow.
 struct pool_server *pool_stale(struct pool *pool, int worker, int64_t idle_before_us,
                                int64_t opened_before_us);
+// Is one of its quotas exhausted while another pool under it has waiting clients? Then an idle
+// connection of this pool, where nobody waits, should be closed. Asked once, it is told once.
+bool pool_must_yield(struct pool *pool);
 // Takes this idle connection out, because it is to be closed or moved. False when it is not idle.
 bool pool_take_idle(struct pool *pool, struct pool_server *server);
 

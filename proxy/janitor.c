@@ -38,13 +38,13 @@ static void check_client(struct client *client, const struct config *config, int
         const struct config_user *user = config_user(config, client->user);
         const struct server *server = client->server;
         bool running = !ops_empty(&server->ops);
-        if (running && over(now, client->linked_us, config_query_timeout_us(config, user)))
+        if (running && over(now, client->query_us, config_query_timeout_us(config, user)))
             client_fail(client, "08P01", "query_timeout");
         else if (!running && server->status != 'I' &&
-                 over(now, client->since_us, config_idle_transaction_timeout_us(config, user)))
+                 over(now, client->answered_us, config_idle_transaction_timeout_us(config, user)))
             client_fail(client, "08P01", "idle_transaction_timeout");
-        else if (server->status != 'I' &&
-                 over(now, client->linked_us, config_transaction_timeout_us(config, user)))
+        else if (client->in_transaction &&
+                 over(now, client->xact_us, config_transaction_timeout_us(config, user)))
             client_fail(client, "08P01", "transaction_timeout");
         return;
     }
@@ -80,28 +80,15 @@ static void check_server(struct server *server, const struct settings *settings,
 
 // ---- pools ----
 
-struct sweep {
-    struct worker *worker;
-    int64_t now;
-};
-
 static struct client *client_of(struct pool_waiter *waiter)
 {
     return container_of(waiter, struct client, waiter);
 }
 
 // Run with the registry's lock held: it only collects, what has to be done is done by the caller.
-enum { ROUTES_MAX = 4096 };
-struct routes {
-    struct route *at[ROUTES_MAX];
-    size_t count;
-};
-
 static void collect(struct route *route, void *arg)
 {
-    struct routes *routes = arg;
-    if (routes->count < ROUTES_MAX)
-        routes->at[routes->count++] = route;
+    buf_bytes(arg, &route, sizeof(route));
 }
 
 static void sweep_waiters(struct worker *worker, struct route *route, int64_t now)
@@ -128,6 +115,12 @@ static void sweep_idle(struct worker *worker, struct route *route, int64_t now)
         server_close(container_of(slot, struct server, slot),
                      old ? "server lifetime over" : "server idle timeout");
     }
+    // Another pool under the same limit has clients waiting, this one has servers to spare.
+    slot = NULL;
+    if (pool_must_yield(route->pool))
+        slot = pool_stale(route->pool, worker->number, INT64_MAX, INT64_MIN);
+    if (slot != NULL)
+        server_close(container_of(slot, struct server, slot), "evicted");
     if (worker->shutdown == SHUTDOWN_NONE && pool_may_open(route->pool, now))
         server_open(worker, route);
 }
@@ -151,13 +144,14 @@ void janitor_sweep(struct worker *worker)
             container_of(s_next, struct server, link)->state == SERVER_CLOSED)
             break;
     }
-    static _Thread_local struct routes routes;
-    routes.count = 0;
-    pooler_each_route(worker->pooler, collect, &routes);
-    for (size_t i = 0; i < routes.count; i++) {
-        sweep_waiters(worker, routes.at[i], now);
-        sweep_idle(worker, routes.at[i], now);
+    struct buf all = {0};
+    pooler_each_route(worker->pooler, collect, &all);
+    struct route **routes = (struct route **)(void *)all.at;
+    for (size_t i = 0; i < all.len / sizeof(*routes); i++) {
+        sweep_waiters(worker, routes[i], now);
+        sweep_idle(worker, routes[i], now);
     }
+    buf_fini(&all);
     config_unref(&config);
 }
 
@@ -217,6 +211,12 @@ void janitor_shutdown(struct worker *worker)
     }
 }
 
+static void wake_all(struct pooler *pooler)
+{
+    for (int i = 0; i < pooler->worker_count; i++)
+        ev_async_send(pooler->workers[i]->loop, &pooler->workers[i]->wake);
+}
+
 void janitor_stop_if_done(struct worker *worker)
 {
     struct pooler *pooler = worker->pooler;
@@ -236,8 +236,14 @@ void janitor_stop_if_done(struct worker *worker)
         break;
     }
     close_all(worker);
-    // A client that outlives its connection waits for a server that is on its way here.
-    if (quiet && list_empty(&worker->clients) && list_empty(&worker->servers) &&
-        pooler->in_transit == 0)
+    quiet = quiet && list_empty(&worker->clients) && list_empty(&worker->servers);
+    if (quiet != worker->quiet) {
+        worker->quiet = quiet;
+        pooler->quiet_workers += quiet ? 1 : -1;
+        wake_all(pooler);
+    }
+    // Nobody holds a server that could still be sent to a client of another worker, and none is on
+    // its way: a client that outlived its connection waits for that.
+    if (pooler->quiet_workers == pooler->worker_count && pooler->in_transit == 0)
         ev_break(worker->loop, EVBREAK_ALL);
 }

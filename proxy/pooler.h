@@ -38,6 +38,8 @@ struct pooler {
     pthread_mutex_t cancel_lock;
     struct hash_table cancel_keys; // struct cancel_key inside each logged-in client
 
+    _Atomic uint64_t last_server; // number of the newest server
+    _Atomic int quiet_workers;  // with nothing left to do in a shutdown
     _Atomic int clients;        // connections, all kinds
     _Atomic bool refusing;      // shutting down: no new clients
     _Atomic bool draining;      // shutting down: idle servers are closed

@@ -84,18 +84,61 @@ struct route *route_new(struct pooler *pooler, const struct config *config, cons
                            pooler->worker_count, limits_of(config, db, pool_user),
                            route->database_quota, route->user_quota);
     route_configure(route, config);
-    const struct settings *settings = config_settings(config);
-    if (settings->cache && config_control_user(config, db) != NULL) {
-        struct domain_target target = {
-            .host = db->host ? db->host : "",
-            .port = db->port,
-            .dbname = config_database_dbname(db, database),
-            .user = db->user,
-            .password = db->password,
-        };
-        route->domain = domains_get(pooler->domains, &target);
-    }
     return route;
+}
+
+static struct domain *domain_of(struct route *route, const struct config *config,
+                                const struct config_database *db)
+{
+    // Whether there is a cache at all was decided at the start.
+    if (route->pooler->domains == NULL || config_control_user(config, db) == NULL)
+        return NULL;
+    struct domain_target target = {
+        .host = db->host ? db->host : "",
+        .port = db->port,
+        .dbname = config_database_dbname(db, route->database),
+        .user = db->user,
+        .password = db->password,
+    };
+    return domains_get(route->pooler->domains, &target);
+}
+
+static void text(struct buf *out, const char *value)
+{
+    buf_cstr(out, value ? value : "");
+}
+
+// Where its servers are and how their sessions begin: NUL-separated, as one text.
+static char *target_of(struct route *route, const struct config_database *db)
+{
+    struct buf all = {0};
+    buf_printf(&all, "%d ", db->port);
+    text(&all, db->host);
+    text(&all, config_database_dbname(db, route->database));
+    text(&all, db->user);
+    text(&all, db->connect_query);
+    for (size_t i = 0; i < all.len; i++)
+        if (all.at[i] == '\0')
+            all.at[i] = '\n';
+    char *target = mem_strndup((const char *)all.at, all.len);
+    buf_fini(&all);
+    return target;
+}
+
+// Another target: nothing that was learnt of the old one holds, and its servers are not used again.
+static void retarget(struct route *route, const struct config *config,
+                     const struct config_database *db, char *target)
+{
+    mem_free(route->target);
+    route->target = target;
+    pthread_mutex_lock(&route->lock);
+    route->has_welcome = false;
+    vars_fini(&route->defaults);
+    route->profile = NULL;
+    route->profile_epoch = 0;
+    pthread_mutex_unlock(&route->lock);
+    route->domain = domain_of(route, config, db);
+    route->generation++;
 }
 
 void route_configure(struct route *route, const struct config *config)
@@ -107,6 +150,11 @@ void route_configure(struct route *route, const struct config *config)
     pool_relimit(route->pool, limits_of(config, db, user));
     route->database_quota->limit = config_max_db_connections(config, db);
     route->user_quota->limit = config_max_user_connections(config, user);
+    char *target = target_of(route, db);
+    if (route->target == NULL || strcmp(route->target, target) != 0)
+        retarget(route, config, db, target);
+    else
+        mem_free(target);
 }
 
 void route_free(struct route *route)
@@ -121,6 +169,7 @@ void route_free(struct route *route)
     }
     buf_fini(&route->welcome);
     vars_fini(&route->defaults);
+    mem_free(route->target);
     pthread_mutex_destroy(&route->lock);
     mem_free(route->database);
     mem_free(route->user);

@@ -37,7 +37,9 @@ struct route {
     char *server_user;     // owns; who they are on the server
     struct pool *pool;     // owns
     struct pool_quota *database_quota, *user_quota; // borrow
-    struct domain *domain; // borrows; NULL: no cache here
+    _Atomic(struct domain *) domain; // borrows; NULL: no cache here
+    _Atomic uint64_t generation;     // rises when the configuration names another target
+    char *target;                    // owns; what the generation stands for; pooler->lock
 
     pthread_mutex_t lock;  // for what follows
     bool has_welcome;

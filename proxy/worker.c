@@ -107,8 +107,11 @@ static void handle_serve(struct worker *worker, struct route *route)
 {
     struct pool_server *slot;
     struct pool_waiter *waiter;
-    while (pool_serve(route->pool, worker->number, &slot, &waiter))
+    int next;
+    while (pool_serve(route->pool, worker->number, &slot, &waiter, &next))
         server_hand_over(container_of(slot, struct server, slot), waiter);
+    if (next >= 0)
+        worker_mail_serve(worker->pooler->workers[next], route);
 }
 
 static void handle_grant(struct worker *worker, struct server *server)

@@ -83,6 +83,8 @@ struct worker {
     int lookups;               // names being resolved for servers of this worker
     int cancels;               // cancel connections under way
     enum shutdown_mode shutdown;
+    bool quiet;                // nothing left to do in a shutdown
+    struct server *relaying;   // borrows; cleared when it is closed or leaves its client
     struct sender to_client;   // one bracket at a time each
     struct sender to_server;
     struct buf key;            // the cache key being built

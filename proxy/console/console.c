@@ -46,9 +46,7 @@ void console_begin(struct client *client)
 {
     struct worker *worker = client->worker;
     client->console = mem_new(struct console);
-    // Peer-uid logins are by the console's own name.
-    client->console->admin = config_is_admin(worker->config, client->user) ||
-                             strcmp(client->user, client->database) == 0 ||
+    client->console->admin = config_is_admin(worker->config, client->user) || client->by_peer ||
                              config_settings(worker->config)->auth_type == CONFIG_AUTH_ANY;
     client->state = CLIENT_CONSOLE;
     struct buf out = {0};

@@ -78,8 +78,11 @@ static void on_patience(struct ev_loop *loop, ev_timer *timer, int events)
 void server_cancel(struct server *server)
 {
     struct worker *worker = server->worker;
-    if (ops_empty(&server->ops) || server->state != SERVER_LINKED)
-        return; // nothing is running: PostgreSQL would ignore it as well
+    // Nothing is running, or not yet what the client asked for: PostgreSQL would ignore it as well.
+    if (ops_empty(&server->ops) || server->state != SERVER_LINKED ||
+        (ops_head(&server->ops)->origin == OP_INJECTED &&
+         ops_head(&server->ops)->purpose != PURPOSE_PREPARE))
+        return;
     int fd = socket(server->address.to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;

@@ -45,34 +45,59 @@ struct op *ops_push(struct ops *ops, enum op_kind kind, enum op_origin origin,
     return op;
 }
 
-void ops_rename(struct ops *ops, struct op *op, struct slice name, struct statement *before)
+void ops_rename(struct op *op, struct slice name, struct statement *before)
 {
     op->renames = true;
     op->name = mem_strndup((const char *)name.at, name.len);
     op->name_bytes = (uint32_t)name.len;
     op->before = before;
-    ops->renaming++;
 }
 
-bool ops_unsettled(const struct ops *ops, struct slice name)
+static bool changes(const struct op *op, struct slice name, uint64_t number)
 {
-    if (ops->renaming == 0)
-        return false;
+    if (op->renames && slice_eq(slice_of(op->name, op->name_bytes), name))
+        return true;
+    return number != 0 && op->after != NULL && op->after->number == number && !op->unnamed;
+}
+
+bool ops_unsettled(const struct ops *ops, struct slice name, uint64_t number)
+{
     bool changed = false;
     for (uint32_t i = 0; i < ops->count; i++) {
         const struct op *op = ops_nth(ops, i);
-        if (op->renames && slice_eq(slice_of(op->name, op->name_bytes), name))
-            changed = true;
-        else if (changed && op->kind == OP_SYNC)
+        if (op->kind == OP_SYNC && changed)
             return true;
+        changed |= changes(op, name, number);
     }
     return false;
+}
+
+bool ops_unnamed_unsettled(const struct ops *ops)
+{
+    bool changed = false, behind = false;
+    for (uint32_t i = 0; i < ops->count; i++) {
+        const struct op *op = ops_nth(ops, i);
+        if (op->kind == OP_SYNC) {
+            behind |= changed;
+            changed = false;
+        }
+        changed |= op->unnamed;
+    }
+    return behind && !changed;
+}
+
+void ops_remove(struct ops *ops, uint32_t i)
+{
+    CHECK(i < ops->count);
+    op_fini(ops_nth(ops, i));
+    for (; i + 1 < ops->count; i++)
+        *ops_nth(ops, i) = *ops_nth(ops, i + 1);
+    ops->count--;
 }
 
 void ops_pop(struct ops *ops)
 {
     CHECK(ops->count > 0);
-    ops->renaming -= ops_head(ops)->renames;
     op_fini(ops_head(ops));
     ops->head++;
     ops->count--;
@@ -81,7 +106,6 @@ void ops_pop(struct ops *ops)
 void ops_drop_newest(struct ops *ops)
 {
     CHECK(ops->count > 0);
-    ops->renaming -= ops_nth(ops, ops->count - 1)->renames;
     op_fini(ops_nth(ops, ops->count - 1));
     ops->count--;
 }

@@ -20,6 +20,7 @@ enum op_kind {
     OP_CLOSE,    // CloseComplete
     OP_SYNC,     // ReadyForQuery
     OP_FUNCTION, // FunctionCallResponse, ReadyForQuery
+    OP_COPY_END, // CopyDone or CopyFail: no answer of its own; marks which Syncs lie behind it
 };
 
 enum op_origin {
@@ -43,8 +44,9 @@ struct op {
     uint8_t kind, origin, purpose;
     bool renames;             // a named statement changed its meaning: name and before are set
     bool unnames;             // the unnamed statement changed its meaning: before is set
+    bool unnamed;             // it is about the server's unnamed statement
     uint32_t name_bytes;
-    uint64_t number;          // BIND: of the statement, 0 unknown
+    uint64_t number;          // BIND, DESCRIBE: of the statement, 0 unknown
     char *name;               // owns
     struct statement *before; // counts; what the name meant before (NULL: nothing)
     struct statement *after;  // counts; PARSE: what it means from now on
@@ -53,7 +55,6 @@ struct op {
 struct ops {
     struct op *at; // owns; a ring, NULL while nothing was ever owed
     uint32_t mask, head, count;
-    uint32_t renaming; // how many have renames set
 };
 
 void ops_fini(struct ops *ops); // frees what is left, without undoing it
@@ -63,11 +64,16 @@ struct op *ops_push(struct ops *ops, enum op_kind kind, enum op_origin origin,
 void ops_pop(struct ops *ops);        // the oldest; it is done
 void ops_drop_newest(struct ops *ops); // after its undoing
 
+void ops_remove(struct ops *ops, uint32_t i); // any one; the others keep their order
+
 // The op changes what the name means: from before to something else. Copies name, takes before.
-void ops_rename(struct ops *ops, struct op *op, struct slice name, struct statement *before);
-// Is the meaning of the name open, because an op that changes it may yet be undone and what is
-// sent now is behind the next Sync?
-bool ops_unsettled(const struct ops *ops, struct slice name);
+void ops_rename(struct op *op, struct slice name, struct statement *before);
+// Is the meaning of the name, or the server's knowledge of the statement (its number; 0: none)
+// open, because an op that changes it may yet fail or be skipped, and what is sent now is behind
+// the next Sync, where it would not be skipped with it?
+bool ops_unsettled(const struct ops *ops, struct slice name, uint64_t number);
+// The same for the unnamed statement.
+bool ops_unnamed_unsettled(const struct ops *ops);
 
 static inline bool ops_empty(const struct ops *ops)
 {

@@ -25,7 +25,7 @@ struct relay {
     struct client *client; // NULL: nobody listens
     struct worker *worker;
     bool published;        // the transaction's effects, for what this run acknowledges
-    bool finished;         // the last thing said was: ready, idle, nothing owed
+    bool ended;            // it held a ReadyForQuery
 };
 
 static bool fail(struct relay *relay, const char *why)
@@ -83,8 +83,10 @@ void server_answer_local(struct server *server, struct sender *to_client)
 {
     struct op *op;
     while ((op = ops_head(&server->ops)) != NULL && op->origin == OP_LOCAL) {
-        bool parse = op->kind == OP_PARSE;
-        sender_copy(to_client, slice_of(parse ? parse_complete : close_complete, 5));
+        if (op->kind == OP_PARSE)
+            sender_copy(to_client, slice_of(parse_complete, sizeof(parse_complete)));
+        else if (op->kind == OP_CLOSE)
+            sender_copy(to_client, slice_of(close_complete, sizeof(close_complete)));
         ops_pop(&server->ops);
     }
 }
@@ -156,6 +158,8 @@ static bool completes(char type, enum op_kind kind)
     case OP_QUERY:
     case OP_FUNCTION:
         return type == 'Z';
+    case OP_COPY_END:
+        return false;
     }
     return false;
 }
@@ -181,6 +185,9 @@ static void on_complete(struct relay *relay, struct slice body, const struct op 
     bool of_client = op == NULL || op->origin == OP_CLIENTS;
     if (slice_eq(body, slice_of(discard_all, sizeof(discard_all)))) {
         forget_statements(relay, of_client);
+        relay->server->profile = NULL;
+        relay->server->profile_epoch = 0;
+        relay->server->fresh = true;
         if (of_client && relay->client != NULL)
             relay->client->pins = 0;
     } else if (slice_eq(body, slice_of(deallocate_all, sizeof(deallocate_all)))) {
@@ -226,8 +233,13 @@ static void on_profile(struct relay *relay, struct slice body)
 static void on_verified(struct relay *relay, struct slice body)
 {
     static const uint8_t clean[] = {0, 1, 0, 0, 0, 1, 't'};
-    if (relay->client != NULL && slice_eq(body, slice_of(clean, sizeof(clean))))
-        relay->client->pins &= ~(1u << PIN_FUNCTION);
+    struct client *client = relay->client;
+    // What was sent since may have run the like again: then it is looked at again.
+    if (client != NULL && !client->must_verify && slice_eq(body, slice_of(clean, sizeof(clean)))) {
+        // Settings of names that nobody knows cannot be seen: those are reset.
+        relay->server->needs_settings_reset = true;
+        client->pins &= ~(1u << PIN_FUNCTION);
+    }
 }
 
 // The settings are as the client wants them: what differs in spelling only is the server's.
@@ -289,17 +301,18 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
 // who asks for it next gets it prepared anew.
 static void note_spoilt(struct relay *relay, struct slice message, const struct op *op)
 {
-    if (op->kind != OP_BIND || op->number == 0)
+    if ((op->kind != OP_BIND && op->kind != OP_DESCRIBE) || op->number == 0)
         return;
     struct error_fields fields;
     error_fields_read(slice_of(message.at + 5, message.len - 5), &fields);
-    if (strcmp(fields.sqlstate, "0A000") == 0)
+    if (strcmp(fields.sqlstate, "0A000") == 0 || strcmp(fields.sqlstate, "26000") == 0)
         prepared_spoil(&relay->server->prepared, op->number);
 }
 
 static bool on_error(struct relay *relay, struct slice message, const struct op *op)
 {
     relay->server->copying_in = false;
+    fill_abandon(&relay->server->fill);
     if (relay->server->early_syncs > 0) {
         // Whether the server saw those Syncs before or after its error cannot be known.
         relay->server->doomed = "COPY failed while a Sync was on its way";
@@ -329,12 +342,30 @@ static void publish(struct relay *relay, char status)
     relay->published = true;
 }
 
+static void note_answer(struct relay *relay)
+{
+    struct client *client = relay->client;
+    if (client == NULL)
+        return;
+    client->clears = client->clearing = false;
+    client->answered_us = client->query_us = clock_us();
+    bool open = relay->server->status != 'I';
+    if (open && !client->in_transaction)
+        client->xact_us = client->answered_us;
+    client->in_transaction = open;
+}
+
 static bool on_ready(struct relay *relay, struct slice message, struct op *op)
 {
     struct server *server = relay->server;
     server->status = (char)message.at[5];
     if (server->status != 'I' && server->status != 'T' && server->status != 'E')
         return fail(relay, "bad ReadyForQuery");
+    if (op == NULL && server->doomed != NULL && relay->client != NULL) {
+        say(relay, message); // an answer to a Sync that seemed to be ignored
+        relay->ended = true;
+        return true;
+    }
     if (op == NULL || !completes('Z', op->kind))
         return fail(relay, "unexpected ReadyForQuery from the server");
     bool injected = op->origin == OP_INJECTED;
@@ -344,13 +375,16 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
         return fail(relay, "transaction blocks not allowed in statement pooling mode");
     if (!injected) {
         publish(relay, server->status);
-        if (server->status == 'I' && relay->client != NULL)
-            relay->client->effects = (struct effects){.count = 0};
+        fill_abandon(&server->fill);
         say(relay, message);
         worker_count(relay->worker, queries, 1);
+        note_answer(relay);
     }
     pop(relay);
-    relay->finished = server->status == 'I' && ops_empty(&server->ops);
+    // What was sent behind it is not answered yet: its effects stay.
+    if (!injected && server->status == 'I' && ops_empty(&server->ops) && relay->client != NULL)
+        relay->client->effects = (struct effects){.count = 0};
+    relay->ended = true;
     return true;
 }
 
@@ -362,13 +396,15 @@ static void on_copy_in(struct relay *relay)
     struct op *op = ops_head(&server->ops);
     if (op == NULL || op->kind != OP_EXECUTE)
         return;
-    while (server->ops.count > 1 && ops_nth(&server->ops, server->ops.count - 1)->kind == OP_SYNC) {
-        ops_drop_newest(&server->ops);
+    while (server->ops.count > 1 && ops_nth(&server->ops, 1)->kind == OP_SYNC) {
+        ops_remove(&server->ops, 1);
         server->early_syncs++;
     }
-    if (server->ops.count > 1)
+    bool ended = server->ops.count > 1 && ops_nth(&server->ops, 1)->kind == OP_COPY_END;
+    server->copying_in = !ended;
+    if (server->ops.count > 1 && !ended)
         server->doomed = "requests were sent into a COPY";
-    if (relay->client != NULL && server->early_syncs > 0)
+    if (relay->client != NULL && server->early_syncs > 0 && server->ops.count == 1)
         relay->client->open_batch = true;
 }
 
@@ -390,7 +426,6 @@ static bool session_message(struct relay *relay, char type, struct slice message
     struct op *op = ops_head(&server->ops);
     struct slice body = slice_of(message.at + 5, message.len - 5);
     bool injected = op != NULL && op->origin == OP_INJECTED;
-    relay->finished = false;
     if (server->state == SERVER_IDLE && type != 'S' && type != 'N' && type != 'A' && type != 'E')
         return fail(relay, "unexpected message from an idle server");
     if (!injected)
@@ -442,7 +477,6 @@ static bool session_message(struct relay *relay, char type, struct slice message
 static void stream_begin(struct relay *relay, char type, struct slice head, uint32_t length)
 {
     struct server *server = relay->server;
-    relay->finished = false;
     record(relay, type, head);
     say(relay, head);
     server->stream_left = length - (uint32_t)head.len;
@@ -481,6 +515,14 @@ static bool handle(struct relay *relay, struct slice *data)
                 return false;
             continue;
         }
+        if (frame.type == 'E' && frame.length > WHOLE_MAX_BYTES && server->state == SERVER_LINKED) {
+            // What we want to know stands in front; the rest is passed on as it comes.
+            struct slice head = slice_cut(data, data->len);
+            if (!session_message(relay, 'E', head))
+                return false;
+            server->stream_left = frame.length - (uint32_t)head.len;
+            continue;
+        }
         if (wants_whole(server, frame.type)) {
             if (frame.length > WHOLE_MAX_BYTES)
                 return fail(relay, "message from the server is too long");
@@ -494,7 +536,7 @@ static bool handle(struct relay *relay, struct slice *data)
 // ---- after the run ----
 
 // Decides what the server does next, when it owes nothing.
-static void settle(struct server *server, bool finished)
+static void settle(struct server *server, bool ended)
 {
     struct worker *worker = server->worker;
     struct route *route = server->route;
@@ -512,15 +554,16 @@ static void settle(struct server *server, bool finished)
         return;
     }
     struct client *client = server->client;
-    if (server->state == SERVER_LINKED && finished && client != NULL)
+    if (server->state == SERVER_LINKED && ended && client != NULL)
         client_finished(client);
 }
 
-// Input that waited to know what a name means goes on.
-static void settle_names(struct server *server)
+// Input that waited to know what a name means, or what DISCARD ALL left in a transaction, goes on.
+static void settle_names(struct server *server, bool ended)
 {
     struct client *client = server->client;
-    if (server->state == SERVER_LINKED && client != NULL && client->settling)
+    if (server->state == SERVER_LINKED && client != NULL &&
+        (client->settling || (ended && server->status != 'I' && client->conn.in.len > 0)))
         client_resume(client);
 }
 
@@ -553,14 +596,15 @@ bool server_relay(struct server *server)
     conn_keep(&server->conn, data);
     if (!sent) {
         client_close(relay.client, "client unexpected eof");
-        return server->state != SERVER_CLOSED;
+        return false; // it may be gone, or somebody else's
     }
     if (relay.client != NULL && conn_has_output(&relay.client->conn))
         conn_want_read(&server->conn, false); // until the client has taken it
-    settle_names(server);
-    if (server->state == SERVER_CLOSED || server->worker != worker)
-        return true;
-    settle(server, relay.finished && data.len == 0);
+    worker->relaying = server;
+    settle_names(server, relay.ended);
+    if (worker->relaying == server) // else it was closed or given away meanwhile
+        settle(server, relay.ended && server->status == 'I' && data.len == 0);
+    worker->relaying = NULL;
     return true;
 }
 

@@ -23,7 +23,7 @@ struct address {
 struct resolution_mail {
     struct mail mail;       // kind is the asker's
     struct mailbox *answer; // borrows
-    void *asker;            // the asker's own
+    uint64_t asker;         // the asker's own
     char *host;             // owns
     int port;
     struct address address; // of the first answer; length 0 when there is none

@@ -120,6 +120,8 @@ void server_open(struct worker *worker, struct route *route)
     server->slot.pool = route->pool;
     server->slot.worker = worker->number;
     server->conn.fd = -1;
+    server->number = atomic_fetch_add(&worker->pooler->last_server, 1) + 1;
+    server->generation = route->generation;
     server->status = 'I';
     server->since_us = clock_us();
     list_init(&server->prepared.used);
@@ -141,7 +143,7 @@ void server_open(struct worker *worker, struct route *route)
     struct resolution_mail *question = mem_new(struct resolution_mail);
     question->mail.kind = MAIL_RESOLVED;
     question->answer = &worker->mailbox;
-    question->asker = server;
+    question->asker = server->number;
     question->host = mem_strdup(host);
     question->port = db->port;
     worker->lookups++;
@@ -155,7 +157,7 @@ void server_resolved(struct worker *worker, struct resolution_mail *mail)
     list_each(&worker->servers, l)
     {
         struct server *s = container_of(l, struct server, link);
-        if (s == mail->asker && s->state == SERVER_CONNECTING && s->conn.fd < 0)
+        if (s->number == mail->asker && s->state == SERVER_CONNECTING && s->conn.fd < 0)
             server = s;
     }
     if (server != NULL && mail->address.length == 0) {
@@ -206,6 +208,9 @@ void server_hand_over(struct server *server, struct pool_waiter *waiter)
 
 void server_give_back(struct server *server)
 {
+    fill_abandon(&server->fill);
+    if (server->generation != server->route->generation && server->doomed == NULL)
+        server->doomed = "database configuration changed";
     server->client = NULL;
     server->state = SERVER_IDLE;
     server->since_us = clock_us();
@@ -224,18 +229,32 @@ void server_give_back(struct server *server)
 static void begin_reset(struct server *server)
 {
     struct worker *worker = server->worker;
-    const char *query = "DISCARD ALL";
     const struct settings *settings = config_settings(worker->config);
-    if (!server->needs_reset && settings->server_reset_query[0] != '\0')
-        query = settings->server_reset_query;
+    const char *query = "DISCARD ALL";
+    if (!server->needs_reset)
+        query = server->needs_settings_reset ? "RESET ALL" : settings->server_reset_query;
     server->state = SERVER_RESETTING;
     server->since_us = clock_us();
-    server->needs_reset = false;
+    server->needs_reset = server->needs_settings_reset = false;
+    server->fresh = true;
     worker_count(worker, resets, 1);
     sender_begin(&worker->to_server, &server->conn);
     server_inject(server, PURPOSE_RESET, query);
+    server_freshen(server);
     if (!sender_end(&worker->to_server))
         server_close(server, "server conn crashed?");
+}
+
+// What a new session begins with; on the to_server bracket. The profile is asked for by who uses it.
+void server_freshen(struct server *server)
+{
+    const struct config_database *db =
+        config_database(server->worker->config, server->route->database);
+    server->fresh = false;
+    server->profile = NULL;
+    server->profile_epoch = 0;
+    if (db != NULL && db->connect_query != NULL && db->connect_query[0] != '\0')
+        server_inject(server, PURPOSE_CONNECT, db->connect_query);
 }
 
 void server_release(struct server *server)
@@ -249,7 +268,7 @@ void server_release(struct server *server)
     server->release_waits = false;
     const struct settings *settings = config_settings(server->worker->config);
     bool always = server->route->pool->mode == POOL_SESSION || settings->server_reset_query_always;
-    bool reset = server->needs_reset || (always && settings->server_reset_query[0] != '\0');
+    bool reset = server->needs_reset || server->needs_settings_reset || (always && settings->server_reset_query[0] != '\0');
     if (server->doomed == NULL && reset)
         begin_reset(server);
     else
@@ -284,6 +303,10 @@ void server_close(struct server *server, const char *why)
     struct worker *worker = server->worker;
     struct route *route = server->route;
     bool was_open = server->counted;
+    if (worker->relaying == server)
+        worker->relaying = NULL;
+    if (server->client != NULL && server->client->server == server)
+        effects_in_doubt(server->client, server->process);
     server->state = SERVER_CLOSED;
     if (config_settings(worker->config)->log_disconnections || !was_open)
         log_info("S-%p: %s/%s closing because: %s", (void *)server, route->database, route->user,

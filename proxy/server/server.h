@@ -76,6 +76,10 @@ struct server {
     struct fill *fill;       // owns; the reply being recorded
 
     bool needs_reset;        // something of the client may be left in the session
+    bool needs_settings_reset; // ... but nothing beyond settings
+    bool fresh;              // the session was made new: connect_query and profile are due
+    uint64_t number;         // of this connection, never used twice
+    uint64_t generation;     // of the route's target, when it was opened
     bool refused;            // the server refused the login, with this SQLSTATE
     char refused_state[6];
     const char *doomed;      // why it is closed instead of given back; NULL: it is not
@@ -100,6 +104,7 @@ void server_attach(struct server *server, struct worker *worker);
 void server_release(struct server *server);
 // To the pool at once, or to the waiter that is served next.
 void server_give_back(struct server *server);
+void server_freshen(struct server *server);
 // Hands a granted server to its client, on this worker or another one.
 void server_hand_over(struct server *server, struct pool_waiter *waiter);
 

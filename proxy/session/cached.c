@@ -57,7 +57,7 @@ static enum bypass find_statement(struct question *q)
     }
     if (unit->has_parse)
         q->statement = statement_get(client->worker->pooler->statements, client->worker->texts,
-                                     client->route, unit->tail, unit->text.len + 1);
+                                     session_scope(client), unit->tail, unit->text.len + 1);
     else if (named != NULL)
         q->statement = statement_ref(named);
     else

@@ -94,6 +94,8 @@ static void leave_server(struct client *client)
                  server->conn.in.len == 0;
     if (client->pins != 0)
         server->needs_reset = true;
+    if (!clean)
+        effects_in_doubt(client, server->process);
     client_unlink(client);
     if (clean)
         server_release(server);
@@ -187,6 +189,11 @@ static void handle(struct client *client, struct slice data)
     if (client->state == CLIENT_CLOSED)
         return;
     conn_keep(&client->conn, data);
+    if (client->finish_later) {
+        client->finish_later = false;
+        client_finished(client);
+        return;
+    }
     // Nobody may fill our memory by talking while it has to wait.
     bool listen = client->conn.in.len < CLIENT_AHEAD_BYTES ||
                   (client_wants_input(client) && !client->settling);

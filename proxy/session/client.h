@@ -69,6 +69,13 @@ struct client {
     bool stream_discard;       // ... or dropped
     bool open_batch;           // extended messages were sent and no Sync yet
     bool aligning;             // input waits until the settings are made true
+    bool clears, clearing;     // DISCARD ALL or its like was sent / input waits for its end
+    bool stream_ended, finish_later; // see client_session()
+    bool by_peer;              // console login by the uid of the socket's other end
+    bool in_transaction;       // xact_us counts
+    int64_t query_us;          // when the server was last given something to do
+    int64_t answered_us;       // when it last said that it is ready
+    int64_t xact_us;           // when the open transaction began
     bool must_verify;          // PIN_FUNCTION was set and the session not looked at since
     bool dropping;             // the unit at hand was cancelled: dropped up to its end
     bool settling;             // input waits until it is known what a name means

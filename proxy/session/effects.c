@@ -78,7 +78,7 @@ static void note_writes(struct client *client, const struct analysis *analysis)
 // SET LOCAL, and its like: names may mean something else until the transaction ends.
 static bool changes_locally(const struct analysis *analysis)
 {
-    if (analysis->kind == STATEMENT_SET)
+    if (analysis->kind == STATEMENT_SET || analysis->kind == STATEMENT_MULTI)
         return true;
     for (uint32_t i = 0; i < analysis->functions.count; i++)
         if (slice_is(analysis->functions.at[i].name, "set_config"))
@@ -114,13 +114,14 @@ static void note_session(struct client *client, const struct analysis *analysis)
 
 void effects_note(struct client *client, const struct analysis *analysis)
 {
+    // First what changes the meaning of names: in one text of several statements, in any order.
+    if (analysis != NULL && analysis->bypass != BYPASS_NONE && changes_locally(analysis))
+        client->effects.path_unknown = true;
     if (client->route->domain != NULL && analysis != NULL && !client->effects.barrier)
         note_captures(client, analysis);
     if (client->route->domain != NULL &&
         (analysis == NULL || !analysis_only_reads(analysis) || analysis->may_end_transaction))
         note_writes(client, analysis);
-    if (analysis != NULL && analysis->bypass != BYPASS_NONE && changes_locally(analysis))
-        client->effects.path_unknown = true;
     note_session(client, analysis);
 }
 
@@ -134,4 +135,16 @@ void effects_publish(struct client *client)
         domain_ddl(domain);
     if (e->count > 0 || e->barrier)
         domain_wrote(domain, e->slots, e->count, e->barrier);
+}
+
+void effects_in_doubt(struct client *client, uint32_t process)
+{
+    struct effects *e = &client->effects;
+    struct domain *domain = client->route->domain;
+    if (domain == NULL || !effects_any(e))
+        return;
+    if (e->ddl)
+        domain_ddl(domain);
+    domain_in_doubt(domain, e->slots, e->count, e->barrier || e->ddl, process);
+    *e = (struct effects){.count = 0};
 }

@@ -30,3 +30,5 @@ static inline bool effects_any(const struct effects *e)
 void effects_note(struct client *client, const struct analysis *analysis);
 // Tells the cache, before the answer that acknowledges the commit goes out.
 void effects_publish(struct client *client);
+// The connection to the server (its process there) is about to be lost before the answer.
+void effects_in_doubt(struct client *client, uint32_t process);

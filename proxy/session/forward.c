@@ -60,6 +60,8 @@ static enum step fail(struct client *client, const char *why)
 static struct op *push(struct client *client, enum op_kind kind)
 {
     struct server *server = client->server;
+    if (ops_empty(&server->ops))
+        client->query_us = clock_us();
     client->open_batch = kind != OP_QUERY && kind != OP_SYNC && kind != OP_FUNCTION;
     return ops_push(&server->ops, kind, OP_CLIENTS, PURPOSE_NONE);
 }
@@ -67,7 +69,7 @@ static struct op *push(struct client *client, enum op_kind kind)
 // The unnamed statement gets another meaning (counted by the caller; NULL: none).
 static void set_unnamed(struct client *client, struct op *op, struct statement *meaning)
 {
-    op->unnames = true;
+    op->unnames = op->unnamed = true;
     op->before = client->unnamed;
     client->unnamed = meaning;
 }
@@ -76,15 +78,30 @@ static void set_name(struct client *client, struct op *op, struct slice name,
                      struct statement *meaning)
 {
     struct statement *before = statement_names_find(&client->names, name);
-    ops_rename(&client->server->ops, op, name, before ? statement_ref(before) : NULL);
+    ops_rename(op, name, before ? statement_ref(before) : NULL);
     statement_names_set(&client->names, name, meaning);
 }
 
-// Has the meaning of this name been changed by something that may yet be undone?
+// Is what this name means still open, because something sent before the last Sync may yet fail?
 static bool must_settle(struct client *client, struct slice name)
 {
-    client->settling = name.len > 0 && ops_unsettled(&client->server->ops, name);
+    const struct ops *ops = &client->server->ops;
+    if (ops_empty(ops)) {
+        client->settling = false;
+    } else if (name.len == 0) {
+        client->settling = ops_unnamed_unsettled(ops);
+    } else {
+        const struct statement *meaning = statement_names_find(&client->names, name);
+        client->settling = ops_unsettled(ops, name, meaning ? meaning->number : 0);
+    }
     return client->settling;
+}
+
+// After DISCARD ALL and DEALLOCATE ALL nothing is sent before it is known what they left.
+static void note_clearing(struct client *client, const struct analysis *analysis)
+{
+    if (analysis == NULL || (analysis->effects & (EFFECT_DISCARD_ALL | EFFECT_DEALLOCATE_ALL)))
+        client->clears = true;
 }
 
 // A read that the cache could have answered at rest.
@@ -119,6 +136,8 @@ static enum step forward_query(struct client *client, struct slice *data, struct
             count_bypass(client, analysis);
     }
     effects_note(client, analysis);
+    note_clearing(client, analysis);
+    client->clearing = client->clears;
     struct op *op = push(client, OP_QUERY);
     set_unnamed(client, op, NULL);
     server->unnamed = 0;
@@ -190,16 +209,33 @@ static void ensure_unnamed(struct client *client)
     struct server *server = client->server;
     if (client->unnamed == NULL) {
         // It has none: let the server have none, and say so itself.
-        ops_push(&server->ops, OP_CLOSE, OP_INJECTED, PURPOSE_NONE);
+        ops_push(&server->ops, OP_CLOSE, OP_INJECTED, PURPOSE_NONE)->unnamed = true;
         send_close(client, "");
         server->unnamed = 0;
     } else if (server->unnamed != client->unnamed->number) {
         struct op *op = ops_push(&server->ops, OP_PARSE, OP_INJECTED, PURPOSE_PREPARE);
         op->after = statement_ref(client->unnamed);
+        op->unnamed = true;
         send_parse(client, "", client->unnamed);
         server->unnamed = client->unnamed->number;
         worker_count(client->worker, injected_parses, 1);
     }
+}
+
+// Constants are read when a statement is prepared, by the settings of that moment: clients with
+// different settings must not share it. One who changed his since has it prepared anew.
+static struct statement *in_scope(struct client *client, struct slice name,
+                                  struct statement *meaning)
+{
+    uint64_t scope = session_scope(client);
+    if (meaning->scope == scope)
+        return meaning;
+    struct statement *other =
+        statement_get(client->worker->pooler->statements, client->worker->texts, scope,
+                      statement_tail(meaning), meaning->text_bytes);
+    statement_names_set(&client->names, name, other);
+    statement_unref(&other);
+    return statement_names_find(&client->names, name);
 }
 
 // How the server knows the statement that the client means, after making sure that it does.
@@ -215,6 +251,8 @@ static const char *server_name(struct client *client, struct slice name, struct 
     *meaning = statement_names_find(&client->names, name);
     if (!session_shares_names(client))
         return (const char *)name.at;
+    if (*meaning != NULL)
+        *meaning = in_scope(client, name, *meaning);
     if (*meaning != NULL) {
         ensure_prepared(client, *meaning);
         return (*meaning)->name;
@@ -297,8 +335,8 @@ static enum step forward_parse(struct client *client, struct slice *data, struct
         return fail(client, "invalid message format");
     worker_count(client->worker, parses, 1);
     struct statement *statement = statement_get(client->worker->pooler->statements,
-                                                client->worker->texts, client->route, tail,
-                                                text.len + 1);
+                                                client->worker->texts, session_scope(client),
+                                                tail, text.len + 1);
     if (name.len > 0) {
         forward_named_parse(client, message, name, statement);
         statement_unref(&statement);
@@ -331,7 +369,10 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
         effects_note(client, NULL);
     } else if (meaning != NULL) {
         count_bypass(client, meaning->analysis);
-        effects_note(client, meaning->analysis);
+        // In a session's own names SQL may have given this one another meaning.
+        bool sure = session_shares_names(client) || !(client->pins & (1u << PIN_PREPARE));
+        effects_note(client, sure || name.len == 0 ? meaning->analysis : NULL);
+        note_clearing(client, meaning->analysis);
     } else if (name.len > 0 && (client->pins != 0 || !session_shares_names(client))) {
         effects_note(client, NULL); // perhaps prepared in SQL: anything
     }
@@ -374,7 +415,8 @@ static enum step forward_describe(struct client *client, struct slice message, c
     }
     struct statement *meaning;
     const char *as = server_name(client, name, &meaning);
-    push(client, OP_DESCRIBE);
+    push(client, OP_DESCRIBE)->number =
+        meaning && session_shares_names(client) ? meaning->number : 0;
     struct buf *out = compose(client);
     size_t mark = buf_message_begin(out, 'D');
     buf_u8(out, 'S');
@@ -414,6 +456,7 @@ static enum step forward_sync(struct client *client, struct slice message)
         return STEP_ON;
     }
     server->skipping = false;
+    client->clearing = client->clears;
     push(client, OP_SYNC);
     sender_put(session_to_server(client), message);
     return STEP_ON;
@@ -426,8 +469,8 @@ static enum step forward_whole(struct client *client, struct slice *data, struct
     if (data->len < frame.length)
         return STEP_MORE;
     struct slice message = slice_of(data->at, frame.length);
-    char kind;
-    struct slice name;
+    char kind = '\0';
+    struct slice name = slice_of("", 0);
     if (frame.type == 'D' || frame.type == 'C') {
         if (!read_target(message, &kind, &name))
             return fail(client, "invalid message format");
@@ -479,6 +522,8 @@ enum step forward_message(struct client *client, struct slice *data, struct fram
     case 'c':
     case 'f':
         server->copying_in = false;
+        if (!ops_empty(&server->ops))
+            ops_push(&server->ops, OP_COPY_END, OP_LOCAL, PURPOSE_NONE);
         pass(client, data, frame);
         return STEP_ON;
     case 'd':

@@ -62,9 +62,11 @@ static void align(struct client *client, struct server *server)
     bool differs = !vars_equal(&client->vars, &server->vars);
     uint64_t epoch = route->domain ? ledger_epoch(domain_ledger(route->domain)) : 0;
     bool unknown = route->domain != NULL && server->profile_epoch != epoch;
-    if (!differs && !unknown)
+    if (!differs && !unknown && !server->fresh)
         return;
     sender_begin(&worker->to_server, &server->conn);
+    if (server->fresh)
+        server_freshen(server);
     if (differs) {
         struct buf sql = {0};
         vars_difference(&client->vars, &server->vars, &sql);
@@ -91,6 +93,14 @@ void client_granted(struct client *client, struct server *server)
     if (client->state == CLIENT_GREETING) {
         server_give_back(server);
         client_greet(client);
+        if (client->state == CLIENT_IDLE && client->conn.in.len > 0)
+            client_resume(client); // it spoke before it was greeted
+        return;
+    }
+    if (server->generation != client->route->generation) {
+        server->client = NULL;
+        server_close(server, "database configuration changed");
+        client_request_server(client);
         return;
     }
     CHECK(client->server == NULL);
@@ -101,6 +111,7 @@ void client_granted(struct client *client, struct server *server)
     bool waited = client->state == CLIENT_WAITING;
     client->state = CLIENT_LINKED;
     client->linked_us = client->since_us = now;
+    client->query_us = client->answered_us = client->xact_us = now;
     client->server = server;
     client->went_around = true;
     server->client = client;
@@ -133,6 +144,9 @@ void client_unlink(struct client *client)
     struct server *server = client->server;
     struct worker *worker = client->worker;
     CHECK(server != NULL && server->client == client);
+    if (worker->relaying == server)
+        worker->relaying = NULL;
+    client->in_transaction = client->clears = client->clearing = false;
     client->server = NULL;
     server->client = NULL;
     worker->pooler->linked--;
@@ -171,7 +185,10 @@ static void look(struct client *client, struct server *server)
     client->must_verify = false;
     client->went_around = false;
     sender_begin(&worker->to_server, &server->conn);
-    server_inject(server, PURPOSE_VERIFY, clean_question);
+    struct buf sql = {0};
+    clean_question(&sql, client->route->server_user);
+    server_inject(server, PURPOSE_VERIFY, (const char *)sql.at);
+    buf_fini(&sql);
     if (!sender_end(&worker->to_server))
         server_close(server, "server conn crashed?");
 }

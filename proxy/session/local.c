@@ -37,8 +37,8 @@ static bool local_parse(struct client *client, struct slice body)
     if (!reader_done(&r) || name.len == 0 || statement_names_find(&client->names, name) != NULL)
         return false;
     struct statement *statement =
-        statement_get(client->worker->pooler->statements, client->worker->texts, client->route,
-                      tail, text.len + 1);
+        statement_get(client->worker->pooler->statements, client->worker->texts,
+                      session_scope(client), tail, text.len + 1);
     bool proven = statement->proven;
     if (proven)
         statement_names_set(&client->names, name, statement);

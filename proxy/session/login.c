@@ -91,6 +91,7 @@ void client_login_begin(struct client *client)
         return;
     }
     if (console && !strcmp(client->user, client->database) && is_own_uid(client)) {
+        client->by_peer = true;
         client_logged_in(client);
         return;
     }

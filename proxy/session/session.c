@@ -15,10 +15,15 @@
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
+uint64_t session_scope(struct client *client)
+{
+    return vars_hash(&client->vars) ^ (uintptr_t)client->route;
+}
+
 bool client_wants_input(const struct client *client)
 {
     return client->state != CLIENT_WAITING && client->state != CLIENT_GREETING &&
-           !client->aligning && !link_in_list(&client->held);
+           !client->aligning && !client->clearing && !link_in_list(&client->held);
 }
 
 // ---- the brackets of a turn: closed before anything is given away or ended ----
@@ -167,6 +172,7 @@ static enum step stream(struct client *client, struct slice *data)
     if (!client->stream_discard)
         sender_put(session_to_server(client), slice_of(data->at, n));
     client->stream_left -= (uint32_t)n;
+    client->stream_ended = client->stream_left == 0;
     *data = slice_skip(*data, n);
     return STEP_ON;
 }
@@ -184,6 +190,10 @@ struct slice client_session(struct client *client, struct slice data)
         next = client->stream_left > 0 ? stream(client, &data) : step(client, &data);
     if (client->state == CLIENT_CLOSED)
         return slice_of(NULL, 0);
-    end_output(client);
+    bool ended = client->stream_ended;
+    client->stream_ended = false;
+    // The rest of a message that was not wanted any more came in after its answer.
+    if (end_output(client) && ended && client->state == CLIENT_LINKED && client_at_rest(client))
+        client->finish_later = true;
     return data;
 }

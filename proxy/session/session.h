@@ -23,6 +23,9 @@ enum step local_message(struct client *client, struct slice *data, struct frame 
 // The unit was cancelled before it had a server, and the client was told: drop the rest of it.
 enum step local_drop(struct client *client, struct slice *data, struct frame frame);
 
+// Statements are shared within it: the route, and the settings that constants are read by.
+uint64_t session_scope(struct client *client);
+
 // Are statements' names shared between clients (and so translated)?
 bool session_shares_names(const struct client *client);
 

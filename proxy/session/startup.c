@@ -304,8 +304,6 @@ void client_greet(struct client *client)
     worker_count(worker, logins, 1);
     client->state = CLIENT_IDLE;
     client->since_us = clock_us();
-    bool ok = say(client, out.at, out.len);
+    say(client, out.at, out.len);
     buf_fini(&out);
-    if (ok && client->conn.in.len > 0)
-        client_resume(client);
 }

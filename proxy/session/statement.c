@@ -46,7 +46,7 @@ static struct registry_shard *shard_of(struct statement_registry *registry, uint
 }
 
 // Under the shard's lock.
-static struct statement *find(struct registry_shard *shard, uint64_t hash, const void *scope,
+static struct statement *find(struct registry_shard *shard, uint64_t hash, uint64_t scope,
                               struct slice tail, size_t text_bytes)
 {
     for (struct hash_node *n = hash_first(&shard->table, hash); n != NULL; n = hash_next(n)) {
@@ -58,7 +58,7 @@ static struct statement *find(struct registry_shard *shard, uint64_t hash, const
 }
 
 static struct statement *make(struct statement_registry *registry, struct texts_front *front,
-                              const void *scope, struct slice tail, size_t text_bytes)
+                              uint64_t scope, struct slice tail, size_t text_bytes)
 {
     struct statement *s = mem_zalloc(sizeof(*s) + tail.len);
     s->refs = 1;
@@ -80,10 +80,10 @@ static void statement_free(struct statement *s)
 }
 
 struct statement *statement_get(struct statement_registry *registry, struct texts_front *front,
-                                const void *scope, struct slice tail, size_t text_bytes)
+                                uint64_t scope, struct slice tail, size_t text_bytes)
 {
     CHECK(text_bytes > 0 && text_bytes <= tail.len);
-    uint64_t hash = hash_bytes(tail.at, tail.len) ^ ((uintptr_t)scope * 0x9e3779b97f4a7c15u);
+    uint64_t hash = hash_bytes(tail.at, tail.len) ^ (scope * 0x9e3779b97f4a7c15u);
     struct registry_shard *shard = shard_of(registry, hash);
     pthread_mutex_lock(&shard->lock);
     struct statement *s = find(shard, hash, scope, tail, text_bytes);

@@ -20,7 +20,7 @@ struct statement {
     uint64_t number;       // never used twice in a process; 0 is nobody's
     struct statement_registry *registry;
     struct analysis *analysis; // counts
-    const void *scope;     // only compared
+    uint64_t scope;        // only compared
     _Atomic bool proven;   // a server of its scope has accepted it
     uint32_t text_bytes;   // with its NUL
     uint32_t types_bytes;
@@ -42,11 +42,11 @@ static inline struct slice statement_tail(const struct statement *s)
 struct statement_registry *statement_registry_new(void);
 void statement_registry_free(struct statement_registry *registry); // none may be left
 
-// Any thread; front is the caller's own. scope: statements of different scopes (routes) are
-// different ones. tail: a Parse message behind its name; text_bytes: how much of it is the text
+// Any thread; front is the caller's own. scope: statements of different scopes are different
+// ones. tail: a Parse message behind its name; text_bytes: how much of it is the text
 // and its NUL. The caller gets a count.
 struct statement *statement_get(struct statement_registry *registry, struct texts_front *front,
-                                const void *scope, struct slice tail, size_t text_bytes);
+                                uint64_t scope, struct slice tail, size_t text_bytes);
 struct statement *statement_ref(struct statement *s);
 void statement_unref(struct statement **s); // NULL inside is fine; clears the pointer
 

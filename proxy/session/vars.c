@@ -3,6 +3,7 @@
 
 #include <strings.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 
 static const char *const names[VAR_COUNT] = {
@@ -40,6 +41,7 @@ void vars_set(struct vars *v, enum followed_var var, const char *value)
         return;
     mem_free(v->value[var]);
     v->value[var] = mem_strdup(value);
+    v->hash = 0;
 }
 
 void vars_default(struct vars *v, const struct vars *from)
@@ -47,6 +49,20 @@ void vars_default(struct vars *v, const struct vars *from)
     for (int i = 0; i < VAR_COUNT; i++)
         if (v->value[i] == NULL && from->value[i] != NULL)
             v->value[i] = mem_strdup(from->value[i]);
+    v->hash = 0;
+}
+
+uint64_t vars_hash(struct vars *v)
+{
+    if (v->hash != 0)
+        return v->hash;
+    uint64_t hash = 1;
+    for (int i = 0; i < VAR_COUNT; i++) {
+        const char *value = i != VAR_APPLICATION_NAME && v->value[i] ? v->value[i] : "";
+        hash = hash * 0x9e3779b97f4a7c15u + hash_bytes(value, strlen(value));
+    }
+    v->hash = hash | 1;
+    return v->hash;
 }
 
 static bool is_utf8(const struct vars *v)

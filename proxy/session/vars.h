@@ -18,6 +18,7 @@ enum followed_var {
 
 struct vars {
     char *value[VAR_COUNT]; // owns; NULL: not set (a client's: whatever the server has)
+    uint64_t hash;          // 0: to be computed
 };
 
 const char *var_name(enum followed_var var); // as PostgreSQL writes it
@@ -30,6 +31,8 @@ void vars_default(struct vars *v, const struct vars *from);
 // May this text be read as the parser reads it: standard strings, and an encoding in which no byte
 // of another character looks like ASCII? (Else a quote or a backslash may not be one.)
 bool vars_text_is_plain(const struct vars *v, struct slice text);
+// Of all but application_name, which changes no result.
+uint64_t vars_hash(struct vars *v);
 bool vars_equal(const struct vars *wanted, const struct vars *actual);
 // Appends "SET name='value'; ..." for what differs; nothing when all is as wanted.
 void vars_difference(const struct vars *wanted, const struct vars *actual, struct buf *sql);

@@ -200,6 +200,14 @@ static void request(struct world *w, struct side *s, struct client *c)
     note_task(w, s, worker, &task);
 }
 
+static bool idle_somewhere(const struct side *s)
+{
+    for (int i = 0; i < WORKERS; i++)
+        if (s->idles[i] > 0)
+            return true;
+    return false;
+}
+
 // Any order: mail to different workers overtakes.
 static void serve_one_ask(struct world *w)
 {
@@ -213,9 +221,15 @@ static void serve_one_ask(struct world *w)
         struct pool_server *server;
         struct pool_waiter *waiter;
         bool expected = !s->paused && s->queued > 0 && s->idles[worker] > 0;
-        assert_int_equal(pool_serve(s->pool, worker, &server, &waiter), expected);
-        if (!expected)
+        int next;
+        assert_int_equal(pool_serve(s->pool, worker, &server, &waiter, &next), expected);
+        if (!expected) {
+            bool more = !s->paused && s->queued > 0 && idle_somewhere(s);
+            assert_int_equal(next >= 0, more);
+            if (more)
+                ask(w, s, next);
             return;
+        }
         struct server *recent = s->idle[worker][s->idles[worker] - 1];
         struct client *c = s->queue[0];
         assert_ptr_equal(server, &recent->slot);

@@ -178,10 +178,14 @@ static void test_every_idle_worker_is_asked(void **state)
     }
     int served = 0;
     struct pool_waiter *waiter;
-    for (int w = 0; w < WORKERS; w++)
-        while (asked[w] && pool_serve(b.pool, w, &b.got, &waiter, &b.ask)) {
-            pool_took(b.pool, waiter);
-            served++;
+    for (int round = 0; round < WORKERS; round++) // each one who runs out names the next
+        for (int w = 0; w < WORKERS; w++) {
+            while (asked[w] && pool_serve(b.pool, w, &b.got, &waiter, &b.ask)) {
+                pool_took(b.pool, waiter);
+                served++;
+            }
+            if (asked[w] && b.ask >= 0)
+                asked[b.ask] = true;
         }
     for (int i = 0; i < 2; i++)
         pool_abandon(b.pool, &b.waiter[i]);

@@ -109,6 +109,7 @@ static void serve(struct worker *worker)
 {
     struct pool_server *slot;
     struct pool_waiter *waiter;
+    int next; // everybody serves now and then: nobody needs to be asked
     while (pool_serve(worker->crew->pool, worker->number, &slot, &waiter, &next))
         hand_over(worker, (struct server *)slot, waiter);
 }

@@ -16,7 +16,7 @@ static void test_order_and_growth(void **state)
     struct ops ops = {0};
     assert_true(ops_empty(&ops));
     assert_null(ops_head(&ops));
-    assert_false(ops_unsettled(&ops, slice_str("x")), 0);
+    assert_false(ops_unsettled(&ops, slice_str("x"), 0));
     for (int round = 0; round < 50; round++) { // the head moves round the ring
         for (int i = 0; i < 100; i++) {
             struct op *op = ops_push(&ops, i % 8, i % 3, i % 7);
@@ -48,21 +48,21 @@ static void test_unsettled(void **state)
 {
     struct ops ops = {0};
     rename_to(&ops, "a");
-    assert_false(ops_unsettled(&ops, slice_str("a")), 0); // skipped together with it
+    assert_false(ops_unsettled(&ops, slice_str("a"), 0)); // skipped together with it
     ops_push(&ops, OP_EXECUTE, OP_CLIENTS, PURPOSE_NONE);
-    assert_false(ops_unsettled(&ops, slice_str("a")), 0);
+    assert_false(ops_unsettled(&ops, slice_str("a"), 0));
     ops_push(&ops, OP_SYNC, OP_CLIENTS, PURPOSE_NONE);
-    assert_true(ops_unsettled(&ops, slice_str("a")), 0);
-    assert_false(ops_unsettled(&ops, slice_str("ab")), 0);
-    assert_false(ops_unsettled(&ops, slice_str("")), 0);
+    assert_true(ops_unsettled(&ops, slice_str("a"), 0));
+    assert_false(ops_unsettled(&ops, slice_str("ab"), 0));
+    assert_false(ops_unsettled(&ops, slice_str(""), 0));
     rename_to(&ops, "b");
-    assert_false(ops_unsettled(&ops, slice_str("b")), 0); // the Sync is before it
+    assert_false(ops_unsettled(&ops, slice_str("b"), 0)); // the Sync is before it
     ops_pop(&ops);                                     // done: it means what it should
-    assert_false(ops_unsettled(&ops, slice_str("a")), 0);
+    assert_false(ops_unsettled(&ops, slice_str("a"), 0));
     ops_push(&ops, OP_QUERY, OP_CLIENTS, PURPOSE_NONE);
-    assert_false(ops_unsettled(&ops, slice_str("b")), 0);
+    assert_false(ops_unsettled(&ops, slice_str("b"), 0));
     ops_push(&ops, OP_SYNC, OP_CLIENTS, PURPOSE_NONE);
-    assert_true(ops_unsettled(&ops, slice_str("b")), 0);
+    assert_true(ops_unsettled(&ops, slice_str("b"), 0));
     while (!ops_empty(&ops))
         ops_drop_newest(&ops);
     ops_fini(&ops);

@@ -40,8 +40,6 @@ static int close_desk(void **state)
     return 0;
 }
 
-static const int scopes[2];
-
 // A Parse behind its name: text, NUL, types.
 static struct statement *get(struct desk *desk, struct texts_front *front, int scope,
                              const char *text, const char *types, size_t types_bytes)

@@ -106,7 +106,7 @@ const struct option option_table[] = {
      OURS, SAYS "A larger answer is not cached."},
     {BYTES("cache_size", "64M", 1 << 20, INT64_C(1) << 44), LIVE(cache_size_bytes), OURS,
      SAYS "The memory the cache may use, in bytes or with k, M, G."},
-    {TIME("cancel_wait_timeout", "10"), LATER(cancel_wait_timeout_us),
+    {TIME("cancel_wait_timeout", "10"), LIVE(cancel_wait_timeout_us),
      SAYS "A cancel request that could not be forwarded in this time is dropped; 0: never."},
     {TIME("client_idle_timeout", "0"), LIVE(client_idle_timeout_us),
      SAYS "A client idle for longer is disconnected; 0: never."},

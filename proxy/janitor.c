@@ -48,6 +48,10 @@ static void check_client(struct client *client, const struct config *config, int
             client_fail(client, "08P01", "transaction_timeout");
         return;
     }
+    case CLIENT_CANCELLING:
+        if (over(now, client->connected_us, settings->cancel_wait_timeout_us))
+            client_fail(client, "08P01", "cancel_wait_timeout");
+        return;
     case CLIENT_GREETING:
     case CLIENT_WAITING: // pool_overdue
     case CLIENT_CONSOLE:

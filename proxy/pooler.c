@@ -197,12 +197,14 @@ void pooler_key_remove(struct pooler *pooler, struct cancel_key *key)
     pthread_mutex_unlock(&pooler->cancel_lock);
 }
 
-void pooler_cancel(struct pooler *pooler, uint32_t process, uint32_t secret)
+bool pooler_cancel(struct pooler *pooler, uint32_t process, uint32_t secret,
+                   struct cancel_asker asker)
 {
     pthread_mutex_lock(&pooler->cancel_lock);
     struct cancel_key *key = key_find(pooler, process, secret);
     struct worker *worker = key ? key->worker : NULL;
     pthread_mutex_unlock(&pooler->cancel_lock);
     if (worker != NULL)
-        worker_mail_cancel(worker, process, secret);
+        worker_mail_cancel(worker, process, secret, asker);
+    return worker != NULL;
 }

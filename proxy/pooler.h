@@ -39,6 +39,7 @@ struct pooler {
     struct hash_table cancel_keys; // struct cancel_key inside each logged-in client
 
     _Atomic uint64_t last_server; // number of the newest server
+    _Atomic uint64_t last_client; // number of the newest client
     _Atomic int quiet_workers;  // with nothing left to do in a shutdown
     _Atomic int clients;        // connections, all kinds
     _Atomic bool refusing;      // shutting down: no new clients
@@ -76,5 +77,7 @@ struct pool_quota *pooler_quota(struct pooler *pooler, char kind, const char *na
 
 void pooler_key_add(struct pooler *pooler, struct cancel_key *key);
 void pooler_key_remove(struct pooler *pooler, struct cancel_key *key);
-// Asks the worker of the client that has this key to cancel its query.
-void pooler_cancel(struct pooler *pooler, uint32_t process, uint32_t secret);
+struct cancel_asker;
+// Asks the worker of the client that has this key to cancel its query; false: nobody has it.
+bool pooler_cancel(struct pooler *pooler, uint32_t process, uint32_t secret,
+                   struct cancel_asker asker);

@@ -33,6 +33,7 @@ struct serve_mail {
 struct cancel_mail {
     struct mail mail;
     uint32_t process, secret;
+    struct cancel_asker asker;
 };
 
 struct shutdown_mail {
@@ -65,13 +66,23 @@ void worker_mail_serve(struct worker *worker, struct route *route)
     mailbox_post(&worker->mailbox, &m->mail);
 }
 
-void worker_mail_cancel(struct worker *worker, uint32_t process, uint32_t secret)
+void worker_mail_cancel(struct worker *worker, uint32_t process, uint32_t secret,
+                        struct cancel_asker asker)
 {
     struct cancel_mail *m = mem_new(struct cancel_mail);
     m->mail.kind = MAIL_CANCEL;
     m->process = process;
     m->secret = secret;
+    m->asker = asker;
     mailbox_post(&worker->mailbox, &m->mail);
+}
+
+void worker_mail_cancelled(struct cancel_asker asker)
+{
+    struct cancel_mail *m = mem_new(struct cancel_mail);
+    m->mail.kind = MAIL_CANCELLED;
+    m->asker = asker;
+    mailbox_post(&asker.worker->mailbox, &m->mail);
 }
 
 void worker_mail_configure(struct worker *worker)
@@ -130,17 +141,30 @@ static void handle_grant(struct worker *worker, struct server *server)
     }
 }
 
-static void handle_cancel(struct worker *worker, uint32_t process, uint32_t secret)
+static void handle_cancel(struct worker *worker, const struct cancel_mail *m)
 {
     list_each(&worker->clients, l)
     {
         struct client *client = container_of(l, struct client, link);
-        if (client->key.process != process || client->key.secret != secret)
+        if (client->key.process != m->process || client->key.secret != m->secret)
             continue;
-        if (client->server != NULL)
-            server_cancel(client->server);
-        else if (client->state == CLIENT_WAITING)
+        if (client->server != NULL && server_cancel(client->server, m->asker))
+            return; // the asker is let go when the server has got it
+        if (client->state == CLIENT_WAITING)
             client_cancel_waiting(client);
+        break;
+    }
+    worker_mail_cancelled(m->asker);
+}
+
+static void handle_cancelled(struct worker *worker, uint64_t number)
+{
+    list_each(&worker->clients, l)
+    {
+        struct client *client = container_of(l, struct client, link);
+        if (client->number != number)
+            continue;
+        client_close(client, "client requested cancel");
         return;
     }
 }
@@ -180,7 +204,13 @@ static void handle_mail(struct worker *worker, struct mail *mail)
     }
     case MAIL_CANCEL: {
         struct cancel_mail *m = container_of(mail, struct cancel_mail, mail);
-        handle_cancel(worker, m->process, m->secret);
+        handle_cancel(worker, m);
+        mem_free(m);
+        return;
+    }
+    case MAIL_CANCELLED: {
+        struct cancel_mail *m = container_of(mail, struct cancel_mail, mail);
+        handle_cancelled(worker, m->asker.client);
         mem_free(m);
         return;
     }
@@ -310,6 +340,7 @@ static void drop_mail(struct mail *mail)
         return; // janitor_stop_if_done waits for these
     case MAIL_SERVE:
     case MAIL_CANCEL:
+    case MAIL_CANCELLED:
     case MAIL_CONFIGURE:
     case MAIL_SHUTDOWN:
         mem_free(mail); // the mail is their first member

@@ -48,6 +48,7 @@ enum worker_mail_kind {
     MAIL_GRANT,      // the mail inside a server: it is yours, for server->client
     MAIL_SERVE,      // struct serve_mail: somebody waits and you have an idle server
     MAIL_CANCEL,     // struct cancel_mail
+    MAIL_CANCELLED,  // the same, on its way back: the asker may be let go
     MAIL_RESOLVED,   // struct resolution_mail
     MAIL_CONFIGURE,  // a new configuration is in force
     MAIL_SHUTDOWN,   // struct shutdown_mail
@@ -103,7 +104,14 @@ void worker_join_free(struct worker *worker, bool started);
 // Any thread.
 void worker_mail_accepted(struct worker *worker, int fd, bool local);
 void worker_mail_serve(struct worker *worker, struct route *route);
-void worker_mail_cancel(struct worker *worker, uint32_t process, uint32_t secret);
+// asker: who is let go (its connection closed) when the request has reached the server.
+struct cancel_asker {
+    struct worker *worker;
+    uint64_t client; // number
+};
+void worker_mail_cancel(struct worker *worker, uint32_t process, uint32_t secret,
+                        struct cancel_asker asker);
+void worker_mail_cancelled(struct cancel_asker asker);
 void worker_mail_configure(struct worker *worker);
 void worker_mail_shutdown(struct worker *worker, enum shutdown_mode mode);
 void worker_mail_grant(struct worker *worker, struct server *server);

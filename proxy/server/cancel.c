@@ -17,6 +17,7 @@ enum { CANCEL_PATIENCE_S = 10 };
 struct cancel {
     struct server *server; // borrows: it cannot be freed while cancels > 0
     struct worker *worker; // borrows
+    struct cancel_asker asker;
     int fd;
     ev_io io;
     ev_timer patience;
@@ -30,6 +31,7 @@ static void finish(struct cancel *cancel)
     if (cancel->fd >= 0)
         close(cancel->fd);
     cancel->worker->cancels--;
+    worker_mail_cancelled(cancel->asker);
     mem_free(cancel);
     server->cancels--;
     if (server->cancels > 0)
@@ -75,26 +77,27 @@ static void on_patience(struct ev_loop *loop, ev_timer *timer, int events)
     finish(cancel);
 }
 
-void server_cancel(struct server *server)
+bool server_cancel(struct server *server, struct cancel_asker asker)
 {
     struct worker *worker = server->worker;
     // Nothing is running, or not yet what the client asked for: PostgreSQL would ignore it as well.
     if (ops_empty(&server->ops) || server->state != SERVER_LINKED ||
         (ops_head(&server->ops)->origin == OP_INJECTED &&
          ops_head(&server->ops)->purpose != PURPOSE_PREPARE))
-        return;
+        return false;
     int fd = socket(server->address.to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return;
+        return false;
     if (connect(fd, &server->address.to.any, server->address.length) < 0 &&
         errno != EINPROGRESS) {
         close(fd);
-        return;
+        return false;
     }
     struct cancel *cancel = mem_new(struct cancel);
     cancel->server = server;
     cancel->worker = worker;
     cancel->fd = fd;
+    cancel->asker = asker;
     ev_io_init(&cancel->io, on_connected, fd, EV_WRITE);
     ev_timer_init(&cancel->patience, on_patience, CANCEL_PATIENCE_S, 0);
     cancel->io.data = cancel->patience.data = cancel;
@@ -102,4 +105,5 @@ void server_cancel(struct server *server)
     ev_timer_start(worker->loop, &cancel->patience);
     server->cancels++;
     worker->cancels++;
+    return true;
 }

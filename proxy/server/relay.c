@@ -363,6 +363,8 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
         return fail(relay, "bad ReadyForQuery");
     if (op == NULL && server->doomed != NULL && relay->client != NULL) {
         say(relay, message); // an answer to a Sync that seemed to be ignored
+        server->skipping = false;
+        relay->client->open_batch = false;
         relay->ended = true;
         return true;
     }

@@ -130,5 +130,7 @@ void prepared_remove(struct prepared *prepared, const struct statement *statemen
 struct statement *prepared_oldest(struct prepared *prepared); // borrows
 void prepared_clear(struct prepared *prepared);
 
-// cancel.c: sends a cancel request for the query at work.
-void server_cancel(struct server *server);
+// cancel.c: sends a cancel request for the query at work, and lets the asker go when it has arrived;
+// false: there is nothing to cancel.
+struct cancel_asker;
+bool server_cancel(struct server *server, struct cancel_asker asker);

@@ -26,6 +26,7 @@ const char *client_state_name(enum client_state state)
     case CLIENT_IDLE:
     case CLIENT_LINKED:
     case CLIENT_CONSOLE:
+    case CLIENT_CANCELLING:
         return "active";
     case CLIENT_CLOSED:
         return "closed";
@@ -49,6 +50,7 @@ void client_new(struct worker *worker, int fd, bool local)
     struct client *client = mem_new(struct client);
     TAG_SET(client, CLIENT_TAG);
     client->worker = worker;
+    client->number = atomic_fetch_add(&worker->pooler->last_client, 1) + 1;
     client->local = local;
     client->connected_us = client->since_us = clock_us();
     client->around_us = INT64_MIN;
@@ -168,6 +170,9 @@ static void handle(struct client *client, struct slice data)
         case CLIENT_STARTUP:
         case CLIENT_LOGIN:
             data = client_startup(client, data);
+            break;
+        case CLIENT_CANCELLING:
+            data = slice_of(NULL, 0); // it has nothing more to say
             break;
         case CLIENT_GREETING:
             break; // a client may not speak now, but may be early

@@ -31,6 +31,7 @@ enum client_state {
     CLIENT_WAITING,
     CLIENT_LINKED,
     CLIENT_CONSOLE,
+    CLIENT_CANCELLING, // asked for a cancel; closed when the server has got it
     CLIENT_CLOSED,
 };
 
@@ -46,6 +47,7 @@ struct client {
     uint32_t tag;
     struct link link;          // in worker->clients or its graves
     struct worker *worker;     // borrows
+    uint64_t number;           // never used twice
     struct conn conn;
     enum client_state state;
     bool local;                // came over a unix socket

@@ -197,9 +197,10 @@ static void cancel_request(struct client *client, struct slice body)
     struct reader r = reader_of(body);
     uint32_t process = reader_u32(&r);
     uint32_t secret = reader_u32(&r);
-    if (reader_done(&r))
-        pooler_cancel(client->worker->pooler, process, secret);
-    client_close(client, "client requested cancel");
+    struct cancel_asker asker = {client->worker, client->number};
+    client->state = CLIENT_CANCELLING;
+    if (!reader_done(&r) || !pooler_cancel(client->worker->pooler, process, secret, asker))
+        client_close(client, "failed cancel request");
 }
 
 static struct slice startup_packet(struct client *client, struct slice data)

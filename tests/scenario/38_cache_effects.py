@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What statements do to the cache is laid to the right tables, at the right time, whatever comes in
+one pipeline or in one text; and an entry holds the answer of its own statement."""
+import contextlib
+import os
+import signal
+import time
+
+from pgwire import bind, execute, parse, query, sync
+from proxy import CACHE_SETTINGS
+
+READ = "SELECT n FROM t WHERE id = 1"
+READ_B = "SELECT n FROM b.t WHERE id = 1"
+USE = bind() + execute() + sync()
+
+
+def one(ctx, **settings):
+    """A cache whose clients share one server."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0), (2, 0);"
+            "CREATE TABLE u(id int PRIMARY KEY, n int); INSERT INTO u VALUES (1, 666);"
+            "GRANT ALL ON t, u TO app")
+    return ctx.cache_proxy(worker_threads=1, **settings)
+
+
+@contextlib.contextmanager
+def no_stream(ctx):
+    """The stream stands still: only what the proxy sees itself can end an entry."""
+    pids = ctx.pg.walsenders(ctx.db)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_fill_after_injected_error(ctx):
+    """A cancel hits the Parse that the proxy sent itself. The fill that was to follow does not take
+    the next client's answer for its own."""
+    p = one(ctx, default_pool_size=1)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    for c in (a, b):
+        c.query("SELECT n FROM u WHERE id = 1")
+        c.query(READ)
+    time.sleep(0.2)
+    a.ask(parse(READ + " AND 7 = 7") + USE).check()
+    a.ask(parse(READ + " AND 8 = 8") + sync()).check()
+    b.query("SELECT 1")  # the server loses its unnamed statement
+    time.sleep(0.2)
+    lock = ctx.direct()
+    lock.query("BEGIN")
+    lock.query("LOCK TABLE t")
+    a.send(USE)
+    time.sleep(0.2)
+    a.cancel()
+    ctx.note(f"cancelled: {a.until_ready().sqlstate()}")
+    lock.query("ROLLBACK")
+    b.query("SELECT n FROM u WHERE id = 1 AND 9 = 9")
+    c = ctx.keep(p.connect(ctx.db))
+    c.ask(parse(READ + " AND 8 = 8") + sync()).check()
+    for _ in range(30):
+        r = c.ask(USE)
+        assert r.rows == [("0",)], (r.kinds, r.rows)
+        time.sleep(0.01)
+
+
+def test_effects_of_pipelined(ctx):
+    """A write that runs on after an earlier answer of the same pipeline: its effects begin anew when
+    it ends, not only when it was sent."""
+    p = one(ctx, max_staleness="8s")
+    r, w = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    ctx.wait_hit(p, lambda: r.value(READ))
+    w.send(query("SELECT 1") + query("UPDATE t SET n = 1 WHERE id = 1; SELECT pg_sleep(1)"))
+    w.until_ready()
+    time.sleep(0.2)
+    for _ in range(20):
+        assert r.value(READ) == "0"
+    with no_stream(ctx):
+        w.until_ready().check()
+        got = [r.value(READ) for _ in range(3)]
+    assert got == ["1"] * 3, got
+
+
+def check_names(ctx, *statements):
+    """After the statements, which write b.t by the name t, no old row of b.t is served."""
+    ctx.sql("CREATE SCHEMA b; CREATE TABLE b.t(id int PRIMARY KEY, n int); "
+            "INSERT INTO b.t VALUES (1, 0); GRANT USAGE ON SCHEMA b TO app; GRANT ALL ON b.t TO app")
+    p = one(ctx, max_staleness="8s")
+    r, w = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    ctx.wait_hit(p, lambda: r.value(READ))
+    w.query(READ)
+    ctx.wait_hit(p, lambda: r.value(READ_B))
+    time.sleep(0.2)
+    with no_stream(ctx):
+        for sql in statements:
+            w.query(sql)
+        got = [r.value(READ_B) for _ in range(3)]
+    assert got == ["1"] * 3, got
+
+
+WRITE = "UPDATE t SET n = 1 WHERE id = 1"
+
+
+def test_names_qualified(ctx):
+    check_names(ctx, "UPDATE b.t SET n = 1 WHERE id = 1")
+
+
+def test_names_after_set_local(ctx):
+    check_names(ctx, "BEGIN", "SET LOCAL search_path = b", WRITE, "COMMIT")
+
+
+def test_names_in_one_text(ctx):
+    check_names(ctx, f"BEGIN; SET LOCAL search_path = b; {WRITE}; COMMIT")
+
+
+def test_names_after_one_text(ctx):
+    check_names(ctx, "BEGIN; SET LOCAL search_path = b", WRITE, "COMMIT")
+
+
+def test_names_after_set_in_one_text(ctx):
+    check_names(ctx, f"SET search_path = b; {WRITE}")
+
+
+def test_row_security_by_setting(ctx):
+    """A policy that reads a setting of the session: each client gets its own rows."""
+    p = one(ctx)
+    ctx.sql("CREATE TABLE r(id int PRIMARY KEY, o text); INSERT INTO r VALUES (1, 'a'), (2, 'b'); "
+            "GRANT ALL ON r TO app; ALTER TABLE r ENABLE ROW LEVEL SECURITY; "
+            "CREATE POLICY x ON r USING (o = current_setting('application_name'))")
+    a = ctx.keep(p.connect(ctx.db, application_name="a"))
+    b = ctx.keep(p.connect(ctx.db, application_name="b"))
+    for _ in range(20):
+        assert a.query("SELECT id FROM r").rows == [("1",)]
+        assert b.query("SELECT id FROM r").rows == [("2",)]
+        time.sleep(0.01)
+
+
+def test_connect_query(ctx):
+    """connect_query names the schema, also after another client's settings were reset."""
+    ctx.sql("CREATE SCHEMA b; GRANT USAGE ON SCHEMA b TO app")
+    for table, n in (("t", 111), ("b.t", 222)):
+        ctx.sql(f"CREATE TABLE {table}(id int PRIMARY KEY, n int); GRANT ALL ON {table} TO app; "
+                f"INSERT INTO {table} VALUES (1, {n}), (2, {n})")
+    databases = {ctx.db: ctx.server(connect_query="'SET search_path = b, public'")}
+    p = ctx.proxy(databases=databases, default_pool_size=1, worker_threads=1, **CACHE_SETTINGS)
+    c = ctx.keep(p.connect(ctx.db))
+    # Whether such a database is cached at all is not the question here.
+    for _ in range(100):
+        assert c.value(READ) == "222"
+        time.sleep(0.005)
+    with p.connect(ctx.db) as d:
+        d.query("SET lock_timeout = 5")
+    time.sleep(0.1)
+    for _ in range(20):
+        assert c.value("SELECT n FROM t WHERE id = 2") == "222"
+        time.sleep(0.01)

@@ -86,5 +86,5 @@ static inline struct link *list_pop_front(struct list *list)
 
 // The loop body may remove `it`.
 #define list_each(list, it)                                                                        \
-    for (struct link *it = (list)->head.next, *it##_next = it->next; it != &(list)->head;           \
+    for (struct link *it = (list)->head.next, *it##_next = it->next; it != &(list)->head;          \
          it = it##_next, it##_next = it->next)

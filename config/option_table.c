@@ -179,13 +179,13 @@ const struct option option_table[] = {
      SAYS "The most server connections of one user, in all databases; 0: no limit."},
     {COUNT("min_pool_size", "0", 0, INT_MAX), LIVE(min_pool_size),
      SAYS "A pool in use keeps at least so many server connections open."},
-    {COUNT("peer_id", "0", 0, 16383), NO_EFFECT, SAYS "This process's number among its peers."},
-    {TEXT("pidfile", ""), START(pidfile), SAYS "The file with the process id; needed for `-d`."},
     {WORD("monotonic_reads", "bypassed", monotonic_reads), LIVE(monotonic_reads), OURS,
      SAYS "Which reads hold back later hits of the same session until the cache is known to be as "
           "new as they were, so that it never sees a row go backwards. `bypassed`: those that went "
           "around the cache. `all`: misses as well; each then delays the session's next hit by "
           "about a millisecond."},
+    {COUNT("peer_id", "0", 0, 16383), NO_EFFECT, SAYS "This process's number among its peers."},
+    {TEXT("pidfile", ""), START(pidfile), SAYS "The file with the process id; needed for `-d`."},
     {COUNT("pkt_buf", "4096", 0, INT_MAX), NO_EFFECT, SAYS "PgBouncer's buffer size; not needed."},
     {TIME("pool_idle_timeout", "0"), NO_EFFECT, SAYS "After this long an empty pool is forgotten."},
     {WORD("pool_mode", "session", option_pool_modes), LIVE(pool_mode),

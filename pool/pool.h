@@ -10,7 +10,7 @@
 //   - clients are served first come, first served, whichever worker they live on;
 //   - an idle connection prefers the worker that used it last, and there the most recent one;
 //   - at most one connection is being opened for a pool at a time: no storm after a restart;
-//   - open + opening connections never exceed size (+ reserve), nor the quotas of database and user.
+//   - open + opening connections never exceed size (+ reserve), nor the quotas of database, user.
 #pragma once
 #include <pthread.h>
 #include <stdbool.h>
@@ -109,12 +109,12 @@ enum pool_result pool_request(struct pool *pool, struct pool_waiter *waiter, int
 struct pool_waiter *pool_return(struct pool *pool, struct pool_server *server, int64_t now_us);
 
 // For the worker that was asked: the next waiter and an idle connection of this worker for it.
-// False when one of the two is lacking; *ask_worker is then the worker to ask next, because somebody
+// False when one of the two is lacking; *ask_worker is then the worker to ask next, as somebody
 // still waits and that one has an idle connection, or -1.
 bool pool_serve(struct pool *pool, int worker, struct pool_server **server,
                 struct pool_waiter **waiter, int *ask_worker);
 
-// The client goes away or gives up. False: it was granted a connection already, which is on its way.
+// The client goes away or gives up. False: it was granted a connection, which is on its way.
 bool pool_abandon(struct pool *pool, struct pool_waiter *waiter);
 
 // The waiter took what was granted.
@@ -134,7 +134,7 @@ void pool_closed(struct pool *pool, struct pool_server *server);
 // counted as opening, as with pool_task.open.
 bool pool_may_open(struct pool *pool, int64_t now_us);
 
-// A waiter of this worker that has waited since before `before_us`, removed from the queue; or NULL.
+// A waiter of this worker that has waited since before `before_us`, removed; or NULL.
 struct pool_waiter *pool_overdue(struct pool *pool, int worker, int64_t before_us);
 // A first waiter of this worker when the server refuses the login; removed; or NULL.
 struct pool_waiter *pool_hopeless(struct pool *pool, int worker, int64_t now_us);

@@ -293,6 +293,11 @@ static bool begin(struct process *p)
     p->loop = ev_default_loop(EVBACKEND_EPOLL | EVFLAG_NOENV);
     if (p->loop == NULL)
         return fatal("libev", "cannot make a loop");
+    // From here on a signal waits for the loop to run.
+    catch_signal(p, &p->hup, on_hup, SIGHUP);
+    catch_signal(p, &p->interrupt, on_interrupt, SIGINT);
+    catch_signal(p, &p->terminate, on_terminate, SIGTERM);
+    catch_signal(p, &p->quit, on_quit, SIGQUIT);
     p->pooler = pooler_new(p->config, threads);
     if (settings->cache) {
         p->control = control_new(p->loop, p->config);
@@ -330,10 +335,6 @@ static void live(struct process *p)
     for (int i = 0; i < p->pooler->worker_count; i++)
         worker_start(p->pooler->workers[i]);
     block_signals(false);
-    catch_signal(p, &p->hup, on_hup, SIGHUP);
-    catch_signal(p, &p->interrupt, on_interrupt, SIGINT);
-    catch_signal(p, &p->terminate, on_terminate, SIGTERM);
-    catch_signal(p, &p->quit, on_quit, SIGQUIT);
     uint64_t period_us = 0;
     if (sd_watchdog_enabled(0, &period_us) > 0) {
         ev_timer_init(&p->watchdog, on_watchdog, 0, (double)period_us / 2e6);

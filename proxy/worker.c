@@ -296,7 +296,8 @@ struct worker *worker_new(struct pooler *pooler, int number)
     ev_timer_init(&worker->janitor, on_janitor, JANITOR_PERIOD_S, JANITOR_PERIOD_S);
     ev_timer_init(&worker->held_timer, on_held, 0, HELD_PERIOD_S);
     ev_prepare_init(&worker->turn_end, on_turn_end);
-    worker->held_timer.data = worker->wake.data = worker->janitor.data = worker->turn_end.data = worker;
+    worker->wake.data = worker->turn_end.data = worker;
+    worker->janitor.data = worker->held_timer.data = worker;
     ev_async_start(worker->loop, &worker->wake);
     ev_timer_start(worker->loop, &worker->janitor);
     ev_prepare_start(worker->loop, &worker->turn_end);

@@ -22,7 +22,8 @@ void figures_each_worker_sum(struct pooler *pooler, figures_visit visit, void *a
     struct worker_sum sum = {0};
     for (int i = 0; i < pooler->worker_count; i++) {
         struct worker_figures *f = &pooler->workers[i]->figures;
-#define X(member, name, sentence) sum.member += atomic_load_explicit(&f->member, memory_order_relaxed);
+#define X(member, name, sentence)                                                                  \
+    sum.member += atomic_load_explicit(&f->member, memory_order_relaxed);
         WORKER_FIGURES(X)
 #undef X
     }

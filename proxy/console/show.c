@@ -189,7 +189,8 @@ static void domain_row(const struct domain_status *s, void *arg)
                                  TEXT(s->reason), TEXT(s->slot), TEXT(stable), TEXT(passed),
                                  NUMBER(s->fresh_age_us), NUMBER(s->reading_us),
                                  NUMBER(s->readings), NUMBER(s->reconnects),
-                                 NUMBER(s->transactions), NUMBER(s->schema_changes), NUMBER(s->names)});
+                                 NUMBER(s->transactions), NUMBER(s->schema_changes),
+                                 NUMBER(s->names)});
 }
 
 static void show_invalidation(struct client *client, struct buf *out)

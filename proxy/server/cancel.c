@@ -85,7 +85,8 @@ bool server_cancel(struct server *server, struct cancel_asker asker)
         (ops_head(&server->ops)->origin == OP_INJECTED &&
          ops_head(&server->ops)->purpose != PURPOSE_PREPARE))
         return false;
-    int fd = socket(server->address.to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd =
+        socket(server->address.to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
     if (connect(fd, &server->address.to.any, server->address.length) < 0 &&

@@ -14,6 +14,7 @@
 #include "proxy/control/domain.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
+#include "proxy/server/owed.h"
 #include "proxy/session/client.h"
 #include "proxy/worker.h"
 
@@ -76,92 +77,11 @@ static void record_end(struct relay *relay)
 
 // ---- ops ----
 
-static const uint8_t parse_complete[] = {'1', 0, 0, 0, 4};
-static const uint8_t close_complete[] = {'3', 0, 0, 0, 4};
-
-void server_answer_local(struct server *server, struct sender *to_client)
-{
-    struct op *op;
-    while ((op = ops_head(&server->ops)) != NULL && op->origin == OP_LOCAL) {
-        if (op->kind == OP_PARSE)
-            sender_copy(to_client, slice_of(parse_complete, sizeof(parse_complete)));
-        else if (op->kind == OP_CLOSE)
-            sender_copy(to_client, slice_of(close_complete, sizeof(close_complete)));
-        ops_pop(&server->ops);
-    }
-}
-
 static void pop(struct relay *relay)
 {
     ops_pop(&relay->server->ops);
     if (relay->client != NULL)
         server_answer_local(relay->server, &relay->worker->to_client);
-}
-
-// failed: this one met the error, the others were skipped. Newest first.
-static void undo(struct server *server, struct client *client, struct op *op, bool failed)
-{
-    if (op->origin != OP_LOCAL && op->kind == OP_PARSE) {
-        if (op->after != NULL)
-            prepared_remove(&server->prepared, op->after);
-        server->unnamed = 0;
-    }
-    if (op->purpose == PURPOSE_EVICT)
-        prepared_add(&server->prepared, op->after);
-    if (client == NULL)
-        return;
-    if (op->renames)
-        statement_names_set(&client->names, slice_of(op->name, op->name_bytes), op->before);
-    if (op->unnames) {
-        // A Parse that failed had dropped the old unnamed statement already.
-        statement_unref(&client->unnamed);
-        client->unnamed = op->before && !failed ? statement_ref(op->before) : NULL;
-    }
-}
-
-// PostgreSQL skips everything after an error up to the next Sync: names mean what they meant.
-static void undo_skipped(struct relay *relay)
-{
-    struct server *server = relay->server;
-    struct client *client = relay->client;
-    uint32_t skipped = 0;
-    while (skipped < server->ops.count && ops_nth(&server->ops, skipped)->kind != OP_SYNC)
-        skipped++;
-    server->skipping = skipped == server->ops.count;
-    for (uint32_t i = skipped; i-- > 0;)
-        undo(server, client, ops_nth(&server->ops, i), i == 0);
-    while (skipped-- > 0)
-        ops_pop(&server->ops);
-}
-
-static bool is_extended(enum op_kind kind)
-{
-    return kind == OP_PARSE || kind == OP_BIND || kind == OP_DESCRIBE || kind == OP_EXECUTE ||
-           kind == OP_CLOSE;
-}
-
-// Does this message end that op?
-static bool completes(char type, enum op_kind kind)
-{
-    switch (kind) {
-    case OP_PARSE:
-        return type == '1';
-    case OP_BIND:
-        return type == '2';
-    case OP_DESCRIBE:
-        return type == 'T' || type == 'n';
-    case OP_EXECUTE:
-        return type == 'C' || type == 'I' || type == 's';
-    case OP_CLOSE:
-        return type == '3';
-    case OP_SYNC:
-    case OP_QUERY:
-    case OP_FUNCTION:
-        return type == 'Z';
-    case OP_COPY_END:
-        return false;
-    }
-    return false;
 }
 
 // ---- messages that mean something to us ----
@@ -266,7 +186,7 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
     case PURPOSE_EVICT:
     case PURPOSE_NONE:
         say(relay, message); // as if the client had prepared it here
-        undo_skipped(relay);
+        owed_undo_skipped(relay->server, relay->client);
         return true;
     case PURPOSE_PROFILE:
         log_warning("S-%p: the session's settings cannot be read: %s", (void *)server,
@@ -321,9 +241,9 @@ static bool on_error(struct relay *relay, struct slice message, const struct op 
     if (op != NULL && op->origin == OP_INJECTED)
         return on_injected_error(relay, message, op->purpose);
     say(relay, message);
-    if (op != NULL && is_extended(op->kind)) {
+    if (op != NULL && owed_is_extended(op->kind)) {
         note_spoilt(relay, message, op);
-        undo_skipped(relay);
+        owed_undo_skipped(relay->server, relay->client);
     }
     return true;
 }
@@ -368,7 +288,7 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
         relay->ended = true;
         return true;
     }
-    if (op == NULL || !completes('Z', op->kind))
+    if (op == NULL || !owed_completes('Z', op->kind))
         return fail(relay, "unexpected ReadyForQuery from the server");
     bool injected = op->origin == OP_INJECTED;
     if (injected && op->purpose == PURPOSE_ALIGN)
@@ -467,7 +387,7 @@ static bool session_message(struct relay *relay, char type, struct slice message
     }
     if (!injected)
         say(relay, message);
-    if (op != NULL && completes(type, op->kind)) {
+    if (op != NULL && owed_completes(type, op->kind)) {
         if (op->kind == OP_PARSE && op->after != NULL)
             op->after->proven = true;
         pop(relay);

@@ -245,7 +245,7 @@ static void begin_reset(struct server *server)
         server_close(server, "server conn crashed?");
 }
 
-// What a new session begins with; on the to_server bracket. The profile is asked for by who uses it.
+// What a new session begins with; on the to_server bracket. The profile is asked for by its user.
 void server_freshen(struct server *server)
 {
     const struct config_database *db =
@@ -268,7 +268,8 @@ void server_release(struct server *server)
     server->release_waits = false;
     const struct settings *settings = config_settings(server->worker->config);
     bool always = server->route->pool->mode == POOL_SESSION || settings->server_reset_query_always;
-    bool reset = server->needs_reset || server->needs_settings_reset || (always && settings->server_reset_query[0] != '\0');
+    bool reset = server->needs_reset || server->needs_settings_reset ||
+                 (always && settings->server_reset_query[0] != '\0');
     if (server->doomed == NULL && reset)
         begin_reset(server);
     else

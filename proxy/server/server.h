@@ -121,7 +121,8 @@ void server_login_begin(struct server *server);
 void server_inject(struct server *server, enum op_purpose purpose, const char *sql);
 
 // prepared.c
-bool prepared_has(struct prepared *prepared, const struct statement *statement); // and marks it used
+// And marks it as used.
+bool prepared_has(struct prepared *prepared, const struct statement *statement);
 // Its plan does not fit the tables any more: it must be prepared anew before it is used again.
 void prepared_spoil(struct prepared *prepared, uint64_t number);
 bool prepared_is_spoilt(const struct prepared *prepared, const struct statement *statement);
@@ -130,7 +131,7 @@ void prepared_remove(struct prepared *prepared, const struct statement *statemen
 struct statement *prepared_oldest(struct prepared *prepared); // borrows
 void prepared_clear(struct prepared *prepared);
 
-// cancel.c: sends a cancel request for the query at work, and lets the asker go when it has arrived;
-// false: there is nothing to cancel.
+// cancel.c: sends a cancel request for the query at work, and lets the asker go when it has
+// arrived; false: there is nothing to cancel.
 struct cancel_asker;
 bool server_cancel(struct server *server, struct cancel_asker asker);

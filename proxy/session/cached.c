@@ -97,8 +97,9 @@ static enum bypass examine(struct question *q)
         return BYPASS_TRANSACTION;
     if (client->server != NULL && client->server->profile != q->profile)
         return BYPASS_NO_PROFILE;
+    bool utf8 = is_setting(client, VAR_CLIENT_ENCODING, "UTF8");
     q->resolution = resolution_front_get(client->worker->resolutions, q->domain, q->analysis,
-                                         q->profile, is_setting(client, VAR_CLIENT_ENCODING, "UTF8"));
+                                         q->profile, utf8);
     return q->resolution ? q->resolution->bypass : BYPASS_CATALOG_PENDING;
 }
 

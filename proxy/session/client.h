@@ -3,7 +3,7 @@
 // it. Belongs to one worker for all its life.
 //
 // Life: CLIENT_STARTUP -> CLIENT_LOGIN -> CLIENT_GREETING (waits for a first server, to know what
-// to tell it) -> CLIENT_IDLE -> CLIENT_WAITING -> CLIENT_LINKED -> CLIENT_IDLE ... -> CLIENT_CLOSED.
+// to tell it) -> CLIENT_IDLE -> CLIENT_WAITING -> CLIENT_LINKED -> CLIENT_IDLE -> CLIENT_CLOSED.
 // While linked every message goes to its server at once; at rest (nothing owed, no transaction) a
 // whole unit is gathered first, because the cache may answer it.
 #pragma once
@@ -37,8 +37,8 @@ enum client_state {
 
 const char *client_state_name(enum client_state state);
 
-// Why a client keeps its server until it ends. PIN_FUNCTION: it ran code that we cannot see; whether
-// that left anything behind is asked afterwards (clean.h), and mostly it did not.
+// Why a client keeps its server until it ends. PIN_FUNCTION: it ran code that we cannot see;
+// whether that left anything behind is asked afterwards (clean.h), and mostly it did not.
 enum pin { PIN_NONE, PIN_SET, PIN_TEMP, PIN_CURSOR, PIN_PREPARE, PIN_LISTEN, PIN_ADVISORY,
            PIN_LOAD, PIN_FUNCTION, PIN_COUNT };
 const char *pin_name(enum pin pin);
@@ -128,9 +128,9 @@ void client_pin(struct client *client, enum pin pin);
 // PgBouncer's sentence for a failing pool, to a client that would wait in vain.
 void client_refuse(struct client *client);
 
-// held.c: a session that has just read around the cache may hit only what is known to be as new. One
-// that keeps reading would stay behind for ever, as each read around the cache moves the mark; so
-// after a few of those it is held for the moment that a freshness reading takes.
+// held.c: a session that has just read around the cache may hit only what is known to be as new.
+// One that keeps reading would stay behind for ever, as each read around the cache moves the mark;
+// so after a few of those it is held for the moment that a freshness reading takes.
 bool client_may_hold(const struct client *client);
 void client_hold(struct client *client);
 void client_unhold(struct client *client); // leaves the list, if it is in it

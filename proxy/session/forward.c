@@ -9,7 +9,7 @@
 #include "base/reader.h"
 #include "config/config.h"
 #include "proxy/route.h"
-#include "proxy/server/relay.h"
+#include "proxy/server/owed.h"
 #include "proxy/session/session.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"

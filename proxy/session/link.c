@@ -21,8 +21,8 @@ void client_refuse(struct client *client)
     char why[400];
     char state[6];
     pthread_mutex_lock(&pool->lock);
-    snprintf(why, sizeof(why), "server login has been failing, cached error: %s (server_login_retry)",
-             pool->failure);
+    snprintf(why, sizeof(why),
+             "server login has been failing, cached error: %s (server_login_retry)", pool->failure);
     snprintf(state, sizeof(state), "%s", pool->failure_state[0] ? pool->failure_state : "08006");
     pthread_mutex_unlock(&pool->lock);
     client_fail(client, state, why);

@@ -11,7 +11,6 @@
 #include "base/reader.h"
 #include "config/config.h"
 #include "proxy/route.h"
-#include "proxy/server/relay.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
@@ -23,7 +22,8 @@ uint64_t session_scope(struct client *client)
 bool client_wants_input(const struct client *client)
 {
     return client->state != CLIENT_WAITING && client->state != CLIENT_GREETING &&
-           !client->aligning && !client->clearing && !link_in_list(&client->held);
+           !client->aligning && !(client->clearing && client->stream_left == 0) &&
+           !link_in_list(&client->held);
 }
 
 // ---- the brackets of a turn: closed before anything is given away or ended ----
@@ -153,7 +153,8 @@ static enum step step(struct client *client, struct slice *data)
             enum cached cached = client_try_cache(client, *data, may_hit, &used);
             if (cached != CACHED_MISS)
                 client->unit_decided = false;
-            CHECK(cached != CACHED_HELD); // it has a server
+            if (cached == CACHED_HELD)
+                return STEP_STOP;
             if (cached == CACHED_MORE)
                 return STEP_MORE;
             if (cached == CACHED_HIT) {

@@ -54,7 +54,9 @@ static bool take_options(struct client *client, const char *options)
         else if (config_ignores_parameter(config, "options"))
             return true;
         else
-            return fails(client, "08P01", "unsupported options startup parameter: only '-c config=val' and '--config=val' are allowed");
+            return fails(client, "08P01",
+                         "unsupported options startup parameter: only '-c config=val' and "
+                         "'--config=val' are allowed");
         while (*options == ' ')
             options++;
         size_t n = 0;
@@ -101,7 +103,8 @@ static bool take_parameter(struct client *client, struct slice name, struct slic
         if (strcasecmp(v, "false") != 0 && strcasecmp(v, "off") != 0 && strcasecmp(v, "no") != 0 &&
             strcmp(v, "0") != 0)
             return fails(client, "0A000", "replication connections are not supported yet");
-    } else if (strncmp(n, "_pq_.", 5) != 0 && !config_ignores_parameter(client->worker->config, n)) {
+    } else if (strncmp(n, "_pq_.", 5) != 0 &&
+               !config_ignores_parameter(client->worker->config, n)) {
         char why[200];
         snprintf(why, sizeof(why), "unsupported startup parameter: %s", n);
         return fails(client, "08P01", why);
@@ -138,23 +141,26 @@ static bool negotiate(struct client *client, struct slice pairs, uint32_t versio
     return ok;
 }
 
+static const char bad_layout[] =
+    "invalid startup packet layout: expected terminator as last byte";
+
 static bool take_parameters(struct client *client, struct slice pairs)
 {
     struct reader r = reader_of(pairs);
     for (;;) {
         struct slice name = reader_cstr(&r);
         if (!reader_ok(&r))
-            return fails(client, "08P01", "invalid startup packet layout: expected terminator as last byte");
+            return fails(client, "08P01", bad_layout);
         if (name.len == 0)
             break;
         struct slice value = reader_cstr(&r);
         if (!reader_ok(&r))
-            return fails(client, "08P01", "invalid startup packet layout: expected terminator as last byte");
+            return fails(client, "08P01", bad_layout);
         if (!take_parameter(client, name, value))
             return false;
     }
     if (!reader_done(&r))
-        return fails(client, "08P01", "invalid startup packet layout: expected terminator as last byte");
+        return fails(client, "08P01", bad_layout);
     if (client->user == NULL || client->user[0] == '\0')
         return fails(client, "28000", "no PostgreSQL user name specified in startup packet");
     if (client->database == NULL || client->database[0] == '\0')

@@ -30,7 +30,8 @@ static inline enum frame_result frame_read(struct slice data, struct frame *fram
     if (data.len < MESSAGE_HEADER_BYTES)
         return FRAME_SHORT;
     const uint8_t *p = data.at;
-    uint32_t length = ((uint32_t)p[1] << 24) | ((uint32_t)p[2] << 16) | ((uint32_t)p[3] << 8) | p[4];
+    uint32_t length =
+        ((uint32_t)p[1] << 24) | ((uint32_t)p[2] << 16) | ((uint32_t)p[3] << 8) | p[4];
     if (length < 4 || length > MESSAGE_MAX_BYTES)
         return FRAME_BAD;
     frame->type = (char)p[0];

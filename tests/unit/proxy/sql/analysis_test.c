@@ -71,7 +71,8 @@ static const struct expected cacheable[] = {
      "similar to 'z', c is distinct from d, e is null, f is not true from t", SELECT(NONE), "", 0,
      "t", ""},
 
-        {"select lower(a), upper(b), length(c), substring(a from 2 for 3), position('x' in a), trim(a), "
+        {"select lower(a), upper(b), length(c), substring(a from 2 for 3), position('x' in a), "
+         "trim(a), "
      "abs(d), round(e, 2) from t", SELECT(NONE), "", 0, "t", ""},
     {"select a::int, b::text, cast(c as numeric(10,2)), d::varchar(5), e::pg_catalog.int8, f::uuid "
      "from t", SELECT(NONE), "", 0, "t", ""},

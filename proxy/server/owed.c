@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/server/owed.h"
+
+#include "proxy/session/client.h"
+#include "proxy/session/statement.h"
+
+bool owed_is_extended(enum op_kind kind)
+{
+    return kind == OP_PARSE || kind == OP_BIND || kind == OP_DESCRIBE || kind == OP_EXECUTE ||
+           kind == OP_CLOSE;
+}
+
+bool owed_completes(char type, enum op_kind kind)
+{
+    switch (kind) {
+    case OP_PARSE:
+        return type == '1';
+    case OP_BIND:
+        return type == '2';
+    case OP_DESCRIBE:
+        return type == 'T' || type == 'n';
+    case OP_EXECUTE:
+        return type == 'C' || type == 'I' || type == 's';
+    case OP_CLOSE:
+        return type == '3';
+    case OP_SYNC:
+    case OP_QUERY:
+    case OP_FUNCTION:
+        return type == 'Z';
+    case OP_COPY_END:
+        return false;
+    }
+    return false;
+}
+
+static const uint8_t parse_complete[] = {'1', 0, 0, 0, 4};
+static const uint8_t close_complete[] = {'3', 0, 0, 0, 4};
+
+void server_answer_local(struct server *server, struct sender *to_client)
+{
+    struct op *op;
+    while ((op = ops_head(&server->ops)) != NULL && op->origin == OP_LOCAL) {
+        if (op->kind == OP_PARSE)
+            sender_copy(to_client, slice_of(parse_complete, sizeof(parse_complete)));
+        else if (op->kind == OP_CLOSE)
+            sender_copy(to_client, slice_of(close_complete, sizeof(close_complete)));
+        ops_pop(&server->ops);
+    }
+}
+
+// failed: this one met the error, the others were skipped. Newest first.
+static void undo(struct server *server, struct client *client, struct op *op, bool failed)
+{
+    if (op->origin != OP_LOCAL && op->kind == OP_PARSE) {
+        if (op->after != NULL && !op->unnamed)
+            prepared_remove(&server->prepared, op->after);
+        server->unnamed = 0;
+    }
+    if (op->purpose == PURPOSE_EVICT)
+        prepared_add(&server->prepared, op->after);
+    if (client == NULL)
+        return;
+    if (op->renames)
+        statement_names_set(&client->names, slice_of(op->name, op->name_bytes), op->before);
+    if (op->unnames) {
+        // A Parse that failed had dropped the old unnamed statement already.
+        statement_unref(&client->unnamed);
+        client->unnamed = op->before && !failed ? statement_ref(op->before) : NULL;
+    }
+}
+
+// PostgreSQL skips everything after an error up to the next Sync: names mean what they meant.
+void owed_undo_skipped(struct server *server, struct client *client)
+{
+    uint32_t skipped = 0;
+    while (skipped < server->ops.count && ops_nth(&server->ops, skipped)->kind != OP_SYNC)
+        skipped++;
+    server->skipping = skipped == server->ops.count;
+    for (uint32_t i = skipped; i-- > 0;)
+        undo(server, client, ops_nth(&server->ops, i), i == 0);
+    while (skipped-- > 0)
+        ops_pop(&server->ops);
+}

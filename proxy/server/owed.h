@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// How answers end what a server owes (ops.h): which message ends which request, the answers that
+// are ours to give, and the undoing of what PostgreSQL skips after an error.
+#pragma once
+#include "proxy/server/server.h"
+#include "proxy/wire/sender.h"
+
+bool owed_is_extended(enum op_kind kind); // does an error in it skip up to the next Sync?
+bool owed_completes(char type, enum op_kind kind); // does this message end that op?
+
+// Answers the requests at the head of the queue that are ours to answer.
+void server_answer_local(struct server *server, struct sender *to_client);
+
+// PostgreSQL skips everything after an error up to the next Sync: names mean what they meant, and
+// the server has what it had. client: whose requests they are, or NULL.
+void owed_undo_skipped(struct server *server, struct client *client);

@@ -259,7 +259,7 @@ const struct option option_table[] = {
      SAYS "Milliseconds that sent bytes may stay unacknowledged; 0: the system's."},
     {TEXT("track_extra_parameters", "IntervalStyle"), NO_EFFECT,
      SAYS "Further parameters to follow for each client."},
-    {TIME("transaction_timeout", "0"), LATER(transaction_timeout_us),
+    {TIME("transaction_timeout", "0"), LIVE(transaction_timeout_us),
      SAYS "A client in a transaction for longer is disconnected; 0: never."},
     {TEXT("unix_socket_dir", "/tmp"), START(unix_socket_dir),
      SAYS "The directory of our unix socket, and of servers without a host; `@name`: in the "

@@ -139,17 +139,21 @@ def test_copy_refused_by_trigger(ctx):
 
 
 def test_query_inside_copy(ctx):
-    """A Query where CopyData is due: PostgreSQL's answers, and none too many."""
+    """A Query where CopyData is due: the error is PostgreSQL's, which ends the connection; the next
+    client has a server that knows nothing of it."""
     copy_table(ctx)
     p = one(ctx)
     seen = []
     for c in (ctx.direct("app"), ctx.keep(p.connect(ctx.db, timeout=3))):
         c.send(query("COPY t FROM STDIN"))
         c.until("G")
-        seen.append((c.ask(query("SELECT 1")).kinds, c.ask(query("SELECT 2")).kinds))
-    assert seen[0] == seen[1], seen
+        c.send(query("SELECT 1"))
+        seen.append([e.sqlstate for e in c.wait_closed().errors])
+    # The proxy may add its own last word, that the server is gone.
+    assert seen[0] and seen[0] == seen[1][:len(seen[0])], seen
     b = ctx.keep(p.connect(ctx.db, timeout=3))
     assert b.value("SELECT 1") == "1"
+    assert b.value("SELECT count(*) FROM t") == "0"
 
 
 # ---- pieces

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """State that the proxy cannot see coming stays with its client: from functions and DO blocks,
-pipelined behind a reset, in settings of invented names; and what a new server begins with returns."""
+pipelined behind a reset, in settings of invented names. And a server that was reset begins anew."""
 import time
 
 from pgwire import query

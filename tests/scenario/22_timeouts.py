@@ -37,6 +37,10 @@ def test_idle_transaction_timeout(ctx):
         c.query("SELECT pg_sleep(0.02)")
         time.sleep(0.04)
     c.query("COMMIT")
+    c.query("BEGIN")
+    started = time.monotonic()
+    c.wait_closed(4)
+    assert time.monotonic() - started > 0.8
 
 
 def test_transaction_timeout_in_session_mode(ctx):

@@ -66,8 +66,8 @@ def test_fill_after_injected_error(ctx):
 
 
 def test_effects_of_pipelined(ctx):
-    """A write that runs on after an earlier answer of the same pipeline: its effects begin anew when
-    it ends, not only when it was sent."""
+    """A write that runs on after an earlier answer of its pipeline: that answer does not end its
+    effects."""
     p = one(ctx, max_staleness="8s")
     r, w = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
     ctx.wait_hit(p, lambda: r.value(READ))
@@ -85,7 +85,8 @@ def test_effects_of_pipelined(ctx):
 def check_names(ctx, *statements):
     """After the statements, which write b.t by the name t, no old row of b.t is served."""
     ctx.sql("CREATE SCHEMA b; CREATE TABLE b.t(id int PRIMARY KEY, n int); "
-            "INSERT INTO b.t VALUES (1, 0); GRANT USAGE ON SCHEMA b TO app; GRANT ALL ON b.t TO app")
+            "INSERT INTO b.t VALUES (1, 0); "
+            "GRANT USAGE ON SCHEMA b TO app; GRANT ALL ON b.t TO app")
     p = one(ctx, max_staleness="8s")
     r, w = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
     ctx.wait_hit(p, lambda: r.value(READ))

@@ -16,7 +16,7 @@
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
-enum { TEXTS_COUNT = 20000, TEXTS_BYTES = 64 << 20, STORE_SHARDS = 16 };
+enum { TEXTS_COUNT = 20000, TEXTS_BYTES = 64 << 20, STORE_SHARDS_MAX = 16 };
 
 struct quota_node {
     struct hash_node node;
@@ -24,6 +24,16 @@ struct quota_node {
     char kind;
     char name[];
 };
+
+// As many shards as leave room for the largest reply that may be kept: an eighth of one (store.h).
+static unsigned shards_for(const struct settings *settings)
+{
+    unsigned shards = STORE_SHARDS_MAX;
+    int64_t largest = settings->cache_max_entry_size_bytes;
+    while (shards > 1 && settings->cache_size_bytes / shards / 8 < largest)
+        shards /= 2;
+    return shards;
+}
 
 struct pooler *pooler_new(struct config *config, int worker_count)
 {
@@ -38,7 +48,7 @@ struct pooler *pooler_new(struct config *config, int worker_count)
     pooler->resolver = resolver_new();
     const struct settings *settings = config_settings(config);
     if (settings->cache)
-        pooler->store = store_new((size_t)settings->cache_size_bytes, STORE_SHARDS);
+        pooler->store = store_new((size_t)settings->cache_size_bytes, shards_for(settings));
     CHECK(getrandom(pooler->mock_secret, sizeof(pooler->mock_secret), 0) ==
           sizeof(pooler->mock_secret));
     pooler->started_us = clock_us();

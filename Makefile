@@ -8,7 +8,7 @@ ALLOCATOR ?= -ljemalloc
 CFLAGS += -std=gnu11 $(OPT) $(SAN) -Wall -Wextra -Werror -Wno-unused-parameter -Wno-format-truncation -fno-strict-aliasing -pthread
 CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags libpq 2>/dev/null || echo -I/usr/include/postgresql)
 LDFLAGS += $(SAN) -pthread
-LDLIBS += -lev -lpq -lpg_query -ljansson -lmicrohttpd -lsystemd -lssl -lcrypto $(ALLOCATOR) -lm
+LDLIBS += -lev -lpq -lpg_query -lmicrohttpd -lsystemd -lssl -lcrypto $(ALLOCATOR) -lm
 
 LAYERS = base config pool cache
 LIBS_base = $(BUILD)/libbase.a
@@ -81,7 +81,7 @@ unit: $(UNIT_BIN) ## build and run the unit tests (ROOM=cache for one room)
 # pkg-config says is only known once the packages are there.
 PYTHON = /usr/bin/python3
 JOBS ?= $(shell nproc)
-DEPS = gcc make pkg-config libc6-dev libev-dev libpq-dev libpg-query-dev libjansson-dev \
+DEPS = gcc make pkg-config libc6-dev libev-dev libpq-dev libpg-query-dev libprotobuf-c-dev \
        libmicrohttpd-dev libsystemd-dev libssl-dev libxxhash-dev libjemalloc-dev libcmocka-dev \
        postgresql python3 python3-psycopg2
 RUNNER = $(PYTHON) tests/lib/runner.py --build $(BUILD)

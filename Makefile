@@ -42,10 +42,11 @@ define layer_archive
 $(BUILD)/lib$(1).a: $(call objects,$(call sources,$(1)))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	ar rcs $$@ $$^
+	@ar rcs $$@ $$^
 $(BUILD)/unit/$(1)/%: tests/unit/$(1)/%.c $(patsubst %,$(BUILD)/lib%.a,$(LAYERS_OF_$(1)))
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$< $(patsubst %,$(BUILD)/lib%.a,$(filter-out base,$(LAYERS_OF_$(1)))) $(BUILD)/libbase.a -lcmocka $(ALLOCATOR) -lm -o $$@
+	@echo "  TEST $$@"
+	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$< $(patsubst %,$(BUILD)/lib%.a,$(filter-out base,$(LAYERS_OF_$(1)))) $(BUILD)/libbase.a -lcmocka $(ALLOCATOR) -lm -o $$@
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer_archive,$(l))))
 
@@ -57,7 +58,8 @@ ALONE_server = $(addprefix proxy/server/,ops.c prepared.c) $(ALONE_session)
 define proxy_unit
 $(BUILD)/unit/proxy/$(1)/%: tests/unit/proxy/$(1)/%.c $(call objects,$(or $(ALONE_$(1)),$(call sources,proxy/$(1)))) $(BUILD)/libcache.a $(BUILD)/libpool.a $(BUILD)/libconfig.a $(BUILD)/libbase.a
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$< $$(filter %.o %.a,$$^) -lcmocka $$(LDLIBS) -o $$@
+	@echo "  TEST $$@"
+	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$< $$(filter %.o %.a,$$^) -lcmocka $$(LDLIBS) -o $$@
 endef
 $(foreach f,$(PROXY_FOLDERS),$(eval $(call proxy_unit,$(f))))
 # Rooms of console/ that stand without the rest of the proxy.
@@ -68,7 +70,8 @@ $(BUILD)/unit/proxy/control/metrics_test: $(BUILD)/proxy/console/metrics.o
 UNIT_BIN += $(patsubst tests/%.c,$(BUILD)/unit/%,$(wildcard tests/fuzz/*_test.c))
 $(BUILD)/unit/fuzz/%: tests/fuzz/%.c $(call objects,$(ALONE_session) proxy/wire/message.c) $(BUILD)/libcache.a $(BUILD)/libconfig.a $(BUILD)/libbase.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(filter %.o %.a,$^) -lcmocka $(LDLIBS) -o $@
+	@echo "  TEST $@"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(filter %.o %.a,$^) -lcmocka $(LDLIBS) -o $@
 
 .PHONY: unit
 unit: $(UNIT_BIN) ## build and run the unit tests (ROOM=cache for one room)

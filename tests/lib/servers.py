@@ -6,7 +6,8 @@ PID = "SELECT pg_backend_pid()"
 
 def move(ctx, p, client, database=None, user="app"):
     """Sees to it that the client's next statement runs on another server connection than its last:
-    others take that one and keep it in a transaction. Returns those; close them to let go."""
+    others take that one and keep it in a transaction. Returns those; close them to let go. The pool must be
+    larger than what was open before, or nothing is left for the client."""
     pid = client.value(PID)
     holders = []
     while True:

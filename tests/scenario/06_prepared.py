@@ -125,7 +125,7 @@ def test_failed_parse_in_pipeline(ctx):
 
 def test_unnamed_over_servers(ctx):
     """Parse with Sync, then Bind in the next batch, on another server: drivers do that."""
-    p = ctx.proxy(default_pool_size=3)
+    p = ctx.proxy(default_pool_size=8)
     c = ctx.keep(p.connect(ctx.db))
     c.ask(parse("SELECT $1::int * 2") + describe("S") + sync()).check()
     holders = move_unnamed(ctx, p)

@@ -14,7 +14,7 @@ FOLLOWED = {
 
 
 def test_followed(ctx):
-    p = ctx.proxy(default_pool_size=3)
+    p = ctx.proxy(default_pool_size=8)
     a, b, plain = (ctx.keep(p.connect(ctx.db)) for _ in range(3))
     default = {name: plain.value(f"SHOW {name}") for name in FOLLOWED}
     for name, (first, second) in FOLLOWED.items():
@@ -120,7 +120,7 @@ def test_bad_set(ctx):
 
 
 def test_set_config_function(ctx):
-    p = ctx.proxy(default_pool_size=3)
+    p = ctx.proxy(default_pool_size=8)
     c, other = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
     default = other.value("SHOW TimeZone")
     c.run("SELECT set_config('TimeZone', 'Asia/Tokyo', false)")

@@ -55,7 +55,7 @@ def test_followed_results(ctx):
 
 def test_set_in_transaction(ctx):
     """Rolled back with its transaction; SET LOCAL ends with it."""
-    p = ctx.proxy(default_pool_size=2)
+    p = ctx.proxy(default_pool_size=8)
     c = ctx.keep(p.connect(ctx.db))
     before = c.value("SHOW TimeZone")
     for end, want in (("ROLLBACK", before), ("COMMIT", "Asia/Tokyo")):

@@ -273,7 +273,7 @@ def test_storm(ctx):
     its asker's."""
     ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); "
             "INSERT INTO t SELECT i, 0 FROM generate_series(1, 50) i; GRANT ALL ON t TO app, other")
-    p = ctx.cache_proxy(worker_threads=2, default_pool_size=8, query_wait_timeout=2,
+    p = ctx.cache_proxy(worker_threads=2, default_pool_size=3, query_wait_timeout=2,
                         server_lifetime=2, min_pool_size=1)
     until, bad, served = time.monotonic() + 7, [], []
 

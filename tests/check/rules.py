@@ -25,14 +25,13 @@ def breach(path, line, sentence):
 
 def tracked():
     """Files of the repository: in git, or about to be."""
-    out = subprocess.run(["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard"],
-                         capture_output=True, text=True, check=False)
-    if out.returncode == 0:
-        names = out.stdout.split("\n")
-    else:
-        # A copy without git: what lies here, without what was built.
+    listing = ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard"]
+    try:
+        names = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.split("\n")
+    except (OSError, subprocess.CalledProcessError):
+        # No git, or a copy without its history: what lies here, without what was built.
         names = [os.path.relpath(os.path.join(d, f), ROOT) for d, _, files in os.walk(ROOT) for f in files]
-        names = [n for n in names if not n.startswith("build") and "/." not in n]
+        names = [n for n in names if not n.startswith(("build", ".git/")) and "/." not in n]
     return sorted({n for n in names if n and os.path.isfile(os.path.join(ROOT, n))})
 
 

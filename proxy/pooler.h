@@ -44,7 +44,6 @@ struct pooler {
     _Atomic int clients;        // connections, all kinds
     _Atomic bool refusing;      // shutting down: no new clients
     _Atomic bool draining;      // shutting down: idle servers are closed
-    _Atomic int linked;         // clients that hold a server
     _Atomic int in_transit;     // servers on their way from one worker to another
     _Atomic int console_mails;  // questions of the console under way
     _Atomic int workers_running;

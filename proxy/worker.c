@@ -257,6 +257,14 @@ static void empty_graves(struct worker *worker)
         server_free(container_of(l, struct server, link));
 }
 
+// Before the events of a turn are handled: one reading of the clock serves them all.
+static void begin_turn(struct ev_loop *loop)
+{
+    struct worker *worker = ev_userdata(loop);
+    worker->now_us = clock_us();
+    ev_invoke_pending(loop);
+}
+
 static void on_turn_end(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     struct worker *worker = prepare->data;
@@ -282,6 +290,9 @@ struct worker *worker_new(struct pooler *pooler, int number)
     worker->pooler = pooler;
     worker->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     CHECK(worker->loop != NULL);
+    worker->now_us = clock_us();
+    ev_set_userdata(worker->loop, worker);
+    ev_set_invoke_pending_cb(worker->loop, begin_turn);
     mailbox_init(&worker->mailbox, wake_worker, worker);
     worker->config = pooler_config(pooler);
     worker->texts = texts_front_new(pooler->texts);

@@ -72,6 +72,8 @@ struct worker {
     ev_async wake;
     ev_timer janitor;
     ev_prepare turn_end;
+    int64_t now_us;            // read once a turn, before its events: may be as old as the turn
+    _Atomic int linked;        // clients with a server; changed by this worker only
     struct config *config;     // counts
     struct texts_front *texts; // owns
     struct resolution_front *resolutions; // owns; NULL when the cache is off
@@ -125,5 +127,12 @@ struct console_mail {
     void (*done)(struct console_mail *mail);
 };
 void worker_mail_console(struct worker *worker, struct console_mail *mail);
+
+// A client of this worker got a server (1) or lost it (-1). The worker's own thread.
+static inline void worker_link(struct worker *worker, int by)
+{
+    int linked = atomic_load_explicit(&worker->linked, memory_order_relaxed);
+    atomic_store_explicit(&worker->linked, linked + by, memory_order_relaxed);
+}
 
 #define worker_count(worker, member, n) statistics_count(&(worker)->figures.member, (n))

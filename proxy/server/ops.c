@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "proxy/session/statement.h"
 
-static void op_fini(struct op *op)
+void op_fini(struct op *op)
 {
     if (op->name != NULL)
         mem_free(op->name);
@@ -23,26 +23,17 @@ void ops_fini(struct ops *ops)
     *ops = (struct ops){0};
 }
 
-static void grow(struct ops *ops)
+void ops_grow(struct ops *ops)
 {
-    uint32_t size = ops->at ? (ops->mask + 1) * 2 : 8;
+    uint32_t size = ops->room ? ops->room * 2 : 8;
     struct op *fresh = mem_alloc(size * sizeof(*fresh));
     for (uint32_t i = 0; i < ops->count; i++)
         fresh[i] = *ops_nth(ops, i);
     mem_free(ops->at);
     ops->at = fresh;
+    ops->room = size;
     ops->mask = size - 1;
     ops->head = 0;
-}
-
-struct op *ops_push(struct ops *ops, enum op_kind kind, enum op_origin origin,
-                    enum op_purpose purpose)
-{
-    if (ops->at == NULL || ops->count > ops->mask)
-        grow(ops);
-    struct op *op = ops_nth(ops, ops->count++);
-    *op = (struct op){.kind = kind, .origin = origin, .purpose = purpose};
-    return op;
 }
 
 void ops_rename(struct op *op, struct slice name, struct statement *before)
@@ -92,14 +83,6 @@ void ops_remove(struct ops *ops, uint32_t i)
     op_fini(ops_nth(ops, i));
     for (; i + 1 < ops->count; i++)
         *ops_nth(ops, i) = *ops_nth(ops, i + 1);
-    ops->count--;
-}
-
-void ops_pop(struct ops *ops)
-{
-    CHECK(ops->count > 0);
-    op_fini(ops_head(ops));
-    ops->head++;
     ops->count--;
 }
 

@@ -6,6 +6,7 @@
 // skipped are undone, newest first, so that names mean again what they meant before.
 // Plain data; the owner of the server connection.
 #pragma once
+#include "base/check.h"
 #include "base/slice.h"
 
 struct statement;
@@ -54,14 +55,12 @@ struct op {
 
 struct ops {
     struct op *at; // owns; a ring, NULL while nothing was ever owed
-    uint32_t mask, head, count;
+    uint32_t room, mask, head, count; // room: 0, or mask + 1
 };
 
 void ops_fini(struct ops *ops); // frees what is left, without undoing it
-// Appends an op, zeroed but for kind, origin and purpose; the pointer holds until the next call.
-struct op *ops_push(struct ops *ops, enum op_kind kind, enum op_origin origin,
-                    enum op_purpose purpose);
-void ops_pop(struct ops *ops);        // the oldest; it is done
+void ops_grow(struct ops *ops); // makes room for one more
+void op_fini(struct op *op);
 void ops_drop_newest(struct ops *ops); // after its undoing
 
 void ops_remove(struct ops *ops, uint32_t i); // any one; the others keep their order
@@ -83,6 +82,28 @@ static inline bool ops_empty(const struct ops *ops)
 static inline struct op *ops_head(const struct ops *ops)
 {
     return ops->count ? &ops->at[ops->head & ops->mask] : 0;
+}
+
+// Appends an op, zeroed but for kind, origin and purpose; the pointer holds until the next call.
+static inline struct op *ops_push(struct ops *ops, enum op_kind kind, enum op_origin origin,
+                                  enum op_purpose purpose)
+{
+    if (ops->count == ops->room)
+        ops_grow(ops);
+    struct op *op = &ops->at[(ops->head + ops->count++) & ops->mask];
+    *op = (struct op){.kind = kind, .origin = origin, .purpose = purpose};
+    return op;
+}
+
+// The oldest is done.
+static inline void ops_pop(struct ops *ops)
+{
+    CHECK(ops->count > 0);
+    struct op *op = ops_head(ops);
+    if (op->name != NULL || op->before != NULL || op->after != NULL)
+        op_fini(op);
+    ops->head++;
+    ops->count--;
 }
 
 // i = 0 is the oldest.

@@ -10,29 +10,6 @@ bool owed_is_extended(enum op_kind kind)
            kind == OP_CLOSE;
 }
 
-bool owed_completes(char type, enum op_kind kind)
-{
-    switch (kind) {
-    case OP_PARSE:
-        return type == '1';
-    case OP_BIND:
-        return type == '2';
-    case OP_DESCRIBE:
-        return type == 'T' || type == 'n';
-    case OP_EXECUTE:
-        return type == 'C' || type == 'I' || type == 's';
-    case OP_CLOSE:
-        return type == '3';
-    case OP_SYNC:
-    case OP_QUERY:
-    case OP_FUNCTION:
-        return type == 'Z';
-    case OP_COPY_END:
-        return false;
-    }
-    return false;
-}
-
 static const uint8_t parse_complete[] = {'1', 0, 0, 0, 4};
 static const uint8_t close_complete[] = {'3', 0, 0, 0, 4};
 

@@ -6,7 +6,30 @@
 #include "proxy/wire/sender.h"
 
 bool owed_is_extended(enum op_kind kind); // does an error in it skip up to the next Sync?
-bool owed_completes(char type, enum op_kind kind); // does this message end that op?
+
+// Does this message end that op?
+static inline bool owed_completes(char type, enum op_kind kind)
+{
+    switch (kind) {
+    case OP_PARSE:
+        return type == '1';
+    case OP_BIND:
+        return type == '2';
+    case OP_DESCRIBE:
+        return type == 'T' || type == 'n';
+    case OP_EXECUTE:
+        return type == 'C' || type == 'I' || type == 's';
+    case OP_CLOSE:
+        return type == '3';
+    case OP_SYNC:
+    case OP_QUERY:
+    case OP_FUNCTION:
+        return type == 'Z';
+    case OP_COPY_END:
+        return false;
+    }
+    return false;
+}
 
 // Answers the requests at the head of the queue that are ours to answer.
 void server_answer_local(struct server *server, struct sender *to_client);

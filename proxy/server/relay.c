@@ -80,7 +80,8 @@ static void record_end(struct relay *relay)
 static void pop(struct relay *relay)
 {
     ops_pop(&relay->server->ops);
-    if (relay->client != NULL)
+    const struct op *next = ops_head(&relay->server->ops);
+    if (next != NULL && next->origin == OP_LOCAL && relay->client != NULL)
         server_answer_local(relay->server, &relay->worker->to_client);
 }
 
@@ -199,7 +200,7 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
             relay->client = NULL;
             server->client = NULL;
             client->server = NULL;
-            atomic_fetch_sub(&relay->worker->pooler->linked, 1);
+            worker_link(relay->worker, -1);
             client_fail(client, fields.sqlstate, fields.message);
         }
         return fail(relay, "setting the client's parameters failed");
@@ -268,7 +269,7 @@ static void note_answer(struct relay *relay)
     if (client == NULL)
         return;
     client->clears = client->clearing = false;
-    client->answered_us = client->query_us = clock_us();
+    client->answered_us = client->query_us = relay->worker->now_us;
     bool open = relay->server->status != 'I';
     if (open && !client->in_transaction)
         client->xact_us = client->answered_us;
@@ -350,7 +351,7 @@ static bool session_message(struct relay *relay, char type, struct slice message
     bool injected = op != NULL && op->origin == OP_INJECTED;
     if (server->state == SERVER_IDLE && type != 'S' && type != 'N' && type != 'A' && type != 'E')
         return fail(relay, "unexpected message from an idle server");
-    if (!injected)
+    if (!injected && server->fill != NULL)
         record(relay, type, message);
     switch (type) {
     case 'Z':

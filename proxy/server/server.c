@@ -213,7 +213,7 @@ void server_give_back(struct server *server)
         server->doomed = "database configuration changed";
     server->client = NULL;
     server->state = SERVER_IDLE;
-    server->since_us = clock_us();
+    server->since_us = server->worker->now_us;
     if (server->doomed != NULL || server->worker->pooler->draining) {
         server_close(server, server->doomed ? server->doomed : "pgweir shutting down");
         return;
@@ -292,7 +292,7 @@ static void tell_client(struct server *server, const char *why)
     if (client == NULL || client->server != server)
         return;
     client->server = NULL;
-    atomic_fetch_sub(&server->worker->pooler->linked, 1);
+    worker_link(server->worker, -1);
     client_fail(client, "08P01", why);
 }
 

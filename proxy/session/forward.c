@@ -4,7 +4,6 @@
 //
 // In session mode, and with max_prepared_statements = 0, names go through as they are.
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/reader.h"
 #include "config/config.h"
@@ -61,7 +60,7 @@ static struct op *push(struct client *client, enum op_kind kind)
 {
     struct server *server = client->server;
     if (ops_empty(&server->ops))
-        client->query_us = clock_us();
+        client->query_us = client->worker->now_us;
     client->open_batch = kind != OP_QUERY && kind != OP_SYNC && kind != OP_FUNCTION;
     return ops_push(&server->ops, kind, OP_CLIENTS, PURPOSE_NONE);
 }
@@ -350,6 +349,26 @@ static enum step forward_parse(struct client *client, struct slice *data, struct
     return STEP_ON;
 }
 
+// The message up to the statement's name, which is another on the server.
+static void send_bind_head(struct client *client, uint32_t length, struct slice portal,
+                           size_t name_bytes, const char *as)
+{
+    struct sender *to = session_to_server(client);
+    size_t as_bytes = strlen(as);
+    uint8_t header[MESSAGE_HEADER_BYTES] = {'B'};
+    store_u32(header + 1, (uint32_t)(length - 1 - name_bytes + as_bytes));
+    if (portal.len > 0) {
+        sender_copy(to, slice_of(header, sizeof(header)));
+        sender_copy(to, slice_of(portal.at, portal.len + 1));
+        sender_copy(to, slice_of(as, as_bytes + 1));
+        return;
+    }
+    uint8_t *at = sender_room(to, sizeof(header) + 1 + as_bytes + 1);
+    memcpy(at, header, sizeof(header));
+    at[sizeof(header)] = '\0';
+    memcpy(at + sizeof(header) + 1, as, as_bytes + 1);
+}
+
 static enum step forward_bind(struct client *client, struct slice *data, struct frame frame)
 {
     struct reader r = reader_of(slice_of(data->at + 5, (data->len < frame.length
@@ -383,13 +402,7 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
         pass(client, data, frame);
         return STEP_ON;
     }
-    struct buf *out = compose(client);
-    size_t as_len = strlen(as);
-    buf_u8(out, 'B');
-    buf_u32(out, (uint32_t)(frame.length - 1 - name.len + as_len));
-    buf_bytes(out, portal.at, portal.len + 1);
-    buf_bytes(out, as, as_len + 1);
-    send_composed(client);
+    send_bind_head(client, frame.length, portal, name.len, as);
     slice_cut(data, head);
     frame.length -= (uint32_t)head;
     pass(client, data, frame);

@@ -34,7 +34,7 @@ void client_request_server(struct client *client)
     struct route *route = client->route;
     struct pool_server *slot;
     struct pool_task task;
-    client->since_us = clock_us();
+    client->since_us = worker->now_us;
     client->waiter.first = client->state == CLIENT_GREETING;
     switch (pool_request(route->pool, &client->waiter, client->since_us, &slot, &task)) {
     case POOL_GRANTED:
@@ -104,7 +104,7 @@ void client_granted(struct client *client, struct server *server)
         return;
     }
     CHECK(client->server == NULL);
-    int64_t now = clock_us();
+    int64_t now = worker->now_us;
     worker_count(worker, assignments, 1);
     if (client->state == CLIENT_WAITING)
         worker_count(worker, wait_us, (uint64_t)(now - client->since_us));
@@ -117,7 +117,7 @@ void client_granted(struct client *client, struct server *server)
     server->client = client;
     server->state = SERVER_LINKED;
     server->since_us = now;
-    worker->pooler->linked++;
+    worker_link(worker, 1);
     align(client, server);
     if (waited && client->state == CLIENT_LINKED)
         client_resume(client);
@@ -149,9 +149,9 @@ void client_unlink(struct client *client)
     client->in_transaction = client->clears = client->clearing = false;
     client->server = NULL;
     server->client = NULL;
-    worker->pooler->linked--;
+    worker_link(worker, -1);
     worker_count(worker, xacts, 1);
-    worker_count(worker, xact_us, (uint64_t)(clock_us() - client->linked_us));
+    worker_count(worker, xact_us, (uint64_t)(worker->now_us - client->linked_us));
     conn_want_read(&server->conn, true);
     if (client->state == CLIENT_LINKED)
         client->state = CLIENT_IDLE;
@@ -196,8 +196,8 @@ static void look(struct client *client, struct server *server)
 void client_finished(struct client *client)
 {
     struct server *server = client->server;
-    if (client->went_around)
-        client->around_us = clock_us();
+    if (client->went_around && client->route->domain != NULL)
+        client->around_us = clock_us(); // not before the read itself
     client->went_around = true;
     client->unit_left = 0;
     client->unit_decided = false;
@@ -205,7 +205,7 @@ void client_finished(struct client *client)
         client_resume(client);
         return;
     }
-    client->since_us = clock_us();
+    client->since_us = client->worker->now_us;
     if (must_look(client)) {
         look(client, server);
         return;

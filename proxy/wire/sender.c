@@ -6,63 +6,61 @@
 
 #include "base/check.h"
 
+static void clear(struct sender *s)
+{
+    s->count = 0;
+    s->end = NULL;
+    s->scratch_used = 0;
+}
+
 void sender_begin(struct sender *s, struct conn *conn)
 {
     CHECK(s->conn == NULL);
     s->conn = conn;
-    s->count = 0;
-    s->scratch_used = 0;
     s->failed = false;
+    clear(s);
 }
 
-static void add_run(struct sender *s, const void *at, size_t len)
+static void add_run(struct sender *s, const uint8_t *at, size_t len)
 {
-    if (s->count > 0) {
-        struct iovec *last = &s->runs[s->count - 1];
-        if ((const uint8_t *)last->iov_base + last->iov_len == at) {
-            last->iov_len += len;
-            return;
-        }
+    if (s->end == at && s->end != NULL) {
+        s->runs[s->count - 1].iov_len += len;
+    } else {
+        if (s->count == SENDER_RUNS)
+            sender_flush(s);
+        s->runs[s->count++] = (struct iovec){.iov_base = (void *)(uintptr_t)at, .iov_len = len};
     }
-    if (s->count == SENDER_RUNS)
+    s->end = at + len;
+}
+
+uint8_t *sender_room(struct sender *s, size_t n)
+{
+    CHECK(n <= SENDER_SMALL_BYTES);
+    // Flushed first, if need be: a flush once the bytes count would take their place away.
+    if (SENDER_SCRATCH_BYTES - s->scratch_used < n || s->count == SENDER_RUNS)
         sender_flush(s);
-    s->runs[s->count++] = (struct iovec){.iov_base = (void *)(uintptr_t)at, .iov_len = len};
+    uint8_t *at = s->scratch + s->scratch_used;
+    s->scratch_used += n;
+    add_run(s, at, n);
+    return at;
 }
 
 void sender_copy(struct sender *s, struct slice bytes)
 {
     while (bytes.len > 0) {
-        if (s->scratch_used == SENDER_SCRATCH_BYTES)
-            sender_flush(s);
-        size_t room = SENDER_SCRATCH_BYTES - s->scratch_used;
-        size_t n = bytes.len < room ? bytes.len : room;
-        // The run is added before the bytes count as used: a flush on the way resets the scratch.
-        if (s->count == SENDER_RUNS) {
-            sender_flush(s);
-            continue;
-        }
-        uint8_t *at = s->scratch + s->scratch_used;
-        memcpy(at, bytes.at, n);
-        s->scratch_used += n;
-        add_run(s, at, n);
-        bytes = slice_of(bytes.at + n, bytes.len - n);
+        size_t n = bytes.len < SENDER_SMALL_BYTES ? bytes.len : SENDER_SMALL_BYTES;
+        memcpy(sender_room(s, n), bytes.at, n);
+        bytes = slice_skip(bytes, n);
     }
 }
 
-static bool ends_in_scratch(const struct sender *s)
-{
-    if (s->count == 0)
-        return false;
-    const struct iovec *last = &s->runs[s->count - 1];
-    return (const uint8_t *)last->iov_base + last->iov_len == s->scratch + s->scratch_used;
-}
-
-void sender_put(struct sender *s, struct slice bytes)
+void sender_put_apart(struct sender *s, struct slice bytes)
 {
     if (bytes.len == 0)
         return;
-    if (bytes.len <= SENDER_SMALL_BYTES && ends_in_scratch(s))
-        sender_copy(s, bytes);
+    bool behind_small = s->end == s->scratch + s->scratch_used;
+    if (bytes.len <= SENDER_SMALL_BYTES && behind_small)
+        memcpy(sender_room(s, bytes.len), bytes.at, bytes.len);
     else
         add_run(s, bytes.at, bytes.len);
 }
@@ -111,8 +109,7 @@ bool sender_flush(struct sender *s)
                 ev_io_start(s->conn->loop, &s->conn->writable);
         }
     }
-    s->count = 0;
-    s->scratch_used = 0;
+    clear(s);
     return !s->failed;
 }
 

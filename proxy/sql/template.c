@@ -41,6 +41,11 @@ static const uint8_t byte_class[256] = {
     [127 ... 255] = BYTE_STRANGE, // in some client encodings the next byte belongs to it
 };
 
+// What an identifier or keyword goes on with.
+static const bool in_word[256] = {
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['_'] = true, ['$'] = true,
+};
+
 struct lexer {
     const uint8_t *at;
     const uint8_t *begin;
@@ -90,12 +95,8 @@ static bool lex_word(struct lexer *l)
     const uint8_t *at = from;
     const uint8_t *end = l->end;
     uint8_t *out = l->out;
-    while (at < end) {
-        uint8_t class = class_of(*at);
-        if (class != BYTE_WORD && class != BYTE_DIGIT && class != BYTE_DOLLAR)
-            break;
+    while (at < end && in_word[*at])
         *out++ = *at++;
-    }
     size_t len = (size_t)(at - from);
     l->at = at;
     l->out = out;
@@ -243,7 +244,7 @@ static bool lex_block_comment(struct lexer *l)
     return false;
 }
 
-static inline bool lex_one(struct lexer *l)
+__attribute__((always_inline)) static inline bool lex_one(struct lexer *l)
 {
     uint8_t byte = *l->at;
     bool more = l->at + 1 < l->end;

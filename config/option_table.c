@@ -82,7 +82,7 @@ const struct option option_table[] = {
     {TEXT("admin_users", ""), LIVE(admin_users),
      SAYS "Users, with commas between, who may run every command on the console. With "
           "`auth_type = any` everybody may."},
-    {BOOL("application_name_add_host", "0"), LATER(application_name_add_host),
+    {BOOL("application_name_add_host", "0"), LIVE(application_name_add_host),
      SAYS "Adds the client's address and port to the `application_name` it starts with."},
     {TEXT("auth_dbname", ""), NO_EFFECT, SAYS "The database that `auth_query` runs in."},
     {TEXT("auth_file", ""), LIVE(auth_file),
@@ -184,7 +184,9 @@ const struct option option_table[] = {
           "new as they were, so that it never sees a row go backwards. `bypassed`: those that went "
           "around the cache. `all`: misses as well; each then delays the session's next hit by "
           "about a millisecond."},
-    {COUNT("peer_id", "0", 0, 16383), NO_EFFECT, SAYS "This process's number among its peers."},
+    {COUNT("peer_id", "0", 0, 16383), LIVE(peer_id),
+     SAYS "This process's number among its peers, which stand in `[peers]`: a cancel request that "
+          "comes to one of them is passed on to the one it is meant for. 0: no peers."},
     {TEXT("pidfile", ""), START(pidfile), SAYS "The file with the process id; needed for `-d`."},
     {COUNT("pkt_buf", "4096", 0, INT_MAX), NO_EFFECT, SAYS "PgBouncer's buffer size; not needed."},
     {TIME("pool_idle_timeout", "0"), NO_EFFECT, SAYS "After this long an empty pool is forgotten."},

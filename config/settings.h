@@ -67,6 +67,7 @@ struct settings {
     char *stats_users; // comma separated
     char *ignore_startup_parameters; // comma separated
     bool application_name_add_host;
+    int peer_id; // 0: no peers
     int max_client_conn;
     int max_db_client_connections;   // 0: unlimited
     int max_user_client_connections; // 0: unlimited

@@ -168,34 +168,30 @@ struct pool_quota *pooler_quota(struct pooler *pooler, char kind, const char *na
 
 // ---- cancel keys ----
 
-static uint64_t key_hash(uint32_t process, uint32_t secret)
+// By process number alone: the secret is then compared in constant time.
+static struct cancel_key *key_find(struct pooler *pooler, struct slice asked)
 {
-    uint32_t both[2] = {process, secret};
-    return hash_bytes(both, sizeof(both));
-}
-
-static struct cancel_key *key_find(struct pooler *pooler, uint32_t process, uint32_t secret)
-{
-    uint64_t hash = key_hash(process, secret);
-    for (struct hash_node *n = hash_first(&pooler->cancel_keys, hash); n != NULL;
-         n = hash_next(n)) {
+    uint32_t process = key_process(asked);
+    struct cancel_key *found = NULL;
+    struct hash_node *n = hash_first(&pooler->cancel_keys, hash_bytes(&process, sizeof(process)));
+    for (; n != NULL; n = hash_next(n)) {
         struct cancel_key *key = container_of(n, struct cancel_key, node);
-        if (key->process == process && key->secret == secret)
-            return key;
+        if (key_matches(&key->bytes, asked))
+            found = key;
     }
-    return NULL;
+    return found;
 }
 
-void pooler_key_add(struct pooler *pooler, struct cancel_key *key)
+void pooler_key_add(struct pooler *pooler, struct cancel_key *key, bool long_one, int peer_id)
 {
+    struct slice bytes;
     pthread_mutex_lock(&pooler->cancel_lock);
     do {
-        uint32_t both[2];
-        CHECK(getrandom(both, sizeof(both), 0) == sizeof(both));
-        key->process = both[0] & 0x7fffffff; // clients print it as a signed number
-        key->secret = both[1];
-    } while (key->process == 0 || key_find(pooler, key->process, key->secret) != NULL);
-    hash_insert(&pooler->cancel_keys, &key->node, key_hash(key->process, key->secret));
+        key_make(&key->bytes, long_one, peer_id);
+        bytes = slice_of(key->bytes.at, key->bytes.length);
+    } while (key_process(bytes) == 0 || key_find(pooler, bytes) != NULL);
+    uint32_t process = key_process(bytes);
+    hash_insert(&pooler->cancel_keys, &key->node, hash_bytes(&process, sizeof(process)));
     pthread_mutex_unlock(&pooler->cancel_lock);
 }
 
@@ -203,18 +199,18 @@ void pooler_key_remove(struct pooler *pooler, struct cancel_key *key)
 {
     pthread_mutex_lock(&pooler->cancel_lock);
     hash_remove(&pooler->cancel_keys, &key->node);
-    key->process = 0;
+    key->bytes.length = 0;
     pthread_mutex_unlock(&pooler->cancel_lock);
 }
 
-bool pooler_cancel(struct pooler *pooler, uint32_t process, uint32_t secret,
-                   struct cancel_asker asker)
+bool pooler_cancel(struct pooler *pooler, struct slice asked, struct cancel_asker asker)
 {
     pthread_mutex_lock(&pooler->cancel_lock);
-    struct cancel_key *key = key_find(pooler, process, secret);
+    struct cancel_key *key = key_find(pooler, asked);
     struct worker *worker = key ? key->worker : NULL;
+    uint64_t client = key ? key->client : 0;
     pthread_mutex_unlock(&pooler->cancel_lock);
     if (worker != NULL)
-        worker_mail_cancel(worker, process, secret, asker);
+        worker_mail_cancel(worker, client, asker);
     return worker != NULL;
 }

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "pool/pool.h"
+#include "proxy/session/cancel_key.h"
 
 struct client;
 struct config;
@@ -52,12 +53,12 @@ struct pooler {
     _Atomic int64_t started_us;
 };
 
-// How a cancel request finds its client. The pair is random and never reused while in the table.
+// How a cancel request finds its client. The bytes are random and never the same as others' here.
 struct cancel_key {
     struct hash_node node;
-    uint32_t process, secret;
-    struct worker *worker; // borrows
-    struct client *client; // borrows; only its worker may follow it
+    struct key_bytes bytes; // length 0: not in the table
+    struct worker *worker;  // borrows
+    uint64_t client;        // its number there
 };
 
 struct pooler *pooler_new(struct config *config, int worker_count);
@@ -74,9 +75,9 @@ void pooler_each_route(struct pooler *pooler, void (*visit)(struct route *, void
 // kind: 'd' for databases, 'u' for users. With pooler->lock held (routes are made under it).
 struct pool_quota *pooler_quota(struct pooler *pooler, char kind, const char *name);
 
-void pooler_key_add(struct pooler *pooler, struct cancel_key *key);
+// Makes the bytes; long_one and peer_id as for key_make().
+void pooler_key_add(struct pooler *pooler, struct cancel_key *key, bool long_one, int peer_id);
 void pooler_key_remove(struct pooler *pooler, struct cancel_key *key);
 struct cancel_asker;
 // Asks the worker of the client that has this key to cancel its query; false: nobody has it.
-bool pooler_cancel(struct pooler *pooler, uint32_t process, uint32_t secret,
-                   struct cancel_asker asker);
+bool pooler_cancel(struct pooler *pooler, struct slice asked, struct cancel_asker asker);

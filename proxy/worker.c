@@ -32,7 +32,7 @@ struct serve_mail {
 
 struct cancel_mail {
     struct mail mail;
-    uint32_t process, secret;
+    uint64_t client; // number: whose query is meant
     struct cancel_asker asker;
 };
 
@@ -66,13 +66,11 @@ void worker_mail_serve(struct worker *worker, struct route *route)
     mailbox_post(&worker->mailbox, &m->mail);
 }
 
-void worker_mail_cancel(struct worker *worker, uint32_t process, uint32_t secret,
-                        struct cancel_asker asker)
+void worker_mail_cancel(struct worker *worker, uint64_t client, struct cancel_asker asker)
 {
     struct cancel_mail *m = mem_new(struct cancel_mail);
     m->mail.kind = MAIL_CANCEL;
-    m->process = process;
-    m->secret = secret;
+    m->client = client;
     m->asker = asker;
     mailbox_post(&worker->mailbox, &m->mail);
 }
@@ -146,7 +144,7 @@ static void handle_cancel(struct worker *worker, const struct cancel_mail *m)
     list_each(&worker->clients, l)
     {
         struct client *client = container_of(l, struct client, link);
-        if (client->key.process != m->process || client->key.secret != m->secret)
+        if (client->number != m->client)
             continue;
         if (client->server != NULL && server_cancel(client->server, m->asker))
             return; // the asker is let go when the server has got it

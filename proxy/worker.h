@@ -111,8 +111,7 @@ struct cancel_asker {
     struct worker *worker;
     uint64_t client; // number
 };
-void worker_mail_cancel(struct worker *worker, uint32_t process, uint32_t secret,
-                        struct cancel_asker asker);
+void worker_mail_cancel(struct worker *worker, uint64_t client, struct cancel_asker asker);
 void worker_mail_cancelled(struct cancel_asker asker);
 void worker_mail_configure(struct worker *worker);
 void worker_mail_shutdown(struct worker *worker, enum shutdown_mode mode);

@@ -55,13 +55,12 @@ static void on_answer(struct ev_loop *loop, ev_io *io, int events)
 static void on_connected(struct ev_loop *loop, ev_io *io, int events)
 {
     struct cancel *cancel = io->data;
-    uint8_t request[16];
-    store_u32(request, sizeof(request));
-    store_u32(request + 4, CANCEL_REQUEST_CODE);
-    store_u32(request + 8, cancel->server->process);
-    store_u32(request + 12, cancel->server->secret);
+    struct buf request = {0};
+    message_cancel(&request, cancel->server->process, buf_slice(&cancel->server->secret));
     ev_io_stop(loop, io);
-    if (send(cancel->fd, request, sizeof(request), MSG_NOSIGNAL) != sizeof(request)) {
+    bool sent = send(cancel->fd, request.at, request.len, MSG_NOSIGNAL) == (ssize_t)request.len;
+    buf_fini(&request);
+    if (!sent) {
         finish(cancel);
         return;
     }

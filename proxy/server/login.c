@@ -16,6 +16,7 @@
 #include "proxy/login/secret.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
+#include "proxy/session/cancel_key.h"
 #include "proxy/session/client.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
@@ -241,8 +242,10 @@ bool server_login_message(struct server *server, char type, struct slice body)
     case 'K': {
         struct reader r = reader_of(body);
         server->process = reader_u32(&r);
-        server->secret = reader_u32(&r);
-        return reader_ok(&r) || give_up(server, "bad BackendKeyData");
+        buf_clear(&server->secret);
+        buf_put(&server->secret, reader_bytes(&r, reader_left(&r)));
+        bool fits = server->secret.len > 0 && server->secret.len <= CANCEL_SECRET_MAX;
+        return (reader_ok(&r) && fits) || give_up(server, "bad BackendKeyData");
     }
     case 'Z':
         return ready(server);

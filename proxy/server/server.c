@@ -333,6 +333,7 @@ void server_free(struct server *server)
     prepared_clear(&server->prepared);
     vars_fini(&server->vars);
     buf_fini(&server->welcome);
+    buf_fini(&server->secret);
     if (server->scram != NULL)
         scram_client_fini(server->scram);
     mem_free(server->scram);

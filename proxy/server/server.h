@@ -59,7 +59,8 @@ struct server {
     int64_t since_us;        // of the current state
     struct scram_client *scram; // owns; during login
 
-    uint32_t process, secret; // BackendKeyData
+    uint32_t process;        // BackendKeyData ...
+    struct buf secret;       // owns; ... and its secret part, 4 to 256 bytes
     char status;             // of the last ReadyForQuery: I, T, E
     struct vars vars;        // as reported
     struct buf welcome;      // owns; ParameterStatus messages, during login

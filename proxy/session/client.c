@@ -52,6 +52,7 @@ void client_new(struct worker *worker, int fd, bool local)
     client->worker = worker;
     client->number = atomic_fetch_add(&worker->pooler->last_client, 1) + 1;
     client->local = local;
+    origin_of_socket(&client->origin, fd, config_settings(worker->config)->listen_port);
     client->connected_us = client->since_us = clock_us();
     client->around_us = INT64_MIN;
     client->waiter.worker = worker->number;
@@ -64,18 +65,22 @@ void client_new(struct worker *worker, int fd, bool local)
     conn_attach(&client->conn, worker->loop);
 }
 
-static void describe(const struct client *client, char *text, size_t bytes)
+void client_describe(const struct client *client, char *text, size_t bytes)
 {
-    snprintf(text, bytes, "C-%p: %s/%s", (const void *)client,
+    char from[ORIGIN_TEXT_BYTES];
+    origin_for_log(&client->origin, from, sizeof(from));
+    snprintf(text, bytes, "C-%p: %s/%s@%s", (const void *)client,
              client->database ? client->database : "(nodb)",
-             client->user ? client->user : "(nouser)");
+             client->user ? client->user : "(nouser)", from);
 }
 
 static void log_end(const struct client *client, const char *why, bool failed)
 {
     const struct settings *settings = config_settings(client->worker->config);
-    char who[200];
-    describe(client, who, sizeof(who));
+    if (!settings->log_disconnections && !(failed && settings->log_pooler_errors))
+        return;
+    char who[CLIENT_NAME_BYTES];
+    client_describe(client, who, sizeof(who));
     if (failed && settings->log_pooler_errors)
         log_warning("%s pooler error: %s", who, why);
     if (settings->log_disconnections)
@@ -110,7 +115,7 @@ static void end(struct client *client)
     struct worker *worker = client->worker;
     client->state = CLIENT_CLOSED;
     worker->pooler->clients--;
-    if (client->key.process != 0)
+    if (client->key.bytes.length != 0)
         pooler_key_remove(worker->pooler, &client->key);
     bool free_to_go = true;
     if (client->route != NULL) {

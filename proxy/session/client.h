@@ -11,6 +11,7 @@
 #include "pool/pool.h"
 #include "proxy/pooler.h"
 #include "proxy/session/effects.h"
+#include "proxy/session/origin.h"
 #include "proxy/session/statement.h"
 #include "proxy/session/vars.h"
 #include "proxy/wire/conn.h"
@@ -51,10 +52,12 @@ struct client {
     struct conn conn;
     enum client_state state;
     bool local;                // came over a unix socket
+    uint8_t minor;             // its protocol is 3.minor
+    struct origin origin;      // where it comes from
     struct pool_waiter waiter; // the pool's
     struct route *route;       // borrows; NULL before login
     struct server *server;     // borrows; while linked
-    struct cancel_key key;     // process 0: not in the table
+    struct cancel_key key;
     int64_t connected_us;
     int64_t since_us;          // of the current state, or of the last statement's start
     int64_t linked_us;
@@ -99,12 +102,16 @@ struct client {
 void client_new(struct worker *worker, int fd, bool local);
 void client_free(struct client *client); // from the graves
 
+enum { CLIENT_NAME_BYTES = 400 };
+// How log lines begin: "C-0x...: DATABASE/USER@ADDRESS:PORT".
+void client_describe(const struct client *client, char *text, size_t bytes);
+
 // Ends the connection; a server in use is released or closed. why: for the log. With sqlstate the
 // client is told first (as a FATAL error).
 void client_close(struct client *client, const char *why);
 void client_fail(struct client *client, const char *sqlstate, const char *why);
 
-// startup.c: what comes before the session. Returns how much of data it used up.
+// startup.c: what comes before the session; gives back what could not be used yet.
 struct slice client_startup(struct client *client, struct slice data);
 void client_greet(struct client *client);
 // The login messages; login.c

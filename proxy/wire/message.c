@@ -46,6 +46,14 @@ void message_ready(struct buf *out, char status)
     buf_message_end(out, mark);
 }
 
+void message_cancel(struct buf *out, uint32_t process, struct slice secret)
+{
+    buf_u32(out, (uint32_t)(STARTUP_HEADER_BYTES + 4 + secret.len));
+    buf_u32(out, CANCEL_REQUEST_CODE);
+    buf_u32(out, process);
+    buf_put(out, secret);
+}
+
 void message_query(struct buf *out, const char *sql)
 {
     size_t mark = buf_message_begin(out, 'Q');

@@ -10,6 +10,7 @@ enum {
     STARTUP_HEADER_BYTES = 8, // length, code
     STARTUP_MAX_BYTES = 10000, // PostgreSQL's MAX_STARTUP_PACKET_LENGTH
     PROTOCOL_3_0 = 196608,
+    PROTOCOL_NEWEST = PROTOCOL_3_0 + 2, // served to clients; servers are asked for 3.0
     CANCEL_REQUEST_CODE = 80877102,
     SSL_REQUEST_CODE = 80877103,
     GSSENC_REQUEST_CODE = 80877104,
@@ -45,6 +46,7 @@ void message_error(struct buf *out, const char *severity, const char *sqlstate,
 void message_auth(struct buf *out, uint32_t code, struct slice data);
 void message_parameter(struct buf *out, const char *name, const char *value);
 void message_ready(struct buf *out, char status);
+void message_cancel(struct buf *out, uint32_t process, struct slice secret); // CancelRequest
 void message_query(struct buf *out, const char *sql);
 void message_complete(struct buf *out, const char *tag);
 void message_row_text(struct buf *out, const char *const *values, int n); // NULL: SQL NULL

@@ -284,7 +284,7 @@ class Wire:
         self.buffer = bytearray()
         self.at = 0
         self.parameters = {}
-        self.pid, self.key = None, None
+        self.pid, self.key, self.cancel_key = None, None, None
         self.status = None
         self.last_error = None
         self.auth_codes = []
@@ -374,7 +374,10 @@ class Wire:
             name, value = body[:-1].split(b"\0")[:2]
             self.parameters[name.decode()] = value.decode()
         elif kind == "K":
-            self.pid, self.key = struct.unpack("!II", body)
+            # The secret is four bytes with protocol 3.0; with 3.2 it may be any number of them.
+            self.cancel_key = body
+            self.pid, = struct.unpack_from("!I", body)
+            self.key = struct.unpack("!I", body[4:])[0] if len(body) == 8 else body[4:]
         elif kind == "Z":
             self.status = body.decode()
         elif kind == "E":
@@ -469,7 +472,7 @@ class Wire:
     def cancel(self):
         """Sends a cancel request for this connection on one of its own, and waits for its end."""
         with Wire(self.address, self.timeout / SLOWNESS) as other:
-            other.send(struct.pack("!IIII", 16, CANCEL_CODE, self.pid, self.key))
+            other.send(struct.pack("!II", 8 + len(self.cancel_key), CANCEL_CODE) + self.cancel_key)
             try:
                 other.read_bytes(1)
             except PeerClosed:

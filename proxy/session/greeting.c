@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way of a client that proved who it is into its pool or the console, and the first words that
+// it hears there.
+#include "proxy/session/startup.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "proxy/console/console.h"
+#include "proxy/route.h"
+#include "proxy/session/client.h"
+#include "proxy/wire/message.h"
+#include "proxy/worker.h"
+
+void client_logged_in(struct client *client)
+{
+    struct worker *worker = client->worker;
+    login_free(client);
+    if (config_settings(worker->config)->log_connections) {
+        char who[CLIENT_NAME_BYTES];
+        client_describe(client, who, sizeof(who));
+        log_info("%s login attempt: db=%s user=%s tls=no", who, client->database, client->user);
+    }
+    if (console_is(client->database)) {
+        console_begin(client);
+        return;
+    }
+    pool_client_joined(client->route->pool);
+    client->state = CLIENT_GREETING;
+    client_greet(client);
+}
+
+static void give_key(struct client *client, struct buf *out)
+{
+    struct worker *worker = client->worker;
+    client->key.worker = worker;
+    client->key.client = client->number;
+    pooler_key_add(worker->pooler, &client->key, client->minor >= 2,
+                   config_settings(worker->config)->peer_id);
+    size_t mark = buf_message_begin(out, 'K');
+    buf_bytes(out, client->key.bytes.at, client->key.bytes.length);
+    buf_message_end(out, mark);
+}
+
+void client_greet(struct client *client)
+{
+    struct buf out = {0};
+    message_auth(&out, AUTH_OK, slice_of(NULL, 0));
+    if (!route_greet(client->route, &client->vars, &out)) {
+        buf_fini(&out);
+        client_request_server(client); // the first one tells us what to say
+        return;
+    }
+    give_key(client, &out);
+    message_ready(&out, 'I');
+    worker_count(client->worker, logins, 1);
+    client->state = CLIENT_IDLE;
+    client->since_us = clock_us();
+    startup_say(client, buf_slice(&out));
+    buf_fini(&out);
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/session/origin.h"
+
+#include <arpa/inet.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void of_unix(struct origin *origin, int fd, int listen_port)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    origin->kind = ORIGIN_UNIX;
+    origin->port = (uint16_t)listen_port;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0) {
+        origin->pid = peer.pid;
+        origin->uid = peer.uid;
+    }
+}
+
+void origin_of_socket(struct origin *origin, int fd, int listen_port)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } from;
+    socklen_t len = sizeof(from);
+    *origin = (struct origin){0};
+    if (getpeername(fd, &from.any, &len) < 0)
+        return; // it is gone already
+    if (from.any.sa_family == AF_UNIX) {
+        of_unix(origin, fd, listen_port);
+    } else if (from.any.sa_family == AF_INET) {
+        origin->kind = ORIGIN_IPV4;
+        origin->port = ntohs(from.v4.sin_port);
+        memcpy(origin->address, &from.v4.sin_addr, 4);
+    } else if (from.any.sa_family == AF_INET6) {
+        origin->kind = ORIGIN_IPV6;
+        origin->port = ntohs(from.v6.sin6_port);
+        memcpy(origin->address, &from.v6.sin6_addr, 16);
+    }
+}
+
+void origin_host(const struct origin *origin, char text[ORIGIN_HOST_BYTES])
+{
+    switch (origin->kind) {
+    case ORIGIN_UNKNOWN:
+        strcpy(text, "?");
+        return;
+    case ORIGIN_IPV4:
+        inet_ntop(AF_INET, origin->address, text, ORIGIN_HOST_BYTES);
+        return;
+    case ORIGIN_IPV6:
+        inet_ntop(AF_INET6, origin->address, text, ORIGIN_HOST_BYTES);
+        return;
+    case ORIGIN_UNIX:
+        strcpy(text, "unix");
+        return;
+    }
+}
+
+// machine: "" or what stands behind the process id.
+static void print(const struct origin *origin, const char *machine, char *text, size_t bytes)
+{
+    char host[ORIGIN_HOST_BYTES];
+    origin_host(origin, host);
+    if (origin->kind == ORIGIN_IPV6)
+        snprintf(text, bytes, "[%s]:%u", host, origin->port);
+    else if (origin->kind == ORIGIN_UNIX && origin->pid != 0)
+        snprintf(text, bytes, "%s(%ld%s):%u", host, (long)origin->pid, machine, origin->port);
+    else
+        snprintf(text, bytes, "%s:%u", host, origin->port);
+}
+
+void origin_for_log(const struct origin *origin, char *text, size_t bytes)
+{
+    print(origin, "", text, bytes);
+}
+
+void origin_details(const struct origin *origin, char *text, size_t bytes)
+{
+    char machine[HOST_NAME_MAX + 2] = "@";
+    if (gethostname(machine + 1, sizeof(machine) - 2) < 0)
+        strcpy(machine, "@somehost");
+    print(origin, machine, text, bytes);
+}

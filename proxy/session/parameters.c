@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parameters of the startup message: who and where to, the settings a session begins with, and
+// what of the protocol is to be negotiated. Sentences are PgBouncer's where it has one.
+#include "proxy/session/startup.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+#include "base/mem.h"
+#include "base/reader.h"
+#include "config/config.h"
+#include "proxy/session/client.h"
+#include "proxy/session/options.h"
+#include "proxy/wire/message.h"
+#include "proxy/worker.h"
+
+enum { USER_NAME_MAX = 127 }; // PgBouncer's; PostgreSQL cuts names at 63
+
+static void set_text(char **at, struct slice value)
+{
+    mem_free(*at);
+    *at = mem_strndup((const char *)value.at, value.len);
+}
+
+static bool is_protocol_option(const char *name)
+{
+    return strncmp(name, "_pq_.", 5) == 0;
+}
+
+// ---- options ----
+
+static bool take_option(void *arg, const char *name, const char *value)
+{
+    struct client *client = arg;
+    const struct config *config = client->worker->config;
+    int var = var_find(name);
+    if (var >= 0) {
+        vars_set(&client->vars, var, value);
+        return true;
+    }
+    if (config_ignores_parameter(config, name) || config_ignores_parameter(config, "options"))
+        return true;
+    char why[300];
+    snprintf(why, sizeof(why), "unsupported startup parameter in options: %s", name);
+    return startup_fails(client, "08P01", why);
+}
+
+static bool take_options(struct client *client, const char *options)
+{
+    char why[300];
+    switch (options_each(options, take_option, client, why, sizeof(why))) {
+    case OPTIONS_OK:
+        return true;
+    case OPTIONS_NO_VALUE:
+        return startup_fails(client, "42601", why);
+    case OPTIONS_UNKNOWN:
+        return config_ignores_parameter(client->worker->config, "options") ||
+               startup_fails(client, "08P01", why);
+    case OPTIONS_STOPPED:
+        break; // the client was told
+    }
+    return false;
+}
+
+// ---- one parameter ----
+
+// Of another boolean than PostgreSQL knows PgBouncer takes no notice; PostgreSQL refuses it.
+static bool take_replication(struct client *client, const char *value)
+{
+    static const char *const off[] = {"false", "off", "no", "0", "f", "n"};
+    for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++)
+        if (strcasecmp(value, off[i]) == 0)
+            return true;
+    return startup_fails(client, "0A000", "replication connections are not supported yet");
+}
+
+static bool take_parameter(struct client *client, struct slice name, struct slice value)
+{
+    const char *n = (const char *)name.at;
+    const char *v = (const char *)value.at;
+    if (slice_is(name, "user"))
+        set_text(&client->user, value);
+    else if (slice_is(name, "database"))
+        set_text(&client->database, value);
+    else if (slice_is(name, "options"))
+        return take_options(client, v);
+    else if (slice_is(name, "replication"))
+        return take_replication(client, v);
+    else if (var_find(n) >= 0)
+        vars_set(&client->vars, var_find(n), v);
+    else if (!is_protocol_option(n) && !config_ignores_parameter(client->worker->config, n)) {
+        char why[200];
+        snprintf(why, sizeof(why), "unsupported startup parameter: %s", n);
+        return startup_fails(client, "08P01", why);
+    }
+    return true;
+}
+
+// application_name_add_host: "NAME - ADDRESS:PORT", and "app" for who has no name.
+static void add_host(struct client *client)
+{
+    char text[400], from[ORIGIN_TEXT_BYTES];
+    const char *name = client->vars.value[VAR_APPLICATION_NAME];
+    origin_details(&client->origin, from, sizeof(from));
+    snprintf(text, sizeof(text), "%s - %s", name ? name : "app", from);
+    vars_set(&client->vars, VAR_APPLICATION_NAME, text);
+}
+
+// ---- all of them ----
+
+// A newer minor version, or protocol options, none of which we have: say what we do have.
+static bool negotiate(struct client *client, struct slice pairs, uint32_t version)
+{
+    struct buf out = {0};
+    uint32_t unknown = 0;
+    struct reader r = reader_of(pairs);
+    size_t mark = buf_message_begin(&out, 'v');
+    buf_u32(&out, PROTOCOL_3_0 + client->minor);
+    size_t count_at = out.len;
+    buf_u32(&out, 0);
+    for (struct slice name = reader_cstr(&r); reader_ok(&r) && name.len > 0;
+         name = reader_cstr(&r)) {
+        reader_cstr(&r); // its value
+        if (is_protocol_option((const char *)name.at)) {
+            buf_cstr(&out, (const char *)name.at);
+            unknown++;
+        }
+    }
+    store_u32(out.at + count_at, unknown);
+    buf_message_end(&out, mark);
+    bool ok = true;
+    if (unknown > 0 || version > PROTOCOL_NEWEST)
+        ok = startup_say(client, buf_slice(&out));
+    buf_fini(&out);
+    return ok;
+}
+
+static const char bad_layout[] =
+    "invalid startup packet layout: expected terminator as last byte";
+
+static bool take_all(struct client *client, struct slice pairs)
+{
+    struct reader r = reader_of(pairs);
+    for (;;) {
+        struct slice name = reader_cstr(&r);
+        if (!reader_ok(&r))
+            return startup_fails(client, "08P01", bad_layout);
+        if (name.len == 0)
+            break;
+        struct slice value = reader_cstr(&r);
+        if (!reader_ok(&r))
+            return startup_fails(client, "08P01", bad_layout);
+        if (!take_parameter(client, name, value))
+            return false;
+    }
+    return reader_done(&r) || startup_fails(client, "08P01", bad_layout);
+}
+
+bool startup_parameters(struct client *client, struct slice pairs, uint32_t version)
+{
+    uint32_t minor = version & 0xffff;
+    client->minor = (uint8_t)(version > PROTOCOL_NEWEST ? PROTOCOL_NEWEST & 0xffff : minor);
+    if (!take_all(client, pairs))
+        return false;
+    if (client->user == NULL || client->user[0] == '\0')
+        return startup_fails(client, "28000",
+                             "no PostgreSQL user name specified in startup packet");
+    if (strlen(client->user) > USER_NAME_MAX)
+        return startup_fails(client, "08P01", "username too long");
+    if (client->database == NULL || client->database[0] == '\0')
+        set_text(&client->database, slice_str(client->user));
+    if (config_settings(client->worker->config)->application_name_add_host)
+        add_host(client);
+    return negotiate(client, pairs, version);
+}

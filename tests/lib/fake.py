@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stand-in for PostgreSQL, or for a pooler that is a peer: says what a test wants it to say.
+
+It logs everybody in (trust), answers each simple query with one text column, and keeps the startup
+messages and cancel requests that came. A query that begins with "hold" is answered when release() is
+called or a cancel request comes with its key, then with error 57014.
+"""
+import socket
+import struct
+import threading
+
+from pgwire import CANCEL_CODE, GSS_CODE, SSL_CODE, cstring, message
+
+
+def ready():
+    return message("Z", b"I")
+
+
+def error(sqlstate, text):
+    return message("E", b"SERROR\0VERROR\0C" + cstring(sqlstate) + b"M" + cstring(text) + b"\0")
+
+
+class FakeServer:
+    """with FakeServer(secret=b"...") as f: ... f.port, f.startups, f.cancels"""
+
+    def __init__(self, secret=b"\0\0\0\1", answer_cancels=True, port=0):
+        self.secret = secret
+        self.answer_cancels = answer_cancels
+        self.startups, self.cancels = [], []  # (code, {name: value}); keys as they came
+        self.released = threading.Event()
+        self.cancelled = {}                   # key: event
+        self.changed = threading.Condition()
+        self.open = []
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.released.set()
+        self.listener.close()
+        for s in self.open:
+            s.close()
+
+    def wait_cancels(self, n, timeout=10):
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.cancels) >= n, timeout), self.cancels
+        return self.cancels
+
+    def _accept(self):
+        number = 0
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            number += 1
+            self.open.append(s)
+            threading.Thread(target=self._serve, args=(s, number), daemon=True).start()
+
+    def _serve(self, s, number):
+        try:
+            self._talk(s, number)
+        except (OSError, EOFError):
+            pass
+        s.close()
+
+    @staticmethod
+    def _bytes(s, n):
+        got = b""
+        while len(got) < n:
+            chunk = s.recv(n - len(got))
+            if not chunk:
+                raise EOFError
+            got += chunk
+        return got
+
+    def _talk(self, s, number):
+        while True:
+            length, code = struct.unpack("!II", self._bytes(s, 8))
+            body = self._bytes(s, length - 8)
+            if code not in (SSL_CODE, GSS_CODE):
+                break
+            s.sendall(b"N")
+        if code == CANCEL_CODE:
+            self._cancel(s, body)
+            return
+        words = body.split(b"\0")[:-2]
+        self.startups.append((code, {k.decode(): v.decode() for k, v in zip(words[::2], words[1::2])}))
+        key = struct.pack("!I", number) + self.secret
+        self.cancelled[key] = threading.Event()
+        parameters = {"server_version": "15.0", "client_encoding": "UTF8", "DateStyle": "ISO, MDY",
+                      "TimeZone": "UTC", "standard_conforming_strings": "on", "application_name": "",
+                      "IntervalStyle": "postgres"}
+        s.sendall(message("R", struct.pack("!I", 0))
+                  + b"".join(message("S", cstring(k) + cstring(v)) for k, v in parameters.items())
+                  + message("K", key) + ready())
+        while True:
+            head = self._bytes(s, 5)
+            body = self._bytes(s, struct.unpack("!I", head[1:])[0] - 4)
+            if head[:1] == b"X":
+                return
+            if head[:1] == b"Q":
+                s.sendall(self._answer(body[:-1].decode(), key))
+
+    def _answer(self, sql, key):
+        if sql.startswith("hold"):
+            while not self.released.is_set():
+                if self.cancelled[key].wait(0.01):
+                    self.cancelled[key].clear()
+                    return error("57014", "canceling statement due to user request") + ready()
+        column = cstring("value") + struct.pack("!IHIhih", 0, 0, 25, -1, -1, 0)
+        value = sql.encode()
+        return (message("T", struct.pack("!H", 1) + column)
+                + message("D", struct.pack("!HI", 1, len(value)) + value)
+                + message("C", cstring("SELECT 1")) + ready())
+
+    def _cancel(self, s, key):
+        with self.changed:
+            self.cancels.append(key)
+            self.changed.notify_all()
+        if key in self.cancelled:
+            self.cancelled[key].set()
+        while not self.answer_cancels and s.recv(1):
+            pass

@@ -138,9 +138,6 @@ static void begin_section(struct load *load, const struct ini_line *line, enum s
     if (section == SECTION_UNKNOWN)
         problems_add(load->problems, PROBLEM_ERROR, line->file, line->line, "unknown section: %s",
                      line->section);
-    if (section == SECTION_PEERS)
-        problems_add(load->problems, PROBLEM_WARNING, line->file, line->line,
-                     "[peers] has no effect yet");
 }
 
 static void handle_line(void *arg, const struct ini_line *line)
@@ -162,6 +159,8 @@ static void handle_line(void *arg, const struct ini_line *line)
         roster_read_user(load->config->roster, line, load->problems);
         break;
     case SECTION_PEERS:
+        peers_read(&load->config->roster->peers, line, load->problems);
+        break;
     case SECTION_UNKNOWN:
         break;
     }

@@ -60,6 +60,14 @@ struct config_user {
     int64_t client_idle_timeout_us;
 };
 
+// A line of [peers].
+struct config_peer {
+    int id;           // its peer_id
+    const char *host; // a name, an address, or the directory of a unix socket
+    int port;         // 6432 unless given
+    int pool_size;    // CONFIG_INHERIT: see config_peer_pool_size()
+};
+
 // Reads the file, what it includes, and the users file. Everything wrong goes to *problems (errors
 // and warnings, in the order found). NULL when there is an error; else the caller owns one count.
 struct config *config_load(const char *path, struct problems *problems);
@@ -93,6 +101,12 @@ const struct config_database *config_database_at(const struct config *config, si
 const struct config_user *config_user(const struct config *config, const char *name); // or NULL
 size_t config_user_count(const struct config *config);
 const struct config_user *config_user_at(const struct config *config, size_t i); // by name
+
+const struct config_peer *config_peer(const struct config *config, int id); // or NULL
+size_t config_peer_count(const struct config *config);
+const struct config_peer *config_peer_at(const struct config *config, size_t i); // by number
+// How many cancel requests may be on their way to it at a time.
+int config_peer_pool_size(const struct config *config, const struct config_peer *peer);
 
 // Values in effect. db and user may be NULL: the level is left out. User before database before
 // the settings, as in PgBouncer. `user` is the user of the pool (the forced user if there is one).

@@ -44,6 +44,28 @@ const struct config_user *config_user_at(const struct config *config, size_t i)
     return &config->roster->users[i]->is;
 }
 
+const struct config_peer *config_peer(const struct config *config, int id)
+{
+    return peers_find(&config->roster->peers, id);
+}
+
+size_t config_peer_count(const struct config *config)
+{
+    return config->roster->peers.count;
+}
+
+const struct config_peer *config_peer_at(const struct config *config, size_t i)
+{
+    CHECK(i < config->roster->peers.count);
+    return &config->roster->peers.at[i];
+}
+
+int config_peer_pool_size(const struct config *config, const struct config_peer *peer)
+{
+    return peer->pool_size != CONFIG_INHERIT ? peer->pool_size
+                                             : config->settings.default_pool_size;
+}
+
 // The first that is given, in the order user, database, settings.
 #define FIRST(user_value, db_value, setting)                                                       \
     ((user_value) != CONFIG_INHERIT ? (user_value)                                                 \

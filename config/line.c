@@ -73,6 +73,15 @@ static const struct key user_keys[] = {
 };
 #undef AT
 
+#define AT(member) offsetof(struct config_peer, member)
+static const struct key peer_keys[] = {
+    {"host", KEY_TEXT, AT(host), NULL},
+    {"port", KEY_PORT, AT(port), NULL},
+    {"pool_size", KEY_LIMIT, AT(pool_size), NULL},
+    {0},
+};
+#undef AT
+
 static const struct key *find_key(const struct key *keys, const char *name)
 {
     for (; keys->name != NULL; keys++) {
@@ -191,6 +200,12 @@ void line_read_user(struct config_user *user, const struct ini_line *line,
     read_keys(user_keys, user, line, "user settings", problems);
 }
 
+void line_read_peer(struct config_peer *peer, const struct ini_line *line,
+                    struct problems *problems)
+{
+    read_keys(peer_keys, peer, line, "connection string", problems);
+}
+
 static void inherit_all(const struct key *keys, void *object)
 {
     for (const struct key *key = keys; key->name != NULL; key++) {
@@ -225,6 +240,13 @@ void line_empty_user(struct config_user *user)
 {
     *user = (struct config_user){0};
     inherit_all(user_keys, user);
+}
+
+void line_empty_peer(struct config_peer *peer)
+{
+    *peer = (struct config_peer){0};
+    inherit_all(peer_keys, peer);
+    peer->port = 6432;
 }
 
 void line_free_database(struct config_database *db)

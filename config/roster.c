@@ -38,6 +38,7 @@ void roster_unref(struct roster *roster)
         line_free_user(&roster->users[i]->is);
         mem_free(roster->users[i]);
     }
+    peers_fini(&roster->peers);
     mem_free(roster->databases);
     mem_free(roster->users);
     mem_free(roster);

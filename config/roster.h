@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The databases and users of a configuration: what the lines of [databases] and [users] and the
-// users file say, found by name. Filled by one thread, then immutable and counted, so that
-// snapshots that differ in a setting only share it. The structs are in config.h; which value
-// counts where several are given is effective.c's business.
+// The databases, users and peers of a configuration: what the lines of [databases], [users] and
+// [peers] and the users file say, found by name. Filled by one thread, then immutable and counted,
+// so that snapshots that differ in a setting only share it. The structs are in config.h; which
+// value counts where several are given is effective.c's business.
 #pragma once
 #include "base/hash.h"
 #include "config/config.h"
 #include "config/ini.h"
+#include "config/peers.h"
 #include "config/users.h"
 
 struct roster_database {
@@ -29,6 +30,7 @@ struct roster {
     struct roster_user **users; // owns; in order of name
     size_t user_count;
     size_t user_capacity;
+    struct peers peers; // owns
 };
 
 struct roster *roster_new(void); // one holder: the caller

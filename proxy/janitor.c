@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
+#include "proxy/server/cancel.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
 #include "proxy/worker.h"
@@ -50,7 +51,7 @@ static void check_client(struct client *client, const struct config *config, int
     }
     case CLIENT_CANCELLING:
         if (over(now, client->connected_us, settings->cancel_wait_timeout_us))
-            client_fail(client, "08P01", "cancel_wait_timeout");
+            client_close(client, "cancel_wait_timeout");
         return;
     case CLIENT_GREETING:
     case CLIENT_WAITING: // pool_overdue
@@ -131,6 +132,7 @@ static void sweep_idle(struct worker *worker, struct route *route, int64_t now)
 
 void janitor_sweep(struct worker *worker)
 {
+    cancel_sweep(worker);
     int64_t now = clock_us();
     struct config *config = config_ref(worker->config);
     // Ending one may end its neighbour, too: then the rest of the list waits for the next sweep.
@@ -164,6 +166,7 @@ void janitor_sweep(struct worker *worker)
 static void close_all(struct worker *worker)
 {
     struct link *l;
+    cancel_end_all(worker);
     while ((l = list_first(&worker->clients)) != NULL)
         client_fail(container_of(l, struct client, link), "57P01", "pgweir shutting down");
     while ((l = list_first(&worker->servers)) != NULL)
@@ -232,7 +235,7 @@ static bool linked_clients(const struct pooler *pooler)
 void janitor_stop_if_done(struct worker *worker)
 {
     struct pooler *pooler = worker->pooler;
-    bool quiet = worker->lookups == 0 && worker->cancels == 0;
+    bool quiet = worker->lookups == 0 && list_empty(&worker->cancelling);
     switch (worker->shutdown) {
     case SHUTDOWN_NONE:
         return;

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "cache/store.h"
 #include "config/config.h"
+#include "proxy/peers.h"
 #include "proxy/route.h"
 #include "proxy/server/resolver.h"
 #include "proxy/session/statement.h"
@@ -46,6 +47,7 @@ struct pooler *pooler_new(struct config *config, int worker_count)
     pooler->texts = texts_new(TEXTS_COUNT, TEXTS_BYTES);
     pooler->statements = statement_registry_new();
     pooler->resolver = resolver_new();
+    pooler->peers = peers_use_new();
     const struct settings *settings = config_settings(config);
     if (settings->cache)
         pooler->store = store_new((size_t)settings->cache_size_bytes, shards_for(settings));
@@ -75,6 +77,7 @@ void pooler_free(struct pooler *pooler)
     statement_registry_free(pooler->statements);
     texts_free(pooler->texts);
     resolver_free(pooler->resolver);
+    peers_use_free(pooler->peers);
     store_free(pooler->store);
     config_unref(&pooler->config);
     pthread_mutex_destroy(&pooler->lock);

@@ -14,6 +14,7 @@
 struct client;
 struct config;
 struct domains;
+struct peers_use;
 struct resolver;
 struct route;
 struct statement_registry;
@@ -29,6 +30,7 @@ struct pooler {
     struct texts *texts;                    // thread-safe
     struct statement_registry *statements;  // thread-safe
     struct resolver *resolver;              // thread-safe
+    struct peers_use *peers;                // thread-safe
     uint8_t mock_secret[32];                // for logins of users that do not exist
 
     pthread_mutex_t lock;     // for the configuration, the routes and the quotas

@@ -299,6 +299,7 @@ struct worker *worker_new(struct pooler *pooler, int number)
     list_init(&worker->clients);
     list_init(&worker->servers);
     list_init(&worker->held);
+    list_init(&worker->cancelling);
     list_init(&worker->graves_clients);
     list_init(&worker->graves_servers);
     ev_async_init(&worker->wake, on_wake);

@@ -84,7 +84,7 @@ struct worker {
     struct list graves_clients; // closed in this turn, freed at its end
     struct list graves_servers;
     int lookups;               // names being resolved for servers of this worker
-    int cancels;               // cancel connections under way
+    struct list cancelling;    // cancel requests under way; cancel.h
     enum shutdown_mode shutdown;
     bool quiet;                // nothing left to do in a shutdown
     struct server *relaying;   // borrows; cleared when it is closed or leaves its client

@@ -1,38 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-// A cancel request is a connection of its own. The server whose query is meant is not given to
-// another client before that connection has ended: PostgreSQL closes it when the signal is sent.
+#include "proxy/server/cancel.h"
+
 #include <errno.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
+#include "config/config.h"
+#include "proxy/peers.h"
 #include "proxy/pooler.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
-enum { CANCEL_PATIENCE_S = 10 };
+enum stage {
+    STAGE_WAITING,    // for a place, or for a unix socket to have room
+    STAGE_RESOLVING,  // the peer's name
+    STAGE_CONNECTING,
+    STAGE_SENT,
+};
 
 struct cancel {
-    struct server *server; // borrows: it cannot be freed while cancels > 0
+    struct link link;      // in worker->cancelling
     struct worker *worker; // borrows
+    struct server *server; // borrows: it cannot be freed while cancels > 0; NULL: for a peer
+    struct peer_use *peer; // borrows; NULL: for a server
+    bool counted;          // holds one of the peer's places
+    enum stage stage;
+    uint64_t number;       // names it to the resolver; as servers have
     struct cancel_asker asker;
+    struct address address;
+    uint8_t key[CANCEL_PROCESS_BYTES + CANCEL_SECRET_MAX]; // for a peer
+    size_t key_bytes;
     int fd;
     ev_io io;
     ev_timer patience;
 };
 
-static void finish(struct cancel *cancel)
+// ---- the end ----
+
+static void let_server_go(struct server *server)
 {
-    struct server *server = cancel->server;
-    ev_io_stop(cancel->worker->loop, &cancel->io);
-    ev_timer_stop(cancel->worker->loop, &cancel->patience);
-    if (cancel->fd >= 0)
-        close(cancel->fd);
-    cancel->worker->cancels--;
-    worker_mail_cancelled(cancel->asker);
-    mem_free(cancel);
     server->cancels--;
     if (server->cancels > 0)
         return;
@@ -41,6 +51,36 @@ static void finish(struct cancel *cancel)
     else if (server->release_waits)
         server_release(server);
 }
+
+static void finish(struct cancel *cancel)
+{
+    struct worker *worker = cancel->worker;
+    struct server *server = cancel->server;
+    ev_io_stop(worker->loop, &cancel->io);
+    ev_timer_stop(worker->loop, &cancel->patience);
+    if (cancel->fd >= 0)
+        close(cancel->fd);
+    list_remove(&worker->cancelling, &cancel->link);
+    if (cancel->counted)
+        peer_use_give(cancel->peer);
+    if (cancel->peer != NULL && cancel->stage == STAGE_WAITING)
+        cancel->peer->waiting--;
+    worker_mail_cancelled(cancel->asker);
+    mem_free(cancel);
+    if (server != NULL)
+        let_server_go(server);
+}
+
+static void on_patience(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct cancel *cancel = timer->data;
+    // It may still arrive: this server must never serve anybody else.
+    if (cancel->server != NULL && cancel->stage == STAGE_SENT)
+        cancel->server->doomed = "cancel request was not answered";
+    finish(cancel);
+}
+
+// ---- connected ----
 
 static void on_answer(struct ev_loop *loop, ev_io *io, int events)
 {
@@ -52,58 +92,211 @@ static void on_answer(struct ev_loop *loop, ev_io *io, int events)
     finish(cancel);
 }
 
+// Is there still what was to be cancelled?
+static bool still_wanted(const struct cancel *cancel)
+{
+    const struct server *server = cancel->server;
+    return server == NULL || (server->state == SERVER_LINKED && server->client != NULL &&
+                              !ops_empty(&server->ops));
+}
+
+static void compose(const struct cancel *cancel, struct buf *request)
+{
+    const struct server *server = cancel->server;
+    struct slice key = slice_of(cancel->key, cancel->key_bytes);
+    if (server != NULL)
+        message_cancel(request, server->process, buf_slice(&server->secret));
+    else
+        message_cancel(request, key_process(key), slice_skip(key, CANCEL_PROCESS_BYTES));
+}
+
 static void on_connected(struct ev_loop *loop, ev_io *io, int events)
 {
     struct cancel *cancel = io->data;
-    struct buf request = {0};
-    message_cancel(&request, cancel->server->process, buf_slice(&cancel->server->secret));
-    ev_io_stop(loop, io);
-    bool sent = send(cancel->fd, request.at, request.len, MSG_NOSIGNAL) == (ssize_t)request.len;
-    buf_fini(&request);
-    if (!sent) {
+    if (!still_wanted(cancel)) {
+        log_debug("not sending cancel request for client that is now idle");
         finish(cancel);
         return;
     }
+    struct buf request = {0};
+    compose(cancel, &request);
+    ev_io_stop(loop, io);
+    ssize_t sent = send(cancel->fd, request.at, request.len, MSG_NOSIGNAL);
+    bool all = sent == (ssize_t)request.len;
+    buf_fini(&request);
+    if (!all) {
+        log_warning("sending cancel request failed: %s", strerror(errno));
+        finish(cancel);
+        return;
+    }
+    cancel->stage = STAGE_SENT;
     ev_io_init(&cancel->io, on_answer, cancel->fd, EV_READ);
     ev_io_start(loop, &cancel->io);
 }
 
-static void on_patience(struct ev_loop *loop, ev_timer *timer, int events)
+// False: it failed, and the request has ended.
+static bool connect_now(struct cancel *cancel)
 {
-    struct cancel *cancel = timer->data;
-    // It may still arrive: this server must never serve anybody else.
-    cancel->server->doomed = "cancel request was not answered";
-    finish(cancel);
+    const struct address *to = &cancel->address;
+    int fd = socket(to->to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int problem = errno;
+    if (fd >= 0 && connect(fd, &to->to.any, to->length) < 0 && errno != EINPROGRESS) {
+        problem = errno;
+        close(fd);
+        fd = -1;
+    }
+    if (fd < 0 && problem == EAGAIN) {
+        cancel->stage = STAGE_WAITING; // a unix socket whose queue is full
+        return true;
+    }
+    if (fd < 0) {
+        log_warning("sending cancel request failed: %s", strerror(problem));
+        finish(cancel);
+        return false;
+    }
+    cancel->fd = fd;
+    cancel->stage = STAGE_CONNECTING;
+    ev_io_init(&cancel->io, on_connected, fd, EV_WRITE);
+    cancel->io.data = cancel;
+    ev_io_start(cancel->worker->loop, &cancel->io);
+    return true;
+}
+
+// ---- the beginning ----
+
+static struct cancel *begin(struct worker *worker, struct cancel_asker asker)
+{
+    const struct settings *settings = config_settings(worker->config);
+    int64_t patience_us = settings->cancel_wait_timeout_us > 0
+                              ? settings->cancel_wait_timeout_us
+                              : settings->server_connect_timeout_us;
+    struct cancel *cancel = mem_new(struct cancel);
+    cancel->worker = worker;
+    cancel->asker = asker;
+    cancel->fd = -1;
+    cancel->number = atomic_fetch_add(&worker->pooler->last_server, 1) + 1;
+    link_init(&cancel->link);
+    list_push_back(&worker->cancelling, &cancel->link);
+    ev_init(&cancel->io, on_answer);
+    ev_timer_init(&cancel->patience, on_patience, (double)patience_us / 1e6, 0);
+    cancel->io.data = cancel->patience.data = cancel;
+    if (patience_us > 0)
+        ev_timer_start(worker->loop, &cancel->patience);
+    return cancel;
 }
 
 bool server_cancel(struct server *server, struct cancel_asker asker)
 {
-    struct worker *worker = server->worker;
     // Nothing is running, or not yet what the client asked for: PostgreSQL would ignore it as well.
     if (ops_empty(&server->ops) || server->state != SERVER_LINKED ||
         (ops_head(&server->ops)->origin == OP_INJECTED &&
          ops_head(&server->ops)->purpose != PURPOSE_PREPARE))
         return false;
-    int fd =
-        socket(server->address.to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return false;
-    if (connect(fd, &server->address.to.any, server->address.length) < 0 &&
-        errno != EINPROGRESS) {
-        close(fd);
-        return false;
-    }
-    struct cancel *cancel = mem_new(struct cancel);
+    struct cancel *cancel = begin(server->worker, asker);
     cancel->server = server;
-    cancel->worker = worker;
-    cancel->fd = fd;
-    cancel->asker = asker;
-    ev_io_init(&cancel->io, on_connected, fd, EV_WRITE);
-    ev_timer_init(&cancel->patience, on_patience, CANCEL_PATIENCE_S, 0);
-    cancel->io.data = cancel->patience.data = cancel;
-    ev_io_start(worker->loop, &cancel->io);
-    ev_timer_start(worker->loop, &cancel->patience);
+    cancel->address = server->address;
     server->cancels++;
-    worker->cancels++;
+    connect_now(cancel);
     return true;
+}
+
+// ---- to a peer ----
+
+static void forward_now(struct cancel *cancel)
+{
+    struct worker *worker = cancel->worker;
+    const struct config_peer *peer = config_peer(worker->config, cancel->peer->id);
+    if (peer == NULL) { // a reload took it away
+        finish(cancel);
+        return;
+    }
+    if (!cancel->counted) {
+        cancel->counted =
+            peer_use_take(cancel->peer, config_peer_pool_size(worker->config, peer));
+        if (!cancel->counted)
+            return; // cancel_sweep() tries again
+    }
+    cancel->peer->waiting--;
+    cancel->stage = STAGE_RESOLVING;
+    if (address_literal(&cancel->address, peer->host, peer->port)) {
+        if (connect_now(cancel) && cancel->stage == STAGE_WAITING)
+            cancel->peer->waiting++;
+        return;
+    }
+    struct resolution_mail *question = mem_new(struct resolution_mail);
+    question->mail.kind = MAIL_RESOLVED;
+    question->answer = &worker->mailbox;
+    question->asker = cancel->number;
+    question->host = mem_strdup(peer->host);
+    question->port = peer->port;
+    worker->lookups++;
+    resolver_ask(worker->pooler->resolver, question);
+}
+
+const char *cancel_forward(struct worker *worker, struct slice key, struct cancel_asker asker)
+{
+    int own = config_settings(worker->config)->peer_id;
+    int id = key_peer(key);
+    if (own == 0 || id == own)
+        return "failed cancel request";
+    uint8_t copy[CANCEL_PROCESS_BYTES + CANCEL_SECRET_MAX];
+    CHECK(key.len <= sizeof(copy));
+    memcpy(copy, key.at, key.len);
+    if (!key_spend_hop(copy, key.len))
+        return "failed to forward cancel request because its TTL was exhausted";
+    if (config_peer(worker->config, id) == NULL)
+        return "could not find peer to forward request to";
+    log_debug("forwarding cancellation request to peer %d", id);
+    struct cancel *cancel = begin(worker, asker);
+    memcpy(cancel->key, copy, key.len);
+    cancel->key_bytes = key.len;
+    cancel->peer = peers_use_of(worker->pooler->peers, id);
+    cancel->peer->waiting++;
+    forward_now(cancel);
+    return NULL;
+}
+
+bool cancel_resolved(struct worker *worker, const struct resolution_mail *mail)
+{
+    list_each(&worker->cancelling, l)
+    {
+        struct cancel *cancel = container_of(l, struct cancel, link);
+        if (cancel->number != mail->asker)
+            continue;
+        cancel->address = mail->address;
+        if (mail->address.length == 0) {
+            log_warning("DNS lookup of peer %d failed: %s: %s", cancel->peer->id, mail->host,
+                        mail->problem);
+            finish(cancel);
+        } else if (connect_now(cancel) && cancel->stage == STAGE_WAITING) {
+            cancel->peer->waiting++;
+        }
+        return true;
+    }
+    return false;
+}
+
+void cancel_sweep(struct worker *worker)
+{
+    list_each(&worker->cancelling, l)
+    {
+        struct cancel *cancel = container_of(l, struct cancel, link);
+        if (cancel->stage != STAGE_WAITING)
+            continue;
+        if (cancel->peer != NULL)
+            forward_now(cancel);
+        else
+            connect_now(cancel);
+    }
+}
+
+void cancel_end_all(struct worker *worker)
+{
+    struct link *l;
+    while ((l = list_first(&worker->cancelling)) != NULL) {
+        struct cancel *cancel = container_of(l, struct cancel, link);
+        if (cancel->server != NULL && cancel->stage == STAGE_SENT)
+            cancel->server->doomed = "pgweir shutting down"; // as in on_patience()
+        finish(cancel);
+    }
 }

@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
+#include "proxy/server/cancel.h"
 #include "proxy/session/client.h"
 #include "proxy/session/statement.h"
 #include "proxy/wire/message.h"
@@ -166,6 +167,8 @@ void server_resolved(struct worker *worker, struct resolution_mail *mail)
         server_close(server, why);
     } else if (server != NULL) {
         connect_to(server, &mail->address);
+    } else {
+        cancel_resolved(worker, mail);
     }
     resolution_mail_free(mail);
 }

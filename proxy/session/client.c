@@ -76,6 +76,8 @@ void client_describe(const struct client *client, char *text, size_t bytes)
 
 static void log_end(const struct client *client, const char *why, bool failed)
 {
+    if (client->conn.received == 0 && client->state == CLIENT_STARTUP && !failed)
+        return; // a health check that only connects
     const struct settings *settings = config_settings(client->worker->config);
     if (!settings->log_disconnections && !(failed && settings->log_pooler_errors))
         return;

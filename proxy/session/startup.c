@@ -8,6 +8,7 @@
 #include "base/reader.h"
 #include "config/config.h"
 #include "proxy/console/console.h"
+#include "proxy/server/cancel.h"
 #include "proxy/session/client.h"
 #include "proxy/session/login.h"
 #include "proxy/wire/message.h"
@@ -69,10 +70,13 @@ static void cancel_request(struct client *client, struct slice key)
     struct worker *worker = client->worker;
     struct cancel_asker asker = {worker, client->number};
     client->state = CLIENT_CANCELLING;
+    const char *why_not = NULL;
     if (!key_is_possible(key))
-        client_close(client, "bad cancel request");
+        why_not = "bad cancel request";
     else if (!pooler_cancel(worker->pooler, key, asker))
-        client_close(client, "failed cancel request");
+        why_not = cancel_forward(worker, key, asker);
+    if (why_not != NULL)
+        client_close(client, why_not);
 }
 
 // "N": no encryption. Bytes behind the request were sent before our answer: somebody meddles.

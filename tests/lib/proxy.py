@@ -53,19 +53,20 @@ def ini_text(sections):
 
 class Proxy:
     def __init__(self, binary, directory, databases, settings=(), users=None, user_settings=None,
-                 arguments=(), environment=None):
+                 peers=None, arguments=(), environment=None):
         self.binary = binary
         # pgweir in all tests; PgBouncer when a test is tried against the original.
         self.is_pgweir = "pgbouncer" not in os.path.basename(binary)
         self.directory = tempfile.mkdtemp(prefix="proxy-", dir=directory)
         os.chmod(self.directory, 0o755)
         pg.give(self.directory)
-        self.port = pg.free_port()
+        self.port = dict(settings).get("listen_port") or pg.free_port()
         self.ini = f"{self.directory}/pgweir.ini"
         self.logfile = f"{self.directory}/log"
         self.databases = dict(databases)
         self.users = dict(USERS if users is None else users)
         self.user_settings = dict(user_settings or {})
+        self.peers = dict(peers or {})
         self.settings = SETTINGS | {
             "listen_port": self.port,
             "unix_socket_dir": self.directory,
@@ -92,7 +93,10 @@ class Proxy:
                      for name, options in self.databases.items()}
         users = {name: " ".join(f"{k}={v}" for k, v in options.items())
                  for name, options in self.user_settings.items()}
-        self._put(self.ini, ini_text({"databases": databases, "users": users, "pgbouncer": settings}))
+        peers = {number: " ".join(f"{k}={v}" for k, v in options.items())
+                 for number, options in self.peers.items()}
+        self._put(self.ini, ini_text({"databases": databases, "users": users, "peers": peers,
+                                      "pgbouncer": settings}))
         self._put(f"{self.directory}/userlist.txt",
                   "".join('"%s" "%s"\n' % (name.replace('"', '""'), secret.replace('"', '""'))
                           for name, secret in self.users.items()))

@@ -217,6 +217,51 @@ static void settings_must_fit_together(void **state)
     config_unref(&config);
 }
 
+static void peers_by_number(void **state)
+{
+    struct problems problems;
+    struct config *config = load(state,
+                                 "[databases]\na = host=x\n"
+                                 "[peers]\n"
+                                 "3 = host=/tmp/three port=7003 pool_size=4\n"
+                                 "1 = host=one\n"
+                                 "3 = host=again\n"
+                                 "[pgbouncer]\nlisten_port = 7000\npeer_id = 2\n",
+                                 &problems);
+    assert_non_null(config);
+    assert_int_equal(config_settings(config)->peer_id, 2);
+    assert_int_equal(config_peer_count(config), 2);
+    const struct config_peer *one = config_peer(config, 1);
+    assert_ptr_equal(one, config_peer_at(config, 0));
+    assert_string_equal(one->host, "one");
+    assert_int_equal(one->port, 6432);
+    assert_int_equal(config_peer_pool_size(config, one), 20);
+    assert_string_equal(config_peer(config, 3)->host, "again");
+    assert_null(config_peer(config, 2));
+    assert_true(has(&problems, PROBLEM_WARNING, 6, "peer 3 has a line already"));
+    config_unref(&config);
+}
+
+static void peers_that_cannot_be(void **state)
+{
+    struct problems problems;
+    assert_null(load(state,
+                     "[databases]\na = host=x\n"
+                     "[peers]\n"
+                     "0 = host=x\n"
+                     "65536 = host=x\n"
+                     "one = host=x\n"
+                     "2 = port=1\n"
+                     "4 = host=x dbname=y\n"
+                     "5 = host=x port=0\n",
+                     &problems));
+    for (int line = 4; line <= 6; line++)
+        assert_true(has(&problems, PROBLEM_ERROR, line, "ids of peers must be numbers"));
+    assert_true(has(&problems, PROBLEM_ERROR, 7, "host was not provided for peer 2"));
+    assert_true(has(&problems, PROBLEM_ERROR, 8, "unrecognized connection parameter: dbname"));
+    assert_true(has(&problems, PROBLEM_ERROR, 9, "port"));
+}
+
 static void what_has_no_effect_is_mentioned(void **state)
 {
     struct problems problems;
@@ -224,7 +269,6 @@ static void what_has_no_effect_is_mentioned(void **state)
                                  "[databases]\n"
                                  "a = host=x,y load_balance_hosts=disable\n"
                                  "a = host=x,y load_balance_hosts=round-robin auth_user=z\n"
-                                 "[peers]\n1 = host=x\n"
                                  "[pgbouncer]\n"
                                  "dns_max_ttl = 20\n"
                                  "pkt_buf = 4096\n"
@@ -237,11 +281,10 @@ static void what_has_no_effect_is_mentioned(void **state)
     assert_true(has(&problems, PROBLEM_WARNING, 2, "load_balance_hosts has no effect yet"));
     assert_true(has(&problems, PROBLEM_WARNING, 3, "has a line already"));
     assert_true(has(&problems, PROBLEM_WARNING, 3, "auth_user"));
-    assert_true(has(&problems, PROBLEM_WARNING, 4, "[peers]"));
-    assert_true(has(&problems, PROBLEM_WARNING, 7, "dns_max_ttl has no effect yet"));
-    assert_true(has(&problems, PROBLEM_WARNING, 10, "client_tls_sslmode has no effect yet"));
+    assert_true(has(&problems, PROBLEM_WARNING, 5, "dns_max_ttl has no effect yet"));
+    assert_true(has(&problems, PROBLEM_WARNING, 8, "client_tls_sslmode has no effect yet"));
     assert_true(has(&problems, PROBLEM_WARNING, 0, "auth_file is not set"));
-    assert_int_equal(problems.count, 7);
+    assert_int_equal(problems.count, 6);
     struct buf out = {0};
     config_print_option(config, option_index(option_find("dns_max_ttl")), &out);
     assert_true(slice_is(buf_slice(&out), "20"));
@@ -331,6 +374,8 @@ int main(void)
         TEST(mistakes_are_told_with_their_line),
         TEST(all_mistakes_are_told_at_once),
         TEST(settings_must_fit_together),
+        TEST(peers_by_number),
+        TEST(peers_that_cannot_be),
         TEST(what_has_no_effect_is_mentioned),
         TEST(a_reload_keeps_what_needs_a_restart),
         TEST(a_setting_can_be_changed_by_itself),

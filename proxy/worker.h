@@ -35,7 +35,8 @@ struct texts_front;
     X(logins, "client_logins", "clients that logged in")                                           \
     X(parses, "client_parses", "prepared statements that clients asked for")                       \
     X(injected_parses, "server_parses", "prepared statements that servers were given")             \
-    X(binds, "binds", "prepared statements that were bound")
+    X(binds, "binds", "prepared statements that were bound")                                       \
+    X(reruns, "reruns", "batches run again because a table had changed under their statement")
 
 struct worker_figures {
 #define X(member, name, sentence) _Atomic uint64_t member;

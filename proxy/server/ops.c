@@ -77,6 +77,14 @@ bool ops_unnamed_unsettled(const struct ops *ops)
     return behind && !changed;
 }
 
+bool ops_unnamed_changes(const struct ops *ops)
+{
+    for (uint32_t i = 0; i < ops->count; i++)
+        if (ops_nth(ops, i)->unnamed)
+            return true;
+    return false;
+}
+
 void ops_remove(struct ops *ops, uint32_t i)
 {
     CHECK(i < ops->count);

@@ -46,6 +46,7 @@ struct op {
     bool renames;             // a named statement changed its meaning: name and before are set
     bool unnames;             // the unnamed statement changed its meaning: before is set
     bool unnamed;             // it is about the server's unnamed statement
+    bool kept;                // BIND: its batch was kept from here on, see rerun.h
     uint32_t name_bytes;
     uint64_t number;          // BIND, DESCRIBE: of the statement, 0 unknown
     char *name;               // owns
@@ -73,6 +74,7 @@ void ops_rename(struct op *op, struct slice name, struct statement *before);
 bool ops_unsettled(const struct ops *ops, struct slice name, uint64_t number);
 // The same for the unnamed statement.
 bool ops_unnamed_unsettled(const struct ops *ops);
+bool ops_unnamed_changes(const struct ops *ops); // by one that is not answered yet
 
 static inline bool ops_empty(const struct ops *ops)
 {

@@ -8,7 +8,7 @@ struct prepared_node {
     struct hash_node node; // hash: the number
     struct link link;
     struct statement *statement; // counts
-    bool spoilt;
+    uint32_t edition;            // of the statement, when it was prepared here
 };
 
 static struct prepared_node *find(const struct prepared *prepared, uint64_t number)
@@ -37,14 +37,21 @@ bool prepared_has(struct prepared *prepared, const struct statement *statement)
 void prepared_spoil(struct prepared *prepared, uint64_t number)
 {
     struct prepared_node *node = find(prepared, number);
+    if (node != NULL && node->edition == node->statement->edition)
+        node->statement->edition++; // two at once: prepared anew once too often
+}
+
+void prepared_outdate(struct prepared *prepared, uint64_t number)
+{
+    struct prepared_node *node = find(prepared, number);
     if (node != NULL)
-        node->spoilt = true;
+        node->edition = node->statement->edition - 1;
 }
 
 bool prepared_is_spoilt(const struct prepared *prepared, const struct statement *statement)
 {
     struct prepared_node *node = find(prepared, statement->number);
-    return node != NULL && node->spoilt;
+    return node != NULL && node->edition != statement->edition;
 }
 
 void prepared_add(struct prepared *prepared, struct statement *statement)
@@ -53,6 +60,7 @@ void prepared_add(struct prepared *prepared, struct statement *statement)
         return;
     struct prepared_node *node = mem_new(struct prepared_node);
     node->statement = statement_ref(statement);
+    node->edition = statement->edition;
     hash_insert(&prepared->table, &node->node, statement->number);
     link_init(&node->link);
     list_push_front(&prepared->used, &node->link);

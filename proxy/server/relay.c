@@ -16,6 +16,7 @@
 #include "proxy/route.h"
 #include "proxy/server/owed.h"
 #include "proxy/session/client.h"
+#include "proxy/session/rerun.h"
 #include "proxy/worker.h"
 
 enum { WHOLE_MAX_BYTES = 1 << 20 }; // of a message that must be seen as a whole
@@ -220,14 +221,19 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
 
 // "cached plan must not change result type" and whatever else goes wrong with a shared statement:
 // who asks for it next gets it prepared anew.
-static void note_spoilt(struct relay *relay, struct slice message, const struct op *op)
+// True: the batch is run again, and the error is not the client's.
+static bool note_spoilt(struct relay *relay, struct slice message, const struct op *op)
 {
     if ((op->kind != OP_BIND && op->kind != OP_DESCRIBE) || op->number == 0)
-        return;
+        return false;
     struct error_fields fields;
     error_fields_read(slice_of(message.at + 5, message.len - 5), &fields);
+    if (relay->client != NULL &&
+        rerun_begin(relay->server, relay->client, op, fields.sqlstate))
+        return true;
     if (strcmp(fields.sqlstate, "0A000") == 0 || strcmp(fields.sqlstate, "26000") == 0)
         prepared_spoil(&relay->server->prepared, op->number);
+    return false;
 }
 
 static bool on_error(struct relay *relay, struct slice message, const struct op *op)
@@ -241,11 +247,12 @@ static bool on_error(struct relay *relay, struct slice message, const struct op 
     }
     if (op != NULL && op->origin == OP_INJECTED)
         return on_injected_error(relay, message, op->purpose);
+    bool extended = op != NULL && owed_is_extended(op->kind);
+    if (extended && note_spoilt(relay, message, op))
+        return true;
     say(relay, message);
-    if (op != NULL && owed_is_extended(op->kind)) {
-        note_spoilt(relay, message, op);
+    if (extended)
         owed_undo_skipped(relay->server, relay->client);
-    }
     return true;
 }
 
@@ -269,6 +276,8 @@ static void note_answer(struct relay *relay)
     if (client == NULL)
         return;
     client->clears = client->clearing = false;
+    client->rerun = RERUN_NONE;
+    relay->server->kept.len = 0;
     client->answered_us = client->query_us = relay->worker->now_us;
     bool open = relay->server->status != 'I';
     if (open && !client->in_transaction)
@@ -486,6 +495,9 @@ static void settle_names(struct server *server, bool ended)
 {
     struct client *client = server->client;
     if (server->state == SERVER_LINKED && client != NULL &&
+        (client->rerun == RERUN_DUE || client->rerun == RERUN_DUE_WITH_SYNC))
+        rerun_go(server, client);
+    else if (server->state == SERVER_LINKED && client != NULL &&
         (client->settling || (ended && server->status != 'I' && client->conn.in.len > 0)))
         client_resume(client);
 }

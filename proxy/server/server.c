@@ -337,6 +337,7 @@ void server_free(struct server *server)
     vars_fini(&server->vars);
     buf_fini(&server->welcome);
     buf_fini(&server->secret);
+    buf_fini(&server->kept);
     if (server->scram != NULL)
         scram_client_fini(server->scram);
     mem_free(server->scram);

@@ -72,6 +72,7 @@ struct server {
 
     struct prepared prepared;
     uint64_t unnamed;        // number of the unnamed statement, 0: unknown or none
+    struct buf kept;         // owns; the batch at hand, see rerun.h
     struct profile *profile; // borrows from the route; NULL: unknown
     uint64_t profile_epoch;  // of the ledger, when it was asked for
     struct fill *fill;       // owns; the reply being recorded
@@ -124,8 +125,11 @@ void server_inject(struct server *server, enum op_purpose purpose, const char *s
 // prepared.c
 // And marks it as used.
 bool prepared_has(struct prepared *prepared, const struct statement *statement);
-// Its plan does not fit the tables any more: it must be prepared anew before it is used again.
+// Its plan does not fit the tables any more: it must be prepared anew before it is used again, here
+// and, as the tables are the same, on every other server.
 void prepared_spoil(struct prepared *prepared, uint64_t number);
+// Here only: it is to be read anew.
+void prepared_outdate(struct prepared *prepared, uint64_t number);
 bool prepared_is_spoilt(const struct prepared *prepared, const struct statement *statement);
 void prepared_add(struct prepared *prepared, struct statement *statement);
 void prepared_remove(struct prepared *prepared, const struct statement *statement);

@@ -138,6 +138,7 @@ static void make_key(struct question *q)
 static void adopt(struct question *q)
 {
     struct client *client = q->client;
+    client->told_rows |= q->unit.has_describe;
     if (q->unit.simple) {
         statement_unref(&client->unnamed); // a simple query ends the unnamed statement
     } else if (q->unit.has_parse && q->unit.name.len == 0) {

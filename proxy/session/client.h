@@ -84,6 +84,11 @@ struct client {
     bool must_verify;          // PIN_FUNCTION was set and the session not looked at since
     bool dropping;             // the unit at hand was cancelled: dropped up to its end
     bool settling;             // input waits until it is known what a name means
+    bool told_types;           // it asked for a statement's parameters / for columns, once
+    bool told_rows;
+    enum { RERUN_NONE, RERUN_DUE, RERUN_DUE_WITH_SYNC, RERUN_DONE } rerun; // of the batch at hand
+    bool only_local;           // the open batch holds nothing yet but what we answered ourselves
+    const uint8_t *kept_from;  // borrows from the run of input being handled; see rerun.h
     struct link held;          // in worker->held: waits for a fresher cache
     int64_t held_until_us;
     bool gave_up_hold;         // was held in vain: this one goes around the cache

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "proxy/route.h"
 #include "proxy/server/owed.h"
+#include "proxy/session/rerun.h"
 #include "proxy/session/session.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
@@ -296,16 +297,19 @@ static void forward_named_parse(struct client *client, struct slice message, str
         return;
     }
     bool has = prepared_has(&server->prepared, statement);
-    bool aborted = server->status == 'E' || !ops_empty(&server->ops) ||
-                   prepared_is_spoilt(&server->prepared, statement);
-    if (has && aborted)
+    // Outside a transaction and a pipeline, what is wrong with it can be mended later (rerun.h).
+    bool doubtful = server->status != 'I' || !ops_empty(&server->ops) ||
+                    prepared_is_spoilt(&server->prepared, statement);
+    if (has && doubtful)
         forget(client, statement); // whether the server takes a Parse now, only it can say
     else if (!has)
         evict(client);
+    bool begins = !client->open_batch || client->only_local;
     struct op *op = push(client, OP_PARSE);
     set_name(client, op, name, statement);
-    if (has && !aborted) {
+    if (has && !doubtful) {
         op->origin = OP_LOCAL; // the server has it: the answer is ours
+        client->only_local = begins;
         return;
     }
     op->after = statement_ref(statement);
@@ -384,18 +388,23 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
         return STEP_STOP;
     struct statement *meaning;
     const char *as = server_name(client, name, &meaning);
+    const bool shares = session_shares_names(client);
     if (meaning != NULL && !vars_text_is_plain(&client->vars, statement_text(meaning))) {
         effects_note(client, NULL);
     } else if (meaning != NULL) {
         count_bypass(client, meaning->analysis);
         // In a session's own names SQL may have given this one another meaning.
-        bool sure = session_shares_names(client) || !(client->pins & (1u << PIN_PREPARE));
+        bool sure = shares || !(client->pins & (1u << PIN_PREPARE));
         effects_note(client, sure || name.len == 0 ? meaning->analysis : NULL);
         note_clearing(client, meaning->analysis);
-    } else if (name.len > 0 && (client->pins != 0 || !session_shares_names(client))) {
+    } else if (name.len > 0 && (client->pins != 0 || !shares)) {
         effects_note(client, NULL); // perhaps prepared in SQL: anything
     }
-    push(client, OP_BIND)->number = meaning && session_shares_names(client) ? meaning->number : 0;
+    const bool shared = meaning != NULL && shares;
+    const bool kept = shared && rerun_mark(client, data->at);
+    struct op *op = push(client, OP_BIND);
+    op->number = shared ? meaning->number : 0;
+    op->kept = kept;
     worker_count(client->worker, binds, 1);
     size_t head = 5 + portal.len + 1 + name.len + 1;
     if (as == (const char *)name.at || name.len == 0) {
@@ -418,15 +427,39 @@ static bool read_target(struct slice message, char *kind, struct slice *name)
     return reader_done(&r) && (*kind == 'S' || *kind == 'P');
 }
 
+// What a statement means is asked of the tables as they are now, not as they were when some other
+// client had it prepared here: it is prepared anew first, unless that is on its way.
+static void describe_afresh(struct client *client, struct slice name)
+{
+    struct server *server = client->server;
+    const struct statement *meaning =
+        name.len > 0 ? statement_names_find(&client->names, name) : client->unnamed;
+    bool may = server->status == 'I' || (server->status == 'T' && ops_empty(&server->ops));
+    if (meaning == NULL || !may || !session_shares_names(client))
+        return;
+    for (uint32_t i = 0; i < server->ops.count; i++) {
+        const struct op *op = ops_nth(&server->ops, i);
+        if (op->kind == OP_PARSE && op->after == meaning)
+            return;
+    }
+    if (name.len > 0)
+        prepared_outdate(&server->prepared, meaning->number);
+    else if (!ops_unnamed_changes(&server->ops))
+        server->unnamed = 0;
+}
+
 static enum step forward_describe(struct client *client, struct slice message, char kind,
                                   struct slice name)
 {
+    client->told_rows = true;
     if (kind == 'P') {
         push(client, OP_DESCRIBE);
         sender_put(session_to_server(client), message);
         return STEP_ON;
     }
     struct statement *meaning;
+    client->told_types = true;
+    describe_afresh(client, name);
     const char *as = server_name(client, name, &meaning);
     push(client, OP_DESCRIBE)->number =
         meaning && session_shares_names(client) ? meaning->number : 0;

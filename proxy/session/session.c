@@ -11,6 +11,7 @@
 #include "base/reader.h"
 #include "config/config.h"
 #include "proxy/route.h"
+#include "proxy/session/rerun.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
@@ -187,10 +188,13 @@ static bool must_wait(const struct client *client)
 struct slice client_session(struct client *client, struct slice data)
 {
     enum step next = STEP_ON;
+    client->kept_from = client->server != NULL && client->server->kept.len > 0 ? data.at : NULL;
     while (next == STEP_ON && data.len > 0 && client->state != CLIENT_CLOSED && !must_wait(client))
         next = client->stream_left > 0 ? stream(client, &data) : step(client, &data);
     if (client->state == CLIENT_CLOSED)
         return slice_of(NULL, 0);
+    if (client->kept_from != NULL)
+        rerun_keep(client, data.at);
     bool ended = client->stream_ended;
     client->stream_ended = false;
     // The rest of a message that was not wanted any more came in after its answer.

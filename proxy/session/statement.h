@@ -22,6 +22,7 @@ struct statement {
     struct analysis *analysis; // counts
     uint64_t scope;        // only compared
     _Atomic bool proven;   // a server of its scope has accepted it
+    _Atomic uint32_t edition; // one more whenever it was found not to fit its tables any more
     uint32_t text_bytes;   // with its NUL
     uint32_t types_bytes;
     char name[STATEMENT_NAME_BYTES]; // on servers

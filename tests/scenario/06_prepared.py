@@ -207,21 +207,6 @@ def test_turned_off(ctx):
     assert ("s",) in c.query("SELECT name FROM pg_prepared_statements").rows
 
 
-def test_table_changes_under_statement(ctx):
-    """'cached plan must not change result type' is the server's word to the client."""
-    p = ctx.proxy(default_pool_size=1)
-    ctx.sql("CREATE TABLE t(a int); INSERT INTO t VALUES (1); GRANT ALL ON t TO PUBLIC")
-    c = ctx.keep(p.connect(ctx.db))
-    c.ask(parse("SELECT * FROM t", "s") + sync()).check()
-    assert run(c, "s").rows == [("1",)]
-    ctx.sql("ALTER TABLE t ADD COLUMN b int")
-    reply = c.ask(bind("s") + execute() + sync())
-    assert reply.sqlstate() == "0A000", reply.errors
-    c.ask(close("S", "s") + sync()).check()
-    c.ask(parse("SELECT * FROM t", "s") + sync()).check()
-    assert run(c, "s").rows == [("1", None)]
-
-
 def test_many_clients_many_servers(ctx):
     """Forty clients with random statements under the same few names, on four servers."""
     import random

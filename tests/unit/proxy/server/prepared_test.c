@@ -97,6 +97,30 @@ static void test_spoilt(void **state)
     assert_false(prepared_is_spoilt(p, desk->s[0]));
 }
 
+// What is spoilt is so on every server; what is outdated, here only.
+static void test_spoilt_elsewhere(void **state)
+{
+    struct desk *desk = *state;
+    struct prepared *p = &desk->prepared;
+    struct prepared other = {.table = {0}};
+    list_init(&other.used);
+    prepared_add(p, desk->s[0]);
+    prepared_add(&other, desk->s[0]);
+    prepared_outdate(p, desk->s[1]->number); // not there
+    prepared_outdate(p, desk->s[0]->number);
+    assert_true(prepared_is_spoilt(p, desk->s[0]));
+    assert_false(prepared_is_spoilt(&other, desk->s[0]));
+    prepared_spoil(p, desk->s[0]->number); // old news: it is outdated here
+    assert_false(prepared_is_spoilt(&other, desk->s[0]));
+    prepared_spoil(&other, desk->s[0]->number);
+    assert_true(prepared_is_spoilt(&other, desk->s[0]));
+    prepared_remove(p, desk->s[0]);
+    prepared_add(p, desk->s[0]);
+    prepared_spoil(&other, desk->s[0]->number); // it is spoilt there already
+    assert_false(prepared_is_spoilt(p, desk->s[0]));
+    prepared_clear(&other);
+}
+
 static void test_as_a_list(void **state)
 {
     struct desk *desk = *state;
@@ -139,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_least_recently_used_leaves, open_desk, close_desk),
         cmocka_unit_test_setup_teardown(test_spoilt, open_desk, close_desk),
+        cmocka_unit_test_setup_teardown(test_spoilt_elsewhere, open_desk, close_desk),
         cmocka_unit_test_setup_teardown(test_as_a_list, open_desk, close_desk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

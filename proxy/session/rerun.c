@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/session/rerun.h"
+
+#include "base/reader.h"
+#include "proxy/server/owed.h"
+#include "proxy/wire/message.h"
+#include "proxy/worker.h"
+
+// ---- may it be? ----
+
+// Is this batch all that the server owes? *synced: its Sync is on its way.
+static bool is_alone(const struct server *server, bool *synced)
+{
+    *synced = false;
+    for (uint32_t i = 0; i < server->ops.count; i++) {
+        const struct op *op = ops_nth(&server->ops, i);
+        if (*synced || !(owed_is_extended(op->kind) || op->kind == OP_SYNC))
+            return false;
+        *synced = op->kind == OP_SYNC;
+    }
+    return true;
+}
+
+// Is a value of this Bind sent in binary? r: behind the statement's name.
+static bool has_binary(struct reader *r)
+{
+    uint16_t formats = reader_u16(r);
+    struct slice codes = reader_bytes(r, (size_t)formats * 2);
+    bool binary = false;
+    for (size_t i = 1; reader_ok(r) && i < codes.len; i += 2)
+        binary |= codes.at[i] != 0;
+    return binary || !reader_ok(r);
+}
+
+// A client that was told the old columns, and does not ask again, would read the new rows by them;
+// one that was told the old types of the parameters would send values that mean something else.
+static bool would_mislead(const struct client *client, struct slice batch)
+{
+    struct frame frame;
+    if (frame_read(batch, &frame) != FRAME_OK || frame.type != 'B' || batch.len < frame.length)
+        return true;
+    struct reader r = reader_of(slice_of(batch.at + 5, frame.length - 5));
+    reader_cstr(&r);
+    reader_cstr(&r);
+    if (client->told_types && has_binary(&r))
+        return true;
+    batch = slice_skip(batch, frame.length);
+    bool asks = batch.len > MESSAGE_HEADER_BYTES && batch.at[0] == 'D' &&
+                batch.at[MESSAGE_HEADER_BYTES] == 'P';
+    return client->told_rows && !asks;
+}
+
+// ---- doing it ----
+
+// What was sent is input again, in front of what came since.
+static void say_again(struct server *server, struct client *client)
+{
+    struct buf input = server->kept;
+    server->kept = (struct buf){0};
+    buf_put(&input, buf_slice(&client->conn.in));
+    buf_fini(&client->conn.in);
+    client->conn.in = input;
+}
+
+bool rerun_begin(struct server *server, struct client *client, const struct op *op,
+                 const char *sqlstate)
+{
+    bool synced;
+    if (!op->kept || op->number == 0 || strcmp(sqlstate, "0A000") != 0)
+        return false;
+    if (server->kept.len == 0 || server->status != 'I' ||
+        client->rerun != RERUN_NONE || client->stream_left > 0 || !is_alone(server, &synced) ||
+        would_mislead(client, buf_slice(&server->kept)))
+        return false;
+    prepared_spoil(&server->prepared, op->number);
+    server->unnamed = 0;
+    owed_undo_skipped(server, client);
+    server->skipping = false;
+    if (synced)
+        ops_head(&server->ops)->origin = OP_INJECTED;
+    client->clears = client->clearing = client->open_batch = false;
+    client->rerun = synced ? RERUN_DUE : RERUN_DUE_WITH_SYNC;
+    say_again(server, client);
+    return true;
+}
+
+void rerun_go(struct server *server, struct client *client)
+{
+    static const uint8_t sync[] = {'S', 0, 0, 0, 4};
+    struct worker *worker = client->worker;
+    bool without_sync = client->rerun == RERUN_DUE_WITH_SYNC;
+    client->rerun = RERUN_DONE;
+    worker_count(worker, reruns, 1);
+    if (without_sync) {
+        ops_push(&server->ops, OP_SYNC, OP_INJECTED, PURPOSE_NONE);
+        sender_begin(&worker->to_server, &server->conn);
+        sender_copy(&worker->to_server, slice_of(sync, sizeof(sync)));
+        if (!sender_end(&worker->to_server)) {
+            server_close(server, "server conn crashed?");
+            return;
+        }
+    }
+    client_resume(client);
+}

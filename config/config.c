@@ -110,8 +110,23 @@ static void set_option(struct config *config, struct problems *problems, const c
         return;
     }
     note(&config->given[option_index(option)], value, file, line);
-    if (!option->in_effect && !option_same(option, value, option->fallback))
-        problems_add(problems, PROBLEM_WARNING, file, line, "%s has no effect yet", option->name);
+}
+
+// What was asked for and will not happen; of a reload only what is new.
+static void warn_of_no_effect(const struct load *load)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *option = &option_table[i];
+        const struct given *given = &load->config->given[i];
+        if (option->in_effect || given->text == NULL ||
+            option_same(option, given->text, option->fallback))
+            continue;
+        if (load->old != NULL && option_same(option, given->text, text_of(load->old, i)))
+            continue;
+        problems_add(load->problems, PROBLEM_WARNING, given->file, given->line, "%s %s",
+                     option->name,
+                     option->moot ? "has no meaning here and is ignored" : "has no effect yet");
+    }
 }
 
 enum section { SECTION_SETTINGS, SECTION_DATABASES, SECTION_USERS, SECTION_PEERS, SECTION_UNKNOWN };
@@ -205,6 +220,7 @@ static struct config *load_config(const char *path, const struct config *old,
     struct load load = {.config = new_config(path), .old = old, .problems = problems};
     load.config->roster = roster_new();
     ini_read(path, handle_line, &load, problems);
+    warn_of_no_effect(&load);
     // A setting that could not be read would only make the further checks complain wrongly.
     if (problems->errors == errors_before) {
         load_users(&load);
@@ -255,6 +271,8 @@ struct config *config_with(const struct config *old, const char *name, const cha
                      "%s cannot be changed without a restart", name);
     struct config *config = copy_config(old);
     set_option(config, problems, "SET", 0, name, value);
+    struct load load = {.config = config, .old = old, .problems = problems};
+    warn_of_no_effect(&load);
     if (problems->errors == errors_before)
         config_check(config, problems);
     if (problems->errors > errors_before)

@@ -15,6 +15,11 @@ enum {
     CONFIG_INHERIT = -1, // a number of a database or user that was not given there
 };
 
+enum config_load_balance {
+    CONFIG_BALANCE_ROUND_ROBIN, // each new connection goes to the next host of the list
+    CONFIG_BALANCE_DISABLE,     // to the same host, until one fails
+};
+
 // A line of [databases]. Texts are NULL when not given.
 struct config_database {
     const char *name;        // as clients ask for it; "*" for the fallback
@@ -39,6 +44,7 @@ struct config_database {
     int max_db_connections;
     int max_db_client_connections;
     int pool_mode;              // enum config_pool_mode or CONFIG_INHERIT
+    int load_balance_hosts;     // enum config_load_balance
     int64_t server_lifetime_us; // or CONFIG_INHERIT, this and the next
     int64_t query_wait_timeout_us;
 };
@@ -125,6 +131,8 @@ int config_max_user_connections(const struct config *config, const struct config
 int config_max_user_client_connections(const struct config *config,
                                        const struct config_user *user);
 int64_t config_server_lifetime_us(const struct config *config, const struct config_database *db);
+// Does any user have timeouts of his own? (Else nobody need be looked up.)
+bool config_has_user_timeouts(const struct config *config);
 int64_t config_query_timeout_us(const struct config *config, const struct config_user *user);
 int64_t config_query_wait_timeout_us(const struct config *config,
                                      const struct config_database *db,

@@ -128,6 +128,11 @@ int64_t config_server_lifetime_us(const struct config *config, const struct conf
     return FIRST(CONFIG_INHERIT, OF(db, server_lifetime_us), config->settings.server_lifetime_us);
 }
 
+bool config_has_user_timeouts(const struct config *config)
+{
+    return config->roster->has_user_timeouts;
+}
+
 int64_t config_query_timeout_us(const struct config *config, const struct config_user *user)
 {
     return FIRST(OF(user, query_timeout_us), CONFIG_INHERIT, config->settings.query_timeout_us);

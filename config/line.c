@@ -17,6 +17,7 @@ enum key_kind {
     KEY_TIME,    // int64_t, microseconds, -1 = inherit
     KEY_TIMEOUT, // int64_t, 0 = inherit too
     KEY_MODE,    // a pool mode
+    KEY_BALANCE, // how a host of several is chosen
     KEY_IGNORED, // known, has no effect yet
 };
 
@@ -51,7 +52,7 @@ static const struct key database_keys[] = {
     {"pool_mode", KEY_MODE, AT(pool_mode), NULL},
     {"server_lifetime", KEY_TIMEOUT, AT(server_lifetime_us), NULL},
     {"query_wait_timeout", KEY_TIME, AT(query_wait_timeout_us), NULL},
-    {"load_balance_hosts", KEY_IGNORED, 0, "round-robin"},
+    {"load_balance_hosts", KEY_BALANCE, AT(load_balance_hosts), NULL},
     {"target_session_attrs", KEY_IGNORED, 0, "any"},
     {0},
 };
@@ -115,9 +116,15 @@ static bool set_time(const struct key *key, void *field, const char *value)
     return true;
 }
 
-static bool set_mode(void *field, const char *value)
+static const struct option_word balances[] = {
+    {"round-robin", CONFIG_BALANCE_ROUND_ROBIN, NULL},
+    {"disable", CONFIG_BALANCE_DISABLE, NULL},
+    {0},
+};
+
+static bool set_word(const struct option_word *words, void *field, const char *value)
 {
-    for (const struct option_word *w = option_pool_modes; w->word != NULL; w++) {
+    for (const struct option_word *w = words; w->word != NULL; w++) {
         if (strcasecmp(w->word, value) == 0) {
             *(int *)field = w->value;
             return true;
@@ -149,7 +156,9 @@ static bool set_key(const struct key *key, void *object, const char *value)
     case KEY_TIMEOUT:
         return set_time(key, field, value);
     case KEY_MODE:
-        return set_mode(field, value);
+        return set_word(option_pool_modes, field, value);
+    case KEY_BALANCE:
+        return set_word(balances, field, value);
     case KEY_IGNORED:
         return true;
     }
@@ -222,6 +231,9 @@ static void inherit_all(const struct key *keys, void *object)
             break;
         case KEY_PORT:
             *(int *)field = 5432;
+            break;
+        case KEY_BALANCE:
+            *(int *)field = CONFIG_BALANCE_ROUND_ROBIN;
             break;
         case KEY_TEXT:
         case KEY_IGNORED:

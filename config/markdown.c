@@ -96,7 +96,7 @@ static void print_row(const struct option *o, struct buf *out)
     if (o->alias != NULL)
         buf_printf(out, " Also `%s`.", o->alias);
     if (!o->in_effect)
-        buf_printf(out, " *No effect yet.*");
+        buf_printf(out, o->moot ? " *Ignored.*" : " *No effect yet.*");
     if (!o->reloadable)
         buf_printf(out, " *Restart.*");
     buf_printf(out, " |\n");

@@ -134,6 +134,12 @@ void roster_read_user(struct roster *roster, const struct ini_line *line,
     user->is.name = kept.name;
     user->is.secret = kept.secret;
     line_read_user(&user->is, line, problems);
+    const struct config_user *is = &user->is;
+    const int64_t timeouts[] = {is->query_timeout_us, is->query_wait_timeout_us,
+                                is->idle_transaction_timeout_us, is->transaction_timeout_us,
+                                is->client_idle_timeout_us};
+    for (size_t i = 0; i < sizeof(timeouts) / sizeof(*timeouts); i++)
+        roster->has_user_timeouts |= timeouts[i] != CONFIG_INHERIT;
 }
 
 void roster_add_secrets(struct roster *roster, const struct users *users)

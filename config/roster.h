@@ -31,6 +31,7 @@ struct roster {
     size_t user_count;
     size_t user_capacity;
     struct peers peers; // owns
+    bool has_user_timeouts; // some line of [users] has one
 };
 
 struct roster *roster_new(void); // one holder: the caller

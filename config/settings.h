@@ -59,6 +59,8 @@ struct settings {
     bool tcp_defer_accept;
     int64_t tcp_socket_buffer_bytes; // 0: the system's
     int64_t max_packet_size_bytes;
+    bool disable_pqexec;
+    char *login_notify_message; // empty: none
 
     // Who may come in
     enum config_auth_type auth_type;
@@ -81,6 +83,8 @@ struct settings {
     int max_db_connections;          // 0: unlimited
     int max_user_connections;        // 0: unlimited
     bool server_round_robin;
+    int64_t autodb_idle_timeout_us; // 0: never, this and the next
+    int64_t pool_idle_timeout_us;
     int max_prepared_statements; // for each server connection; 0: not followed
 
     // Servers
@@ -92,6 +96,7 @@ struct settings {
     int64_t server_idle_timeout_us;
     int64_t server_connect_timeout_us;
     int64_t server_login_retry_us;
+    bool server_fast_close;
 
     // Patience, 0: for ever
     int64_t query_timeout_us;
@@ -101,6 +106,8 @@ struct settings {
     int64_t client_login_timeout_us;
     int64_t idle_transaction_timeout_us;
     int64_t transaction_timeout_us;
+    int64_t suspend_timeout_us;
+    int query_wait_notify_s;
 
     // What is told
     bool log_connections;

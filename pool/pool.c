@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "pool/pool.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/check.h"
@@ -21,23 +22,6 @@ const char *pool_mode_name(enum pool_mode mode)
     return "?";
 }
 
-static bool quota_take(struct pool_quota *quota)
-{
-    int limit = quota->limit;
-    int used = quota->used;
-    do {
-        if (limit > 0 && used >= limit)
-            return false;
-    } while (!__atomic_compare_exchange_n((int *)&quota->used, &used, used + 1, true,
-                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-    return true;
-}
-
-static void quota_give(struct pool_quota *quota)
-{
-    quota->used--;
-}
-
 struct pool *pool_new(const char *database, const char *user, enum pool_mode mode, int workers,
                       struct pool_limits limits, struct pool_quota *database_quota,
                       struct pool_quota *user_quota)
@@ -56,13 +40,17 @@ struct pool *pool_new(const char *database, const char *user, enum pool_mode mod
     for (int i = 0; i < workers; i++)
         list_init(&pool->idle[i]);
     list_init(&pool->waiting);
+    quota_join(database_quota, &pool->of_database, &pool->spare);
+    quota_join(user_quota, &pool->of_user, &pool->spare);
     return pool;
 }
 
 void pool_free(struct pool *pool)
 {
     TAG_CHECK(pool, POOL_TAG);
-    CHECK(pool->idle_count == 0 && list_empty(&pool->waiting) && pool->open == 0);
+    CHECK(pool->spare.idle == 0 && list_empty(&pool->waiting) && pool->open == 0);
+    quota_leave(pool->database_quota, &pool->of_database);
+    quota_leave(pool->user_quota, &pool->of_user);
     pthread_mutex_destroy(&pool->lock);
     mem_free(pool->idle);
     mem_free(pool->database);
@@ -73,15 +61,66 @@ void pool_free(struct pool *pool)
 
 // ---- under the lock ----
 
-static struct pool_server *idle_take(struct pool *pool, int worker)
+static void idle_changed(struct pool *pool, int by)
 {
-    struct link *l = list_pop_front(&pool->idle[worker]);
-    if (l == NULL)
-        return NULL;
-    struct pool_server *server = container_of(l, struct pool_server, link);
+    // Only this pool writes it, under its lock; its quotas may read it at any time.
+    int idle = atomic_load_explicit(&pool->spare.idle, memory_order_relaxed);
+    atomic_store_explicit(&pool->spare.idle, idle + by, memory_order_relaxed);
+}
+
+static void idle_add(struct pool *pool, struct pool_server *server, int64_t now_us)
+{
+    server->idle = true;
+    server->released_us = now_us;
+    list_push_front(&pool->idle[server->worker], &server->link);
+    atomic_store_explicit(&pool->spare.since_us, now_us, memory_order_relaxed);
+    idle_changed(pool, 1);
+}
+
+static void idle_remove(struct pool *pool, struct pool_server *server)
+{
+    list_remove(&pool->idle[server->worker], &server->link);
     server->idle = false;
-    pool->idle_count--;
+    idle_changed(pool, -1);
+}
+
+static struct pool_server *idle_next(const struct pool *pool, int worker)
+{
+    const struct list *idle = &pool->idle[worker];
+    struct link *l = pool->limits.round_robin ? list_last(idle) : list_first(idle);
+    return l != NULL ? container_of(l, struct pool_server, link) : NULL;
+}
+
+static bool needs_check(const struct pool *pool, const struct pool_server *server, int64_t now_us)
+{
+    return pool->limits.checks && now_us - server->released_us >= pool->limits.check_after_us;
+}
+
+// The next idle connection of this worker, taken out. One that must be checked first is marked.
+static struct pool_server *idle_take(struct pool *pool, int worker, int64_t now_us)
+{
+    struct pool_server *server = idle_next(pool, worker);
+    if (server == NULL)
+        return NULL;
+    idle_remove(pool, server);
+    server->checking = needs_check(pool, server, now_us);
+    if (server->checking)
+        pool->checking++;
+    else
+        server->used = true;
     return server;
+}
+
+static void check_ended(struct pool *pool, struct pool_server *server)
+{
+    if (server->checking)
+        pool->checking--;
+    server->checking = false;
+}
+
+static void note_desertion(struct pool *pool, int64_t now_us)
+{
+    pool->deserted_us = pool->clients == 0 && pool->open == 0 && pool->opening == 0 ? now_us : 0;
 }
 
 static struct pool_waiter *waiter_take(struct pool *pool)
@@ -105,37 +144,108 @@ static bool failing(const struct pool *pool, int64_t now_us)
     return pool->failed_us != 0 && now_us - pool->failed_us < pool->limits.retry_after_us;
 }
 
-static bool waits_for_reserve(const struct pool *pool, int64_t now_us)
+static int64_t waiting_since(const struct pool *pool)
 {
     const struct link *first = list_first(&pool->waiting);
-    return first != NULL &&
-           now_us - container_of(first, struct pool_waiter, link)->since_us >=
-               pool->limits.reserve_after_us;
+    return first != NULL ? container_of(first, struct pool_waiter, link)->since_us : 0;
+}
+
+// Clients beyond those who will get an idle connection, or one that is being checked.
+static bool lacks_servers(const struct pool *pool)
+{
+    return pool->waiting.count > (size_t)(pool->spare.idle + pool->checking);
+}
+
+static bool lacks_minimum(const struct pool *pool)
+{
+    const struct pool_limits *limits = &pool->limits;
+    int minimum = limits->minimum < limits->size ? limits->minimum : limits->size;
+    return pool->open < minimum && (pool->clients > 0 || limits->keeps_minimum);
+}
+
+// May there be one more, as far as this pool is concerned?
+static bool fits(const struct pool *pool, int64_t now_us, bool *from_reserve)
+{
+    const struct pool_limits *limits = &pool->limits;
+    *from_reserve = false;
+    if (pool->open < limits->size)
+        return true;
+    *from_reserve = !list_empty(&pool->waiting) &&
+                    now_us - waiting_since(pool) >= limits->reserve_after_us &&
+                    pool->open < limits->size + limits->reserve;
+    return *from_reserve;
+}
+
+static bool quotas_allow(struct pool *pool, int64_t since_us)
+{
+    if (!quota_take(pool->database_quota, &pool->of_database, since_us)) {
+        quota_content(pool->user_quota, &pool->of_user);
+        return false;
+    }
+    if (!quota_take(pool->user_quota, &pool->of_user, since_us)) {
+        quota_give(pool->database_quota, &pool->of_database);
+        return false;
+    }
+    return true;
 }
 
 // Counts a new connection as opening when limits, quotas and the pace allow it.
-static bool may_open(struct pool *pool, int64_t now_us)
+static void may_open(struct pool *pool, int64_t now_us, struct pool_task *task)
 {
-    bool wanted = pool->waiting.count > (size_t)pool->idle_count ||
-                  (pool->open < pool->limits.minimum && pool->clients > 0);
-    if (!wanted || pool->opening > 0 || pool->paused || failing(pool, now_us))
-        return false;
-    int limit = pool->limits.size;
-    if (pool->limits.reserve > 0 && waits_for_reserve(pool, now_us))
-        limit += pool->limits.reserve;
-    if (pool->open >= limit)
-        return false;
-    if (!quota_take(pool->database_quota)) {
-        pool->database_quota->wanted = true;
-        return false;
+    bool lacks = lacks_servers(pool);
+    bool wanted = lacks || lacks_minimum(pool);
+    if (!wanted || pool->opening > 0 || pool->paused || failing(pool, now_us) ||
+        !fits(pool, now_us, &task->from_reserve)) {
+        quota_content(pool->database_quota, &pool->of_database);
+        quota_content(pool->user_quota, &pool->of_user);
+        return;
     }
-    if (!quota_take(pool->user_quota)) {
-        quota_give(pool->database_quota);
-        pool->user_quota->wanted = true;
-        return false;
+    // Only a waiting client may push others aside.
+    task->open = quotas_allow(pool, lacks ? waiting_since(pool) : 0);
+    if (task->open) {
+        pool->opening++;
+        pool->deserted_us = 0;
+    } else if (lacks) {
+        task->evict = quota_has_spare(pool->database_quota, now_us) ||
+                      quota_has_spare(pool->user_quota, now_us);
     }
-    pool->opening++;
-    return true;
+}
+
+// Has it had its time? They are closed one after the other, so that they need not all be opened
+// again at once.
+static bool life_over(const struct pool *pool, const struct pool_server *server, int64_t now_us)
+{
+    int64_t lifetime = pool->limits.lifetime_us;
+    if (lifetime == 0)
+        return pool->limits.used_once && server->used;
+    int64_t gap = pool->limits.size > 0 ? lifetime / pool->limits.size : 0;
+    return now_us - server->opened_us >= lifetime && now_us - pool->lifetime_closed_us >= gap;
+}
+
+static const char lifetime_over[] = "server lifetime over";
+static const char too_many[] = "too many servers in the pool";
+
+static bool is_too_large(const struct pool *pool)
+{
+    // A size of 0 was set to let the pool run dry by itself.
+    return pool->limits.size > 0 && pool->open > pool->limits.size + pool->limits.reserve;
+}
+
+// Why this one must not go back to the pool; NULL: it may. idle: nobody waits for it here.
+static const char *must_close(struct pool *pool, const struct pool_server *server, bool idle,
+                              int64_t now_us)
+{
+    if (server->used && life_over(pool, server, now_us)) {
+        pool->lifetime_closed_us = now_us;
+        return lifetime_over;
+    }
+    if (is_too_large(pool))
+        return too_many;
+    if (pool_contended(pool) &&
+        (quota_yields(pool->database_quota, &pool->of_database, server->opened_us, idle, now_us) ||
+         quota_yields(pool->user_quota, &pool->of_user, server->opened_us, idle, now_us)))
+        return "evicted";
+    return NULL;
 }
 
 static int worker_with_idle(const struct pool *pool)
@@ -148,66 +258,84 @@ static int worker_with_idle(const struct pool *pool)
 
 // ---- the interface ----
 
+static void enqueue(struct pool *pool, struct pool_waiter *waiter, int64_t now_us)
+{
+    waiter->pool = pool;
+    waiter->state = WAITER_QUEUED;
+    waiter->since_us = now_us;
+    list_push_back(&pool->waiting, &waiter->link);
+}
+
 enum pool_result pool_request(struct pool *pool, struct pool_waiter *waiter, int64_t now_us,
                               struct pool_server **server, struct pool_task *task)
 {
     TAG_CHECK(pool, POOL_TAG);
     CHECK(waiter->state == WAITER_NONE);
-    *task = (struct pool_task){.open = false, .ask_worker = -1};
+    *task = (struct pool_task){.ask_worker = -1};
     *server = NULL;
     enum pool_result result = POOL_QUEUED;
+    struct pool_server *found = NULL;
     pthread_mutex_lock(&pool->lock);
     if (list_empty(&pool->waiting) && !pool->paused)
-        *server = idle_take(pool, waiter->worker);
-    if (*server != NULL) {
+        found = idle_take(pool, waiter->worker, now_us);
+    if (found != NULL && !found->checking) {
+        *server = found;
         waiter->pool = pool;
         waiter->state = WAITER_GRANTED;
         result = POOL_GRANTED;
-    } else if (waiter->first && pool->open == 0 && pool->refused && failing(pool, now_us)) {
+    } else if (pool->open == 0 && failing(pool, now_us) && !pool->paused) {
         result = POOL_FAILING;
     } else {
-        waiter->pool = pool;
-        waiter->state = WAITER_QUEUED;
-        waiter->since_us = now_us;
-        list_push_back(&pool->waiting, &waiter->link);
-        if (!pool->paused) {
-            task->ask_worker = worker_with_idle(pool);
-            task->open = may_open(pool, now_us);
+        enqueue(pool, waiter, now_us);
+        task->check = found;
+        if (!pool->paused && found == NULL) {
+            if (lacks_servers(pool) || pool->checking == 0)
+                task->ask_worker = worker_with_idle(pool);
+            may_open(pool, now_us, task);
         }
     }
     pthread_mutex_unlock(&pool->lock);
     return result;
 }
 
-struct pool_waiter *pool_return(struct pool *pool, struct pool_server *server, int64_t now_us)
+struct pool_waiter *pool_return(struct pool *pool, struct pool_server *server, int64_t now_us,
+                                const char **close)
 {
     TAG_CHECK(pool, POOL_TAG);
     CHECK(!server->idle);
+    struct pool_waiter *waiter = NULL;
     pthread_mutex_lock(&pool->lock);
-    server->released_us = now_us;
-    struct pool_waiter *waiter = pool->paused ? NULL : waiter_take(pool);
-    if (waiter == NULL) {
-        server->idle = true;
-        pool->idle_count++;
-        list_push_front(&pool->idle[server->worker], &server->link);
+    check_ended(pool, server);
+    bool idle = pool->paused || list_empty(&pool->waiting);
+    *close = must_close(pool, server, idle, now_us);
+    if (*close == NULL && idle) {
+        idle_add(pool, server, now_us);
+    } else if (*close == NULL) {
+        waiter = waiter_take(pool);
+        server->used = true;
     }
     pthread_mutex_unlock(&pool->lock);
     return waiter;
 }
 
-bool pool_serve(struct pool *pool, int worker, struct pool_server **server,
-                struct pool_waiter **waiter, int *ask_worker)
+bool pool_serve(struct pool *pool, int worker, int64_t now_us, struct pool_server **server,
+                struct pool_waiter **waiter, struct pool_task *task)
 {
     TAG_CHECK(pool, POOL_TAG);
+    *task = (struct pool_task){.ask_worker = -1};
     bool both = false;
-    *ask_worker = -1;
     pthread_mutex_lock(&pool->lock);
-    if (!pool->paused && !list_empty(&pool->waiting) && !list_empty(&pool->idle[worker])) {
-        *server = idle_take(pool, worker);
+    // Those who will get one that is being checked need no other.
+    bool wanted = !pool->paused && pool->waiting.count > (size_t)pool->checking;
+    struct pool_server *found = wanted ? idle_take(pool, worker, now_us) : NULL;
+    if (found != NULL && found->checking) {
+        task->check = found;
+    } else if (found != NULL) {
+        *server = found;
         *waiter = waiter_take(pool);
         both = true;
-    } else if (!pool->paused && !list_empty(&pool->waiting)) {
-        *ask_worker = worker_with_idle(pool);
+    } else if (wanted) {
+        task->ask_worker = worker_with_idle(pool);
     }
     pthread_mutex_unlock(&pool->lock);
     return both;
@@ -240,10 +368,16 @@ void pool_opened(struct pool *pool, struct pool_server *server, int worker, int6
     pool->failed_us = 0;
     server->pool = pool;
     server->worker = worker;
-    server->idle = false;
+    server->idle = server->used = server->checking = false;
     server->opened_us = now_us;
     link_init(&server->link);
     pthread_mutex_unlock(&pool->lock);
+}
+
+static void give_to_quotas(struct pool *pool)
+{
+    quota_give(pool->database_quota, &pool->of_database);
+    quota_give(pool->user_quota, &pool->of_user);
 }
 
 void pool_open_failed(struct pool *pool, int64_t now_us, bool refused, const char *state,
@@ -252,125 +386,110 @@ void pool_open_failed(struct pool *pool, int64_t now_us, bool refused, const cha
     pthread_mutex_lock(&pool->lock);
     CHECK(pool->opening > 0);
     pool->opening--;
-    quota_give(pool->database_quota);
-    quota_give(pool->user_quota);
+    give_to_quotas(pool);
     pool->failed_us = now_us;
     pool->refused = refused;
     snprintf(pool->failure, sizeof(pool->failure), "%s", why);
     snprintf(pool->failure_state, sizeof(pool->failure_state), "%s", state);
+    note_desertion(pool, now_us);
     pthread_mutex_unlock(&pool->lock);
 }
 
-void pool_closed(struct pool *pool, struct pool_server *server)
+void pool_closed(struct pool *pool, struct pool_server *server, int64_t now_us)
 {
     pthread_mutex_lock(&pool->lock);
-    if (server->idle) {
-        list_remove(&pool->idle[server->worker], &server->link);
-        server->idle = false;
-        pool->idle_count--;
-    }
+    if (server->idle)
+        idle_remove(pool, server);
+    check_ended(pool, server);
     CHECK(pool->open > 0);
     pool->open--;
-    quota_give(pool->database_quota);
-    quota_give(pool->user_quota);
+    give_to_quotas(pool);
+    note_desertion(pool, now_us);
     pthread_mutex_unlock(&pool->lock);
 }
 
-bool pool_may_open(struct pool *pool, int64_t now_us)
+bool pool_may_open(struct pool *pool, int64_t now_us, struct pool_task *task)
 {
+    *task = (struct pool_task){.ask_worker = -1};
     pthread_mutex_lock(&pool->lock);
-    bool may = may_open(pool, now_us);
+    may_open(pool, now_us, task);
     pthread_mutex_unlock(&pool->lock);
-    return may;
-}
-
-// The first waiter of this worker, or NULL. first: only one that waits to be greeted.
-static struct pool_waiter *waiter_of(struct pool *pool, int worker, bool first)
-{
-    list_each(&pool->waiting, l)
-    {
-        struct pool_waiter *waiter = container_of(l, struct pool_waiter, link);
-        if (waiter->worker == worker && (!first || waiter->first))
-            return waiter;
-    }
-    return NULL;
-}
-
-struct pool_waiter *pool_overdue(struct pool *pool, int worker, int64_t before_us)
-{
-    struct pool_waiter *found = NULL;
-    pthread_mutex_lock(&pool->lock);
-    struct link *first = list_first(&pool->waiting);
-    // The queue is in order of arrival: when its head is not overdue, nobody is.
-    if (first != NULL && container_of(first, struct pool_waiter, link)->since_us < before_us)
-        found = waiter_of(pool, worker, false);
-    if (found != NULL && found->since_us >= before_us)
-        found = NULL;
-    if (found != NULL)
-        waiter_drop(pool, found);
-    pthread_mutex_unlock(&pool->lock);
-    return found;
+    return task->open;
 }
 
 struct pool_waiter *pool_hopeless(struct pool *pool, int worker, int64_t now_us)
 {
     struct pool_waiter *found = NULL;
     pthread_mutex_lock(&pool->lock);
-    if (pool->open == 0 && pool->opening == 0 && pool->refused && failing(pool, now_us))
-        found = waiter_of(pool, worker, true);
+    if (pool->open == 0 && pool->opening == 0 && pool->refused && failing(pool, now_us)) {
+        list_each(&pool->waiting, l)
+        {
+            struct pool_waiter *waiter = container_of(l, struct pool_waiter, link);
+            if (found == NULL && waiter->worker == worker && waiter->first)
+                found = waiter;
+        }
+    }
     if (found != NULL)
         waiter_drop(pool, found);
     pthread_mutex_unlock(&pool->lock);
     return found;
 }
 
+static const char *stale_because(const struct pool *pool, const struct pool_server *server,
+                                 int64_t idle_before_us, int64_t now_us)
+{
+    if (server->released_us < idle_before_us && pool->open > pool->limits.minimum)
+        return "server idle timeout";
+    if (life_over(pool, server, now_us))
+        return lifetime_over;
+    return is_too_large(pool) ? too_many : NULL;
+}
+
 struct pool_server *pool_stale(struct pool *pool, int worker, int64_t idle_before_us,
-                               int64_t opened_before_us)
+                               int64_t now_us, const char **why)
 {
     struct pool_server *found = NULL;
+    *why = NULL;
     pthread_mutex_lock(&pool->lock);
     list_each(&pool->idle[worker], l)
     {
         struct pool_server *server = container_of(l, struct pool_server, link);
-        bool idle_long = server->released_us < idle_before_us && pool->open > pool->limits.minimum;
-        if (idle_long || server->opened_us < opened_before_us)
+        const char *because = stale_because(pool, server, idle_before_us, now_us);
+        if (because != NULL) {
             found = server; // the last one found is the least recently used
+            *why = because;
+        }
     }
-    if (found != NULL) {
-        list_remove(&pool->idle[worker], &found->link);
-        found->idle = false;
-        pool->idle_count--;
-    }
+    if (found != NULL)
+        idle_remove(pool, found);
+    if (*why == lifetime_over)
+        pool->lifetime_closed_us = now_us;
     pthread_mutex_unlock(&pool->lock);
     return found;
 }
 
-bool pool_must_yield(struct pool *pool)
+struct pool_server *pool_evict(struct pool *pool, int worker, int64_t now_us)
 {
-    bool yields = false;
+    struct pool_server *found = NULL;
+    if (!pool_contended(pool))
+        return NULL;
     pthread_mutex_lock(&pool->lock);
-    if (pool->idle_count > 0 && list_empty(&pool->waiting)) {
-        if (pool->database_quota->wanted) {
-            pool->database_quota->wanted = false;
-            yields = true;
-        } else if (pool->user_quota->wanted) {
-            pool->user_quota->wanted = false;
-            yields = true;
-        }
-    }
+    struct link *oldest = list_last(&pool->idle[worker]);
+    if (oldest != NULL && (quota_evicts(pool->database_quota, &pool->of_database, now_us) ||
+                           quota_evicts(pool->user_quota, &pool->of_user, now_us)))
+        found = container_of(oldest, struct pool_server, link);
+    if (found != NULL)
+        idle_remove(pool, found);
     pthread_mutex_unlock(&pool->lock);
-    return yields;
+    return found;
 }
 
 bool pool_take_idle(struct pool *pool, struct pool_server *server)
 {
     pthread_mutex_lock(&pool->lock);
     bool idle = server->idle;
-    if (idle) {
-        list_remove(&pool->idle[server->worker], &server->link);
-        server->idle = false;
-        pool->idle_count--;
-    }
+    if (idle)
+        idle_remove(pool, server);
     pthread_mutex_unlock(&pool->lock);
     return idle;
 }
@@ -393,28 +512,36 @@ void pool_client_joined(struct pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
     pool->clients++;
+    pool->deserted_us = 0;
     pthread_mutex_unlock(&pool->lock);
 }
 
-void pool_client_left(struct pool *pool)
+void pool_client_left(struct pool *pool, int64_t now_us)
 {
     pthread_mutex_lock(&pool->lock);
     pool->clients--;
+    note_desertion(pool, now_us);
     pthread_mutex_unlock(&pool->lock);
+}
+
+int64_t pool_deserted_us(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    int64_t since_us = pool->deserted_us;
+    pthread_mutex_unlock(&pool->lock);
+    return since_us;
 }
 
 struct pool_figures pool_figures(struct pool *pool, int64_t now_us)
 {
     pthread_mutex_lock(&pool->lock);
-    struct link *first = list_first(&pool->waiting);
     struct pool_figures figures = {
         .clients_active = pool->clients - (int)pool->waiting.count,
         .clients_waiting = (int)pool->waiting.count,
-        .servers_active = pool->open - pool->idle_count,
-        .servers_idle = pool->idle_count,
+        .servers_active = pool->open - pool->spare.idle,
+        .servers_idle = pool->spare.idle,
         .servers_login = pool->opening,
-        .longest_wait_us =
-            first ? now_us - container_of(first, struct pool_waiter, link)->since_us : 0,
+        .longest_wait_us = list_empty(&pool->waiting) ? 0 : now_us - waiting_since(pool),
         .paused = pool->paused,
     };
     pthread_mutex_unlock(&pool->lock);

@@ -10,31 +10,33 @@
 //   - clients are served first come, first served, whichever worker they live on;
 //   - an idle connection prefers the worker that used it last, and there the most recent one;
 //   - at most one connection is being opened for a pool at a time: no storm after a restart;
-//   - open + opening connections never exceed size (+ reserve), nor the quotas of database, user.
+//   - open + opening connections never exceed size (+ reserve), nor the quotas of database, user;
+//   - pools that compete for a quota get fair shares of it (quota.h);
+//   - a connection that nobody used for a while is checked before a client gets it.
 #pragma once
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/list.h"
+#include "pool/quota.h"
 
 enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
 
 const char *pool_mode_name(enum pool_mode mode);
 
-// A cap that several pools share (max_db_connections, max_user_connections). Any thread.
-struct pool_quota {
-    _Atomic int used;
-    _Atomic int limit; // 0: no limit
-    _Atomic bool wanted; // a pool with waiting clients was refused: who has an idle one, closes it
-};
-
 struct pool_limits {
     int size;                 // server connections
-    int minimum;              // kept open while there are clients
+    int minimum;              // kept open while there are clients; at most size counts
+    bool keeps_minimum;       // ... and also while there are none
     int reserve;              // further ones, for clients that wait longer than reserve_after_us
     int64_t reserve_after_us;
     int64_t retry_after_us;   // pause after a failed login (server_login_retry)
+    bool checks;              // one that was given back longer ago than check_after_us is checked
+    int64_t check_after_us;
+    int64_t lifetime_us;      // an older one is closed; 0: never
+    bool used_once;           // ... or each after one use
+    bool round_robin;         // the one idle the longest first, not the one used last
 };
 
 // The pool's handle inside the proxy's server connection (embedded there).
@@ -43,6 +45,8 @@ struct pool_server {
     struct pool *pool;    // counts on it: a pool lives as long as the process
     int worker;           // whose loop it is in
     bool idle;
+    bool used;            // a client had it
+    bool checking;        // taken out to be checked for those who wait
     int64_t opened_us;
     int64_t released_us;  // when it last became idle
 };
@@ -63,7 +67,7 @@ struct pool {
     uint32_t tag;
     char *database; // owns; the name clients connect to
     char *user;     // owns; the user clients log in as
-    enum pool_mode mode;
+    _Atomic enum pool_mode mode;
     pthread_mutex_t lock;
     struct pool_limits limits;
     struct pool_quota *database_quota; // borrows; never NULL
@@ -72,14 +76,18 @@ struct pool {
     struct list *idle;      // owns; one list for each worker, most recent first
     struct list waiting;    // struct pool_waiter, first come first
     int open;               // logged-in connections, idle or in use
-    int idle_count;
+    struct quota_member of_database, of_user;
+    struct quota_spare spare; // spare.idle: how many are idle
     int opening;            // being opened: 0 or 1
+    int checking;           // being checked for those who wait
     int clients;            // logged-in clients
     bool paused;            // nobody is granted a connection
     int64_t failed_us;      // the last failed attempt to open, 0: the last one succeeded
     bool refused;           // ... because the server refused the login
     char failure[256];      // what the last failure said
     char failure_state[6];  // its SQLSTATE
+    int64_t lifetime_closed_us; // when one was last closed because of its age
+    int64_t deserted_us;    // since when it has neither clients nor connections; 0: it has
 };
 
 struct pool *pool_new(const char *database, const char *user, enum pool_mode mode, int workers,
@@ -91,13 +99,17 @@ void pool_free(struct pool *pool); // nothing may be idle, waiting or open
 struct pool_task {
     bool open;      // open a connection (counted as `opening` already): pool_opened or
                     // pool_open_failed must follow
+    bool from_reserve; // ... which the reserve allowed
+    bool evict;     // another pool has idle ones that should be closed: pool_evict on each worker
     int ask_worker; // -1, or the worker that has an idle one: it must call pool_serve
+    struct pool_server *check; // NULL, or one of this worker's, in use now: check it and give it
+                               // back, or close it
 };
 
 enum pool_result {
     POOL_GRANTED, // *server is the caller's; pool_took must follow
     POOL_QUEUED,  // the waiter is in the queue; see the task
-    POOL_FAILING, // for a first waiter: the server refused the last login, moments ago
+    POOL_FAILING, // there is no connection, and none could be opened moments ago; see the task
 };
 
 // Takes an idle connection of the same worker, or queues the waiter (which must be WAITER_NONE).
@@ -105,14 +117,16 @@ enum pool_result pool_request(struct pool *pool, struct pool_waiter *waiter, int
                               struct pool_server **server, struct pool_task *task);
 
 // Gives a clean connection back. Returns the waiter that gets it instead (now WAITER_GRANTED; it
-// may live on another worker), or NULL: the connection is idle now.
-struct pool_waiter *pool_return(struct pool *pool, struct pool_server *server, int64_t now_us);
+// may live on another worker), or NULL: the connection is idle now, or, when *close is set, it is
+// still in use and must be closed for that reason (PgBouncer's words).
+struct pool_waiter *pool_return(struct pool *pool, struct pool_server *server, int64_t now_us,
+                                const char **close);
 
 // For the worker that was asked: the next waiter and an idle connection of this worker for it.
-// False when one of the two is lacking; *ask_worker is then the worker to ask next, as somebody
-// still waits and that one has an idle connection, or -1.
-bool pool_serve(struct pool *pool, int worker, struct pool_server **server,
-                struct pool_waiter **waiter, int *ask_worker);
+// False when one of the two is lacking; then the task may have a connection to check, or the
+// worker to ask next, as somebody still waits and that one has an idle connection.
+bool pool_serve(struct pool *pool, int worker, int64_t now_us, struct pool_server **server,
+                struct pool_waiter **waiter, struct pool_task *task);
 
 // The client goes away or gives up. False: it was granted a connection, which is on its way.
 bool pool_abandon(struct pool *pool, struct pool_waiter *waiter);
@@ -122,38 +136,42 @@ void pool_took(struct pool *pool, struct pool_waiter *waiter);
 
 // A connection that pool_task.open asked for is logged in; it is in use until pool_return.
 void pool_opened(struct pool *pool, struct pool_server *server, int worker, int64_t now_us);
-// It could not be opened. A server that cannot be reached may be back soon: clients wait. One that
-// refused the login (refused) will do so again: who waits to be greeted is told, until
-// retry_after_us has passed.
+// It could not be opened: who asks next is told so, until retry_after_us has passed; who waits
+// already goes on waiting, unless it waits to be greeted and the server refused the login.
 void pool_open_failed(struct pool *pool, int64_t now_us, bool refused, const char *state,
                       const char *why);
 // A connection (idle or in use) is closed.
-void pool_closed(struct pool *pool, struct pool_server *server);
+void pool_closed(struct pool *pool, struct pool_server *server, int64_t now_us);
 
-// May another connection be opened now, for waiting clients or for the minimum? When true it is
-// counted as opening, as with pool_task.open.
-bool pool_may_open(struct pool *pool, int64_t now_us);
+// May another connection be opened now, for waiting clients or for the minimum? Says so in the
+// task (open, from_reserve, evict) and returns task->open.
+bool pool_may_open(struct pool *pool, int64_t now_us, struct pool_task *task);
+// Does somebody wait for a connection under one of its quotas?
+static inline bool pool_contended(const struct pool *pool)
+{
+    return pool->database_quota->contended > 0 || pool->user_quota->contended > 0;
+}
 
-// A waiter of this worker that has waited since before `before_us`, removed; or NULL.
-struct pool_waiter *pool_overdue(struct pool *pool, int worker, int64_t before_us);
 // A first waiter of this worker when the server refuses the login; removed; or NULL.
 struct pool_waiter *pool_hopeless(struct pool *pool, int worker, int64_t now_us);
 
-// The least recently used idle connection of this worker, taken out for closing, when it was
-// released before idle_before_us (and the pool stays at its minimum) or opened before
-// opened_before_us; or NULL. It counts as in use: pool_closed must follow.
+// An idle connection of this worker, taken out for closing, and why: released before
+// idle_before_us (and the pool stays at its minimum), too old, or one too many; or NULL. It counts
+// as in use: pool_closed must follow.
 struct pool_server *pool_stale(struct pool *pool, int worker, int64_t idle_before_us,
-                               int64_t opened_before_us);
-// Is one of its quotas exhausted while another pool under it has waiting clients? Then an idle
-// connection of this pool, where nobody waits, should be closed. Asked once, it is told once.
-bool pool_must_yield(struct pool *pool);
+                               int64_t now_us, const char **why);
+// An idle connection of this worker, taken out in the same way for the sake of another pool under
+// one of its quotas; or NULL.
+struct pool_server *pool_evict(struct pool *pool, int worker, int64_t now_us);
 // Takes this idle connection out, because it is to be closed or moved. False when it is not idle.
 bool pool_take_idle(struct pool *pool, struct pool_server *server);
 
 void pool_pause(struct pool *pool, bool paused);
 void pool_relimit(struct pool *pool, struct pool_limits limits);
 void pool_client_joined(struct pool *pool);
-void pool_client_left(struct pool *pool);
+void pool_client_left(struct pool *pool, int64_t now_us);
+// Since when it has had neither clients nor connections, or 0.
+int64_t pool_deserted_us(struct pool *pool);
 
 struct pool_figures {
     int clients_active, clients_waiting, servers_active, servers_idle, servers_login;

@@ -11,6 +11,7 @@
 #include "proxy/server/cancel.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
+#include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
 static bool over(int64_t now_us, int64_t since_us, int64_t limit_us)
@@ -20,41 +21,95 @@ static bool over(int64_t now_us, int64_t since_us, int64_t limit_us)
 
 // ---- clients ----
 
+// The effective timeouts of one user. Mostly nobody has own ones, and nobody is looked up.
+static const struct config_user *user_of(const struct config *config, const char *name)
+{
+    return config_has_user_timeouts(config) ? config_user(config, name) : NULL;
+}
+
+static void check_idle(struct client *client, const struct config *config, int64_t now)
+{
+    const struct config_user *user = user_of(config, client->user);
+    if (over(now, client->since_us, config_client_idle_timeout_us(config, user)))
+        client_fail(client, "08P01", "client_idle_timeout");
+}
+
+static void check_linked(struct client *client, const struct config *config, int64_t now)
+{
+    struct server *server = client->server;
+    const struct config_user *user = user_of(config, client->route->server_user);
+    const struct settings *settings = config_settings(config);
+    bool running = !ops_empty(&server->ops);
+    bool obsolete = server->generation != client->route->generation;
+    if (running && over(now, client->query_us, config_query_timeout_us(config, user)))
+        server_close(server, "query timeout");
+    else if (!running && server->status != 'I' &&
+             over(now, client->answered_us, config_idle_transaction_timeout_us(config, user)))
+        server_close(server, "idle transaction timeout");
+    else if (client->in_transaction &&
+             over(now, client->xact_us, config_transaction_timeout_us(config, user)))
+        server_close(server, "transaction timeout");
+    else if (settings->server_fast_close && obsolete && client_at_rest(client))
+        server_close(server, "database configuration changed");
+}
+
+static void tell_waiting(struct client *client)
+{
+    struct buf notice = {0};
+    message_error(&notice, "NOTICE", "00000",
+                  "No server connection available in postgres backend, client being queued");
+    conn_queue(&client->conn, buf_slice(&notice));
+    buf_fini(&notice);
+    client->told_waiting = true;
+    if (conn_flush(&client->conn) == CONN_ERROR)
+        client_close(client, "client unexpected eof");
+}
+
+// One in a pool's queue: with a query, or (greeting) for the pool's first server.
+static void check_waiting(struct client *client, const struct config *config, int64_t now)
+{
+    const struct settings *settings = config_settings(config);
+    const struct config_user *user = user_of(config, client->user);
+    const struct config_database *db = config_database(config, client->route->database);
+    bool greeting = client->state == CLIENT_GREETING;
+    int64_t notify_us = (int64_t)settings->query_wait_notify_s * 1000000;
+    if (over(now, client->since_us, settings->query_timeout_us))
+        client_fail(client, "08P01", "query_timeout");
+    else if (over(now, client->since_us, config_query_wait_timeout_us(config, db, user)))
+        client_fail(client, "08P01", "query_wait_timeout");
+    else if (greeting && over(now, client->connected_us, settings->client_login_timeout_us))
+        client_fail(client, "08P01", "client_login_timeout (server down)");
+    else if (!greeting && !client->told_waiting && over(now, client->since_us, notify_us))
+        tell_waiting(client);
+}
+
 static void check_client(struct client *client, const struct config *config, int64_t now)
 {
     const struct settings *settings = config_settings(config);
+    if (client->route != NULL && client->route->removed) {
+        client_fail(client, "08P01", "database removed");
+        return;
+    }
     switch (client->state) {
     case CLIENT_STARTUP:
     case CLIENT_LOGIN:
         if (over(now, client->connected_us, settings->client_login_timeout_us))
             client_fail(client, "08P01", "client_login_timeout");
         return;
-    case CLIENT_IDLE: {
-        const struct config_user *user = config_user(config, client->user);
-        if (over(now, client->since_us, config_client_idle_timeout_us(config, user)))
-            client_fail(client, "08P01", "client_idle_timeout");
+    case CLIENT_IDLE:
+        check_idle(client, config, now);
         return;
-    }
-    case CLIENT_LINKED: {
-        const struct config_user *user = config_user(config, client->user);
-        const struct server *server = client->server;
-        bool running = !ops_empty(&server->ops);
-        if (running && over(now, client->query_us, config_query_timeout_us(config, user)))
-            client_fail(client, "08P01", "query_timeout");
-        else if (!running && server->status != 'I' &&
-                 over(now, client->answered_us, config_idle_transaction_timeout_us(config, user)))
-            client_fail(client, "08P01", "idle_transaction_timeout");
-        else if (client->in_transaction &&
-                 over(now, client->xact_us, config_transaction_timeout_us(config, user)))
-            client_fail(client, "08P01", "transaction_timeout");
+    case CLIENT_LINKED:
+        check_linked(client, config, now);
         return;
-    }
     case CLIENT_CANCELLING:
         if (over(now, client->connected_us, settings->cancel_wait_timeout_us))
             client_close(client, "cancel_wait_timeout");
         return;
     case CLIENT_GREETING:
-    case CLIENT_WAITING: // pool_overdue
+    case CLIENT_WAITING:
+        check_waiting(client, config, now);
+        return;
     case CLIENT_CONSOLE:
     case CLIENT_CLOSED:
         return;
@@ -65,11 +120,15 @@ static void check_client(struct client *client, const struct config *config, int
 
 static void check_server(struct server *server, const struct settings *settings, int64_t now)
 {
+    struct route *route = server->route;
+    bool obsolete = server->generation != route->generation;
     switch (server->state) {
     case SERVER_CONNECTING:
     case SERVER_LOGIN:
     case SERVER_SETUP:
-        if (over(now, server->since_us, settings->server_connect_timeout_us))
+        if (obsolete)
+            server_close(server, route->removed ? "database removed" : "connect string changed");
+        else if (over(now, server->since_us, settings->server_connect_timeout_us))
             server_close(server, "connect timeout");
         return;
     case SERVER_RESETTING:
@@ -77,7 +136,14 @@ static void check_server(struct server *server, const struct settings *settings,
             server_close(server, "reset query timeout");
         return;
     case SERVER_IDLE:
+        if (obsolete && pool_take_idle(route->pool, &server->slot))
+            server_close(server,
+                         route->removed ? "database removed" : "database configuration changed");
+        return;
     case SERVER_LINKED:
+        if (route->removed)
+            server_close(server, "database removed");
+        return;
     case SERVER_CLOSED:
         return;
     }
@@ -90,50 +156,89 @@ static struct client *client_of(struct pool_waiter *waiter)
     return container_of(waiter, struct client, waiter);
 }
 
-// Run with the registry's lock held: it only collects, what has to be done is done by the caller.
-static void collect(struct route *route, void *arg)
+// The routes as they are now, counted; drop_routes gives them back.
+static void add_route(struct route *route, void *arg)
 {
-    buf_bytes(arg, &route, sizeof(route));
+    struct route *counted = route_ref(route);
+    buf_bytes(arg, &counted, sizeof(counted));
 }
 
-static void sweep_waiters(struct worker *worker, struct route *route, int64_t now)
+struct routes {
+    struct buf all;
+    struct route **at;
+    size_t count;
+};
+
+static void take_routes(struct routes *routes, struct pooler *pooler)
 {
-    int64_t patience = config_settings(worker->config)->query_wait_timeout_us;
+    *routes = (struct routes){.count = 0};
+    pooler_each_route(pooler, add_route, &routes->all);
+    routes->at = (struct route **)(void *)routes->all.at;
+    routes->count = routes->all.len / sizeof(*routes->at);
+}
+
+static void drop_routes(struct routes *routes)
+{
+    for (size_t i = 0; i < routes->count; i++)
+        route_unref(&routes->at[i]);
+    buf_fini(&routes->all);
+}
+
+static void sweep_hopeless(struct worker *worker, struct route *route, int64_t now)
+{
     struct pool_waiter *waiter;
-    while (patience > 0 &&
-           (waiter = pool_overdue(route->pool, worker->number, now - patience)) != NULL)
-        client_fail(client_of(waiter), "08P01", "query_wait_timeout");
     while ((waiter = pool_hopeless(route->pool, worker->number, now)) != NULL)
         client_refuse(client_of(waiter));
 }
 
 static void sweep_idle(struct worker *worker, struct route *route, int64_t now)
 {
-    const struct settings *settings = config_settings(worker->config);
-    int64_t idle = settings->server_idle_timeout_us;
-    const struct config_database *db = config_database(worker->config, route->database);
-    int64_t lifetime = config_server_lifetime_us(worker->config, db);
+    int64_t idle = config_settings(worker->config)->server_idle_timeout_us;
     struct pool_server *slot;
-    while ((slot = pool_stale(route->pool, worker->number, idle > 0 ? now - idle : INT64_MIN,
-                              lifetime > 0 ? now - lifetime : INT64_MIN)) != NULL) {
-        bool old = lifetime > 0 && slot->opened_us < now - lifetime;
-        server_close(container_of(slot, struct server, slot),
-                     old ? "server lifetime over" : "server idle timeout");
-    }
-    // Another pool under the same limit has clients waiting, this one has servers to spare.
-    slot = NULL;
-    if (pool_must_yield(route->pool))
-        slot = pool_stale(route->pool, worker->number, INT64_MAX, INT64_MIN);
-    if (slot != NULL)
-        server_close(container_of(slot, struct server, slot), "evicted");
-    if (worker->shutdown == SHUTDOWN_NONE && pool_may_open(route->pool, now))
-        server_open(worker, route);
+    const char *why;
+    while ((slot = pool_stale(route->pool, worker->number, idle > 0 ? now - idle : INT64_MIN, now,
+                              &why)) != NULL)
+        server_close(container_of(slot, struct server, slot), why);
 }
 
-void janitor_sweep(struct worker *worker)
+// Another pool under the same limit has clients waiting, this one has servers to spare.
+static void sweep_evictions(struct worker *worker, struct route *route, int64_t now)
 {
-    cancel_sweep(worker);
+    struct pool_server *slot;
+    while ((slot = pool_evict(route->pool, worker->number, now)) != NULL)
+        server_close(container_of(slot, struct server, slot), "evicted");
+}
+
+static void sweep_routes(struct worker *worker, int64_t now)
+{
+    struct routes routes;
+    take_routes(&routes, worker->pooler);
+    for (size_t i = 0; i < routes.count; i++) {
+        sweep_hopeless(worker, routes.at[i], now);
+        sweep_idle(worker, routes.at[i], now);
+        sweep_evictions(worker, routes.at[i], now);
+        server_open_more(worker, routes.at[i]);
+    }
+    drop_routes(&routes);
+}
+
+void janitor_share(struct worker *worker)
+{
+    struct routes routes;
     int64_t now = clock_us();
+    worker->share_due = false;
+    take_routes(&routes, worker->pooler);
+    for (size_t i = 0; i < routes.count; i++)
+        sweep_evictions(worker, routes.at[i], now);
+    for (size_t i = 0; i < routes.count; i++)
+        if (pool_contended(routes.at[i]->pool))
+            server_open_more(worker, routes.at[i]);
+    drop_routes(&routes);
+    worker->share_due = false; // what was closed meanwhile has been looked at
+}
+
+static void sweep_connections(struct worker *worker, int64_t now)
+{
     struct config *config = config_ref(worker->config);
     // Ending one may end its neighbour, too: then the rest of the list waits for the next sweep.
     list_each(&worker->clients, l)
@@ -150,15 +255,22 @@ void janitor_sweep(struct worker *worker)
             container_of(s_next, struct server, link)->state == SERVER_CLOSED)
             break;
     }
-    struct buf all = {0};
-    pooler_each_route(worker->pooler, collect, &all);
-    struct route **routes = (struct route **)(void *)all.at;
-    for (size_t i = 0; i < all.len / sizeof(*routes); i++) {
-        sweep_waiters(worker, routes[i], now);
-        sweep_idle(worker, routes[i], now);
-    }
-    buf_fini(&all);
     config_unref(&config);
+}
+
+void janitor_configured(struct worker *worker)
+{
+    sweep_connections(worker, clock_us());
+}
+
+void janitor_sweep(struct worker *worker)
+{
+    int64_t now = clock_us();
+    cancel_sweep(worker);
+    sweep_connections(worker, now);
+    sweep_routes(worker, now);
+    if (worker->number == 0)
+        pooler_tidy(worker->pooler, worker->config, now);
 }
 
 // ---- the end ----

@@ -2,10 +2,11 @@
 #include "proxy/listener.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +19,7 @@
 #include "config/config.h"
 #include "proxy/pooler.h"
 #include "proxy/server/resolver.h"
+#include "proxy/wire/socket.h"
 #include "proxy/worker.h"
 
 enum { SOCKETS_MAX = 32, PAUSE_S = 1 };
@@ -40,14 +42,6 @@ struct listener {
     ev_timer pause; // after running out of descriptors
     struct door doors[SOCKETS_MAX];
 };
-
-static void tune(int fd, const struct settings *settings)
-{
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (settings->tcp_keepalive)
-        setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-}
 
 static void rest_awhile(struct listener *listener)
 {
@@ -78,8 +72,7 @@ static void on_knock(struct ev_loop *loop, ev_io *io, int events)
             }
             return;
         }
-        if (!door->local)
-            tune(fd, config_settings(listener->config));
+        socket_tune(fd, door->local, config_settings(listener->config));
         worker_mail_accepted(pooler->workers[listener->next_worker], fd, door->local);
         listener->next_worker = (listener->next_worker + 1) % pooler->worker_count;
     }
@@ -97,6 +90,29 @@ static bool add(struct listener *listener, int fd, bool local, const char *path)
     ev_io_init(&door->io, on_knock, fd, EV_READ);
     door->io.data = door;
     ev_io_start(listener->loop, &door->io);
+    return true;
+}
+
+// Group and mode of the socket's file.
+static bool set_rights(const char *path, const struct settings *settings, char *error,
+                       size_t bytes)
+{
+    const char *name = settings->unix_socket_group;
+    if (name[0] != '\0') {
+        char *end;
+        gid_t number = (gid_t)strtoul(name, &end, 10);
+        const struct group *group = *end != '\0' ? getgrnam(name) : NULL;
+        if (*end != '\0' && group == NULL) {
+            snprintf(error, bytes, "unknown group \"%s\" (unix_socket_group)", name);
+            return false;
+        }
+        if (chown(path, (uid_t)-1, group != NULL ? group->gr_gid : number) < 0) {
+            snprintf(error, bytes, "cannot give %s to group \"%s\": %s", path, name,
+                     strerror(errno));
+            return false;
+        }
+    }
+    chmod(path, (mode_t)settings->unix_socket_mode);
     return true;
 }
 
@@ -118,8 +134,12 @@ static bool open_one(struct listener *listener, const struct sockaddr *to, sockl
             close(fd);
         return false;
     }
-    if (path[0] != '\0')
-        chmod(path, (mode_t)settings->unix_socket_mode);
+    if (path[0] != '\0' && !set_rights(path, settings, error, bytes)) {
+        close(fd);
+        return false;
+    }
+    if (to->sa_family != AF_UNIX)
+        socket_defer_accept(fd, settings->tcp_defer_accept);
     log_info("listening on %s", what);
     return add(listener, fd, to->sa_family == AF_UNIX, path);
 }
@@ -217,6 +237,18 @@ struct listener *listener_new(struct ev_loop *loop, struct pooler *pooler,
         return listener;
     listener_free(listener);
     return NULL;
+}
+
+void listener_configure(struct listener *listener, struct config *config)
+{
+    const struct settings *now = config_settings(config);
+    bool defer = now->tcp_defer_accept;
+    bool changed = config_settings(listener->config)->tcp_defer_accept != defer;
+    config_unref(&listener->config);
+    listener->config = config_ref(config);
+    for (int i = 0; i < listener->count && changed && !listener->stopped; i++)
+        if (!listener->doors[i].local)
+            socket_defer_accept(listener->doors[i].fd, defer);
 }
 
 void listener_stop(struct listener *listener)

@@ -178,6 +178,7 @@ static void reload(struct process *p)
         config_unref(&p->config);
         p->config = fresh;
         pooler_configure(p->pooler, fresh);
+        listener_configure(p->listener, fresh);
         for (int i = 0; i < p->pooler->worker_count; i++)
             worker_mail_configure(p->pooler->workers[i]);
         if (p->control != NULL)

@@ -7,9 +7,11 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "cache/store.h"
 #include "config/config.h"
+#include "proxy/census.h"
 #include "proxy/peers.h"
 #include "proxy/route.h"
 #include "proxy/server/resolver.h"
@@ -48,6 +50,7 @@ struct pooler *pooler_new(struct config *config, int worker_count)
     pooler->statements = statement_registry_new();
     pooler->resolver = resolver_new();
     pooler->peers = peers_use_new();
+    pooler->census = census_new();
     const struct settings *settings = config_settings(config);
     if (settings->cache)
         pooler->store = store_new((size_t)settings->cache_size_bytes, shards_for(settings));
@@ -59,12 +62,15 @@ struct pooler *pooler_new(struct config *config, int worker_count)
 
 static void free_route(struct hash_node *node, void *arg)
 {
-    route_free(container_of(node, struct route, node));
+    struct route *route = container_of(node, struct route, node);
+    route_unref(&route);
 }
 
 static void free_quota(struct hash_node *node, void *arg)
 {
-    mem_free(container_of(node, struct quota_node, node));
+    struct quota_node *q = container_of(node, struct quota_node, node);
+    quota_fini(&q->quota);
+    mem_free(q);
 }
 
 void pooler_free(struct pooler *pooler)
@@ -78,6 +84,7 @@ void pooler_free(struct pooler *pooler)
     texts_free(pooler->texts);
     resolver_free(pooler->resolver);
     peers_use_free(pooler->peers);
+    census_free(pooler->census);
     store_free(pooler->store);
     config_unref(&pooler->config);
     pthread_mutex_destroy(&pooler->lock);
@@ -94,6 +101,114 @@ struct config *pooler_config(struct pooler *pooler)
     return config;
 }
 
+static uint64_t pair_hash(const char *a, const char *b)
+{
+    return hash_bytes(a, strlen(a)) * 31 + hash_bytes(b, strlen(b));
+}
+
+// ---- routes that come and go; with pooler->lock held ----
+
+static struct route *find_route(const struct pooler *pooler, const char *database,
+                                const char *user)
+{
+    struct hash_node *n = hash_first(&pooler->routes, pair_hash(database, user));
+    for (; n != NULL; n = hash_next(n)) {
+        struct route *route = container_of(n, struct route, node);
+        if (strcmp(route->database, database) == 0 && strcmp(route->user, user) == 0)
+            return route;
+    }
+    return NULL;
+}
+
+static struct route *make_route(struct pooler *pooler, const struct config *config,
+                                const char *database, const char *user)
+{
+    struct route *route = route_new(pooler, config, database, user);
+    hash_insert(&pooler->routes, &route->node, pair_hash(database, user));
+    return route;
+}
+
+struct leaving {
+    const struct config *config;
+    int64_t now_us;
+    struct buf routes; // struct route *
+};
+
+static bool is_database_gone(struct route *route, const struct leaving *leaving)
+{
+    return config_database(leaving->config, route->database) == NULL;
+}
+
+// Has it been without use for too long? Whoever finds it later gets a new one; nobody has it now.
+static bool is_forgotten(struct route *route, const struct leaving *leaving)
+{
+    const struct settings *settings = config_settings(leaving->config);
+    int64_t since_us = pool_deserted_us(route->pool);
+    if (since_us == 0 || route->pool->paused || atomic_load(&route->holders) > 1)
+        return false;
+    int64_t idle_us = leaving->now_us - since_us;
+    if (settings->pool_idle_timeout_us > 0 && idle_us > settings->pool_idle_timeout_us)
+        return true;
+    const struct config_database *db = config_database(leaving->config, route->database);
+    return db != NULL && db->is_fallback && settings->autodb_idle_timeout_us > 0 &&
+           idle_us > settings->autodb_idle_timeout_us;
+}
+
+static void gather_gone(struct hash_node *node, void *arg)
+{
+    struct leaving *leaving = arg;
+    struct route *route = container_of(node, struct route, node);
+    if (is_database_gone(route, leaving))
+        buf_bytes(&leaving->routes, &route, sizeof(route));
+}
+
+static void gather_forgotten(struct hash_node *node, void *arg)
+{
+    struct leaving *leaving = arg;
+    struct route *route = container_of(node, struct route, node);
+    if (is_forgotten(route, leaving))
+        buf_bytes(&leaving->routes, &route, sizeof(route));
+}
+
+// One line for each database, however many routes it had.
+static void tell_of_dropping(struct route **routes, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (strcmp(routes[j]->database, routes[i]->database) == 0)
+            return;
+    log_warning("dropping database '%s' as it does not exist anymore or inactive auto-database",
+                routes[i]->database);
+}
+
+static void take_out(struct pooler *pooler, struct leaving *leaving)
+{
+    struct route **routes = (struct route **)(void *)leaving->routes.at;
+    size_t count = leaving->routes.len / sizeof(*routes);
+    for (size_t i = 0; i < count; i++) {
+        const struct config_database *db =
+            config_database(leaving->config, routes[i]->database);
+        if (db == NULL || db->is_fallback)
+            tell_of_dropping(routes, i);
+        routes[i]->removed = true;
+        routes[i]->generation++;
+        hash_remove(&pooler->routes, &routes[i]->node);
+    }
+    for (size_t i = 0; i < count; i++)
+        route_unref(&routes[i]);
+    buf_fini(&leaving->routes);
+}
+
+// A database that must have servers without having clients has its own user.
+static void make_wanted(struct pooler *pooler, const struct config *config)
+{
+    for (size_t i = 0; i < config_database_count(config); i++) {
+        const struct config_database *db = config_database_at(config, i);
+        if (!db->is_fallback && db->user != NULL && config_min_pool_size(config, db) > 0 &&
+            find_route(pooler, db->name, db->user) == NULL)
+            make_route(pooler, config, db->name, db->user);
+    }
+}
+
 static void configure_route(struct hash_node *node, void *arg)
 {
     route_configure(container_of(node, struct route, node), arg);
@@ -101,35 +216,41 @@ static void configure_route(struct hash_node *node, void *arg)
 
 void pooler_configure(struct pooler *pooler, struct config *config)
 {
+    struct leaving leaving = {.config = config};
     pthread_mutex_lock(&pooler->lock);
     struct config *old = pooler->config;
     pooler->config = config_ref(config);
+    hash_each(&pooler->routes, gather_gone, &leaving);
+    take_out(pooler, &leaving);
     hash_each(&pooler->routes, configure_route, config);
     pthread_mutex_unlock(&pooler->lock);
     config_unref(&old);
 }
 
-static uint64_t pair_hash(const char *a, const char *b)
+void pooler_tidy(struct pooler *pooler, const struct config *config, int64_t now_us)
 {
-    return hash_bytes(a, strlen(a)) * 31 + hash_bytes(b, strlen(b));
+    struct leaving leaving = {.config = config, .now_us = now_us};
+    pthread_mutex_lock(&pooler->lock);
+    if (config == pooler->config) { // else there is news on its way to the caller
+        hash_each(&pooler->routes, gather_forgotten, &leaving);
+        take_out(pooler, &leaving);
+        make_wanted(pooler, config);
+    }
+    pthread_mutex_unlock(&pooler->lock);
 }
 
-struct route *pooler_route(struct pooler *pooler, const struct config *config,
-                           const char *database, const char *user)
+struct route *pooler_route(struct pooler *pooler, const char *database, const char *user)
 {
-    uint64_t hash = pair_hash(database, user);
     struct route *found = NULL;
     pthread_mutex_lock(&pooler->lock);
-    for (struct hash_node *n = hash_first(&pooler->routes, hash); n != NULL; n = hash_next(n)) {
-        struct route *route = container_of(n, struct route, node);
-        if (strcmp(route->database, database) == 0 && strcmp(route->user, user) == 0) {
-            found = route;
-            break;
-        }
-    }
-    if (found == NULL && config_database(config, database) != NULL) {
-        found = route_new(pooler, config, database, user);
-        hash_insert(&pooler->routes, &found->node, hash);
+    const struct config *config = pooler->config;
+    const struct config_database *db = config_database(config, database);
+    if (db != NULL) {
+        const char *server_user = config_server_user(db, user);
+        found = find_route(pooler, database, server_user);
+        if (found == NULL)
+            found = make_route(pooler, config, database, server_user);
+        route_ref(found);
     }
     pthread_mutex_unlock(&pooler->lock);
     return found;
@@ -165,6 +286,7 @@ struct pool_quota *pooler_quota(struct pooler *pooler, char kind, const char *na
     struct quota_node *q = mem_zalloc(sizeof(*q) + strlen(name) + 1);
     q->kind = kind;
     strcpy(q->name, name);
+    quota_init(&q->quota);
     hash_insert(&pooler->quotas, &q->node, hash);
     return &q->quota;
 }

@@ -11,6 +11,7 @@
 #include "pool/pool.h"
 #include "proxy/session/cancel_key.h"
 
+struct census;
 struct client;
 struct config;
 struct domains;
@@ -31,6 +32,7 @@ struct pooler {
     struct statement_registry *statements;  // thread-safe
     struct resolver *resolver;              // thread-safe
     struct peers_use *peers;                // thread-safe
+    struct census *census;                  // thread-safe
     uint8_t mock_secret[32];                // for logins of users that do not exist
 
     pthread_mutex_t lock;     // for the configuration, the routes and the quotas
@@ -69,10 +71,13 @@ void pooler_free(struct pooler *pooler);
 struct config *pooler_config(struct pooler *pooler); // counted for the caller
 void pooler_configure(struct pooler *pooler, struct config *config); // any thread
 
-// Finds or makes the route; NULL: there is no such database.
-struct route *pooler_route(struct pooler *pooler, const struct config *config,
-                           const char *database, const char *user);
+// Finds or makes the route, counted for the caller; NULL: there is no such database. user: whose
+// client wants it; where the database has a user of its own, that one's route is everybody's.
+struct route *pooler_route(struct pooler *pooler, const char *database, const char *user);
 void pooler_each_route(struct pooler *pooler, void (*visit)(struct route *, void *), void *arg);
+// Forgets routes that nobody has used for as long as the configuration says, and makes those that
+// must have servers without having clients.
+void pooler_tidy(struct pooler *pooler, const struct config *config, int64_t now_us);
 
 // kind: 'd' for databases, 'u' for users. With pooler->lock held (routes are made under it).
 struct pool_quota *pooler_quota(struct pooler *pooler, char kind, const char *name);

@@ -49,6 +49,12 @@ static struct pool_limits limits_of(const struct config *config, const struct co
                        : 0,
         .reserve_after_us = settings->reserve_pool_timeout_us,
         .retry_after_us = settings->server_login_retry_us,
+        .keeps_minimum = db->user != NULL,
+        .checks = settings->server_check_query[0] != '\0',
+        .check_after_us = settings->server_check_delay_us,
+        .lifetime_us = config_server_lifetime_us(config, db),
+        .used_once = config_server_lifetime_us(config, db) == 0,
+        .round_robin = settings->server_round_robin,
     };
 }
 
@@ -72,10 +78,11 @@ struct route *route_new(struct pooler *pooler, const struct config *config, cons
     CHECK(db != NULL);
     struct route *route = mem_new(struct route);
     TAG_SET(route, ROUTE_TAG);
+    route->holders = 1;
     route->pooler = pooler;
     route->database = mem_strdup(database);
     route->user = mem_strdup(user);
-    route->server_user = mem_strdup(config_server_user(db, user));
+    route->server_user = route->user;
     const struct config_user *pool_user = config_user(config, route->server_user);
     pthread_mutex_init(&route->lock, NULL);
     route->database_quota = pooler_quota(pooler, 'd', database);
@@ -117,6 +124,7 @@ static char *target_of(struct route *route, const struct config_database *db)
     text(&all, config_database_dbname(db, route->database));
     text(&all, db->user);
     text(&all, db->connect_query);
+    buf_printf(&all, "%d", db->load_balance_hosts);
     for (size_t i = 0; i < all.len; i++)
         if (all.at[i] == '\0')
             all.at[i] = '\n';
@@ -148,6 +156,7 @@ void route_configure(struct route *route, const struct config *config)
         return;
     const struct config_user *user = config_user(config, route->server_user);
     pool_relimit(route->pool, limits_of(config, db, user));
+    route->pool->mode = mode_of(config_pool_mode(config, db, user));
     route->database_quota->limit = config_max_db_connections(config, db);
     route->user_quota->limit = config_max_user_connections(config, user);
     char *target = target_of(route, db);
@@ -157,9 +166,15 @@ void route_configure(struct route *route, const struct config *config)
         mem_free(target);
 }
 
-void route_free(struct route *route)
+struct route *route_ref(struct route *route)
 {
     TAG_CHECK(route, ROUTE_TAG);
+    atomic_fetch_add_explicit(&route->holders, 1, memory_order_relaxed);
+    return route;
+}
+
+static void route_free(struct route *route)
+{
     pool_free(route->pool);
     for (struct profile *p = route->profiles, *next; p != NULL; p = next) {
         next = p->next;
@@ -173,9 +188,19 @@ void route_free(struct route *route)
     pthread_mutex_destroy(&route->lock);
     mem_free(route->database);
     mem_free(route->user);
-    mem_free(route->server_user);
     TAG_CLEAR(route);
     mem_free(route);
+}
+
+void route_unref(struct route **pointer)
+{
+    struct route *route = *pointer;
+    *pointer = NULL;
+    if (route == NULL)
+        return;
+    TAG_CHECK(route, ROUTE_TAG);
+    if (atomic_fetch_sub_explicit(&route->holders, 1, memory_order_acq_rel) == 1)
+        route_free(route);
 }
 
 void route_welcome(struct route *route, struct slice messages, const struct vars *values)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A route: one database as one user reaches it. Behind the pool (which only counts and queues) it
 // knows where the server is, whom to log in as, what a fresh session looks like, and which domain
-// the cache follows for it. Shared by all workers; lives as long as the process.
+// the cache follows for it. Shared by all workers and counted by those who use it: the pooler as
+// long as it may be found, clients, servers, mail. One that is not needed any more, or whose
+// database was taken out of the configuration, leaves the pooler and goes with its last user.
 #pragma once
 #include <pthread.h>
 #include <stdbool.h>
@@ -31,10 +33,14 @@ struct profile {
 struct route {
     uint32_t tag;
     struct hash_node node;
+    _Atomic unsigned holders;
     struct pooler *pooler; // borrows
     char *database;        // owns; as clients ask for it
-    char *user;            // owns; who the clients log in as
-    char *server_user;     // owns; who they are on the server
+    char *user;            // owns; who its clients are on the server: the database's user, else
+                           // their own
+    const char *server_user; // the same
+    _Atomic bool removed;  // its database is: its clients and servers must go
+    _Atomic unsigned next_host; // of several in the database's line
     struct pool *pool;     // owns
     struct pool_quota *database_quota, *user_quota; // borrow
     _Atomic(struct domain *) domain; // borrows; NULL: no cache here
@@ -54,7 +60,8 @@ struct route {
 
 struct route *route_new(struct pooler *pooler, const struct config *config, const char *database,
                         const char *user);
-void route_free(struct route *route);
+struct route *route_ref(struct route *route);
+void route_unref(struct route **route); // clears the caller's pointer; NULL inside is fine
 // Pool sizes and times of a new configuration.
 void route_configure(struct route *route, const struct config *config);
 

@@ -27,7 +27,7 @@ struct accepted_mail {
 
 struct serve_mail {
     struct mail mail;
-    struct route *route;
+    struct route *route; // counts
 };
 
 struct cancel_mail {
@@ -62,7 +62,7 @@ void worker_mail_serve(struct worker *worker, struct route *route)
 {
     struct serve_mail *m = mem_new(struct serve_mail);
     m->mail.kind = MAIL_SERVE;
-    m->route = route;
+    m->route = route_ref(route);
     mailbox_post(&worker->mailbox, &m->mail);
 }
 
@@ -88,6 +88,15 @@ void worker_mail_configure(struct worker *worker)
     struct mail *m = mem_new(struct mail);
     m->kind = MAIL_CONFIGURE;
     mailbox_post(&worker->mailbox, m);
+}
+
+void worker_mail_share(struct pooler *pooler)
+{
+    for (int i = 0; i < pooler->worker_count; i++) {
+        struct mail *m = mem_new(struct mail);
+        m->kind = MAIL_SHARE;
+        mailbox_post(&pooler->workers[i]->mailbox, m);
+    }
 }
 
 void worker_mail_shutdown(struct worker *worker, enum shutdown_mode mode)
@@ -116,11 +125,16 @@ static void handle_serve(struct worker *worker, struct route *route)
 {
     struct pool_server *slot;
     struct pool_waiter *waiter;
-    int next;
-    while (pool_serve(route->pool, worker->number, &slot, &waiter, &next))
-        server_hand_over(container_of(slot, struct server, slot), waiter);
-    if (next >= 0)
-        worker_mail_serve(worker->pooler->workers[next], route);
+    struct pool_task task;
+    for (;;) {
+        if (pool_serve(route->pool, worker->number, clock_us(), &slot, &waiter, &task))
+            server_hand_over(container_of(slot, struct server, slot), waiter);
+        else if (task.check != NULL)
+            server_do_task(worker, route, &task);
+        else
+            break;
+    }
+    server_do_task(worker, route, &task);
 }
 
 static void handle_grant(struct worker *worker, struct server *server)
@@ -179,6 +193,13 @@ static void handle_console(struct worker *worker, struct console_mail *mail)
     worker_mail_console(last ? mail->home : worker->pooler->workers[mail->next_worker], mail);
 }
 
+static void take_limits(struct worker *worker)
+{
+    worker->no_simple_query = config_settings(worker->config)->disable_pqexec;
+    int64_t bytes = config_settings(worker->config)->max_packet_size_bytes;
+    worker->max_packet_bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+}
+
 static void handle_mail(struct worker *worker, struct mail *mail)
 {
     switch ((enum worker_mail_kind)mail->kind) {
@@ -197,6 +218,7 @@ static void handle_mail(struct worker *worker, struct mail *mail)
     case MAIL_SERVE: {
         struct serve_mail *m = container_of(mail, struct serve_mail, mail);
         handle_serve(worker, m->route);
+        route_unref(&m->route);
         mem_free(m);
         return;
     }
@@ -219,9 +241,15 @@ static void handle_mail(struct worker *worker, struct mail *mail)
         struct config *old = worker->config;
         worker->config = pooler_config(worker->pooler);
         config_unref(&old);
+        take_limits(worker);
+        janitor_configured(worker);
         mem_free(mail);
         return;
     }
+    case MAIL_SHARE:
+        worker->share_due = true;
+        mem_free(mail);
+        return;
     case MAIL_SHUTDOWN: {
         struct shutdown_mail *m = container_of(mail, struct shutdown_mail, mail);
         worker->shutdown = m->mode;
@@ -267,6 +295,8 @@ static void on_turn_end(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     struct worker *worker = prepare->data;
     empty_graves(worker);
+    if (worker->share_due)
+        janitor_share(worker);
     janitor_stop_if_done(worker);
 }
 
@@ -293,6 +323,7 @@ struct worker *worker_new(struct pooler *pooler, int number)
     ev_set_invoke_pending_cb(worker->loop, begin_turn);
     mailbox_init(&worker->mailbox, wake_worker, worker);
     worker->config = pooler_config(pooler);
+    take_limits(worker);
     worker->texts = texts_front_new(pooler->texts);
     if (pooler->domains != NULL)
         worker->resolutions = resolution_front_new();
@@ -350,11 +381,15 @@ static void drop_mail(struct mail *mail)
     case MAIL_CONSOLE:
         return; // janitor_stop_if_done waits for these
     case MAIL_SERVE:
+        route_unref(&container_of(mail, struct serve_mail, mail)->route);
+        mem_free(mail); // the mail is its first member, as of those below
+        return;
     case MAIL_CANCEL:
     case MAIL_CANCELLED:
     case MAIL_CONFIGURE:
+    case MAIL_SHARE:
     case MAIL_SHUTDOWN:
-        mem_free(mail); // the mail is their first member
+        mem_free(mail);
         return;
     }
 }

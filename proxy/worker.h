@@ -52,6 +52,7 @@ enum worker_mail_kind {
     MAIL_CANCELLED,  // the same, on its way back: the asker may be let go
     MAIL_RESOLVED,   // struct resolution_mail
     MAIL_CONFIGURE,  // a new configuration is in force
+    MAIL_SHARE,      // pools compete for a limit: see which may open, which must close one
     MAIL_SHUTDOWN,   // struct shutdown_mail
     MAIL_CONSOLE,    // struct console_mail: collect rows of this worker's clients and servers
 };
@@ -88,6 +89,9 @@ struct worker {
     struct list cancelling;    // cancel requests under way; cancel.h
     enum shutdown_mode shutdown;
     bool quiet;                // nothing left to do in a shutdown
+    bool share_due;            // see MAIL_SHARE; at the end of the turn
+    bool no_simple_query;      // disable_pqexec
+    uint32_t max_packet_bytes; // of the configuration; a longer message ends its connection
     struct server *relaying;   // borrows; cleared when it is closed or leaves its client
     struct sender to_client;   // one bracket at a time each
     struct sender to_server;
@@ -115,6 +119,7 @@ struct cancel_asker {
 void worker_mail_cancel(struct worker *worker, uint64_t client, struct cancel_asker asker);
 void worker_mail_cancelled(struct cancel_asker asker);
 void worker_mail_configure(struct worker *worker);
+void worker_mail_share(struct pooler *pooler); // to all workers
 void worker_mail_shutdown(struct worker *worker, enum shutdown_mode mode);
 void worker_mail_grant(struct worker *worker, struct server *server);
 

@@ -189,10 +189,27 @@ static bool note_parameter(struct server *server, struct slice body)
     return true;
 }
 
+// What it changes is part of what a fresh session is. Its errors are logged and ignored.
+static bool ask_connect_query(struct server *server)
+{
+    const struct config_database *db = database_of(server);
+    if (server->connect_query_sent || db == NULL || db->connect_query == NULL ||
+        db->connect_query[0] == '\0')
+        return false;
+    server->connect_query_sent = true;
+    struct buf out = {0};
+    message_query(&out, db->connect_query);
+    send_now(server, &out);
+    buf_fini(&out);
+    return true;
+}
+
 static bool ready(struct server *server)
 {
     struct worker *worker = server->worker;
     struct route *route = server->route;
+    if (ask_connect_query(server))
+        return server->state != SERVER_CLOSED;
     if (server->scram != NULL) {
         scram_client_fini(server->scram);
         mem_free(server->scram);
@@ -204,10 +221,7 @@ static bool ready(struct server *server)
     server->counted = true;
     server->state = SERVER_SETUP;
     log_debug("S-%p: %s/%s logged in to server", (void *)server, route->database, route->user);
-    const struct config_database *db = database_of(server);
     sender_begin(&worker->to_server, &server->conn);
-    if (db != NULL && db->connect_query != NULL && db->connect_query[0] != '\0')
-        server_inject(server, PURPOSE_CONNECT, db->connect_query);
     if (route->domain != NULL) {
         server->profile_epoch = ledger_epoch(domain_ledger(route->domain));
         server_inject(server, PURPOSE_PROFILE, profile_question);
@@ -232,8 +246,37 @@ static bool refused(struct server *server, struct slice body)
     return give_up(server, why);
 }
 
+// The answer to connect_query. Its rows are of no interest.
+static bool connect_query_message(struct server *server, char type, struct slice body)
+{
+    struct error_fields fields;
+    switch (type) {
+    case 'E':
+        error_fields_read(body, &fields);
+        log_error("S: error while executing exec_on_query: %s: %s", fields.severity,
+                  fields.message);
+        return true;
+    case 'S':
+        return note_parameter(server, body);
+    case 'Z':
+        return body.len == 1 && *(const char *)body.at == 'I'
+                   ? ready(server)
+                   : give_up(server, "connect_query left a transaction open");
+    case 'T':
+    case 'D':
+    case 'C':
+    case 'I':
+    case 'N':
+    case 'A':
+        return true;
+    }
+    return give_up(server, "exec_on_connect query failed");
+}
+
 bool server_login_message(struct server *server, char type, struct slice body)
 {
+    if (server->connect_query_sent)
+        return connect_query_message(server, type, body);
     switch (type) {
     case 'R':
         return authenticate(server, body);

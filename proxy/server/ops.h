@@ -36,6 +36,7 @@ enum op_purpose {
     PURPOSE_PROFILE, // what the session of this server looks like
     PURPOSE_CONNECT, // connect_query
     PURPOSE_RESET,   // before it is given to somebody else
+    PURPOSE_CHECK,   // server_check_query: is it still there?
     PURPOSE_VERIFY,  // is the session clean?
     PURPOSE_PREPARE, // a statement that this server did not have yet; its error is the client's
     PURPOSE_EVICT,   // a statement that this server must forget

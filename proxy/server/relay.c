@@ -206,15 +206,18 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
         }
         return fail(relay, "setting the client's parameters failed");
     }
-    case PURPOSE_CONNECT:
-        log_warning("S-%p: connect_query failed: %s", (void *)server, fields.message);
-        return fail(relay, "connect_query failed");
+    case PURPOSE_CONNECT: // again, after a reset; as at the login it is no reason to close
+        log_error("S: error while executing exec_on_query: %s: %s", fields.severity,
+                  fields.message);
+        return true;
     case PURPOSE_VERIFY:
         log_warning("S-%p: the session cannot be looked at: %s", (void *)server, fields.message);
         return true; // it stays pinned
     case PURPOSE_RESET:
         log_warning("S-%p: reset query failed: %s", (void *)server, fields.message);
         return fail(relay, "reset query failed");
+    case PURPOSE_CHECK:
+        return fail(relay, "test query failed");
     }
     return true;
 }
@@ -303,7 +306,7 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
     bool injected = op->origin == OP_INJECTED;
     if (injected && op->purpose == PURPOSE_ALIGN)
         on_aligned(relay);
-    if (server->status != 'I' && server->route->pool->mode == POOL_STATEMENT && !injected)
+    if (server->status != 'I' && server->mode == POOL_STATEMENT && !injected)
         return fail(relay, "transaction blocks not allowed in statement pooling mode");
     if (!injected) {
         publish(relay, server->status);
@@ -438,6 +441,8 @@ static bool handle(struct relay *relay, struct slice *data)
             return true;
         if (result == FRAME_BAD)
             return fail(relay, "bad packet from the server");
+        if (frame.length > server->worker->max_packet_bytes)
+            return fail(relay, "bad pkt header");
         if (frame.length <= data->len) {
             struct slice message = slice_cut(data, frame.length);
             bool login = server->state == SERVER_LOGIN;
@@ -471,7 +476,6 @@ static bool handle(struct relay *relay, struct slice *data)
 static void settle(struct server *server, bool ended)
 {
     struct worker *worker = server->worker;
-    struct route *route = server->route;
     if (!ops_empty(&server->ops))
         return;
     if (server->state == SERVER_SETUP || server->state == SERVER_RESETTING) {
@@ -479,10 +483,10 @@ static void settle(struct server *server, bool ended)
             server_close(server, "server is in a transaction without a client");
             return;
         }
+        struct route *route = route_ref(server->route);
         server_give_back(server);
-        // A pool opens one connection at a time: now the next one may be opened.
-        if (pool_may_open(route->pool, clock_us()))
-            server_open(worker, route);
+        server_open_more(worker, route); // a pool opens one at a time: now the next one
+        route_unref(&route);
         return;
     }
     struct client *client = server->client;

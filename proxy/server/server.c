@@ -2,7 +2,6 @@
 #include "proxy/server/server.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "proxy/session/client.h"
 #include "proxy/session/statement.h"
 #include "proxy/wire/message.h"
+#include "proxy/wire/socket.h"
 #include "proxy/worker.h"
 
 const char *server_state_name(enum server_state state)
@@ -59,23 +59,6 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
     server_login_begin(server);
 }
 
-static void keepalive(int fd, const struct settings *settings)
-{
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (settings->tcp_user_timeout_ms > 0)
-        setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &settings->tcp_user_timeout_ms, sizeof(int));
-    if (!settings->tcp_keepalive)
-        return;
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-    if (settings->tcp_keepcnt > 0)
-        setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &settings->tcp_keepcnt, sizeof(int));
-    if (settings->tcp_keepidle_s > 0)
-        setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &settings->tcp_keepidle_s, sizeof(int));
-    if (settings->tcp_keepintvl_s > 0)
-        setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &settings->tcp_keepintvl_s, sizeof(int));
-}
-
 static void connect_to(struct server *server, const struct address *address)
 {
     server->address = *address;
@@ -86,8 +69,8 @@ static void connect_to(struct server *server, const struct address *address)
         server_close(server, address->length ? "cannot make a socket" : "bad socket path");
         return;
     }
-    if (address->to.any.sa_family != AF_UNIX)
-        keepalive(fd, config_settings(server->worker->config));
+    socket_tune(fd, address->to.any.sa_family == AF_UNIX,
+                config_settings(server->worker->config));
     conn_init(&server->conn, fd, server_readable, on_connected, server);
     int rc = connect(fd, &address->to.any, address->length);
     if (rc < 0 && errno != EINPROGRESS) {
@@ -100,16 +83,56 @@ static void connect_to(struct server *server, const struct address *address)
     ev_io_start(server->worker->loop, &server->conn.writable);
 }
 
-static const char *host_of(const struct server *server, const struct config_database **db)
+// One of the hosts of a list with commas; the caller frees it.
+static char *host_in_turn(struct route *route, const struct config_database *db)
+{
+    unsigned count = 1;
+    for (const char *p = db->host; *p != '\0'; p++)
+        count += *p == ',';
+    // With load_balance_hosts = disable a failure moves it on.
+    bool each = db->load_balance_hosts == CONFIG_BALANCE_ROUND_ROBIN;
+    unsigned turn = each ? atomic_fetch_add(&route->next_host, 1) : route->next_host;
+    const char *host = db->host;
+    for (unsigned i = 0; i < turn % count; i++)
+        host = strchr(host, ',') + 1;
+    host += strspn(host, " ");
+    return mem_strndup(host, strcspn(host, ", "));
+}
+
+// Where to connect to; the caller frees it. NULL: there is no such database.
+static char *host_of(const struct server *server, const struct config_database **db)
 {
     const struct config *config = server->worker->config;
     *db = config_database(config, server->route->database);
     if (*db == NULL)
         return NULL;
     if ((*db)->host != NULL && (*db)->host[0] != '\0')
-        return (*db)->host;
+        return host_in_turn(server->route, *db);
     const char *dir = config_settings(config)->unix_socket_dir;
-    return dir[0] != '\0' ? dir : "/tmp";
+    return mem_strdup(dir[0] != '\0' ? dir : "/tmp");
+}
+
+static void begin_connecting(struct server *server)
+{
+    struct worker *worker = server->worker;
+    const struct config_database *db;
+    char *host = host_of(server, &db);
+    struct address address;
+    if (host == NULL) {
+        server_close(server, "no such database");
+    } else if (address_literal(&address, host, db->port)) {
+        mem_free(host);
+        connect_to(server, &address);
+    } else {
+        struct resolution_mail *question = mem_new(struct resolution_mail);
+        question->mail.kind = MAIL_RESOLVED;
+        question->answer = &worker->mailbox;
+        question->asker = server->number;
+        question->host = host;
+        question->port = db->port;
+        worker->lookups++;
+        resolver_ask(worker->pooler->resolver, question);
+    }
 }
 
 void server_open(struct worker *worker, struct route *route)
@@ -117,38 +140,19 @@ void server_open(struct worker *worker, struct route *route)
     struct server *server = mem_new(struct server);
     TAG_SET(server, SERVER_TAG);
     server->worker = worker;
-    server->route = route;
+    server->route = route_ref(route);
     server->slot.pool = route->pool;
     server->slot.worker = worker->number;
     server->conn.fd = -1;
     server->number = atomic_fetch_add(&worker->pooler->last_server, 1) + 1;
     server->generation = route->generation;
     server->status = 'I';
-    server->since_us = clock_us();
+    server->since_us = server->opened_us = clock_us();
     list_init(&server->prepared.used);
     link_init(&server->slot.link);
     link_init(&server->link);
     list_push_back(&worker->servers, &server->link);
-
-    const struct config_database *db;
-    const char *host = host_of(server, &db);
-    if (host == NULL) {
-        server_close(server, "no such database");
-        return;
-    }
-    struct address address;
-    if (address_literal(&address, host, db->port)) {
-        connect_to(server, &address);
-        return;
-    }
-    struct resolution_mail *question = mem_new(struct resolution_mail);
-    question->mail.kind = MAIL_RESOLVED;
-    question->answer = &worker->mailbox;
-    question->asker = server->number;
-    question->host = mem_strdup(host);
-    question->port = db->port;
-    worker->lookups++;
-    resolver_ask(worker->pooler->resolver, question);
+    begin_connecting(server);
 }
 
 void server_resolved(struct worker *worker, struct resolution_mail *mail)
@@ -162,9 +166,9 @@ void server_resolved(struct worker *worker, struct resolution_mail *mail)
             server = s;
     }
     if (server != NULL && mail->address.length == 0) {
-        char why[256];
-        snprintf(why, sizeof(why), "DNS lookup of %s failed: %s", mail->host, mail->problem);
-        server_close(server, why);
+        log_warning("S-%p: DNS lookup of %s failed: %s", (void *)server, mail->host,
+                    mail->problem);
+        server_close(server, "server DNS lookup failed");
     } else if (server != NULL) {
         connect_to(server, &mail->address);
     } else {
@@ -213,7 +217,7 @@ void server_give_back(struct server *server)
 {
     fill_abandon(&server->fill);
     if (server->generation != server->route->generation && server->doomed == NULL)
-        server->doomed = "database configuration changed";
+        server->doomed = server->route->removed ? "database removed" : "close_needed";
     server->client = NULL;
     server->state = SERVER_IDLE;
     server->since_us = server->worker->now_us;
@@ -221,9 +225,12 @@ void server_give_back(struct server *server)
         server_close(server, server->doomed ? server->doomed : "pgweir shutting down");
         return;
     }
+    const char *close = NULL;
     struct pool_waiter *waiter =
-        pool_return(server->route->pool, &server->slot, server->since_us);
-    if (waiter != NULL)
+        pool_return(server->route->pool, &server->slot, server->since_us, &close);
+    if (close != NULL)
+        server_close(server, close);
+    else if (waiter != NULL)
         server_hand_over(server, waiter);
     else if (server->route->pool->paused && server->worker->pooler->draining)
         server_close(server, "pgweir shutting down");
@@ -270,7 +277,7 @@ void server_release(struct server *server)
     }
     server->release_waits = false;
     const struct settings *settings = config_settings(server->worker->config);
-    bool always = server->route->pool->mode == POOL_SESSION || settings->server_reset_query_always;
+    bool always = server->mode == POOL_SESSION || settings->server_reset_query_always;
     bool reset = server->needs_reset || server->needs_settings_reset ||
                  (always && settings->server_reset_query[0] != '\0');
     if (server->doomed == NULL && reset)
@@ -279,14 +286,48 @@ void server_release(struct server *server)
         server_give_back(server);
 }
 
-// ---- closing ----
+// ---- what the pool asks for ----
 
-// The pool's other waiters may want a connection in its place.
-static void replace(struct worker *worker, struct route *route)
+// Is it still there? While that is found out it is nobody's.
+static void begin_check(struct server *server)
 {
-    if (worker->shutdown == SHUTDOWN_NONE && pool_may_open(route->pool, clock_us()))
+    struct worker *worker = server->worker;
+    const char *query = config_settings(worker->config)->server_check_query;
+    if (strcmp(query, "<empty>") == 0)
+        query = "";
+    server->state = SERVER_RESETTING;
+    server->since_us = clock_us();
+    log_debug("S-%p: P: checking: %s", (void *)server, query);
+    sender_begin(&worker->to_server, &server->conn);
+    server_inject(server, PURPOSE_CHECK, query);
+    if (!sender_end(&worker->to_server))
+        server_close(server, "test query failed");
+}
+
+void server_do_task(struct worker *worker, struct route *route, const struct pool_task *task)
+{
+    if (task->ask_worker >= 0 && task->ask_worker != worker->number)
+        worker_mail_serve(worker->pooler->workers[task->ask_worker], route);
+    if (task->evict)
+        worker_mail_share(worker->pooler);
+    if (task->check != NULL)
+        begin_check(container_of(task->check, struct server, slot));
+    if (task->from_reserve && task->open)
+        log_warning("P-%p: %s/%s taking connection from reserve_pool", (void *)route,
+                    route->database, route->user);
+    if (task->open)
         server_open(worker, route);
 }
+
+void server_open_more(struct worker *worker, struct route *route)
+{
+    struct pool_task task;
+    if (worker->shutdown == SHUTDOWN_NONE && !route->removed &&
+        (pool_may_open(route->pool, clock_us(), &task) || task.evict))
+        server_do_task(worker, route, &task);
+}
+
+// ---- closing ----
 
 static void tell_client(struct server *server, const char *why)
 {
@@ -297,6 +338,28 @@ static void tell_client(struct server *server, const char *why)
     client->server = NULL;
     worker_link(server->worker, -1);
     client_fail(client, "08P01", why);
+}
+
+static void log_end(const struct server *server, const char *why)
+{
+    char peer[ORIGIN_TEXT_BYTES];
+    struct origin origin;
+    const struct route *route = server->route;
+    origin_of_socket(&origin, server->conn.fd, 0);
+    origin_for_log(&origin, peer, sizeof(peer));
+    log_info("S-%p: %s/%s@%s closing because: %s (age=%llds)", (const void *)server,
+             route->database, route->user, peer, why,
+             (long long)((clock_us() - server->opened_us) / 1000000));
+}
+
+static void note_failure(struct server *server, const char *why)
+{
+    struct route *route = server->route;
+    const struct config_database *db = config_database(server->worker->config, route->database);
+    if (db != NULL && db->load_balance_hosts == CONFIG_BALANCE_DISABLE)
+        route->next_host++;
+    pool_open_failed(route->pool, clock_us(), server->refused,
+                     server->refused ? server->refused_state : "08006", why);
 }
 
 void server_close(struct server *server, const char *why)
@@ -313,21 +376,21 @@ void server_close(struct server *server, const char *why)
         effects_in_doubt(server->client, server->process);
     server->state = SERVER_CLOSED;
     if (config_settings(worker->config)->log_disconnections || !was_open)
-        log_info("S-%p: %s/%s closing because: %s", (void *)server, route->database, route->user,
-                 why);
+        log_end(server, why);
     conn_close(&server->conn);
     fill_abandon(&server->fill);
     list_remove(&worker->servers, &server->link);
     if (server->cancels == 0) // else the last cancel request buries it
         list_push_back(&worker->graves_servers, &server->link);
     if (was_open)
-        pool_closed(route->pool, &server->slot);
+        pool_closed(route->pool, &server->slot, clock_us());
     else
-        pool_open_failed(route->pool, clock_us(), server->refused,
-                         server->refused ? server->refused_state : "08006", why);
+        note_failure(server, why);
+    if (pool_contended(route->pool))
+        worker->share_due = true;
     tell_client(server, why);
     if (was_open)
-        replace(worker, route);
+        server_open_more(worker, route);
 }
 
 void server_free(struct server *server)
@@ -341,6 +404,7 @@ void server_free(struct server *server)
     if (server->scram != NULL)
         scram_client_fini(server->scram);
     mem_free(server->scram);
+    route_unref(&server->route);
     TAG_CLEAR(server);
     mem_free(server);
 }

@@ -50,7 +50,8 @@ struct server {
     struct mail mail;        // MAIL_GRANT
     struct pool_server slot; // the pool's
     struct worker *worker;   // borrows
-    struct route *route;     // borrows
+    struct route *route;     // counts
+    enum pool_mode mode;     // of the client that has it, or had it last
     struct conn conn;
     enum server_state state;
     bool counted;            // the pool knows it as open (else as opening)
@@ -64,6 +65,8 @@ struct server {
     char status;             // of the last ReadyForQuery: I, T, E
     struct vars vars;        // as reported
     struct buf welcome;      // owns; ParameterStatus messages, during login
+    bool connect_query_sent; // during login
+    int64_t opened_us;
     struct ops ops;
     uint32_t stream_left;    // of a message that is passed on as it comes
     bool copying_in;         // CopyInResponse was passed on, the end was not
@@ -92,6 +95,9 @@ struct server {
 // Starts connecting for a pool that counted it as opening. Never fails at once: failure comes
 // through pool_open_failed.
 void server_open(struct worker *worker, struct route *route);
+// Does what the pool asks for: open, check, ask another worker, evict.
+void server_do_task(struct worker *worker, struct route *route, const struct pool_task *task);
+void server_open_more(struct worker *worker, struct route *route); // if the pool wants another one
 void server_resolved(struct worker *worker, struct resolution_mail *mail);
 
 // Closes it and tells pool and client. why: as in PgBouncer's log.

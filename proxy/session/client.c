@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/config.h"
+#include "proxy/census.h"
 #include "proxy/console/console.h"
 #include "proxy/route.h"
 #include "proxy/server/server.h"
@@ -123,8 +124,10 @@ static void end(struct client *client)
     if (client->route != NULL) {
         free_to_go = pool_abandon(client->route->pool, &client->waiter);
         if (client->login == NULL)
-            pool_client_left(client->route->pool);
+            pool_client_left(client->route->pool, clock_us());
     }
+    census_leave(worker->pooler->census, &client->in_database);
+    census_leave(worker->pooler->census, &client->in_user);
     client_unhold(client);
     conn_close(&client->conn);
     list_remove(&worker->clients, &client->link);
@@ -163,6 +166,7 @@ void client_free(struct client *client)
     statement_names_clear(&client->names);
     statement_unref(&client->unnamed);
     vars_fini(&client->vars);
+    route_unref(&client->route);
     mem_free(client->user);
     mem_free(client->database);
     TAG_CLEAR(client);

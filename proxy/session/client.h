@@ -16,6 +16,7 @@
 #include "proxy/session/vars.h"
 #include "proxy/wire/conn.h"
 
+struct census_entry;
 struct console;
 struct login;
 struct route;
@@ -55,7 +56,10 @@ struct client {
     uint8_t minor;             // its protocol is 3.minor
     struct origin origin;      // where it comes from
     struct pool_waiter waiter; // the pool's
-    struct route *route;       // borrows; NULL before login
+    struct route *route;       // counts; NULL before login
+    enum pool_mode mode;       // the pool's, as it was when the client logged in
+    struct census_entry *in_database, *in_user; // count; NULL: not counted
+    bool told_waiting;         // query_wait_notify, for this wait
     struct server *server;     // borrows; while linked
     struct cancel_key key;
     int64_t connected_us;

@@ -34,7 +34,7 @@ static void send_composed(struct client *client)
 
 bool session_shares_names(const struct client *client)
 {
-    return client->route->pool->mode != POOL_SESSION &&
+    return client->mode != POOL_SESSION &&
            config_settings(client->worker->config)->max_prepared_statements > 0;
 }
 
@@ -285,7 +285,7 @@ static void forward_named_parse(struct client *client, struct slice message, str
 {
     struct server *server = client->server;
     if (!session_shares_names(client)) {
-        if (client->route->pool->mode != POOL_SESSION)
+        if (client->mode != POOL_SESSION)
             client_pin(client, PIN_PREPARE);
         struct op *op = push(client, OP_PARSE);
         set_name(client, op, name, statement);

@@ -52,6 +52,9 @@ void client_greet(struct client *client)
         return;
     }
     give_key(client, &out);
+    const char *notice = config_settings(client->worker->config)->login_notify_message;
+    if (notice[0] != '\0')
+        message_error(&out, "NOTICE", "00000", notice);
     message_ready(&out, 'I');
     worker_count(client->worker, logins, 1);
     client->state = CLIENT_IDLE;

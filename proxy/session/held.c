@@ -18,7 +18,7 @@ bool client_may_hold(const struct client *client)
     const struct settings *settings = config_settings(client->worker->config);
     int enough = settings->monotonic_reads == CONFIG_MONOTONIC_ALL ? 0 : BEHIND_ENOUGH;
     // Nobody may hold a server of others' meanwhile; in session mode it is his own.
-    bool may = client->server == NULL || client->route->pool->mode == POOL_SESSION;
+    bool may = client->server == NULL || client->mode == POOL_SESSION;
     return may && client->behind >= enough && !client->gave_up_hold;
 }
 

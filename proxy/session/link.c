@@ -34,6 +34,10 @@ void client_request_server(struct client *client)
     struct route *route = client->route;
     struct pool_server *slot;
     struct pool_task task;
+    if (route->removed) {
+        client_fail(client, "08P01", "database removed");
+        return;
+    }
     client->since_us = worker->now_us;
     client->waiter.first = client->state == CLIENT_GREETING;
     switch (pool_request(route->pool, &client->waiter, client->since_us, &slot, &task)) {
@@ -43,10 +47,7 @@ void client_request_server(struct client *client)
     case POOL_QUEUED:
         if (client->state != CLIENT_GREETING)
             client->state = CLIENT_WAITING;
-        if (task.ask_worker >= 0 && task.ask_worker != worker->number)
-            worker_mail_serve(worker->pooler->workers[task.ask_worker], route);
-        if (task.open)
-            server_open(worker, route);
+        server_do_task(worker, route, &task);
         return;
     case POOL_FAILING:
         client_refuse(client);
@@ -99,7 +100,7 @@ void client_granted(struct client *client, struct server *server)
     }
     if (server->generation != client->route->generation) {
         server->client = NULL;
-        server_close(server, "database configuration changed");
+        server_close(server, client->route->removed ? "database removed" : "obsolete connection");
         client_request_server(client);
         return;
     }
@@ -110,6 +111,8 @@ void client_granted(struct client *client, struct server *server)
         worker_count(worker, wait_us, (uint64_t)(now - client->since_us));
     bool waited = client->state == CLIENT_WAITING;
     client->state = CLIENT_LINKED;
+    client->told_waiting = false;
+    server->mode = client->mode;
     client->linked_us = client->since_us = now;
     client->query_us = client->answered_us = client->xact_us = now;
     client->server = server;
@@ -175,7 +178,7 @@ void client_pin(struct client *client, enum pin pin)
 // Is it to be found out whether the session is clean?
 static bool must_look(const struct client *client)
 {
-    bool matters = client->route->pool->mode != POOL_SESSION || client->route->domain != NULL;
+    bool matters = client->mode != POOL_SESSION || client->route->domain != NULL;
     return matters && client->must_verify && client->pins == 1u << PIN_FUNCTION;
 }
 
@@ -210,7 +213,7 @@ void client_finished(struct client *client)
         look(client, server);
         return;
     }
-    bool keep = client->pins != 0 || client->route->pool->mode == POOL_SESSION;
+    bool keep = client->pins != 0 || client->mode == POOL_SESSION;
     if (client->aligning)
         keep = true;
     if (!keep || client->worker->shutdown == SHUTDOWN_WAIT_FOR_SERVERS) {

@@ -74,8 +74,9 @@ static bool find_route(struct client *client)
 {
     if (console_is(client->database))
         return true;
-    client->route = pooler_route(client->worker->pooler, client->worker->config, client->database,
-                                 client->user);
+    client->route = pooler_route(client->worker->pooler, client->database, client->user);
+    if (client->route != NULL)
+        client->mode = client->route->pool->mode;
     return client->route != NULL;
 }
 
@@ -203,7 +204,9 @@ static void scram_final(struct client *client, struct slice body)
         scram_server_keys(&login->scram, &keys);
         if (client->state != CLIENT_CLOSED)
             accepted(client);
-        if (client->state != CLIENT_CLOSED && client->route != NULL)
+        // Those of a client are no good for a database that has a user of its own.
+        if (client->state != CLIENT_CLOSED && client->route != NULL &&
+            strcmp(client->route->server_user, client->user) == 0)
             route_keep_keys(client->route, &keys);
         secret_wipe(&keys, sizeof(keys));
     } else if (result == SCRAM_REFUSED) {

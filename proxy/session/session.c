@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/reader.h"
 #include "config/config.h"
 #include "proxy/route.h"
@@ -95,6 +96,25 @@ static enum step bad_type(struct client *client, char type)
     return session_fail(client, "08P01", why);
 }
 
+// max_packet_size
+static enum step bad_header(struct client *client, const uint8_t *header)
+{
+    char why[64];
+    int n = snprintf(why, sizeof(why), "bad packet header: '");
+    for (int i = 0; i < MESSAGE_HEADER_BYTES; i++)
+        n += snprintf(why + n, sizeof(why) - (size_t)n, "%02x", header[i]);
+    snprintf(why + n, sizeof(why) - (size_t)n, "'");
+    return session_fail(client, "08P01", why);
+}
+
+// disable_pqexec
+static enum step no_simple_query(struct client *client)
+{
+    log_error("C-%p: %s/%s client used \"Query\" packet type", (void *)client, client->database,
+              client->user);
+    return session_fail(client, "08P01", "PQexec disallowed");
+}
+
 // At rest: the cache, or a server.
 static enum step rest_unit(struct client *client, struct slice *data, struct frame frame)
 {
@@ -133,11 +153,15 @@ static enum step step(struct client *client, struct slice *data)
     }
     if (!known_type(frame.type))
         return bad_type(client, frame.type);
+    if (frame.length > client->worker->max_packet_bytes)
+        return bad_header(client, data->at);
     if (frame.type == 'X') {
         if (end_output(client))
             client_close(client, "client close request");
         return STEP_STOP;
     }
+    if (frame.type == 'Q' && client->worker->no_simple_query)
+        return no_simple_query(client);
     if (client->dropping)
         return local_drop(client, data, frame);
     if (client->server == NULL) {
@@ -150,7 +174,7 @@ static enum step step(struct client *client, struct slice *data)
         client->unit_decided = true;
         if (client->route->domain != NULL) {
             size_t used = 0;
-            bool may_hit = client->route->pool->mode == POOL_SESSION;
+            bool may_hit = client->mode == POOL_SESSION;
             enum cached cached = client_try_cache(client, *data, may_hit, &used);
             if (cached != CACHED_MISS)
                 client->unit_decided = false;

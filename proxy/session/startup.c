@@ -7,6 +7,7 @@
 
 #include "base/reader.h"
 #include "config/config.h"
+#include "proxy/census.h"
 #include "proxy/console/console.h"
 #include "proxy/server/cancel.h"
 #include "proxy/session/client.h"
@@ -43,6 +44,37 @@ static bool admit(struct client *client)
     return true;
 }
 
+// Counts the client for its database and its user, where these exist; false: one too many. As in
+// PgBouncer those on their way in count, too, and an admin on the console always gets in.
+static bool count_in(struct client *client)
+{
+    struct census *census = client->worker->pooler->census;
+    const struct config *config = client->worker->config;
+    bool console = console_is(client->database);
+    const struct config_database *db =
+        console ? NULL : config_database(config, client->database);
+    bool any = config_settings(config)->auth_type == CONFIG_AUTH_ANY;
+    const char *name = any && db != NULL && db->user != NULL ? db->user : client->user;
+    const struct config_user *user = config_user(config, name);
+    int in_database = 0, in_user = 0;
+    if (db != NULL || console)
+        client->in_database =
+            census_enter(census, CENSUS_DATABASE, client->database, &in_database);
+    if (user != NULL)
+        client->in_user = census_enter(census, CENSUS_USER, name, &in_user);
+    if (console && config_is_admin(config, client->user))
+        return true;
+    int most = config_max_db_client_connections(config, db);
+    if (most > 0 && in_database > most)
+        return startup_fails(client, "08P01",
+                             "client connections exceeded (max_db_client_connections)");
+    most = config_max_user_client_connections(config, user);
+    if (most > 0 && in_user > most)
+        return startup_fails(client, "08P01",
+                             "client connections exceeded (max_user_client_connections)");
+    return true;
+}
+
 static bool bad_version(struct client *client, uint32_t version)
 {
     char why[120];
@@ -59,7 +91,7 @@ static void startup_message(struct client *client, uint32_t version, struct slic
         bad_version(client, version);
         return;
     }
-    if (!startup_parameters(client, pairs, version) || !admit(client))
+    if (!startup_parameters(client, pairs, version) || !admit(client) || !count_in(client))
         return;
     client->state = CLIENT_LOGIN;
     client_login_begin(client);

@@ -104,7 +104,7 @@ def test_min_pool_size(ctx):
 
 
 def test_login_timeout(ctx):
-    p = ctx.proxy(client_login_timeout=1)
+    p = ctx.proxy(client_login_timeout=1, tcp_defer_accept=0)
     mute = ctx.keep(p.open())
     started = time.monotonic()
     mute.wait_closed()

@@ -278,13 +278,12 @@ static void what_has_no_effect_is_mentioned(void **state)
                                  &problems);
     assert_non_null(config);
     assert_int_equal(problems.errors, 0);
-    assert_true(has(&problems, PROBLEM_WARNING, 2, "load_balance_hosts has no effect yet"));
     assert_true(has(&problems, PROBLEM_WARNING, 3, "has a line already"));
     assert_true(has(&problems, PROBLEM_WARNING, 3, "auth_user"));
     assert_true(has(&problems, PROBLEM_WARNING, 5, "dns_max_ttl has no effect yet"));
     assert_true(has(&problems, PROBLEM_WARNING, 8, "client_tls_sslmode has no effect yet"));
     assert_true(has(&problems, PROBLEM_WARNING, 0, "auth_file is not set"));
-    assert_int_equal(problems.count, 6);
+    assert_int_equal(problems.count, 5);
     struct buf out = {0};
     config_print_option(config, option_index(option_find("dns_max_ttl")), &out);
     assert_true(slice_is(buf_slice(&out), "20"));

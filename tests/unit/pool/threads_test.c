@@ -68,6 +68,12 @@ static void ask(struct worker *worker, int number)
 
 static void give_back(struct worker *worker, struct server *server);
 
+static bool may_open(struct pool *pool)
+{
+    struct pool_task task;
+    return pool_may_open(pool, clock_us(), &task);
+}
+
 // This worker's client gets a server of this worker.
 static void granted(struct worker *worker, struct client *client, struct server *server)
 {
@@ -100,7 +106,10 @@ static void hand_over(struct worker *worker, struct server *server, struct pool_
 static void give_back(struct worker *worker, struct server *server)
 {
     CHECK(atomic_fetch_sub(&server->users, 1) == 1);
-    struct pool_waiter *waiter = pool_return(worker->crew->pool, &server->slot, clock_us());
+    const char *close;
+    struct pool_waiter *waiter =
+        pool_return(worker->crew->pool, &server->slot, clock_us(), &close);
+    CHECK(close == NULL);
     if (waiter != NULL)
         hand_over(worker, server, waiter);
 }
@@ -109,8 +118,8 @@ static void serve(struct worker *worker)
 {
     struct pool_server *slot;
     struct pool_waiter *waiter;
-    int next; // everybody serves now and then: nobody needs to be asked
-    while (pool_serve(worker->crew->pool, worker->number, &slot, &waiter, &next))
+    struct pool_task task; // everybody serves now and then: nobody needs to be asked
+    while (pool_serve(worker->crew->pool, worker->number, clock_us(), &slot, &waiter, &task))
         hand_over(worker, (struct server *)slot, waiter);
 }
 
@@ -127,17 +136,17 @@ static void open_one(struct worker *worker)
     pool_opened(crew->pool, &server->slot, worker->number, clock_us());
     server->users = 1;
     give_back(worker, server);
-    worker->opening = pool_may_open(crew->pool, clock_us());
+    worker->opening = may_open(crew->pool);
 }
 
 static void close_one(struct worker *worker, struct server *server)
 {
     struct crew *crew = worker->crew;
     atomic_fetch_sub(&crew->open, 1);
-    pool_closed(crew->pool, &server->slot);
+    pool_closed(crew->pool, &server->slot, clock_us());
     mem_free(server);
     if (!worker->opening)
-        worker->opening = pool_may_open(crew->pool, clock_us());
+        worker->opening = may_open(crew->pool);
 }
 
 static void request(struct worker *worker, struct client *client)
@@ -150,6 +159,10 @@ static void request(struct worker *worker, struct client *client)
         pool_request(worker->crew->pool, &client->waiter, clock_us(), &slot, &task);
     if (result == POOL_GRANTED) {
         granted(worker, client, (struct server *)slot);
+        return;
+    }
+    if (result == POOL_FAILING) {
+        client->waits = false;
         return;
     }
     CHECK(result == POOL_QUEUED);
@@ -201,11 +214,13 @@ static void act(struct worker *worker, struct client *client)
 static void sweep(struct worker *worker)
 {
     struct pool *pool = worker->crew->pool;
-    struct pool_server *stale = pool_stale(pool, worker->number, clock_us() - 50, INT64_MIN);
+    const char *why;
+    struct pool_server *stale =
+        pool_stale(pool, worker->number, clock_us() - 50, clock_us(), &why);
     if (stale != NULL)
         close_one(worker, (struct server *)stale);
     if (!worker->opening)
-        worker->opening = pool_may_open(pool, clock_us());
+        worker->opening = may_open(pool);
     struct pool_figures f = pool_figures(pool, clock_us());
     CHECK(f.servers_login <= 1 && f.servers_idle >= 0 && f.servers_active >= 0);
     serve(worker);
@@ -268,8 +283,9 @@ static void close_all(struct crew *crew)
 {
     for (int w = 0; w < WORKERS; w++) {
         struct pool_server *slot;
+        const char *why;
         crew->workers[w].opening = true; // no new ones
-        while ((slot = pool_stale(crew->pool, w, INT64_MAX, INT64_MAX)) != NULL)
+        while ((slot = pool_stale(crew->pool, w, INT64_MAX, clock_us(), &why)) != NULL)
             close_one(&crew->workers[w], (struct server *)slot);
     }
 }
@@ -277,6 +293,8 @@ static void close_all(struct crew *crew)
 static void test_threads(void **state)
 {
     struct crew *crew = mem_new(struct crew);
+    quota_init(&crew->database);
+    quota_init(&crew->user);
     struct pool_limits limits = {.size = SIZE, .retry_after_us = 10};
     crew->pool = pool_new("d", "u", POOL_TRANSACTION, WORKERS, limits, &crew->database,
                           &crew->user);
@@ -306,6 +324,8 @@ static void test_threads(void **state)
     for (int i = 0; i < WORKERS; i++)
         mailbox_fini(&crew->workers[i].mailbox);
     pool_free(crew->pool);
+    quota_fini(&crew->database);
+    quota_fini(&crew->user);
     mem_free(crew);
 }
 

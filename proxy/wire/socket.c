@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/wire/socket.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "config/settings.h"
+
+enum { DEFER_ACCEPT_S = 45 }; // as PgBouncer has it
+
+static void set_tcp(int fd, int name, int value)
+{
+    if (value > 0)
+        setsockopt(fd, IPPROTO_TCP, name, &value, sizeof(value));
+}
+
+void socket_tune(int fd, bool local, const struct settings *settings)
+{
+    int bytes = (int)settings->tcp_socket_buffer_bytes;
+    if (bytes > 0) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+    }
+    if (local)
+        return;
+    set_tcp(fd, TCP_NODELAY, 1);
+    set_tcp(fd, TCP_USER_TIMEOUT, settings->tcp_user_timeout_ms);
+    if (!settings->tcp_keepalive)
+        return;
+    int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    set_tcp(fd, TCP_KEEPCNT, settings->tcp_keepcnt);
+    set_tcp(fd, TCP_KEEPIDLE, settings->tcp_keepidle_s);
+    set_tcp(fd, TCP_KEEPINTVL, settings->tcp_keepintvl_s);
+}
+
+void socket_defer_accept(int fd, bool defer)
+{
+    int seconds = defer ? DEFER_ACCEPT_S : 0;
+    setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof(seconds));
+}

@@ -94,7 +94,7 @@ DEPS = gcc make pkg-config libc6-dev libev-dev libpq-dev libpg-query-dev libprot
 RUNNER = $(PYTHON) tests/lib/runner.py --build $(BUILD)
 SELF = $(MAKE) --no-print-directory
 
-.PHONY: help deps run test tests-built scenario consistency asan tsan check
+.PHONY: help deps run test tests-built scenario consistency regress regress-source asan tsan check
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
@@ -107,7 +107,7 @@ run: deps ## try it: scratch PostgreSQL, pgweir in front, a sample workload (DSN
 
 tests-built: all $(UNIT_BIN)
 
-test: deps ## unit tests, repository rules and scenarios (T=pattern for some of them)
+test: deps regress-source ## unit tests, repository rules and scenarios (T=pattern for some of them)
 	@$(SELF) -j$(JOBS) tests-built
 	@$(RUNNER) --unit --check --scenario $(if $(T),--filter '$(T)')
 
@@ -118,6 +118,14 @@ scenario: deps ## the scenarios alone (F=pattern of file or test names)
 consistency: deps ## writers and readers against every promise of the cache (MINUTES=3)
 	@$(SELF) -j$(JOBS) all
 	@CONSISTENCY_SECONDS=$$(( $(or $(MINUTES),3) * 60 )) $(RUNNER) --scenario --filter consistency
+
+REGRESS_SOURCE = build/regress-source
+regress-source: # PostgreSQL's own regression scripts; without a mirror the tests go without them
+	@tests/regress/source.sh $(REGRESS_SOURCE) || echo "the tests with PostgreSQL's own scripts are skipped"
+
+regress: deps regress-source ## PostgreSQL's own regression scripts through pgweir and directly (T=script,script for some)
+	@$(SELF) -j$(JOBS) all
+	@$(PYTHON) -B tests/regress/regress.py --build $(BUILD) --source $(REGRESS_SOURCE) $(if $(T),--scripts '$(T)')
 
 asan: ## all the tests under AddressSanitizer and UBSan, in build-asan
 	@$(SELF) test BUILD=build-asan OPT='-O1 -g -Wno-maybe-uninitialized' ALLOCATOR= SAN='-fsanitize=address,undefined -fno-omit-frame-pointer'

@@ -24,6 +24,11 @@ void *mem_zalloc(size_t bytes)
     return must(calloc(1, bytes), bytes);
 }
 
+void *mem_aligned(size_t to, size_t bytes)
+{
+    return memset(must(aligned_alloc(to, bytes), bytes), 0, bytes);
+}
+
 void *mem_realloc(void *old, size_t bytes)
 {
     return must(realloc(old, bytes), bytes);

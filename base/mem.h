@@ -6,6 +6,7 @@
 
 void *mem_alloc(size_t bytes);                 // uninitialised; caller owns
 void *mem_zalloc(size_t bytes);                // zeroed; caller owns
+void *mem_aligned(size_t to, size_t bytes);    // zeroed; bytes: a multiple of `to`, a power of two
 void *mem_realloc(void *old, size_t bytes);    // old may be NULL
 char *mem_strdup(const char *text);            // caller owns; text must not be NULL
 char *mem_strndup(const char *text, size_t n); // copies n bytes and adds a NUL

@@ -23,12 +23,7 @@ const char *bypass_sentence(enum bypass reason)
 
 void statistics_add(struct statistics_sum *sum, const struct statistics *from)
 {
-#define X(member, name, sentence)                                                                  \
-    sum->member += atomic_load_explicit(&from->member, memory_order_relaxed);
-    STATISTICS_COUNTERS(X)
-#undef X
-    for (int i = 0; i < BYPASS_COUNT; i++)
-        sum->bypasses[i] += atomic_load_explicit(&from->bypasses[i], memory_order_relaxed);
+    counters_sum(sum->all, from->all, STATISTICS_COUNT);
 }
 
 uint64_t statistics_bypassed(const struct statistics_sum *sum)

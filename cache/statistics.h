@@ -2,8 +2,7 @@
 // What the cache counts, and why a query goes around it. One struct for each worker, written by
 // that worker alone; anyone may sum them at any time (relaxed atomics: figures, not decisions).
 #pragma once
-#include <stdatomic.h>
-#include <stdint.h>
+#include "base/counter.h"
 
 // enum suffix, name (SHOW, metrics label), sentence for the DBA.
 #define BYPASS_REASONS(X)                                                                          \
@@ -60,30 +59,21 @@ const char *bypass_sentence(enum bypass reason); // static
     X(abandoned, "abandoned", "fills that ended in an error or were not stored")                   \
     X(invalidated, "invalidated", "entries met that a write had ended")
 
+enum { STATISTICS_COUNT = BYPASS_COUNT STATISTICS_COUNTERS(COUNTER_ONE) };
+
 struct statistics { // zeroed to begin
-#define X(member, name, sentence) _Atomic uint64_t member;
-    STATISTICS_COUNTERS(X)
-#undef X
-    _Atomic uint64_t bypasses[BYPASS_COUNT];
+    COUNTER_TABLE(counter, COUNTER_MEMBER, STATISTICS_COUNTERS, counter bypasses[BYPASS_COUNT];,
+                  STATISTICS_COUNT);
 };
 
 struct statistics_sum { // zeroed to begin
-#define X(member, name, sentence) uint64_t member;
-    STATISTICS_COUNTERS(X)
-#undef X
-    uint64_t bypasses[BYPASS_COUNT];
+    COUNTER_TABLE(uint64_t, COUNTER_SUM, STATISTICS_COUNTERS, uint64_t bypasses[BYPASS_COUNT];,
+                  STATISTICS_COUNT);
 };
-
-// Owner only: no other thread adds, so a load and a store do.
-static inline void statistics_count(_Atomic uint64_t *counter, uint64_t n)
-{
-    uint64_t old = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, old + n, memory_order_relaxed);
-}
 
 static inline void statistics_bypass(struct statistics *s, enum bypass reason)
 {
-    statistics_count(&s->bypasses[reason], 1);
+    counter_add(&s->bypasses[reason], 1);
 }
 
 void statistics_add(struct statistics_sum *sum, const struct statistics *from); // any thread

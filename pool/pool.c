@@ -395,6 +395,16 @@ void pool_open_failed(struct pool *pool, int64_t now_us, bool refused, const cha
     pthread_mutex_unlock(&pool->lock);
 }
 
+void pool_open_given_up(struct pool *pool, int64_t now_us)
+{
+    pthread_mutex_lock(&pool->lock);
+    CHECK(pool->opening > 0);
+    pool->opening--;
+    give_to_quotas(pool);
+    note_desertion(pool, now_us);
+    pthread_mutex_unlock(&pool->lock);
+}
+
 void pool_closed(struct pool *pool, struct pool_server *server, int64_t now_us)
 {
     pthread_mutex_lock(&pool->lock);
@@ -494,11 +504,18 @@ bool pool_take_idle(struct pool *pool, struct pool_server *server)
     return idle;
 }
 
-void pool_pause(struct pool *pool, bool paused)
+bool pool_pause(struct pool *pool, bool paused)
 {
     pthread_mutex_lock(&pool->lock);
+    bool changes = pool->paused != paused;
     pool->paused = paused;
     pthread_mutex_unlock(&pool->lock);
+    return changes;
+}
+
+bool pool_is_paused(const struct pool *pool)
+{
+    return pool->paused;
 }
 
 void pool_relimit(struct pool *pool, struct pool_limits limits)

@@ -81,7 +81,7 @@ struct pool {
     int opening;            // being opened: 0 or 1
     int checking;           // being checked for those who wait
     int clients;            // logged-in clients
-    bool paused;            // nobody is granted a connection
+    _Atomic bool paused;    // nobody is granted a connection; written under the lock
     int64_t failed_us;      // the last failed attempt to open, 0: the last one succeeded
     bool refused;           // ... because the server refused the login
     char failure[256];      // what the last failure said
@@ -166,7 +166,11 @@ struct pool_server *pool_evict(struct pool *pool, int worker, int64_t now_us);
 // Takes this idle connection out, because it is to be closed or moved. False when it is not idle.
 bool pool_take_idle(struct pool *pool, struct pool_server *server);
 
-void pool_pause(struct pool *pool, bool paused);
+// An attempt to open that was given up before it ended: no failure.
+void pool_open_given_up(struct pool *pool, int64_t now_us);
+
+bool pool_pause(struct pool *pool, bool paused); // did that change anything?
+bool pool_is_paused(const struct pool *pool);
 void pool_relimit(struct pool *pool, struct pool_limits limits);
 void pool_client_joined(struct pool *pool);
 void pool_client_left(struct pool *pool, int64_t now_us);

@@ -6,6 +6,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "proxy/console/console.h"
+#include "proxy/halt.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
 #include "proxy/server/cancel.h"
@@ -106,11 +108,13 @@ static void check_client(struct client *client, const struct config *config, int
         if (over(now, client->connected_us, settings->cancel_wait_timeout_us))
             client_close(client, "cancel_wait_timeout");
         return;
+    case CLIENT_CONSOLE:
+        console_look(client);
+        return;
     case CLIENT_GREETING:
     case CLIENT_WAITING:
         check_waiting(client, config, now);
         return;
-    case CLIENT_CONSOLE:
     case CLIENT_CLOSED:
         return;
     }
@@ -122,12 +126,16 @@ static void check_server(struct server *server, const struct settings *settings,
 {
     struct route *route = server->route;
     bool obsolete = server->generation != route->generation;
+    bool paused = pool_is_paused(route->pool);
     switch (server->state) {
     case SERVER_CONNECTING:
     case SERVER_LOGIN:
     case SERVER_SETUP:
+        server->given_up = !server->counted && (obsolete || paused);
         if (obsolete)
             server_close(server, route->removed ? "database removed" : "connect string changed");
+        else if (server->given_up)
+            server_close(server, "pause mode");
         else if (over(now, server->since_us, settings->server_connect_timeout_us))
             server_close(server, "connect timeout");
         return;
@@ -136,9 +144,10 @@ static void check_server(struct server *server, const struct settings *settings,
             server_close(server, "reset query timeout");
         return;
     case SERVER_IDLE:
-        if (obsolete && pool_take_idle(route->pool, &server->slot))
-            server_close(server,
-                         route->removed ? "database removed" : "database configuration changed");
+        if ((obsolete || paused) && pool_take_idle(route->pool, &server->slot))
+            server_close(server, route->removed ? "database removed"
+                                 : obsolete     ? "database configuration changed"
+                                                : "pause mode");
         return;
     case SERVER_LINKED:
         if (route->removed)
@@ -243,6 +252,7 @@ static void sweep_connections(struct worker *worker, int64_t now)
     // Ending one may end its neighbour, too: then the rest of the list waits for the next sweep.
     list_each(&worker->clients, l)
     {
+        client_tally_bytes(container_of(l, struct client, link));
         check_client(container_of(l, struct client, link), config, now);
         if (l_next != &worker->clients.head &&
             container_of(l_next, struct client, link)->state == CLIENT_CLOSED)
@@ -263,9 +273,24 @@ void janitor_configured(struct worker *worker)
     sweep_connections(worker, clock_us());
 }
 
+// Nothing moves, so nothing is late; only the console is looked after.
+static void sweep_suspended(struct worker *worker)
+{
+    list_each(&worker->clients, l)
+    {
+        struct client *client = container_of(l, struct client, link);
+        if (client->state == CLIENT_CONSOLE)
+            console_look(client);
+    }
+}
+
 void janitor_sweep(struct worker *worker)
 {
     int64_t now = clock_us();
+    if (worker->suspended) {
+        sweep_suspended(worker);
+        return;
+    }
     cancel_sweep(worker);
     sweep_connections(worker, now);
     sweep_routes(worker, now);
@@ -300,7 +325,7 @@ static struct client *resting_client(struct worker *worker)
     list_each(&worker->clients, l)
     {
         struct client *client = container_of(l, struct client, link);
-        if (client->server == NULL || client_at_rest(client))
+        if (client->console == NULL && (client->server == NULL || client_at_rest(client)))
             return client;
     }
     return NULL;
@@ -347,7 +372,8 @@ static bool linked_clients(const struct pooler *pooler)
 void janitor_stop_if_done(struct worker *worker)
 {
     struct pooler *pooler = worker->pooler;
-    bool quiet = worker->lookups == 0 && list_empty(&worker->cancelling);
+    bool quiet = worker->lookups == 0 && list_empty(&worker->cancelling) &&
+                 pooler->console_mails == 0;
     switch (worker->shutdown) {
     case SHUTDOWN_NONE:
         return;
@@ -356,7 +382,7 @@ void janitor_stop_if_done(struct worker *worker)
             return;
         break;
     case SHUTDOWN_WAIT_FOR_CLIENTS:
-        if (pooler->clients > 0)
+        if (pooler->clients > pooler->consoles)
             return;
         break;
     case SHUTDOWN_NOW:

@@ -21,7 +21,10 @@
 #include "config/config.h"
 #include "proxy/console/figures.h"
 #include "proxy/console/http.h"
+#include "proxy/console/period.h"
+#include "proxy/console/question.h"
 #include "proxy/control/control.h"
+#include "proxy/halt.h"
 #include "proxy/listener.h"
 #include "proxy/pooler.h"
 #include "proxy/version.h"
@@ -34,8 +37,10 @@ struct process {
     struct pooler *pooler;
     struct listener *listener;
     struct http *http; // NULL: no http_listen
-    ev_signal hup, interrupt, terminate, quit;
+    ev_signal hup, interrupt, terminate, quit, pause, resume;
     ev_timer watchdog;
+    ev_timer period; // stats_period
+    ev_async errand;
     ev_async workers_done;
     enum shutdown_mode shutdown;
 };
@@ -163,32 +168,50 @@ static void raise_descriptor_limit(void)
 
 // ---- signals ----
 
-static void reload(struct process *p)
+// Puts it in force; takes the caller's count.
+static void configure(struct process *p, struct config *fresh)
 {
-    log_info("got SIGHUP, re-reading config");
+    config_unref(&p->config);
+    p->config = fresh;
+    pooler_configure(p->pooler, fresh);
+    listener_configure(p->listener, fresh);
+    for (int i = 0; i < p->pooler->worker_count; i++)
+        worker_mail_configure(p->pooler->workers[i]);
+    if (p->control != NULL)
+        control_reload(p->control, fresh);
+}
+
+static bool reload(struct process *p)
+{
     sd_notify(0, "RELOADING=1");
     log_reopen();
     struct problems problems = {0};
     struct config *fresh = config_reload(p->config, &problems);
     problems_log(&problems);
     problems_fini(&problems);
-    if (fresh == NULL) {
+    if (fresh == NULL)
         log_error("config reload failed, keeping the old one");
-    } else {
-        config_unref(&p->config);
-        p->config = fresh;
-        pooler_configure(p->pooler, fresh);
-        listener_configure(p->listener, fresh);
-        for (int i = 0; i < p->pooler->worker_count; i++)
-            worker_mail_configure(p->pooler->workers[i]);
-        if (p->control != NULL)
-            control_reload(p->control, fresh);
-    }
+    else
+        configure(p, fresh);
     sd_notify(0, "READY=1");
+    return fresh != NULL;
+}
+
+// SET on the console.
+static bool set(struct process *p, const char *name, const char *value)
+{
+    struct problems problems = {0};
+    struct config *fresh = config_with(p->config, name, value, &problems);
+    problems_log(&problems);
+    problems_fini(&problems);
+    if (fresh != NULL)
+        configure(p, fresh);
+    return fresh != NULL;
 }
 
 static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
 {
+    log_info("got SIGHUP, re-reading config");
     reload(signal->data);
 }
 
@@ -234,6 +257,29 @@ static void on_quit(struct ev_loop *loop, ev_signal *signal, int events)
     shut_down(p, SHUTDOWN_NOW);
 }
 
+static void on_pause(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    struct process *p = signal->data;
+    if (halt_process(p->pooler, HALT_PAUSED))
+        log_info("got SIGUSR1, pausing all activity");
+    else
+        log_info("got SIGUSR1, but already paused/suspended");
+}
+
+static void on_resume(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    struct process *p = signal->data;
+    if (p->shutdown != SHUTDOWN_NONE) {
+        log_info("got SIGUSR2 while shutting down, ignoring");
+        return;
+    }
+    bool suspended = halt_mode(p->pooler) == HALT_SUSPENDED;
+    if (halt_release(p->pooler))
+        log_info("got SIGUSR2, continuing from %s", suspended ? "SUSPEND" : "PAUSE");
+    else
+        log_info("got SIGUSR2, but not paused/suspended");
+}
+
 static void catch_signal(struct process *p, ev_signal *watcher,
                          void (*call)(struct ev_loop *, ev_signal *, int), int number)
 {
@@ -251,6 +297,8 @@ static void block_signals(bool block)
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGQUIT);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
     pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
@@ -264,6 +312,62 @@ static void on_workers_done(struct ev_loop *loop, ev_async *async, int events)
     struct process *p = async->data;
     if (p->pooler->workers_running == 0)
         ev_break(loop, EVBREAK_ALL);
+}
+
+// ---- for the console ----
+
+static void shut_down_by_command(struct process *p, struct question *q)
+{
+    enum shutdown_mode mode = (enum shutdown_mode)q->number;
+    log_info("SHUTDOWN%s%s command issued", q->name[0] ? " " : "", q->name);
+    // Who waits for the end hears of the beginning; an immediate end is not acknowledged.
+    if (mode != SHUTDOWN_NOW)
+        question_answered(q);
+    shut_down(p, mode);
+    if (mode == SHUTDOWN_NOW)
+        question_answered(q);
+}
+
+static void do_errand(struct process *p, struct question *q)
+{
+    switch (q->errand) {
+    case ERRAND_NONE:
+        break;
+    case ERRAND_RELOAD:
+        q->failed = !reload(p);
+        break;
+    case ERRAND_SET:
+        q->failed = !set(p, q->name, q->value);
+        break;
+    case ERRAND_SHUTDOWN:
+        shut_down_by_command(p, q);
+        return;
+    }
+    question_answered(q);
+}
+
+static void on_errand(struct ev_loop *loop, ev_async *async, int events)
+{
+    struct process *p = async->data;
+    for (struct mail *m = mailbox_take_all(&p->pooler->errands), *next; m != NULL; m = next) {
+        next = m->next;
+        do_errand(p, container_of(m, struct question, mail));
+    }
+}
+
+static void wake_for_errand(void *arg)
+{
+    struct process *p = arg;
+    ev_async_send(p->loop, &p->errand);
+}
+
+static void on_period(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct process *p = timer->data;
+    const struct settings *settings = config_settings(p->config);
+    period_end(p->pooler, settings->log_stats);
+    timer->repeat = settings->stats_period_s;
+    ev_timer_again(loop, timer);
 }
 
 // ---- HTTP pages ----
@@ -299,6 +403,8 @@ static bool begin(struct process *p)
     catch_signal(p, &p->interrupt, on_interrupt, SIGINT);
     catch_signal(p, &p->terminate, on_terminate, SIGTERM);
     catch_signal(p, &p->quit, on_quit, SIGQUIT);
+    catch_signal(p, &p->pause, on_pause, SIGUSR1);
+    catch_signal(p, &p->resume, on_resume, SIGUSR2);
     p->pooler = pooler_new(p->config, threads);
     if (settings->cache) {
         p->control = control_new(p->loop, p->config);
@@ -329,6 +435,13 @@ static void live(struct process *p)
     ev_async_init(&p->workers_done, on_workers_done);
     p->workers_done.data = p;
     ev_async_start(p->loop, &p->workers_done);
+    ev_async_init(&p->errand, on_errand);
+    p->errand.data = p;
+    ev_async_start(p->loop, &p->errand);
+    mailbox_init(&p->pooler->errands, wake_for_errand, p);
+    ev_timer_init(&p->period, on_period, 0, config_settings(p->config)->stats_period_s);
+    p->period.data = p;
+    ev_timer_again(p->loop, &p->period);
     p->pooler->ended = wake_main;
     p->pooler->ended_arg = p;
     p->pooler->workers_running = p->pooler->worker_count;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/pooler.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -12,6 +13,7 @@
 #include "cache/store.h"
 #include "config/config.h"
 #include "proxy/census.h"
+#include "proxy/halt.h"
 #include "proxy/peers.h"
 #include "proxy/route.h"
 #include "proxy/server/resolver.h"
@@ -56,7 +58,8 @@ struct pooler *pooler_new(struct config *config, int worker_count)
         pooler->store = store_new((size_t)settings->cache_size_bytes, shards_for(settings));
     CHECK(getrandom(pooler->mock_secret, sizeof(pooler->mock_secret), 0) ==
           sizeof(pooler->mock_secret));
-    pooler->started_us = clock_us();
+    pooler->started_us = pooler->period_newer_us = clock_us();
+    pooler->period_older_us = pooler->started_us - 1000000;
     return pooler;
 }
 
@@ -80,6 +83,7 @@ void pooler_free(struct pooler *pooler)
     hash_each(&pooler->quotas, free_quota, NULL);
     hash_fini(&pooler->quotas);
     hash_fini(&pooler->cancel_keys);
+    halt_fini(pooler);
     statement_registry_free(pooler->statements);
     texts_free(pooler->texts);
     resolver_free(pooler->resolver);
@@ -125,6 +129,7 @@ static struct route *make_route(struct pooler *pooler, const struct config *conf
 {
     struct route *route = route_new(pooler, config, database, user);
     hash_insert(&pooler->routes, &route->node, pair_hash(database, user));
+    halt_new_route(pooler, route);
     return route;
 }
 
@@ -189,6 +194,8 @@ static void take_out(struct pooler *pooler, struct leaving *leaving)
             config_database(leaving->config, routes[i]->database);
         if (db == NULL || db->is_fallback)
             tell_of_dropping(routes, i);
+        struct tally_sum tally = route_tally(routes[i]);
+        tally_sum_add(&pooler->gone, &tally);
         routes[i]->removed = true;
         routes[i]->generation++;
         hash_remove(&pooler->routes, &routes[i]->node);
@@ -272,6 +279,53 @@ void pooler_each_route(struct pooler *pooler, void (*visit)(struct route *, void
     struct visit v = {visit, arg};
     pthread_mutex_lock(&pooler->lock);
     hash_each(&pooler->routes, visit_route, &v);
+    pthread_mutex_unlock(&pooler->lock);
+}
+
+static void collect_route(struct hash_node *node, void *arg)
+{
+    struct route *route = route_ref(container_of(node, struct route, node));
+    buf_bytes(arg, &route, sizeof(route));
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct route *const *x = a, *const *y = b;
+    int order = strcmp((*x)->database, (*y)->database);
+    return order != 0 ? order : strcmp((*x)->user, (*y)->user);
+}
+
+struct route **pooler_routes(struct pooler *pooler, size_t *count)
+{
+    struct buf all = {0};
+    pthread_mutex_lock(&pooler->lock);
+    hash_each(&pooler->routes, collect_route, &all);
+    pthread_mutex_unlock(&pooler->lock);
+    struct route **routes = (struct route **)(void *)all.at;
+    *count = all.len / sizeof(*routes);
+    if (*count > 0)
+        qsort(routes, *count, sizeof(*routes), by_name);
+    return routes;
+}
+
+void pooler_drop_routes(struct route **routes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        route_unref(&routes[i]);
+    mem_free(routes);
+}
+
+static void reconnect_route(struct hash_node *node, void *arg)
+{
+    struct route *route = container_of(node, struct route, node);
+    if (arg == NULL || strcmp(route->database, arg) == 0)
+        route_reconnect(route);
+}
+
+void pooler_reconnect(struct pooler *pooler, const char *database)
+{
+    pthread_mutex_lock(&pooler->lock);
+    hash_each(&pooler->routes, reconnect_route, (void *)(uintptr_t)database);
     pthread_mutex_unlock(&pooler->lock);
 }
 

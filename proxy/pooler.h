@@ -8,7 +8,9 @@
 
 #include "base/hash.h"
 #include "base/list.h"
+#include "base/mailbox.h"
 #include "pool/pool.h"
+#include "proxy/tally.h"
 #include "proxy/session/cancel_key.h"
 
 struct census;
@@ -39,6 +41,10 @@ struct pooler {
     struct config *config;    // counts
     struct hash_table routes; // owns
     struct hash_table quotas; // owns
+    struct hash_table halts;  // owns; see halt.h
+    _Atomic int halt_mode;    // enum halt_mode; written under the lock
+    struct tally_sum gone;    // of routes that were forgotten
+    int64_t period_older_us, period_newer_us; // the two latest ends of a stats_period
 
     pthread_mutex_t cancel_lock;
     struct hash_table cancel_keys; // struct cancel_key inside each logged-in client
@@ -51,6 +57,8 @@ struct pooler {
     _Atomic bool draining;      // shutting down: idle servers are closed
     _Atomic int in_transit;     // servers on their way from one worker to another
     _Atomic int console_mails;  // questions of the console under way
+    _Atomic int consoles;       // clients of the console
+    struct mailbox errands;     // of main, from the console; see console/question.h
     _Atomic int workers_running;
     void (*ended)(void *arg);   // called by a worker whose loop has ended
     void *ended_arg;
@@ -74,6 +82,11 @@ void pooler_configure(struct pooler *pooler, struct config *config); // any thre
 // Finds or makes the route, counted for the caller; NULL: there is no such database. user: whose
 // client wants it; where the database has a user of its own, that one's route is everybody's.
 struct route *pooler_route(struct pooler *pooler, const char *database, const char *user);
+// All of them by database and user, counted; *count of them, for pooler_drop_routes().
+struct route **pooler_routes(struct pooler *pooler, size_t *count);
+void pooler_drop_routes(struct route **routes, size_t count);
+// Servers that are open now do not serve anybody any more. NULL: of all databases.
+void pooler_reconnect(struct pooler *pooler, const char *database);
 void pooler_each_route(struct pooler *pooler, void (*visit)(struct route *, void *), void *arg);
 // Forgets routes that nobody has used for as long as the configuration says, and makes those that
 // must have servers without having clients.

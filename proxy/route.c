@@ -85,6 +85,8 @@ struct route *route_new(struct pooler *pooler, const struct config *config, cons
     route->server_user = route->user;
     const struct config_user *pool_user = config_user(config, route->server_user);
     pthread_mutex_init(&route->lock, NULL);
+    route->tallies = mem_aligned(TALLY_LINE_BYTES, (size_t)pooler->worker_count *
+                                                       sizeof(struct tally));
     route->database_quota = pooler_quota(pooler, 'd', database);
     route->user_quota = pooler_quota(pooler, 'u', route->server_user);
     route->pool = pool_new(database, user, mode_of(config_pool_mode(config, db, pool_user)),
@@ -133,20 +135,25 @@ static char *target_of(struct route *route, const struct config_database *db)
     return target;
 }
 
-// Another target: nothing that was learnt of the old one holds, and its servers are not used again.
-static void retarget(struct route *route, const struct config *config,
-                     const struct config_database *db, char *target)
+void route_reconnect(struct route *route)
 {
-    mem_free(route->target);
-    route->target = target;
     pthread_mutex_lock(&route->lock);
     route->has_welcome = false;
     vars_fini(&route->defaults);
     route->profile = NULL;
     route->profile_epoch = 0;
     pthread_mutex_unlock(&route->lock);
-    route->domain = domain_of(route, config, db);
     route->generation++;
+}
+
+// Another target: nothing that was learnt of the old one holds, and its servers are not used again.
+static void retarget(struct route *route, const struct config *config,
+                     const struct config_database *db, char *target)
+{
+    mem_free(route->target);
+    route->target = target;
+    route->domain = domain_of(route, config, db);
+    route_reconnect(route);
 }
 
 void route_configure(struct route *route, const struct config *config)
@@ -186,6 +193,7 @@ static void route_free(struct route *route)
     vars_fini(&route->defaults);
     mem_free(route->target);
     pthread_mutex_destroy(&route->lock);
+    mem_free(route->tallies);
     mem_free(route->database);
     mem_free(route->user);
     TAG_CLEAR(route);
@@ -201,6 +209,14 @@ void route_unref(struct route **pointer)
     TAG_CHECK(route, ROUTE_TAG);
     if (atomic_fetch_sub_explicit(&route->holders, 1, memory_order_acq_rel) == 1)
         route_free(route);
+}
+
+struct tally_sum route_tally(const struct route *route)
+{
+    struct tally_sum sum = {0};
+    for (int i = 0; i < route->pooler->worker_count; i++)
+        tally_add(&sum, &route->tallies[i]);
+    return sum;
 }
 
 void route_welcome(struct route *route, struct slice messages, const struct vars *values)

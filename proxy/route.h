@@ -14,6 +14,7 @@
 #include "pool/pool.h"
 #include "proxy/login/scram.h"
 #include "proxy/session/vars.h"
+#include "proxy/tally.h"
 
 struct config;
 struct domain;
@@ -43,6 +44,8 @@ struct route {
     _Atomic unsigned next_host; // of several in the database's line
     struct pool *pool;     // owns
     struct pool_quota *database_quota, *user_quota; // borrow
+    struct tally *tallies;           // owns; one for each worker, which alone writes it
+    struct tally_sum older, newer;   // at the two latest ends of a stats_period; pooler->lock
     _Atomic(struct domain *) domain; // borrows; NULL: no cache here
     _Atomic uint64_t generation;     // rises when the configuration names another target
     char *target;                    // owns; what the generation stands for; pooler->lock
@@ -62,6 +65,9 @@ struct route *route_new(struct pooler *pooler, const struct config *config, cons
                         const char *user);
 struct route *route_ref(struct route *route);
 void route_unref(struct route **route); // clears the caller's pointer; NULL inside is fine
+// What was learnt of its servers is forgotten, and they are closed when they are free.
+// With pooler->lock held.
+void route_reconnect(struct route *route);
 // Pool sizes and times of a new configuration.
 void route_configure(struct route *route, const struct config *config);
 
@@ -78,6 +84,11 @@ struct profile *route_profile(struct route *route, uint64_t epoch);
 
 void route_keep_keys(struct route *route, const struct scram_keys *keys);
 bool route_keys(struct route *route, struct scram_keys *keys);
+
+// Counts in the tally of this worker.
+#define route_count(route, worker, member, n)                                                      \
+    counter_add(&(route)->tallies[(worker)->number].member, (n))
+struct tally_sum route_tally(const struct route *route); // of all workers; any thread
 
 // The question whose answer is a profile.
 extern const char *const profile_question;

@@ -8,6 +8,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/config.h"
+#include "proxy/console/console.h"
+#include "proxy/console/question.h"
+#include "proxy/halt.h"
 #include "proxy/session/resolutions.h"
 #include "proxy/held.h"
 #include "proxy/janitor.h"
@@ -113,10 +116,17 @@ void worker_mail_grant(struct worker *worker, struct server *server)
     mailbox_post(&worker->mailbox, &server->mail);
 }
 
-void worker_mail_console(struct worker *worker, struct console_mail *mail)
+void worker_mail_halt(struct worker *worker)
 {
-    mail->mail.kind = MAIL_CONSOLE;
-    mailbox_post(&worker->mailbox, &mail->mail);
+    struct mail *m = mem_new(struct mail);
+    m->kind = MAIL_HALT;
+    mailbox_post(&worker->mailbox, m);
+}
+
+void worker_mail_console(struct worker *worker, struct mail *question)
+{
+    question->kind = MAIL_CONSOLE;
+    mailbox_post(&worker->mailbox, question);
 }
 
 // ---- mail, on the worker ----
@@ -135,6 +145,8 @@ static void handle_serve(struct worker *worker, struct route *route)
             break;
     }
     server_do_task(worker, route, &task);
+    if (task.ask_worker < 0)
+        server_open_more(worker, route); // the pool was paused
 }
 
 static void handle_grant(struct worker *worker, struct server *server)
@@ -164,6 +176,8 @@ static void handle_cancel(struct worker *worker, const struct cancel_mail *m)
             return; // the asker is let go when the server has got it
         if (client->state == CLIENT_WAITING)
             client_cancel_waiting(client);
+        else if (client->state == CLIENT_CONSOLE)
+            console_cancel(client);
         break;
     }
     worker_mail_cancelled(m->asker);
@@ -181,16 +195,20 @@ static void handle_cancelled(struct worker *worker, uint64_t number)
     }
 }
 
-static void handle_console(struct worker *worker, struct console_mail *mail)
+static void handle_halt(struct worker *worker)
 {
-    if (mail->next_worker == worker->pooler->worker_count) {
-        mail->done(mail);
-        return;
+    bool suspended = halt_mode(worker->pooler) == HALT_SUSPENDED;
+    if (suspended != worker->suspended) {
+        worker->suspended = suspended;
+        list_each(&worker->clients, l)
+        {
+            struct client *client = container_of(l, struct client, link);
+            conn_hold(&client->conn, suspended && client->console == NULL);
+        }
+        list_each(&worker->servers, s)
+            conn_hold(&container_of(s, struct server, link)->conn, suspended);
     }
-    mail->visit(worker, mail);
-    mail->next_worker++;
-    bool last = mail->next_worker == worker->pooler->worker_count;
-    worker_mail_console(last ? mail->home : worker->pooler->workers[mail->next_worker], mail);
+    janitor_sweep(worker); // a paused pool's idle servers
 }
 
 static void take_limits(struct worker *worker)
@@ -257,8 +275,12 @@ static void handle_mail(struct worker *worker, struct mail *mail)
         mem_free(m);
         return;
     }
+    case MAIL_HALT:
+        handle_halt(worker);
+        mem_free(mail);
+        return;
     case MAIL_CONSOLE:
-        handle_console(worker, container_of(mail, struct console_mail, mail));
+        question_step(worker, container_of(mail, struct question, mail));
         return;
     }
 }
@@ -389,6 +411,7 @@ static void drop_mail(struct mail *mail)
     case MAIL_CONFIGURE:
     case MAIL_SHARE:
     case MAIL_SHUTDOWN:
+    case MAIL_HALT:
         mem_free(mail);
         return;
     }

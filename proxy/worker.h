@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/mailbox.h"
 #include "cache/statistics.h"
+#include "proxy/tally.h"
 #include "proxy/wire/sender.h"
 
 struct catalog;
@@ -21,29 +22,6 @@ struct route;
 struct server;
 struct texts_front;
 
-// Figures of one worker; it alone writes them, anyone reads them.
-#define WORKER_FIGURES(X)                                                                          \
-    X(xacts, "transactions", "transactions finished, hits included")                               \
-    X(queries, "queries", "statements finished, hits included")                                    \
-    X(received, "received_bytes", "bytes received from clients")                                   \
-    X(sent, "sent_bytes", "bytes sent to clients")                                                 \
-    X(assignments, "server_assignments", "times a client was given a server")                      \
-    X(wait_us, "wait_microseconds", "time clients waited for a server")                            \
-    X(xact_us, "transaction_microseconds", "time clients held a server")                           \
-    X(pins, "pins", "times a client was pinned to its server")                                     \
-    X(resets, "resets", "times a server was reset before it was given on")                         \
-    X(logins, "client_logins", "clients that logged in")                                           \
-    X(parses, "client_parses", "prepared statements that clients asked for")                       \
-    X(injected_parses, "server_parses", "prepared statements that servers were given")             \
-    X(binds, "binds", "prepared statements that were bound")                                       \
-    X(reruns, "reruns", "batches run again because a table had changed under their statement")
-
-struct worker_figures {
-#define X(member, name, sentence) _Atomic uint64_t member;
-    WORKER_FIGURES(X)
-#undef X
-};
-
 enum worker_mail_kind {
     MAIL_ACCEPTED,   // struct accepted_mail: a new client
     MAIL_GRANT,      // the mail inside a server: it is yours, for server->client
@@ -54,7 +32,8 @@ enum worker_mail_kind {
     MAIL_CONFIGURE,  // a new configuration is in force
     MAIL_SHARE,      // pools compete for a limit: see which may open, which must close one
     MAIL_SHUTDOWN,   // struct shutdown_mail
-    MAIL_CONSOLE,    // struct console_mail: collect rows of this worker's clients and servers
+    MAIL_HALT,       // the halt mode has changed (halt.h)
+    MAIL_CONSOLE,    // struct question
 };
 
 enum shutdown_mode {
@@ -88,6 +67,7 @@ struct worker {
     int lookups;               // names being resolved for servers of this worker
     struct list cancelling;    // cancel requests under way; cancel.h
     enum shutdown_mode shutdown;
+    bool suspended;            // nothing is read from clients and servers
     bool quiet;                // nothing left to do in a shutdown
     bool share_due;            // see MAIL_SHARE; at the end of the turn
     bool no_simple_query;      // disable_pqexec
@@ -98,7 +78,7 @@ struct worker {
     struct buf key;            // the cache key being built
     struct buf text;           // small things being composed
     struct statistics cache;
-    struct worker_figures figures;
+    struct tally console;      // of its console's clients
     uint8_t area[CONN_AREA_BYTES];
 };
 
@@ -123,15 +103,8 @@ void worker_mail_share(struct pooler *pooler); // to all workers
 void worker_mail_shutdown(struct worker *worker, enum shutdown_mode mode);
 void worker_mail_grant(struct worker *worker, struct server *server);
 
-// The console asks each worker in turn for rows; visit runs on that worker.
-struct console_mail {
-    struct mail mail;
-    void (*visit)(struct worker *worker, struct console_mail *mail);
-    int next_worker; // visit is called on workers 0 ... n-1, then done on `home`
-    struct worker *home;
-    void (*done)(struct console_mail *mail);
-};
-void worker_mail_console(struct worker *worker, struct console_mail *mail);
+void worker_mail_halt(struct worker *worker);
+void worker_mail_console(struct worker *worker, struct mail *question); // console/question.h
 
 // A client of this worker got a server (1) or lost it (-1). The worker's own thread.
 static inline void worker_link(struct worker *worker, int by)
@@ -139,5 +112,3 @@ static inline void worker_link(struct worker *worker, int by)
     int linked = atomic_load_explicit(&worker->linked, memory_order_relaxed);
     atomic_store_explicit(&worker->linked, linked + by, memory_order_relaxed);
 }
-
-#define worker_count(worker, member, n) statistics_count(&(worker)->figures.member, (n))

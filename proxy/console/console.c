@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/console/console.h"
 
-#include <ctype.h>
-#include <signal.h>
 #include <stdio.h>
-#include <strings.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/config.h"
-#include "proxy/console/show.h"
+#include "proxy/console/extended.h"
+#include "proxy/console/syntax.h"
+#include "proxy/halt.h"
 #include "proxy/session/client.h"
 #include "proxy/version.h"
 #include "proxy/wire/message.h"
@@ -19,23 +17,40 @@
 
 struct console {
     bool admin; // else only SHOW
-    bool skipping; // after an error in extended messages, until Sync
+    bool busy;  // an answer is due
+    bool simple; // ... to a simple query
+    enum command_wait wait;
+    int64_t since_us;
+    char database[SYNTAX_ARGUMENT_BYTES]; // of the command that waits
+    const struct question *asked; // compared only: whose answer it awaits
+    struct extended extended;
 };
-
-void console_free(struct console *console)
-{
-    mem_free(console);
-}
 
 bool console_is(const char *database)
 {
     return strcmp(database, "pgbouncer") == 0 || strcmp(database, "pgweir") == 0;
 }
 
-static bool send_out(struct client *client, struct buf *out)
+bool console_is_admin(const struct client *client)
 {
-    conn_queue(&client->conn, buf_slice(out));
-    buf_fini(out);
+    return client->console->admin;
+}
+
+bool console_is_busy(const struct console *console)
+{
+    return console != NULL && console->busy;
+}
+
+void console_free(struct console *console)
+{
+    if (console != NULL)
+        extended_fini(&console->extended);
+    mem_free(console);
+}
+
+static bool send_out(struct client *client, struct slice out)
+{
+    conn_queue(&client->conn, out);
     if (conn_flush(&client->conn) != CONN_ERROR)
         return true;
     client_close(client, "client unexpected eof");
@@ -46,9 +61,10 @@ void console_begin(struct client *client)
 {
     struct worker *worker = client->worker;
     client->console = mem_new(struct console);
-    client->console->admin = config_is_admin(worker->config, client->user) || client->by_peer ||
-                             config_settings(worker->config)->auth_type == CONFIG_AUTH_ANY;
+    client->console->admin = config_is_admin(worker->config, client->user) || client->by_peer;
     client->state = CLIENT_CONSOLE;
+    worker->pooler->consoles++;
+    counter_add(&worker->console.logins, 1);
     struct buf out = {0};
     message_auth(&out, AUTH_OK, slice_of(NULL, 0));
     message_parameter(&out, "server_version", PGWEIR_VERSION "/bouncer");
@@ -58,120 +74,153 @@ void console_begin(struct client *client)
     message_parameter(&out, "TimeZone", "GMT");
     message_parameter(&out, "standard_conforming_strings", "on");
     message_parameter(&out, "is_superuser", "on");
-    size_t mark = buf_message_begin(&out, 'K');
-    buf_u32(&out, 0);
-    buf_u32(&out, 0);
-    buf_message_end(&out, mark);
+    client_give_key(client, &out);
     message_ready(&out, 'I');
-    send_out(client, &out);
+    send_out(client, buf_slice(&out));
+    buf_fini(&out);
 }
 
-// ---- commands ----
-
-static void do_error(struct buf *out, const char *state, const char *text)
+void console_end(struct client *client)
 {
-    message_error(out, "ERROR", state, text);
-}
-
-static bool need_admin(struct client *client, struct buf *out)
-{
-    if (client->console->admin)
-        return true;
-    do_error(out, "42501", "admin access needed");
-    return false;
-}
-
-// Signals reach the control thread, where reloading and stopping are done.
-static void do_signal(struct client *client, struct buf *out, int signal, const char *tag)
-{
-    if (!need_admin(client, out))
-        return;
-    message_complete(out, tag);
-    kill(getpid(), signal);
-}
-
-static void do_shutdown(struct client *client, struct buf *out, const char *argument)
-{
-    if (argument[0] == '\0')
-        do_signal(client, out, SIGQUIT, "SHUTDOWN");
-    else if (strcasecmp(argument, "WAIT_FOR_SERVERS") == 0)
-        do_signal(client, out, SIGINT, "SHUTDOWN");
-    else if (strcasecmp(argument, "WAIT_FOR_CLIENTS") == 0)
-        do_signal(client, out, SIGTERM, "SHUTDOWN");
-    else
-        do_error(out, "42601", "invalid parameter for SHUTDOWN");
-}
-
-static void run(struct client *client, const char *word, const char *argument, struct buf *out)
-{
-    if (word[0] == '\0') {
-        size_t mark = buf_message_begin(out, 'I');
-        buf_message_end(out, mark);
-    } else if (strcasecmp(word, "SHOW") == 0) {
-        if (!show_run(client, argument, out))
-            do_error(out, "42601", "invalid command for SHOW, use SHOW HELP;");
-    } else if (strcasecmp(word, "RELOAD") == 0) {
-        do_signal(client, out, SIGHUP, "RELOAD");
-    } else if (strcasecmp(word, "SHUTDOWN") == 0) {
-        do_shutdown(client, out, argument);
-    } else {
-        char why[200];
-        snprintf(why, sizeof(why), "invalid command '%s%s%s', use SHOW HELP;", word,
-                 argument[0] ? " " : "", argument);
-        do_error(out, "42601", why);
+    struct pooler *pooler = client->worker->pooler;
+    if (--pooler->consoles == 0 && halt_mode(pooler) == HALT_SUSPENDED && !pooler->refusing) {
+        log_info("admin disappeared when suspended, doing RESUME");
+        halt_release(pooler);
     }
 }
 
-// One word, then the rest without the semicolon.
-static void split(char *text, char **word, char **argument)
+// ---- answers ----
+
+static void finish(struct client *client, struct buf *out)
 {
-    size_t n = strlen(text);
-    while (n > 0 && (isspace((unsigned char)text[n - 1]) || text[n - 1] == ';'))
-        text[--n] = '\0';
-    while (isspace((unsigned char)*text))
-        text++;
-    *word = text;
-    while (*text != '\0' && !isspace((unsigned char)*text))
-        text++;
-    if (*text != '\0')
-        *text++ = '\0';
-    while (isspace((unsigned char)*text))
-        text++;
-    *argument = text;
+    struct tally *tally = &client->worker->console;
+    struct console *console = client->console;
+    counter_add(&tally->queries, 1);
+    counter_add(&tally->xacts, 1);
+    console->busy = false;
+    console->wait = WAIT_NOTHING;
+    console->asked = NULL;
+    if (console->simple)
+        message_ready(out, 'I');
+    else if (out->len > 0 && out->at[0] == 'E')
+        console->extended.skipping = true;
+    send_out(client, buf_slice(out));
 }
 
-static void query(struct client *client, struct slice body)
+void console_answer(struct client *client, struct slice answer)
 {
     struct buf out = {0};
-    char text[512];
-    char *word, *argument;
-    snprintf(text, sizeof(text), "%.*s", (int)(body.len < 500 ? body.len : 500),
-             (const char *)body.at);
-    split(text, &word, &argument);
-    log_debug("C-%p: console: %s %s", (void *)client, word, argument);
-    run(client, word, argument, &out);
-    message_ready(&out, 'I');
-    send_out(client, &out);
+    buf_put(&out, answer);
+    finish(client, &out);
+    buf_fini(&out);
+    client_resume(client);
 }
 
-static void extended(struct client *client, char type)
+void console_wait(struct client *client, enum command_wait wait, const char *database)
+{
+    struct console *console = client->console;
+    console->wait = wait;
+    console->since_us = clock_us();
+    snprintf(console->database, sizeof(console->database), "%s", database);
+}
+
+void console_asks(struct client *client, const struct question *q)
+{
+    client->console->asked = q;
+}
+
+bool console_awaits(const struct client *client, const struct question *q)
+{
+    return client->console->asked == q;
+}
+
+void console_look_again(struct client *client)
+{
+    client->console->asked = NULL;
+}
+
+void console_look(struct client *client)
 {
     struct console *console = client->console;
     struct buf out = {0};
-    if (type == 'S') {
-        console->skipping = false;
-        message_ready(&out, 'I');
-    } else if (!console->skipping) {
-        console->skipping = true;
-        do_error(&out, "0A000", "extended query protocol not supported by admin console");
+    if (console->wait != WAIT_NOTHING && console->asked == NULL &&
+        command_look(client, console->wait, console->database, console->since_us, &out))
+        console_answer(client, buf_slice(&out));
+    buf_fini(&out);
+}
+
+void console_cancel(struct client *client)
+{
+    struct console *console = client->console;
+    if (console->wait == WAIT_NOTHING) {
+        log_warning("C-%p: admin cancel request for non-waiting client?", (void *)client);
+        return;
     }
+    command_undo(client, console->wait, console->database);
+    struct buf out = {0};
+    message_error(&out, "ERROR", "57014", "canceling statement due to user request");
+    console_answer(client, buf_slice(&out));
+    buf_fini(&out);
+}
+
+// ---- input ----
+
+static void run(struct client *client, const char *text, bool simple, uint64_t binary)
+{
+    struct console *console = client->console;
+    struct buf out = {0};
+    console->simple = simple;
+    console->busy = true;
+    log_debug("C-%p: got admin query: %s", (void *)client, text);
+    if (command_run(client, text, !simple, binary, &out) == COMMAND_DONE)
+        finish(client, &out);
+    buf_fini(&out);
+}
+
+static void extended(struct client *client, char type, struct slice body)
+{
+    struct buf out = {0};
+    const char *text = NULL;
+    uint64_t binary = 0;
+    bool runs = extended_message(&client->console->extended, client, type, body, &out, &text,
+                                 &binary);
     if (out.len > 0)
-        send_out(client, &out);
+        send_out(client, buf_slice(&out));
+    buf_fini(&out);
+    if (runs && client->state == CLIENT_CONSOLE)
+        run(client, text, false, binary);
+}
+
+static void message(struct client *client, char type, struct slice body)
+{
+    switch (type) {
+    case 'Q':
+        if (body.len == 0 || body.at[body.len - 1] != '\0')
+            client_fail(client, "08P01", "incomplete query");
+        else
+            run(client, (const char *)body.at, true, 0);
+        return;
+    case 'X':
+        client_close(client, "client close request");
+        return;
+    case 'P':
+    case 'B':
+    case 'D':
+    case 'E':
+    case 'C':
+    case 'S':
+    case 'H':
+        extended(client, type, body);
+        return;
+    default:
+        client_fail(client, "08P01", "bad packet");
+    }
 }
 
 struct slice console_input(struct client *client, struct slice data)
 {
-    while (client->state == CLIENT_CONSOLE && !conn_has_output(&client->conn)) {
+    while (client->state == CLIENT_CONSOLE && !client->console->busy &&
+           !conn_has_output(&client->conn)) {
         struct frame frame;
         enum frame_result result = frame_read(data, &frame);
         if (result == FRAME_SHORT)
@@ -184,26 +233,7 @@ struct slice console_input(struct client *client, struct slice data)
             break;
         struct slice body = slice_of(data.at + 5, frame.length - 5);
         data = slice_of(data.at + frame.length, data.len - frame.length);
-        switch (frame.type) {
-        case 'Q':
-            query(client, body);
-            break;
-        case 'X':
-            client_close(client, "client close request");
-            break;
-        case 'P':
-        case 'B':
-        case 'D':
-        case 'E':
-        case 'C':
-        case 'S':
-            extended(client, frame.type);
-            break;
-        case 'H':
-            break;
-        default:
-            client_fail(client, "08P01", "unknown packet from an admin");
-        }
+        message(client, frame.type, body);
     }
     return client->state == CLIENT_CLOSED ? slice_of(NULL, 0) : data;
 }

@@ -11,27 +11,6 @@
 #include "proxy/route.h"
 #include "proxy/worker.h"
 
-struct worker_sum {
-#define X(member, name, sentence) uint64_t member;
-    WORKER_FIGURES(X)
-#undef X
-};
-
-void figures_each_worker_sum(struct pooler *pooler, figures_visit visit, void *arg)
-{
-    struct worker_sum sum = {0};
-    for (int i = 0; i < pooler->worker_count; i++) {
-        struct worker_figures *f = &pooler->workers[i]->figures;
-#define X(member, name, sentence)                                                                  \
-    sum.member += atomic_load_explicit(&f->member, memory_order_relaxed);
-        WORKER_FIGURES(X)
-#undef X
-    }
-#define X(member, name, sentence) visit(name, sentence, sum.member, arg);
-    WORKER_FIGURES(X)
-#undef X
-}
-
 static void sum_cache(struct pooler *pooler, struct statistics_sum *sum)
 {
     *sum = (struct statistics_sum){0};
@@ -64,7 +43,7 @@ void figures_each_cache(struct pooler *pooler, figures_visit visit, void *arg)
 
 // ---- /metrics ----
 
-static void counter(const char *name, const char *sentence, uint64_t value, void *arg)
+static void total(const char *name, const char *sentence, uint64_t value, void *arg)
 {
     struct buf *out = arg;
     metrics_family(out, METRICS_COUNTER, name, sentence);
@@ -81,7 +60,7 @@ static void cache_families(struct pooler *pooler, struct buf *out)
 {
     struct statistics_sum sum;
     sum_cache(pooler, &sum);
-#define X(member, name, sentence) counter("cache_" name, sentence, sum.member, out);
+#define X(member, name, sentence) total("cache_" name, sentence, sum.member, out);
     STATISTICS_COUNTERS(X)
 #undef X
     metrics_family(out, METRICS_COUNTER, "cache_bypasses", "queries that went around the cache");
@@ -95,7 +74,37 @@ static void cache_families(struct pooler *pooler, struct buf *out)
     gauge(out, "cache_entries", "replies in memory", (double)stats.entries);
     gauge(out, "cache_bytes", "memory they use, overhead included", (double)stats.bytes);
     gauge(out, "cache_budget_bytes", "memory they may use", (double)stats.budget_bytes);
-    counter("cache_evictions", "replies that made room for others", stats.evictions, out);
+    total("cache_evictions", "replies that made room for others", stats.evictions, out);
+}
+
+// ---- of routes ----
+
+static const char *const tally_names[] = {
+#define X(member, name, sentence) name,
+    TALLY_FIGURES(X)
+#undef X
+};
+
+static const char *const tally_sentences[] = {
+#define X(member, name, sentence) sentence,
+    TALLY_FIGURES(X)
+#undef X
+};
+
+static void add_route(struct route *route, void *arg)
+{
+    struct tally_sum one = route_tally(route);
+    tally_sum_add(arg, &one);
+}
+
+static void total_families(struct pooler *pooler, struct buf *out)
+{
+    pthread_mutex_lock(&pooler->lock);
+    struct tally_sum all = pooler->gone;
+    pthread_mutex_unlock(&pooler->lock);
+    pooler_each_route(pooler, add_route, &all);
+    for (int i = 0; i < TALLY_COUNT; i++)
+        total(tally_names[i], tally_sentences[i], all.all[i], out);
 }
 
 struct pool_family {
@@ -104,12 +113,35 @@ struct pool_family {
     int which;
 };
 
+static void tally_sample(struct route *route, void *arg)
+{
+    struct pool_family *family = arg;
+    struct tally_sum tally = route_tally(route);
+    metrics_sample(family->out, METRICS_COUNTER, family->name,
+                   (const char *const[]){"database", route->database, "user", route->user, NULL},
+                   (double)tally.all[family->which]);
+}
+
+// By database and user; the sum over the users is the database's.
+static void tally_families(struct pooler *pooler, struct buf *out)
+{
+    for (int i = 0; i < TALLY_COUNT; i++) {
+        char name[64], sentence[160];
+        snprintf(name, sizeof(name), "pool_%s", tally_names[i]);
+        snprintf(sentence, sizeof(sentence), "%s, by pool", tally_sentences[i]);
+        struct pool_family family = {out, name, i};
+        metrics_family(out, METRICS_COUNTER, name, sentence);
+        pooler_each_route(pooler, tally_sample, &family);
+    }
+}
+
 static void pool_sample(struct route *route, void *arg)
 {
     struct pool_family *family = arg;
     struct pool_figures f = pool_figures(route->pool, clock_us());
     const double values[] = {f.clients_active, f.clients_waiting, f.servers_active,
-                             f.servers_idle,   f.servers_login,   (double)f.longest_wait_us / 1e6};
+                             f.servers_idle,   f.servers_login,   (double)f.longest_wait_us / 1e6,
+                             f.paused};
     metrics_sample(family->out, METRICS_GAUGE, family->name,
                    (const char *const[]){"database", route->database, "user", route->user, NULL},
                    values[family->which]);
@@ -126,6 +158,7 @@ static void pool_families(struct pooler *pooler, struct buf *out)
         {"pool_servers_idle", "servers ready for use"},
         {"pool_servers_login", "servers being logged in to"},
         {"pool_maxwait_seconds", "how long the first waiting client has waited"},
+        {"pool_paused", "1 while nobody is given a server"},
     };
     for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++) {
         struct pool_family family = {out, families[i].name, (int)i};
@@ -136,9 +169,11 @@ static void pool_families(struct pooler *pooler, struct buf *out)
 
 void figures_metrics(struct pooler *pooler, struct buf *out)
 {
-    figures_each_worker_sum(pooler, counter, out);
+    total_families(pooler, out);
     cache_families(pooler, out);
     pool_families(pooler, out);
+    tally_families(pooler, out);
+    gauge(out, "clients", "connections of clients, of all kinds", pooler->clients);
     if (pooler->domains != NULL)
         metrics_domains(out, pooler->domains);
     metrics_end(out);

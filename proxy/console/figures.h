@@ -9,7 +9,6 @@ struct pooler;
 
 typedef void (*figures_visit)(const char *name, const char *sentence, uint64_t value, void *arg);
 
-void figures_each_worker_sum(struct pooler *pooler, figures_visit visit, void *arg);
 // Hits, misses, entries, bytes ... and "bypass_REASON" for each reason.
 void figures_each_cache(struct pooler *pooler, figures_visit visit, void *arg);
 

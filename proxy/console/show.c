@@ -1,226 +1,148 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/console/show.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <strings.h>
 
-#include "base/clock.h"
-#include "cache/statistics.h"
 #include "cache/store.h"
 #include "config/config.h"
 #include "config/option.h"
 #include "proxy/console/figures.h"
 #include "proxy/control/domain.h"
-#include "proxy/route.h"
+#include "proxy/halt.h"
 #include "proxy/session/client.h"
 #include "proxy/version.h"
-#include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
-enum { COLUMNS_MAX = 24, TYPE_TEXT = 25, TYPE_INT8 = 20, TYPE_INT4 = 23 };
-
-// A table being printed: a format for all columns at once, "s" text, "i" int4, "l" int8.
-struct table {
-    struct buf *out;
-    const char *types;
-    int rows;
-};
-
-static void table_begin(struct table *t, struct buf *out, const char *types,
-                        const char *const *names)
+static enum command_result version(struct client *client, struct table *table)
 {
-    uint32_t oids[COLUMNS_MAX];
-    int n = (int)strlen(types);
-    for (int i = 0; i < n; i++)
-        oids[i] = types[i] == 's' ? TYPE_TEXT : types[i] == 'i' ? TYPE_INT4 : TYPE_INT8;
-    *t = (struct table){.out = out, .types = types};
-    message_columns_text(out, names, oids, n);
+    table_row(table, (struct cell[]){TEXT("pgweir " PGWEIR_VERSION)});
+    return COMMAND_DONE;
 }
 
-// One value of a row.
-struct cell {
-    const char *text; // NULL: the number counts
-    int64_t number;
-};
-#define TEXT(t) ((struct cell){.text = (t)})
-#define NUMBER(n) ((struct cell){.number = (int64_t)(n)})
-
-static void table_row(struct table *t, const struct cell *cells)
+// A notice, with the commands as its detail.
+static enum command_result help(struct client *client, struct table *table)
 {
-    char digits[COLUMNS_MAX][24];
-    const char *values[COLUMNS_MAX];
-    int n = (int)strlen(t->types);
-    for (int i = 0; i < n; i++) {
-        values[i] = cells[i].text;
-        if (values[i] == NULL) {
-            snprintf(digits[i], sizeof(digits[i]), "%lld", (long long)cells[i].number);
-            values[i] = digits[i];
-        }
-    }
-    message_row_text(t->out, values, n);
-    t->rows++;
+    static const char *const fields[] = {
+        "SNOTICE", "C00000", "MConsole usage",
+        "D\n\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION\n"
+        "\tSHOW PEERS|PEER_POOLS\n"
+        "\tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n"
+        "\tSHOW DNS_HOSTS|DNS_ZONES\n"
+        "\tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n"
+        "\tSHOW CACHE|INVALIDATION\n"
+        "\tSET key = arg\n"
+        "\tRELOAD\n"
+        "\tPAUSE [<db>]\n"
+        "\tRESUME [<db>]\n"
+        "\tDISABLE <db>\n"
+        "\tENABLE <db>\n"
+        "\tRECONNECT [<db>]\n"
+        "\tKILL [<db>]\n"
+        "\tKILL_CLIENT <client_id>\n"
+        "\tSUSPEND\n"
+        "\tSHUTDOWN\n"
+        "\tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS\n"
+        "\tWAIT_CLOSE [<db>]"};
+    size_t mark = buf_message_begin(table->out, 'N');
+    for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
+        buf_cstr(table->out, fields[i]);
+    buf_u8(table->out, 0);
+    buf_message_end(table->out, mark);
+    return COMMAND_DONE;
 }
 
-static void table_end(const struct table *t)
+static enum command_result config(struct client *client, struct table *table)
 {
-    (void)t;
-    message_complete(t->out, "SHOW");
-}
-
-// ---- what is shown ----
-
-static void show_version(struct client *client, struct buf *out)
-{
-    struct table t;
-    table_begin(&t, out, "s", (const char *const[]){"version"});
-    table_row(&t, (struct cell[]){TEXT("pgweir " PGWEIR_VERSION)});
-    table_end(&t);
-}
-
-static void show_help(struct client *client, struct buf *out)
-{
-    message_error(out, "NOTICE", "00000",
-                  "Console usage\n"
-                  "\tSHOW HELP|VERSION|CONFIG|DATABASES|POOLS|STATS|CACHE|INVALIDATION\n"
-                  "\tRELOAD\n"
-                  "\tSHUTDOWN [WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS]\n");
-    message_complete(out, "SHOW");
-}
-
-static void pool_row(struct route *route, void *arg)
-{
-    struct table *t = arg;
-    struct pool_figures f = pool_figures(route->pool, clock_us());
-    table_row(t, (struct cell[]){
-                     TEXT(route->database), TEXT(route->user), NUMBER(f.clients_active),
-                     NUMBER(f.clients_waiting), NUMBER(0), NUMBER(0), NUMBER(f.servers_active),
-                     NUMBER(0), NUMBER(0), NUMBER(f.servers_idle), NUMBER(0), NUMBER(0),
-                     NUMBER(f.servers_login), NUMBER(f.longest_wait_us / 1000000),
-                     NUMBER(f.longest_wait_us % 1000000), TEXT(pool_mode_name(route->pool->mode)),
-                     TEXT("")});
-}
-
-// Columns, order and types: PgBouncer's.
-static void show_pools(struct client *client, struct buf *out)
-{
-    struct table t;
-    table_begin(&t, out, "ssiiiiiiiiiiiiiss",
-                (const char *const[]){"database", "user", "cl_active", "cl_waiting",
-                                      "cl_active_cancel_req", "cl_waiting_cancel_req", "sv_active",
-                                      "sv_active_cancel", "sv_being_canceled", "sv_idle",
-                                      "sv_used", "sv_tested", "sv_login", "maxwait", "maxwait_us",
-                                      "pool_mode", "load_balance_hosts"});
-    pooler_each_route(client->worker->pooler, pool_row, &t);
-    table_end(&t);
-}
-
-static void show_databases(struct client *client, struct buf *out)
-{
-    struct table t;
-    const struct config *config = client->worker->config;
-    table_begin(&t, out, "ssissiiis",
-                (const char *const[]){"name", "host", "port", "database", "force_user",
-                                      "pool_size", "min_pool_size", "reserve_pool_size",
-                                      "pool_mode"});
-    for (size_t i = 0; i < config_database_count(config); i++) {
-        const struct config_database *db = config_database_at(config, i);
-        enum config_pool_mode mode = config_pool_mode(config, db, NULL);
-        table_row(&t, (struct cell[]){TEXT(db->name), TEXT(db->host ? db->host : ""),
-                                      NUMBER(db->port), TEXT(db->dbname ? db->dbname : ""),
-                                      TEXT(db->user ? db->user : ""),
-                                      NUMBER(config_pool_size(config, db, NULL)),
-                                      NUMBER(config_min_pool_size(config, db)),
-                                      NUMBER(config_reserve_pool_size(config, db, NULL)),
-                                      TEXT(mode == CONFIG_POOL_SESSION       ? "session"
-                                           : mode == CONFIG_POOL_TRANSACTION ? "transaction"
-                                                                             : "statement")});
-    }
-    table_end(&t);
-}
-
-static void show_config(struct client *client, struct buf *out)
-{
-    struct table t;
     struct buf value = {0};
-    const struct config *config = client->worker->config;
-    table_begin(&t, out, "ssss", (const char *const[]){"key", "value", "default", "changeable"});
+    const struct config *in_force = client->worker->config;
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &option_table[i];
         buf_clear(&value);
-        config_print_option(config, i, &value);
+        config_print_option(in_force, i, &value);
         buf_u8(&value, 0);
-        table_row(&t, (struct cell[]){TEXT(o->name), TEXT((const char *)value.at),
-                                      TEXT(o->fallback ? o->fallback : ""),
-                                      TEXT(o->reloadable ? "yes" : "no")});
+        table_row(table, (struct cell[]){TEXT(o->name), TEXT((const char *)value.at),
+                                         TEXT(o->fallback ? o->fallback : ""),
+                                         TEXT(o->reloadable ? "yes" : "no")});
     }
     buf_fini(&value);
-    table_end(&t);
+    return COMMAND_DONE;
+}
+
+static enum command_result state(struct client *client, struct table *table)
+{
+    static const char *const keys[] = {
+        [HALT_NONE] = "active", [HALT_PAUSED] = "paused", [HALT_SUSPENDED] = "suspended"};
+    for (int i = HALT_NONE; i <= HALT_SUSPENDED; i++) {
+        bool is = halt_mode(client->worker->pooler) == (enum halt_mode)i;
+        table_row(table, (struct cell[]){TEXT(keys[i]), TEXT(is ? "yes" : "no")});
+    }
+    return COMMAND_DONE;
+}
+
+// What is not there has no rows.
+static enum command_result nothing(struct client *client, struct table *table)
+{
+    return COMMAND_DONE;
 }
 
 static void pair_row(const char *name, const char *sentence, uint64_t value, void *arg)
 {
-    struct table *t = arg;
-    table_row(t, (struct cell[]){TEXT(name), NUMBER(value), TEXT(sentence)});
+    table_row(arg, (struct cell[]){TEXT(name), NUMBER(value), TEXT(sentence)});
 }
 
-static void show_stats(struct client *client, struct buf *out)
+static enum command_result cache(struct client *client, struct table *table)
 {
-    struct table t;
-    table_begin(&t, out, "sls", (const char *const[]){"name", "value", "meaning"});
-    figures_each_worker_sum(client->worker->pooler, pair_row, &t);
-    table_end(&t);
-}
-
-static void show_cache(struct client *client, struct buf *out)
-{
-    struct table t;
-    table_begin(&t, out, "sls", (const char *const[]){"name", "value", "meaning"});
-    figures_each_cache(client->worker->pooler, pair_row, &t);
-    table_end(&t);
+    figures_each_cache(client->worker->pooler, pair_row, table);
+    return COMMAND_DONE;
 }
 
 static void domain_row(const struct domain_status *s, void *arg)
 {
-    struct table *t = arg;
     char stable[32], passed[32];
     snprintf(stable, sizeof(stable), "%X/%X", (unsigned)(s->stable >> 32), (unsigned)s->stable);
     snprintf(passed, sizeof(passed), "%X/%X", (unsigned)(s->passed >> 32), (unsigned)s->passed);
-    table_row(t, (struct cell[]){TEXT(s->target), TEXT(domain_state_name(s->state)),
-                                 TEXT(s->reason), TEXT(s->slot), TEXT(stable), TEXT(passed),
-                                 NUMBER(s->fresh_age_us), NUMBER(s->reading_us),
-                                 NUMBER(s->readings), NUMBER(s->reconnects),
-                                 NUMBER(s->transactions), NUMBER(s->schema_changes),
-                                 NUMBER(s->names)});
+    table_row(arg, (struct cell[]){TEXT(s->target), TEXT(domain_state_name(s->state)),
+                                   TEXT(s->reason), TEXT(s->slot), TEXT(stable), TEXT(passed),
+                                   NUMBER(s->fresh_age_us), NUMBER(s->reading_us),
+                                   NUMBER(s->readings), NUMBER(s->reconnects),
+                                   NUMBER(s->transactions), NUMBER(s->schema_changes),
+                                   NUMBER(s->names)});
 }
 
-static void show_invalidation(struct client *client, struct buf *out)
+static enum command_result invalidation(struct client *client, struct table *table)
 {
-    struct table t;
-    table_begin(&t, out, "sssssslllllll",
-                (const char *const[]){"database", "state", "reason", "slot", "stable", "passed",
-                                      "fresh_age_us", "reading_us", "readings", "reconnects",
-                                      "transactions", "schema_changes", "names"});
     if (client->worker->pooler->domains != NULL)
-        domains_status(client->worker->pooler->domains, domain_row, &t);
-    table_end(&t);
+        domains_status(client->worker->pooler->domains, domain_row, table);
+    return COMMAND_DONE;
 }
 
-static const struct {
-    const char *name;
-    void (*show)(struct client *client, struct buf *out);
-} shows[] = {
-    {"HELP", show_help},           {"VERSION", show_version}, {"POOLS", show_pools},
-    {"DATABASES", show_databases}, {"STATS", show_stats},     {"CACHE", show_cache},
-    {"INVALIDATION", show_invalidation}, {"CONFIG", show_config},
+#define COLUMNS(...) (const char *const[]){__VA_ARGS__}
+
+static const struct show shows[] = {
+    {"help", {NULL, NULL}, help, false},
+    {"version", {"s", COLUMNS("version")}, version, false},
+    {"config", {"ssss", COLUMNS("key", "value", "default", "changeable")}, config, false},
+    {"state", {"ss", COLUMNS("key", "value")}, state, false},
+    {"dns_hosts", {"sls", COLUMNS("hostname", "ttl", "addrs")}, nothing, false},
+    {"dns_zones", {"sli", COLUMNS("zonename", "serial", "count")}, nothing, false},
+    {"cache", {"sls", COLUMNS("name", "value", "meaning")}, cache, false},
+    {"invalidation",
+     {"sssssslllllll",
+      COLUMNS("database", "state", "reason", "slot", "stable", "passed", "fresh_age_us",
+              "reading_us", "readings", "reconnects", "transactions", "schema_changes",
+              "names")},
+     invalidation, false},
+    {NULL, {NULL, NULL}, NULL, false},
 };
 
-bool show_run(struct client *client, const char *what, struct buf *out)
+const struct show *show_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof(shows) / sizeof(*shows); i++) {
-        if (strcasecmp(what, shows[i].name) == 0) {
-            shows[i].show(client, out);
-            return true;
-        }
-    }
-    return false;
+    const struct show *const tables[] = {shows, show_pools, show_sockets, show_stats};
+    for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
+        for (const struct show *s = tables[i]; s->name != NULL; s++)
+            if (strcasecmp(name, s->name) == 0)
+                return s;
+    return NULL;
 }

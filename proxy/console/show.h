@@ -1,9 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-// The SHOW commands, one row of a table each: name, columns, what makes the rows.
+// The SHOW commands: one row of a table each, with its columns and what makes its rows. Columns,
+// their order and types are PgBouncer's; our own come last.
 #pragma once
-#include "base/buf.h"
+#include "proxy/console/command.h"
+#include "proxy/console/table.h"
 
 struct client;
 
-// Appends the reply of SHOW what (without ReadyForQuery); false: there is no such thing to show.
-bool show_run(struct client *client, const char *what, struct buf *out);
+struct show {
+    const char *name;
+    struct table_shape shape;
+    // Prints the rows, or asks for them and answers later.
+    enum command_result (*rows)(struct client *client, struct table *table);
+    bool admin_only;
+};
+
+// What "SHOW name" is; NULL: there is no such thing.
+const struct show *show_find(const char *name);
+
+// show_pools.c
+extern const struct show show_pools[];
+// show_sockets.c
+extern const struct show show_sockets[];
+// show_stats.c
+extern const struct show show_stats[];

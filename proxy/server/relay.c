@@ -58,7 +58,7 @@ static void record(struct relay *relay, char type, struct slice bytes)
     if (!takes || !fill_append(server->fill, bytes)) {
         if (takes)
             statistics_bypass(&relay->worker->cache, BYPASS_TOO_LARGE);
-        statistics_count(&relay->worker->cache.abandoned, 1);
+        counter_add(&relay->worker->cache.abandoned, 1);
         fill_abandon(&server->fill);
     }
 }
@@ -72,7 +72,7 @@ static void record_end(struct relay *relay)
     if (entry == NULL)
         return;
     if (store_put(relay->worker->pooler->store, entry))
-        statistics_count(&relay->worker->cache.stores, 1);
+        counter_add(&relay->worker->cache.stores, 1);
     entry_unref(&entry);
 }
 
@@ -278,13 +278,21 @@ static void note_answer(struct relay *relay)
     struct client *client = relay->client;
     if (client == NULL)
         return;
-    client->clears = client->clearing = false;
     client->rerun = RERUN_NONE;
     relay->server->kept.len = 0;
-    client->answered_us = client->query_us = relay->worker->now_us;
+    struct tally *tally = &client->route->tallies[relay->worker->number];
+    int64_t now = relay->worker->now_us;
     bool open = relay->server->status != 'I';
-    if (open && !client->in_transaction)
-        client->xact_us = client->answered_us;
+    client->clears = client->clearing = false;
+    if (!client->in_transaction)
+        client->xact_us = client->query_us;
+    counter_add(&tally->queries, 1);
+    counter_add(&tally->query_us, (uint64_t)(now - client->query_us));
+    if (!open) {
+        counter_add(&tally->xacts, 1);
+        counter_add(&tally->xact_us, (uint64_t)(now - client->xact_us));
+    }
+    client->answered_us = client->query_us = now;
     client->in_transaction = open;
 }
 
@@ -312,7 +320,6 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
         publish(relay, server->status);
         fill_abandon(&server->fill);
         say(relay, message);
-        worker_count(relay->worker, queries, 1);
         note_answer(relay);
     }
     pop(relay);

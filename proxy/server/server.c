@@ -72,6 +72,7 @@ static void connect_to(struct server *server, const struct address *address)
     socket_tune(fd, address->to.any.sa_family == AF_UNIX,
                 config_settings(server->worker->config));
     conn_init(&server->conn, fd, server_readable, on_connected, server);
+    server->conn.held = server->worker->suspended;
     int rc = connect(fd, &address->to.any, address->length);
     if (rc < 0 && errno != EINPROGRESS) {
         char why[160];
@@ -190,6 +191,7 @@ void server_attach(struct server *server, struct worker *worker)
     server->worker = worker;
     server->slot.worker = worker->number;
     list_push_back(&worker->servers, &server->link);
+    server->conn.held = worker->suspended;
     conn_attach(&server->conn, worker->loop);
 }
 
@@ -232,8 +234,6 @@ void server_give_back(struct server *server)
         server_close(server, close);
     else if (waiter != NULL)
         server_hand_over(server, waiter);
-    else if (server->route->pool->paused && server->worker->pooler->draining)
-        server_close(server, "pgweir shutting down");
 }
 
 static void begin_reset(struct server *server)
@@ -247,7 +247,7 @@ static void begin_reset(struct server *server)
     server->since_us = clock_us();
     server->needs_reset = server->needs_settings_reset = false;
     server->fresh = true;
-    worker_count(worker, resets, 1);
+    route_count(server->route, worker, resets, 1);
     sender_begin(&worker->to_server, &server->conn);
     server_inject(server, PURPOSE_RESET, query);
     server_freshen(server);
@@ -384,6 +384,8 @@ void server_close(struct server *server, const char *why)
         list_push_back(&worker->graves_servers, &server->link);
     if (was_open)
         pool_closed(route->pool, &server->slot, clock_us());
+    else if (server->given_up)
+        pool_open_given_up(route->pool, clock_us());
     else
         note_failure(server, why);
     if (pool_contended(route->pool))

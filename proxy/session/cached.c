@@ -166,10 +166,10 @@ static void answer(struct question *q, const struct entry *entry)
     if (body.len > SENDER_SMALL_BYTES)
         sender_flush(to_client); // before the entry is let go
     adopt(q);
-    statistics_count(&worker->cache.hits, 1);
-    statistics_count(&worker->cache.hit_bytes, body.len);
-    worker_count(worker, queries, 1);
-    worker_count(worker, xacts, 1);
+    counter_add(&worker->cache.hits, 1);
+    counter_add(&worker->cache.hit_bytes, body.len);
+    route_count(q->client->route, worker, queries, 1);
+    route_count(q->client->route, worker, xacts, 1);
 }
 
 static enum bypass bypass_of(enum ledger_verdict verdict)
@@ -216,7 +216,7 @@ static bool look_up(struct question *q, enum bypass *bypass)
     if (verdict == LEDGER_STALE || verdict == LEDGER_BEHIND)
         domain_hurry(q->domain);
     if (verdict == LEDGER_DEAD) {
-        statistics_count(&worker->cache.invalidated, 1);
+        counter_add(&worker->cache.invalidated, 1);
         store_drop(worker->pooler->store, entry);
     }
     entry_unref(&entry);
@@ -284,7 +284,7 @@ static enum cached ask(struct question *q, bool may_hit)
     if (bypass != BYPASS_NONE) {
         statistics_bypass(statistics, bypass);
     } else if (client->server != NULL) {
-        statistics_count(&statistics->misses, 1);
+        counter_add(&statistics->misses, 1);
         begin_fill(q);
     }
     return CACHED_MISS;

@@ -63,6 +63,7 @@ void client_new(struct worker *worker, int fd, bool local)
     conn_init(&client->conn, fd, on_readable, on_writable, client);
     list_push_back(&worker->clients, &client->link);
     worker->pooler->clients++;
+    client->conn.held = worker->suspended;
     conn_attach(&client->conn, worker->loop);
 }
 
@@ -113,9 +114,30 @@ static void leave_server(struct client *client)
         server_close(server, "client disconnect while server was not ready");
 }
 
+void client_tally_bytes(struct client *client)
+{
+    const struct conn *conn = &client->conn;
+    struct tally *tally = NULL;
+    if (client->route != NULL)
+        tally = &client->route->tallies[client->worker->number];
+    else if (client->console != NULL)
+        tally = &client->worker->console;
+    if (tally == NULL)
+        return;
+    if (conn->received != client->told_received)
+        counter_add(&tally->received, conn->received - client->told_received);
+    if (conn->sent != client->told_sent)
+        counter_add(&tally->sent, conn->sent - client->told_sent);
+    client->told_received = conn->received;
+    client->told_sent = conn->sent;
+}
+
 static void end(struct client *client)
 {
     struct worker *worker = client->worker;
+    client_tally_bytes(client);
+    if (client->console != NULL)
+        console_end(client);
     client->state = CLIENT_CLOSED;
     worker->pooler->clients--;
     if (client->key.bytes.length != 0)
@@ -212,7 +234,8 @@ static void handle(struct client *client, struct slice data)
     }
     // Nobody may fill our memory by talking while it has to wait.
     bool listen = client->conn.in.len < CLIENT_AHEAD_BYTES ||
-                  (client_wants_input(client) && !client->settling);
+                  (client_wants_input(client) && !client->settling &&
+                   !console_is_busy(client->console));
     client->reading_paused = !listen || conn_has_output(&client->conn) ||
                              (client->server != NULL && conn_has_output(&client->server->conn));
     conn_want_read(&client->conn, !client->reading_paused);

@@ -64,7 +64,7 @@ struct client {
     struct cancel_key key;
     int64_t connected_us;
     int64_t since_us;          // of the current state, or of the last statement's start
-    int64_t linked_us;
+    uint64_t told_received, told_sent; // bytes, in the tally already
 
     struct login *login;       // owns; until logged in
     struct console *console;   // owns; for the admin databases
@@ -120,9 +120,14 @@ void client_describe(const struct client *client, char *text, size_t bytes);
 void client_close(struct client *client, const char *why);
 void client_fail(struct client *client, const char *sqlstate, const char *why);
 
+// Its bytes since the last time, into the tally.
+void client_tally_bytes(struct client *client);
+
 // startup.c: what comes before the session; gives back what could not be used yet.
 struct slice client_startup(struct client *client, struct slice data);
 void client_greet(struct client *client);
+// Makes its cancel key known, and appends the message that tells it.
+void client_give_key(struct client *client, struct buf *out);
 // The login messages; login.c
 void client_login_message(struct client *client, struct slice body);
 void client_login_begin(struct client *client);

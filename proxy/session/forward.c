@@ -200,7 +200,7 @@ static void ensure_prepared(struct client *client, struct statement *statement)
     op->after = statement_ref(statement);
     send_parse(client, statement->name, statement);
     prepared_add(&server->prepared, statement);
-    worker_count(client->worker, injected_parses, 1);
+    route_count(client->route, client->worker, injected_parses, 1);
 }
 
 // The server's unnamed statement is the client's from here on.
@@ -218,7 +218,7 @@ static void ensure_unnamed(struct client *client)
         op->unnamed = true;
         send_parse(client, "", client->unnamed);
         server->unnamed = client->unnamed->number;
-        worker_count(client->worker, injected_parses, 1);
+        route_count(client->route, client->worker, injected_parses, 1);
     }
 }
 
@@ -315,7 +315,7 @@ static void forward_named_parse(struct client *client, struct slice message, str
     op->after = statement_ref(statement);
     prepared_add(&server->prepared, statement);
     send_parse(client, statement->name, statement);
-    worker_count(client->worker, injected_parses, 1);
+    route_count(client->route, client->worker, injected_parses, 1);
 }
 
 static enum step forward_parse(struct client *client, struct slice *data, struct frame frame)
@@ -336,7 +336,7 @@ static enum step forward_parse(struct client *client, struct slice *data, struct
     reader_bytes(&r, (size_t)reader_u16(&r) * 4);
     if (!reader_done(&r))
         return fail(client, "invalid message format");
-    worker_count(client->worker, parses, 1);
+    route_count(client->route, client->worker, parses, 1);
     struct statement *statement = statement_get(client->worker->pooler->statements,
                                                 client->worker->texts, session_scope(client),
                                                 tail, text.len + 1);
@@ -405,7 +405,7 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
     struct op *op = push(client, OP_BIND);
     op->number = shared ? meaning->number : 0;
     op->kept = kept;
-    worker_count(client->worker, binds, 1);
+    route_count(client->route, client->worker, binds, 1);
     size_t head = 5 + portal.len + 1 + name.len + 1;
     if (as == (const char *)name.at || name.len == 0) {
         pass(client, data, frame);

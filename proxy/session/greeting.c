@@ -30,7 +30,7 @@ void client_logged_in(struct client *client)
     client_greet(client);
 }
 
-static void give_key(struct client *client, struct buf *out)
+void client_give_key(struct client *client, struct buf *out)
 {
     struct worker *worker = client->worker;
     client->key.worker = worker;
@@ -51,12 +51,12 @@ void client_greet(struct client *client)
         client_request_server(client); // the first one tells us what to say
         return;
     }
-    give_key(client, &out);
+    client_give_key(client, &out);
     const char *notice = config_settings(client->worker->config)->login_notify_message;
     if (notice[0] != '\0')
         message_error(&out, "NOTICE", "00000", notice);
     message_ready(&out, 'I');
-    worker_count(client->worker, logins, 1);
+    route_count(client->route, client->worker, logins, 1);
     client->state = CLIENT_IDLE;
     client->since_us = clock_us();
     startup_say(client, buf_slice(&out));

@@ -106,14 +106,14 @@ void client_granted(struct client *client, struct server *server)
     }
     CHECK(client->server == NULL);
     int64_t now = worker->now_us;
-    worker_count(worker, assignments, 1);
+    route_count(client->route, worker, assignments, 1);
     if (client->state == CLIENT_WAITING)
-        worker_count(worker, wait_us, (uint64_t)(now - client->since_us));
+        route_count(client->route, worker, wait_us, (uint64_t)(now - client->since_us));
     bool waited = client->state == CLIENT_WAITING;
     client->state = CLIENT_LINKED;
     client->told_waiting = false;
     server->mode = client->mode;
-    client->linked_us = client->since_us = now;
+    client->since_us = now;
     client->query_us = client->answered_us = client->xact_us = now;
     client->server = server;
     client->went_around = true;
@@ -153,8 +153,6 @@ void client_unlink(struct client *client)
     client->server = NULL;
     server->client = NULL;
     worker_link(worker, -1);
-    worker_count(worker, xacts, 1);
-    worker_count(worker, xact_us, (uint64_t)(worker->now_us - client->linked_us));
     conn_want_read(&server->conn, true);
     if (client->state == CLIENT_LINKED)
         client->state = CLIENT_IDLE;
@@ -171,7 +169,7 @@ bool client_at_rest(const struct client *client)
 void client_pin(struct client *client, enum pin pin)
 {
     if (client->pins == 0)
-        worker_count(client->worker, pins, 1);
+        route_count(client->route, client->worker, pins, 1);
     client->pins |= 1u << pin;
 }
 

@@ -3,6 +3,7 @@
 // and the naming of statements. Drivers prepare each statement on each connection; once a server
 // of the route has accepted a text, giving it a name is our own business.
 #include "base/reader.h"
+#include "proxy/route.h"
 #include "proxy/session/session.h"
 #include "proxy/worker.h"
 
@@ -82,7 +83,7 @@ enum step local_message(struct client *client, struct slice *data, struct frame 
         if (!(frame.type == 'P' ? local_parse : local_close)(client, body))
             return STEP_SERVER;
         answer(client, frame.type == 'P' ? '1' : '3');
-        worker_count(client->worker, parses, frame.type == 'P');
+        route_count(client->route, client->worker, parses, frame.type == 'P');
         *data = slice_skip(*data, used);
         return STEP_ON;
     }

@@ -91,7 +91,7 @@ void client_login_begin(struct client *client)
         client_fail(client, "3D000", why);
         return;
     }
-    if (console && !strcmp(client->user, client->database) && is_own_uid(client)) {
+    if (console && console_is(client->user) && is_own_uid(client)) {
         client->by_peer = true;
         client_logged_in(client);
         return;

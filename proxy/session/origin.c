@@ -4,8 +4,10 @@
 #include <arpa/inet.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static void of_unix(struct origin *origin, int fd, int listen_port)
@@ -20,29 +22,62 @@ static void of_unix(struct origin *origin, int fd, int listen_port)
     }
 }
 
+union place {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un local;
+    struct sockaddr_storage room;
+};
+
+// The file of a PostgreSQL socket ends with the port.
+static uint16_t port_of_path(const struct sockaddr_un *local)
+{
+    const char *dot = strrchr(local->sun_path + 1, '.');
+    return dot != NULL ? (uint16_t)atoi(dot + 1) : 0;
+}
+
+void origin_of_address(struct origin *origin, const struct sockaddr *address, socklen_t length)
+{
+    union place at = {.any = {.sa_family = AF_UNSPEC}};
+    memcpy(&at, address, length < sizeof(at) ? length : sizeof(at) - 1);
+    *origin = (struct origin){0};
+    if (at.any.sa_family == AF_UNIX) {
+        origin->kind = ORIGIN_UNIX;
+        origin->port = port_of_path(&at.local);
+    } else if (at.any.sa_family == AF_INET) {
+        origin->kind = ORIGIN_IPV4;
+        origin->port = ntohs(at.v4.sin_port);
+        memcpy(origin->address, &at.v4.sin_addr, 4);
+    } else if (at.any.sa_family == AF_INET6) {
+        origin->kind = ORIGIN_IPV6;
+        origin->port = ntohs(at.v6.sin6_port);
+        memcpy(origin->address, &at.v6.sin6_addr, 16);
+    }
+}
+
+void origin_of_own_end(struct origin *origin, int fd)
+{
+    union place here;
+    memset(&here, 0, sizeof(here));
+    socklen_t len = sizeof(here);
+    *origin = (struct origin){0};
+    if (fd >= 0 && getsockname(fd, &here.any, &len) == 0)
+        origin_of_address(origin, &here.any, len);
+}
+
 void origin_of_socket(struct origin *origin, int fd, int listen_port)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-        struct sockaddr_storage room;
-    } from;
+    union place from;
+    memset(&from, 0, sizeof(from));
     socklen_t len = sizeof(from);
     *origin = (struct origin){0};
     if (getpeername(fd, &from.any, &len) < 0)
         return; // it is gone already
-    if (from.any.sa_family == AF_UNIX) {
+    if (from.any.sa_family == AF_UNIX)
         of_unix(origin, fd, listen_port);
-    } else if (from.any.sa_family == AF_INET) {
-        origin->kind = ORIGIN_IPV4;
-        origin->port = ntohs(from.v4.sin_port);
-        memcpy(origin->address, &from.v4.sin_addr, 4);
-    } else if (from.any.sa_family == AF_INET6) {
-        origin->kind = ORIGIN_IPV6;
-        origin->port = ntohs(from.v6.sin6_port);
-        memcpy(origin->address, &from.v6.sin6_addr, 16);
-    }
+    else
+        origin_of_address(origin, &from.any, len);
 }
 
 void origin_host(const struct origin *origin, char text[ORIGIN_HOST_BYTES])

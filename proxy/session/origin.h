@@ -27,6 +27,10 @@ struct origin {
 // listen_port: of the unix socket, which has none of its own.
 void origin_of_socket(struct origin *origin, int fd, int listen_port);
 
+// Of an address in hand; and of our own end of a socket.
+void origin_of_address(struct origin *origin, const struct sockaddr *address, socklen_t length);
+void origin_of_own_end(struct origin *origin, int fd);
+
 // "127.0.0.1", "::1", "unix": as in the column addr of SHOW CLIENTS.
 void origin_host(const struct origin *origin, char text[ORIGIN_HOST_BYTES]);
 // As in PgBouncer's log: "127.0.0.1:5432", "[::1]:5432", "unix(PID):6432".

@@ -2,6 +2,7 @@
 #include "proxy/session/rerun.h"
 
 #include "base/reader.h"
+#include "proxy/route.h"
 #include "proxy/server/owed.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
@@ -90,7 +91,7 @@ void rerun_go(struct server *server, struct client *client)
     struct worker *worker = client->worker;
     bool without_sync = client->rerun == RERUN_DUE_WITH_SYNC;
     client->rerun = RERUN_DONE;
-    worker_count(worker, reruns, 1);
+    route_count(client->route, worker, reruns, 1);
     if (without_sync) {
         ops_push(&server->ops, OP_SYNC, OP_INJECTED, PURPOSE_NONE);
         sender_begin(&worker->to_server, &server->conn);

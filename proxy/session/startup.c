@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "proxy/census.h"
 #include "proxy/console/console.h"
+#include "proxy/halt.h"
 #include "proxy/server/cancel.h"
 #include "proxy/session/client.h"
 #include "proxy/session/login.h"
@@ -37,6 +38,11 @@ static bool admit(struct client *client)
     const struct config *config = client->worker->config;
     if (console_is(client->database))
         return true;
+    if (halt_is_disabled(pooler, client->database)) {
+        char why[200];
+        snprintf(why, sizeof(why), "database does not allow connections: %s", client->database);
+        return startup_fails(client, "08P01", why);
+    }
     if (pooler->refusing)
         return startup_fails(client, "57P03", "database system is shutting down");
     if (pooler->clients > config_settings(config)->max_client_conn)

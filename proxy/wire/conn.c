@@ -32,7 +32,7 @@ void conn_attach(struct conn *conn, struct ev_loop *loop)
 {
     CHECK(conn->loop == NULL);
     conn->loop = loop;
-    ev_io_start(loop, &conn->readable);
+    conn_want_read(conn, true);
     if (conn_has_output(conn))
         ev_io_start(loop, &conn->writable);
 }
@@ -50,10 +50,17 @@ void conn_want_read(struct conn *conn, bool wanted)
 {
     if (conn->loop == NULL)
         return;
-    if (wanted)
+    conn->reads = wanted;
+    if (wanted && !conn->held)
         ev_io_start(conn->loop, &conn->readable);
     else
         ev_io_stop(conn->loop, &conn->readable);
+}
+
+void conn_hold(struct conn *conn, bool held)
+{
+    conn->held = held;
+    conn_want_read(conn, conn->reads);
 }
 
 enum conn_result conn_read(struct conn *conn, uint8_t *area, struct slice *run)

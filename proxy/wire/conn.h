@@ -18,6 +18,8 @@ struct conn {
     struct ev_loop *loop; // borrows; NULL while it is in no loop
     ev_io readable;
     ev_io writable;
+    bool held;            // nothing is read until it is let go (SUSPEND)
+    bool reads;           // ... and whether it is then
     bool from_area;       // where the run of the current conn_read() lies
     struct buf in;        // owns; bytes received and not handled
     struct buf out;       // owns; bytes not taken by the socket; sent first
@@ -35,6 +37,9 @@ void conn_close(struct conn *conn); // may be called twice
 void conn_attach(struct conn *conn, struct ev_loop *loop); // starts reading
 void conn_detach(struct conn *conn);                       // leaves the loop, keeps the socket
 void conn_want_read(struct conn *conn, bool wanted);       // backpressure
+
+// Stops reading, whatever is wanted, or goes on as wanted. Writing goes on.
+void conn_hold(struct conn *conn, bool held);
 
 enum conn_result { CONN_OK, CONN_AGAIN, CONN_EOF, CONN_ERROR /* errno */ };
 

@@ -11,9 +11,9 @@ static void workers_are_summed(void **state)
 {
     struct statistics a = {0}, b = {0};
     struct statistics_sum sum = {0};
-    statistics_count(&a.hits, 3);
-    statistics_count(&b.hits, 4);
-    statistics_count(&b.hit_bytes, 100);
+    counter_add(&a.hits, 3);
+    counter_add(&b.hits, 4);
+    counter_add(&b.hit_bytes, 100);
     statistics_bypass(&a, BYPASS_STALE);
     statistics_bypass(&b, BYPASS_STALE);
     statistics_bypass(&b, BYPASS_DISABLED);

@@ -168,11 +168,12 @@ static bool fits(const struct pool *pool, int64_t now_us, bool *from_reserve)
 {
     const struct pool_limits *limits = &pool->limits;
     *from_reserve = false;
-    if (pool->open < limits->size)
+    int open = pool->open + pool->own_wanted; // theirs is the next place
+    if (open < limits->size)
         return true;
     *from_reserve = !list_empty(&pool->waiting) &&
                     now_us - waiting_since(pool) >= limits->reserve_after_us &&
-                    pool->open < limits->size + limits->reserve;
+                    open < limits->size + limits->reserve;
     return *from_reserve;
 }
 
@@ -196,8 +197,10 @@ static void may_open(struct pool *pool, int64_t now_us, struct pool_task *task)
     bool wanted = lacks || lacks_minimum(pool);
     if (!wanted || pool->opening > 0 || pool->paused || failing(pool, now_us) ||
         !fits(pool, now_us, &task->from_reserve)) {
-        quota_content(pool->database_quota, &pool->of_database);
-        quota_content(pool->user_quota, &pool->of_user);
+        if (pool->own_wanted == 0) {
+            quota_content(pool->database_quota, &pool->of_database);
+            quota_content(pool->user_quota, &pool->of_user);
+        }
         return;
     }
     // Only a waiting client may push others aside.
@@ -224,11 +227,17 @@ static bool life_over(const struct pool *pool, const struct pool_server *server,
 
 static const char lifetime_over[] = "server lifetime over";
 static const char too_many[] = "too many servers in the pool";
+static const char evicted[] = "evicted";
 
 static bool is_too_large(const struct pool *pool)
 {
     // A size of 0 was set to let the pool run dry by itself.
     return pool->limits.size > 0 && pool->open > pool->limits.size + pool->limits.reserve;
+}
+
+static bool must_make_room(const struct pool *pool)
+{
+    return pool->own_wanted > 0 && pool->open + pool->opening >= pool->limits.size;
 }
 
 // Why this one must not go back to the pool; NULL: it may. idle: nobody waits for it here.
@@ -241,10 +250,12 @@ static const char *must_close(struct pool *pool, const struct pool_server *serve
     }
     if (is_too_large(pool))
         return too_many;
+    if (must_make_room(pool))
+        return evicted;
     if (pool_contended(pool) &&
         (quota_yields(pool->database_quota, &pool->of_database, server->opened_us, idle, now_us) ||
          quota_yields(pool->user_quota, &pool->of_user, server->opened_us, idle, now_us)))
-        return "evicted";
+        return evicted;
     return NULL;
 }
 
@@ -374,6 +385,33 @@ void pool_opened(struct pool *pool, struct pool_server *server, int worker, int6
     pthread_mutex_unlock(&pool->lock);
 }
 
+void pool_want_own(struct pool *pool, int more)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->own_wanted += more;
+    CHECK(pool->own_wanted >= 0);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+bool pool_open_own(struct pool *pool, struct pool_server *server, int worker, int64_t since_us,
+                   int64_t now_us)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool may = !pool->paused && pool->open + pool->opening < pool->limits.size &&
+               !failing(pool, now_us) && quotas_allow(pool, since_us);
+    if (may) {
+        pool->open++;
+        pool->deserted_us = 0;
+        server->pool = pool;
+        server->worker = worker;
+        server->idle = server->checking = false;
+        server->opened_us = now_us;
+        link_init(&server->link);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return may;
+}
+
 static void give_to_quotas(struct pool *pool)
 {
     quota_give(pool->database_quota, &pool->of_database);
@@ -452,6 +490,8 @@ static const char *stale_because(const struct pool *pool, const struct pool_serv
         return "server idle timeout";
     if (life_over(pool, server, now_us))
         return lifetime_over;
+    if (must_make_room(pool))
+        return evicted;
     return is_too_large(pool) ? too_many : NULL;
 }
 
@@ -547,20 +587,4 @@ int64_t pool_deserted_us(struct pool *pool)
     int64_t since_us = pool->deserted_us;
     pthread_mutex_unlock(&pool->lock);
     return since_us;
-}
-
-struct pool_figures pool_figures(struct pool *pool, int64_t now_us)
-{
-    pthread_mutex_lock(&pool->lock);
-    struct pool_figures figures = {
-        .clients_active = pool->clients - (int)pool->waiting.count,
-        .clients_waiting = (int)pool->waiting.count,
-        .servers_active = pool->open - pool->spare.idle,
-        .servers_idle = pool->spare.idle,
-        .servers_login = pool->opening,
-        .longest_wait_us = list_empty(&pool->waiting) ? 0 : now_us - waiting_since(pool),
-        .paused = pool->paused,
-    };
-    pthread_mutex_unlock(&pool->lock);
-    return figures;
 }

@@ -80,6 +80,7 @@ struct pool {
     struct quota_spare spare; // spare.idle: how many are idle
     int opening;            // being opened: 0 or 1
     int checking;           // being checked for those who wait
+    int own_wanted;         // clients that wait for a connection of their own
     int clients;            // logged-in clients
     _Atomic bool paused;    // nobody is granted a connection; written under the lock
     int64_t failed_us;      // the last failed attempt to open, 0: the last one succeeded
@@ -142,6 +143,14 @@ void pool_open_failed(struct pool *pool, int64_t now_us, bool refused, const cha
                       const char *why);
 // A connection (idle or in use) is closed.
 void pool_closed(struct pool *pool, struct pool_server *server, int64_t now_us);
+
+// A connection that only one client will ever use (replication): it is counted as open from the
+// beginning, and in use until pool_closed. Who wants one says so (more = 1), asks as often as it
+// likes, and says when it has it or wants it no more (more = -1). While somebody wants one, what
+// is idle or given back is closed to make room. since_us: since when the client waits.
+void pool_want_own(struct pool *pool, int more);
+bool pool_open_own(struct pool *pool, struct pool_server *server, int worker, int64_t since_us,
+                   int64_t now_us);
 
 // May another connection be opened now, for waiting clients or for the minimum? Says so in the
 // task (open, from_reserve, evict) and returns task->open.

@@ -13,6 +13,7 @@
 #include "proxy/server/cancel.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
+#include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -114,7 +115,10 @@ static void check_client(struct client *client, const struct config *config, int
     case CLIENT_GREETING:
     case CLIENT_WAITING:
         check_waiting(client, config, now);
+        if (client->state == CLIENT_GREETING && client->replication != NULL)
+            replication_try(client, now);
         return;
+    case CLIENT_REPLICATING:
     case CLIENT_CLOSED:
         return;
     }
@@ -325,7 +329,9 @@ static struct client *resting_client(struct worker *worker)
     list_each(&worker->clients, l)
     {
         struct client *client = container_of(l, struct client, link);
-        if (client->console == NULL && (client->server == NULL || client_at_rest(client)))
+        bool replicates = client->replication != NULL && client->server != NULL;
+        if (client->console == NULL && !replicates &&
+            (client->server == NULL || client_at_rest(client)))
             return client;
     }
     return NULL;

@@ -12,12 +12,13 @@
 #include "proxy/route.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
+#include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
 // What the row of a connection says, clients' and servers' alike.
 struct row {
-    const char *type, *user, *database, *state;
+    const char *type, *user, *database, *replication, *state;
     struct origin remote, local;
     int64_t connected_us, requested_us, waiting_us;
     bool close_needed;
@@ -48,9 +49,9 @@ static void print(const struct question *q, const struct row *row)
     table_time(row->connected_us, connected);
     table_time(row->requested_us, requested);
     struct cell cells[TABLE_COLUMNS_MAX] = {
-        TEXT(row->type), TEXT(row->user), TEXT(row->database), TEXT("none"), TEXT(row->state),
-        TEXT(remote), NUMBER(row->remote.port), TEXT(local), NUMBER(row->local.port),
-        TEXT(connected), TEXT(requested), NUMBER(row->waiting_us / 1000000),
+        TEXT(row->type), TEXT(row->user), TEXT(row->database), TEXT(row->replication),
+        TEXT(row->state), TEXT(remote), NUMBER(row->remote.port), TEXT(local),
+        NUMBER(row->local.port), TEXT(connected), TEXT(requested), NUMBER(row->waiting_us / 1000000),
         NUMBER(row->waiting_us % 1000000), NUMBER(row->close_needed), TEXT(row->ptr),
         TEXT(row->link), NUMBER(row->pid), TEXT(""), TEXT(row->application),
         NUMBER(row->statements), NUMBER(row->number)};
@@ -90,6 +91,7 @@ static const char *client_state(const struct client *client, bool in_sockets)
     case CLIENT_CONSOLE:
         return in_sockets ? "cl_active" : "idle";
     case CLIENT_LINKED:
+    case CLIENT_REPLICATING:
         return in_sockets ? "cl_active" : "active";
     case CLIENT_CANCELLING:
         return in_sockets ? NULL : "active_cancel_req";
@@ -129,6 +131,7 @@ static void client_row(const struct client *client, const struct question *q, in
         .type = "C",
         .user = client->user ? client->user : "(nouser)",
         .database = client->database ? client->database : "(nodb)",
+        .replication = replication_name(client->replication),
         .state = state,
         .remote = client->origin,
         .connected_us = client->connected_us,
@@ -176,12 +179,14 @@ static void server_row(const struct server *server, const struct question *q)
     const char *state = server_state(server, in_detail(q));
     if (state == NULL || (q->number == SHOW_ACTIVE_SOCKETS && !is_active_socket(&server->conn)))
         return;
-    const struct client *client = server->state == SERVER_LINKED ? server->client : NULL;
+    bool linked = server->state == SERVER_LINKED || server->own;
+    const struct client *client = linked ? server->client : NULL;
     const char *application = server->vars.value[VAR_APPLICATION_NAME];
     struct row row = {
         .type = "S",
         .user = server->route->server_user,
         .database = server->route->database,
+        .replication = replication_name(server->own ? client->replication : NULL),
         .state = state,
         .connected_us = server->slot.opened_us ? server->slot.opened_us : server->since_us,
         .requested_us = client != NULL ? client->query_us : server->since_us,

@@ -97,7 +97,7 @@ static bool still_wanted(const struct cancel *cancel)
 {
     const struct server *server = cancel->server;
     return server == NULL || (server->state == SERVER_LINKED && server->client != NULL &&
-                              !ops_empty(&server->ops));
+                              (server->own || !ops_empty(&server->ops)));
 }
 
 static void compose(const struct cancel *cancel, struct buf *request)
@@ -188,9 +188,12 @@ static struct cancel *begin(struct worker *worker, struct cancel_asker asker)
 bool server_cancel(struct server *server, struct cancel_asker asker)
 {
     // Nothing is running, or not yet what the client asked for: PostgreSQL would ignore it as well.
-    if (ops_empty(&server->ops) || server->state != SERVER_LINKED ||
-        (ops_head(&server->ops)->origin == OP_INJECTED &&
-         ops_head(&server->ops)->purpose != PURPOSE_PREPARE))
+    if (server->state != SERVER_LINKED)
+        return false;
+    // Of a replication connection we do not know what it does.
+    if (!server->own && (ops_empty(&server->ops) ||
+                         (ops_head(&server->ops)->origin == OP_INJECTED &&
+                          ops_head(&server->ops)->purpose != PURPOSE_PREPARE)))
         return false;
     struct cancel *cancel = begin(server->worker, asker);
     cancel->server = server;

@@ -18,6 +18,7 @@
 #include "proxy/route.h"
 #include "proxy/session/cancel_key.h"
 #include "proxy/session/client.h"
+#include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -60,6 +61,10 @@ void server_login_begin(struct server *server)
     pair(&out, "datestyle", db->datestyle);
     pair(&out, "timezone", db->timezone);
     pair(&out, "application_name", db->application_name ? db->application_name : "pgweir");
+    if (server->own) { // what comes last counts
+        pair(&out, "replication", replication_parameter(server->client->replication));
+        buf_put(&out, buf_slice(&server->client->replication->parameters));
+    }
     buf_u8(&out, 0);
     store_u32(out.at, (uint32_t)out.len);
     if (send_now(server, &out))
@@ -215,6 +220,11 @@ static bool ready(struct server *server)
         mem_free(server->scram);
         server->scram = NULL;
     }
+    if (server->own) {
+        server->state = SERVER_LINKED;
+        replication_greet(server->client, server);
+        return server->state == SERVER_LINKED;
+    }
     route_welcome(route, buf_slice(&server->welcome), &server->vars);
     buf_fini(&server->welcome);
     pool_opened(route->pool, &server->slot, worker->number, clock_us());
@@ -243,6 +253,10 @@ static bool refused(struct server *server, struct slice body)
     snprintf(server->refused_state, sizeof(server->refused_state), "%s", fields.sqlstate);
     log_warning("S-%p: %s/%s %s", (void *)server, server->route->database, server->route->user,
                 why);
+    if (server->own) {
+        server->refused = true;
+        replication_refused(server->client, body);
+    }
     return give_up(server, why);
 }
 

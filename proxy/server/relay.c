@@ -16,6 +16,7 @@
 #include "proxy/route.h"
 #include "proxy/server/owed.h"
 #include "proxy/session/client.h"
+#include "proxy/session/replication.h"
 #include "proxy/session/rerun.h"
 #include "proxy/worker.h"
 
@@ -516,6 +517,8 @@ static void settle_names(struct server *server, bool ended)
 bool server_relay(struct server *server)
 {
     struct worker *worker = server->worker;
+    if (server->own && server->state == SERVER_LINKED)
+        return replication_from_server(server);
     struct slice data;
     switch (conn_read(&server->conn, worker->area, &data)) {
     case CONN_AGAIN:

@@ -15,6 +15,7 @@
 #include "proxy/route.h"
 #include "proxy/server/cancel.h"
 #include "proxy/session/client.h"
+#include "proxy/session/replication.h"
 #include "proxy/session/statement.h"
 #include "proxy/wire/message.h"
 #include "proxy/wire/socket.h"
@@ -117,6 +118,7 @@ static void begin_connecting(struct server *server)
 {
     struct worker *worker = server->worker;
     const struct config_database *db;
+    list_push_back(&worker->servers, &server->link);
     char *host = host_of(server, &db);
     struct address address;
     if (host == NULL) {
@@ -136,7 +138,7 @@ static void begin_connecting(struct server *server)
     }
 }
 
-void server_open(struct worker *worker, struct route *route)
+static struct server *server_new(struct worker *worker, struct route *route)
 {
     struct server *server = mem_new(struct server);
     TAG_SET(server, SERVER_TAG);
@@ -152,7 +154,27 @@ void server_open(struct worker *worker, struct route *route)
     list_init(&server->prepared.used);
     link_init(&server->slot.link);
     link_init(&server->link);
-    list_push_back(&worker->servers, &server->link);
+    return server;
+}
+
+void server_open(struct worker *worker, struct route *route)
+{
+    begin_connecting(server_new(worker, route));
+}
+
+void server_open_own(struct worker *worker, struct client *client, int64_t now_us)
+{
+    struct server *server = server_new(worker, client->route);
+    if (!pool_open_own(client->route->pool, &server->slot, worker->number, client->since_us,
+                       now_us)) {
+        server_free(server);
+        return;
+    }
+    replication_wants_no_more(client);
+    server->own = server->counted = true;
+    server->client = client;
+    client->server = server;
+    worker_link(worker, 1);
     begin_connecting(server);
 }
 
@@ -337,7 +359,10 @@ static void tell_client(struct server *server, const char *why)
         return;
     client->server = NULL;
     worker_link(server->worker, -1);
-    client_fail(client, "08P01", why);
+    if (client->state == CLIENT_REPLICATING || server->refused)
+        replication_server_gone(client, why);
+    else
+        client_fail(client, "08P01", why);
 }
 
 static void log_end(const struct server *server, const char *why)

@@ -55,6 +55,7 @@ struct server {
     struct conn conn;
     enum server_state state;
     bool counted;            // the pool knows it as open (else as opening)
+    bool own;                // opened for its client, and closed with it (replication)
     struct client *client;   // borrows; while linked, or granted and on its way
     struct address address;  // where it is connected, for cancel requests
     int64_t since_us;        // of the current state
@@ -99,6 +100,9 @@ void server_open(struct worker *worker, struct route *route);
 // Does what the pool asks for: open, check, ask another worker, evict.
 void server_do_task(struct worker *worker, struct route *route, const struct pool_task *task);
 void server_open_more(struct worker *worker, struct route *route); // if the pool wants another one
+// One that will be this client's alone, linked from the beginning; nothing happens when its pool
+// has no room.
+void server_open_own(struct worker *worker, struct client *client, int64_t now_us);
 void server_resolved(struct worker *worker, struct resolution_mail *mail);
 
 // Closes it and tells pool and client. why: as in PgBouncer's log.

@@ -12,6 +12,7 @@
 #include "proxy/console/console.h"
 #include "proxy/route.h"
 #include "proxy/server/server.h"
+#include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -26,6 +27,7 @@ const char *client_state_name(enum client_state state)
         return "waiting";
     case CLIENT_IDLE:
     case CLIENT_LINKED:
+    case CLIENT_REPLICATING:
     case CLIENT_CONSOLE:
     case CLIENT_CANCELLING:
         return "active";
@@ -99,10 +101,10 @@ static void leave_server(struct client *client)
     struct server *server = client->server;
     if (server == NULL)
         return;
-    bool clean = ops_empty(&server->ops) && server->status == 'I' && !client->open_batch &&
-                 client->stream_left == 0 && !server->copying_in && !server->skipping &&
-                 !conn_has_output(&server->conn) && server->stream_left == 0 &&
-                 server->conn.in.len == 0;
+    bool clean = !server->own && ops_empty(&server->ops) && server->status == 'I' &&
+                 !client->open_batch && client->stream_left == 0 && !server->copying_in &&
+                 !server->skipping && !conn_has_output(&server->conn) &&
+                 server->stream_left == 0 && server->conn.in.len == 0;
     if (client->pins != 0)
         server->needs_reset = true;
     if (!clean)
@@ -150,6 +152,7 @@ static void end(struct client *client)
     }
     census_leave(worker->pooler->census, &client->in_database);
     census_leave(worker->pooler->census, &client->in_user);
+    replication_wants_no_more(client);
     client_unhold(client);
     conn_close(&client->conn);
     list_remove(&worker->clients, &client->link);
@@ -184,6 +187,7 @@ void client_fail(struct client *client, const char *sqlstate, const char *why)
 void client_free(struct client *client)
 {
     login_free(client);
+    replication_free(client->replication);
     console_free(client->console);
     statement_names_clear(&client->names);
     statement_unref(&client->unnamed);
@@ -217,6 +221,10 @@ static void handle(struct client *client, struct slice data)
         case CLIENT_CONSOLE:
             data = console_input(client, data);
             break;
+        case CLIENT_REPLICATING:
+            replication_from_client(client, data);
+            data = slice_of(NULL, 0);
+            break;
         case CLIENT_CLOSED:
             return;
         }
@@ -236,7 +244,8 @@ static void handle(struct client *client, struct slice data)
     bool listen = client->conn.in.len < CLIENT_AHEAD_BYTES ||
                   (client_wants_input(client) && !client->settling &&
                    !console_is_busy(client->console));
-    client->reading_paused = !listen || conn_has_output(&client->conn) ||
+    bool must_take = conn_has_output(&client->conn) && client->state != CLIENT_REPLICATING;
+    client->reading_paused = !listen || must_take ||
                              (client->server != NULL && conn_has_output(&client->server->conn));
     conn_want_read(&client->conn, !client->reading_paused);
 }

@@ -19,6 +19,7 @@
 struct census_entry;
 struct console;
 struct login;
+struct replication;
 struct route;
 struct server;
 struct worker;
@@ -32,6 +33,7 @@ enum client_state {
     CLIENT_IDLE,
     CLIENT_WAITING,
     CLIENT_LINKED,
+    CLIENT_REPLICATING, // bytes pass between it and a server of its own
     CLIENT_CONSOLE,
     CLIENT_CANCELLING, // asked for a cancel; closed when the server has got it
     CLIENT_CLOSED,
@@ -68,6 +70,7 @@ struct client {
 
     struct login *login;       // owns; until logged in
     struct console *console;   // owns; for the admin databases
+    struct replication *replication; // owns; NULL: an ordinary client
     char *user, *database;     // own; as the client said
 
     struct vars vars;          // what the client wants

@@ -9,6 +9,7 @@
 #include "proxy/console/console.h"
 #include "proxy/route.h"
 #include "proxy/session/client.h"
+#include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -19,7 +20,8 @@ void client_logged_in(struct client *client)
     if (config_settings(worker->config)->log_connections) {
         char who[CLIENT_NAME_BYTES];
         client_describe(client, who, sizeof(who));
-        log_info("%s login attempt: db=%s user=%s tls=no", who, client->database, client->user);
+        log_info("%s login attempt: db=%s user=%s tls=no replication=%s", who, client->database,
+                 client->user, replication_parameter(client->replication));
     }
     if (console_is(client->database)) {
         console_begin(client);
@@ -27,7 +29,10 @@ void client_logged_in(struct client *client)
     }
     pool_client_joined(client->route->pool);
     client->state = CLIENT_GREETING;
-    client_greet(client);
+    if (client->replication != NULL)
+        replication_begin(client);
+    else
+        client_greet(client);
 }
 
 void client_give_key(struct client *client, struct buf *out)

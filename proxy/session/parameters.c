@@ -4,13 +4,14 @@
 #include "proxy/session/startup.h"
 
 #include <stdio.h>
-#include <strings.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/reader.h"
 #include "config/config.h"
 #include "proxy/session/client.h"
 #include "proxy/session/options.h"
+#include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -64,14 +65,15 @@ static bool take_options(struct client *client, const char *options)
 
 // ---- one parameter ----
 
-// Of another boolean than PostgreSQL knows PgBouncer takes no notice; PostgreSQL refuses it.
-static bool take_replication(struct client *client, const char *value)
+// A replication connection's parameters go to its own server as they are.
+static void keep_for_server(struct client *client, struct slice name, struct slice value)
 {
-    static const char *const off[] = {"false", "off", "no", "0", "f", "n"};
-    for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++)
-        if (strcasecmp(value, off[i]) == 0)
-            return true;
-    return startup_fails(client, "0A000", "replication connections are not supported yet");
+    struct buf *all = &client->replication->parameters;
+    buf_bytes(all, name.at, name.len + 1); // with the NUL
+    buf_bytes(all, value.at, value.len + 1);
+    int var = var_find((const char *)name.at);
+    if (var >= 0)
+        vars_set(&client->vars, var, (const char *)value.at); // to be shown
 }
 
 static bool take_parameter(struct client *client, struct slice name, struct slice value)
@@ -82,10 +84,13 @@ static bool take_parameter(struct client *client, struct slice name, struct slic
         set_text(&client->user, value);
     else if (slice_is(name, "database"))
         set_text(&client->database, value);
+    else if (slice_is(name, "replication"))
+        return true; // find_replication() has it
+    else if (client->replication != NULL && !is_protocol_option(n) &&
+             !config_ignores_parameter(client->worker->config, n))
+        keep_for_server(client, name, value);
     else if (slice_is(name, "options"))
         return take_options(client, v);
-    else if (slice_is(name, "replication"))
-        return take_replication(client, v);
     else if (var_find(n) >= 0)
         vars_set(&client->vars, var_find(n), v);
     else if (!is_protocol_option(n) && !config_ignores_parameter(client->worker->config, n)) {
@@ -104,6 +109,10 @@ static void add_host(struct client *client)
     origin_details(&client->origin, from, sizeof(from));
     snprintf(text, sizeof(text), "%s - %s", name ? name : "app", from);
     vars_set(&client->vars, VAR_APPLICATION_NAME, text);
+    if (client->replication != NULL) {
+        buf_cstr(&client->replication->parameters, "application_name"); // the last one counts
+        buf_cstr(&client->replication->parameters, text);
+    }
 }
 
 // ---- all of them ----
@@ -138,6 +147,30 @@ static bool negotiate(struct client *client, struct slice pairs, uint32_t versio
 static const char bad_layout[] =
     "invalid startup packet layout: expected terminator as last byte";
 
+// Looked for before all else, as it changes what is done with the others. What is wrong with the
+// packet take_all() will say.
+static bool find_replication(struct client *client, struct slice pairs)
+{
+    struct reader r = reader_of(pairs);
+    for (struct slice name = reader_cstr(&r); name.len > 0; name = reader_cstr(&r)) {
+        const char *value = (const char *)reader_cstr(&r).at;
+        enum replication_kind kind;
+        if (!reader_ok(&r) || !slice_is(name, "replication"))
+            continue;
+        if (!replication_parse(value, &kind)) {
+            char why[200];
+            snprintf(why, sizeof(why), "invalid value for parameter \"replication\": \"%s\"",
+                     value);
+            return startup_fails(client, "22023", why);
+        }
+        replication_free(client->replication);
+        client->replication = kind == REPLICATION_NONE ? NULL : mem_new(struct replication);
+        if (client->replication != NULL)
+            client->replication->kind = kind;
+    }
+    return true;
+}
+
 static bool take_all(struct client *client, struct slice pairs)
 {
     struct reader r = reader_of(pairs);
@@ -160,7 +193,7 @@ bool startup_parameters(struct client *client, struct slice pairs, uint32_t vers
 {
     uint32_t minor = version & 0xffff;
     client->minor = (uint8_t)(version > PROTOCOL_NEWEST ? PROTOCOL_NEWEST & 0xffff : minor);
-    if (!take_all(client, pairs))
+    if (!find_replication(client, pairs) || !take_all(client, pairs))
         return false;
     if (client->user == NULL || client->user[0] == '\0')
         return startup_fails(client, "28000",

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a pool shows of itself.
+#include "pool/pool.h"
+
+struct pool_figures pool_figures(struct pool *pool, int64_t now_us)
+{
+    pthread_mutex_lock(&pool->lock);
+    const struct link *first = list_first(&pool->waiting);
+    struct pool_figures figures = {
+        .clients_active = pool->clients - (int)pool->waiting.count - pool->own_wanted,
+        .clients_waiting = (int)pool->waiting.count + pool->own_wanted,
+        .servers_active = pool->open - pool->spare.idle,
+        .servers_idle = pool->spare.idle,
+        .servers_login = pool->opening,
+        .longest_wait_us =
+            first ? now_us - container_of(first, struct pool_waiter, link)->since_us : 0,
+        .paused = pool->paused,
+    };
+    pthread_mutex_unlock(&pool->lock);
+    return figures;
+}

@@ -51,7 +51,8 @@ static void print(const struct question *q, const struct row *row)
     struct cell cells[TABLE_COLUMNS_MAX] = {
         TEXT(row->type), TEXT(row->user), TEXT(row->database), TEXT(row->replication),
         TEXT(row->state), TEXT(remote), NUMBER(row->remote.port), TEXT(local),
-        NUMBER(row->local.port), TEXT(connected), TEXT(requested), NUMBER(row->waiting_us / 1000000),
+        NUMBER(row->local.port), TEXT(connected), TEXT(requested),
+        NUMBER(row->waiting_us / 1000000),
         NUMBER(row->waiting_us % 1000000), NUMBER(row->close_needed), TEXT(row->ptr),
         TEXT(row->link), NUMBER(row->pid), TEXT(""), TEXT(row->application),
         NUMBER(row->statements), NUMBER(row->number)};

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/reader.h"
 #include "config/config.h"
@@ -80,17 +81,46 @@ static bool find_route(struct client *client)
     return client->route != NULL;
 }
 
+// Only who has proved who it is hears whether a database exists.
+static void accepted(struct client *client)
+{
+    if (find_route(client)) {
+        client_logged_in(client);
+        return;
+    }
+    char why[200];
+    snprintf(why, sizeof(why), "no such database: %s", client->database);
+    client_fail(client, "3D000", why);
+}
+
+// auth_type = any: whoever it says it is, it is the user of the database's line.
+static void accept_anybody(struct client *client)
+{
+    const struct config_database *db =
+        config_database(client->worker->config, client->database);
+    if (!console_is(client->database) && db != NULL && db->user == NULL) {
+        log_error("auth_type=any requires forced user: database \"%s\"", client->database);
+        client_fail(client, "08P01", "bouncer config error");
+        return;
+    }
+    accepted(client);
+}
+
+static void trust(struct client *client)
+{
+    if (config_user(client->worker->config, client->user) != NULL) {
+        accepted(client);
+        return;
+    }
+    log_info("C-%p: no such user: %s", (void *)client, client->user);
+    client_fail(client, "28000", "\"trust\" authentication failed");
+}
+
 void client_login_begin(struct client *client)
 {
     const struct config *config = client->worker->config;
     enum config_auth_type type = config_settings(config)->auth_type;
     bool console = console_is(client->database);
-    if (!console && config_database(config, client->database) == NULL) {
-        char why[200];
-        snprintf(why, sizeof(why), "no such database: %s", client->database);
-        client_fail(client, "3D000", why);
-        return;
-    }
     if (console && console_is(client->user) && is_own_uid(client)) {
         client->by_peer = true;
         client_logged_in(client);
@@ -101,18 +131,12 @@ void client_login_begin(struct client *client)
         client_fail(client, "08P01", "not allowed");
         return;
     }
-    bool known = config_user(config, client->user) != NULL;
-    if (type == CONFIG_AUTH_ANY || (type == CONFIG_AUTH_TRUST && known)) {
-        if (!find_route(client))
-            client_fail(client, "3D000", "no such database");
-        else
-            client_logged_in(client);
+    if (type == CONFIG_AUTH_ANY) {
+        accept_anybody(client);
         return;
     }
     if (type == CONFIG_AUTH_TRUST) {
-        char why[200];
-        snprintf(why, sizeof(why), "no such user: %s", client->user);
-        client_fail(client, "28P01", why);
+        trust(client);
         return;
     }
     struct login *login = client->login = mem_new(struct login);
@@ -128,15 +152,6 @@ void client_login_begin(struct client *client)
         login->next = LOGIN_SCRAM_FIRST;
         ask(client, AUTH_SASL, slice_of("SCRAM-SHA-256\0", 15));
     }
-}
-
-static void accepted(struct client *client)
-{
-    if (!find_route(client)) {
-        client_fail(client, "3D000", "no such database");
-        return;
-    }
-    client_logged_in(client);
 }
 
 // The password of a clear text or md5 answer ends with a NUL.

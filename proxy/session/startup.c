@@ -44,7 +44,7 @@ static bool admit(struct client *client)
         return startup_fails(client, "08P01", why);
     }
     if (pooler->refusing)
-        return startup_fails(client, "57P03", "database system is shutting down");
+        return startup_fails(client, "57P03", "the database system is shutting down");
     if (pooler->clients > config_settings(config)->max_client_conn)
         return startup_fails(client, "53300", "no more connections allowed (max_client_conn)");
     return true;

@@ -17,6 +17,7 @@
 #include "proxy/pooler.h"
 #include "proxy/route.h"
 #include "proxy/session/cancel_key.h"
+#include "proxy/session/align.h"
 #include "proxy/session/client.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
@@ -232,6 +233,8 @@ static bool ready(struct server *server)
     server->state = SERVER_SETUP;
     log_debug("S-%p: %s/%s logged in to server", (void *)server, route->database, route->user);
     sender_begin(&worker->to_server, &server->conn);
+    if (server->connect_query_sent && route->pool->mode != POOL_SESSION)
+        align_ask_base(server);
     if (route->domain != NULL) {
         server->profile_epoch = ledger_epoch(domain_ledger(route->domain));
         server_inject(server, PURPOSE_PROFILE, profile_question);

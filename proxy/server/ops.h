@@ -32,12 +32,14 @@ enum op_origin {
 
 enum op_purpose {
     PURPOSE_NONE,
-    PURPOSE_ALIGN,   // settings made as the client has them
+    PURPOSE_ALIGN,   // reported settings made as the client has them
+    PURPOSE_SETTINGS, // the other settings likewise
     PURPOSE_PROFILE, // what the session of this server looks like
     PURPOSE_CONNECT, // connect_query
     PURPOSE_RESET,   // before it is given to somebody else
     PURPOSE_CHECK,   // server_check_query: is it still there?
-    PURPOSE_VERIFY,  // is the session clean?
+    PURPOSE_VERIFY,  // what did the client leave in the session?
+    PURPOSE_BASE,    // what did connect_query?
     PURPOSE_PREPARE, // a statement that this server did not have yet; its error is the client's
     PURPOSE_EVICT,   // a statement that this server must forget
 };

@@ -15,6 +15,7 @@
 #include "proxy/pooler.h"
 #include "proxy/route.h"
 #include "proxy/server/owed.h"
+#include "proxy/session/align.h"
 #include "proxy/session/client.h"
 #include "proxy/session/replication.h"
 #include "proxy/session/rerun.h"
@@ -111,8 +112,9 @@ static void on_complete(struct relay *relay, struct slice body, const struct op 
         relay->server->profile = NULL;
         relay->server->profile_epoch = 0;
         relay->server->fresh = true;
+        align_forget(relay->server);
         if (of_client && relay->client != NULL)
-            relay->client->pins = 0;
+            client_discarded(relay->client);
     } else if (slice_eq(body, slice_of(deallocate_all, sizeof(deallocate_all)))) {
         forget_statements(relay, of_client);
     }
@@ -152,30 +154,29 @@ static void on_profile(struct relay *relay, struct slice body)
     server->profile = route_profile_note(server->route, body, server->profile_epoch);
 }
 
-// One column, one letter.
-static void on_verified(struct relay *relay, struct slice body)
+// A question of ours was answered.
+static void on_injected_end(struct relay *relay, enum op_purpose purpose)
 {
-    static const uint8_t clean[] = {0, 1, 0, 0, 0, 1, 't'};
-    struct client *client = relay->client;
-    // What was sent since may have run the like again: then it is looked at again.
-    if (client != NULL && !client->must_verify && slice_eq(body, slice_of(clean, sizeof(clean)))) {
-        // Settings of names that nobody knows cannot be seen: those are reset.
-        relay->server->needs_settings_reset = true;
-        client->pins &= ~(1u << PIN_FUNCTION);
-    }
-}
-
-// The settings are as the client wants them: what differs in spelling only is the server's.
-static void on_aligned(struct relay *relay)
-{
-    struct client *client = relay->client;
-    if (client == NULL)
+    switch (purpose) {
+    case PURPOSE_ALIGN:
+    case PURPOSE_SETTINGS:
+        align_done(relay->client, relay->server, purpose);
         return;
-    for (int i = 0; i < VAR_COUNT; i++)
-        if (relay->server->vars.value[i] != NULL)
-            vars_set(&client->vars, i, relay->server->vars.value[i]);
-    client->vars_proven = true;
-    client->aligning = false;
+    case PURPOSE_VERIFY:
+        align_looked(relay->client, relay->server);
+        return;
+    case PURPOSE_BASE:
+        align_base_known(relay->server);
+        return;
+    case PURPOSE_NONE:
+    case PURPOSE_PROFILE:
+    case PURPOSE_CHECK:
+    case PURPOSE_CONNECT:
+    case PURPOSE_RESET:
+    case PURPOSE_PREPARE:
+    case PURPOSE_EVICT:
+        return;
+    }
 }
 
 // An error in reply to something of ours.
@@ -195,18 +196,15 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
         log_warning("S-%p: the session's settings cannot be read: %s", (void *)server,
                     fields.message);
         return true;
-    case PURPOSE_ALIGN: {
-        struct client *client = relay->client;
-        if (client != NULL) {
+    case PURPOSE_ALIGN:
+    case PURPOSE_SETTINGS:
+        if (relay->client != NULL)
             sender_end(&relay->worker->to_client);
-            relay->client = NULL;
-            server->client = NULL;
-            client->server = NULL;
-            worker_link(relay->worker, -1);
-            client_fail(client, fields.sqlstate, fields.message);
-        }
-        return fail(relay, "setting the client's parameters failed");
-    }
+        align_failed(relay->client, server, purpose, &fields);
+        return false;
+    case PURPOSE_BASE:
+        log_warning("S-%p: the session cannot be looked at: %s", (void *)server, fields.message);
+        return fail(relay, "connect_query failed");
     case PURPOSE_CONNECT: // again, after a reset; as at the login it is no reason to close
         log_error("S: error while executing exec_on_query: %s: %s", fields.severity,
                   fields.message);
@@ -313,8 +311,8 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
     if (op == NULL || !owed_completes('Z', op->kind))
         return fail(relay, "unexpected ReadyForQuery from the server");
     bool injected = op->origin == OP_INJECTED;
-    if (injected && op->purpose == PURPOSE_ALIGN)
-        on_aligned(relay);
+    if (injected)
+        on_injected_end(relay, op->purpose);
     if (server->status != 'I' && server->mode == POOL_STATEMENT && !injected)
         return fail(relay, "transaction blocks not allowed in statement pooling mode");
     if (!injected) {
@@ -396,8 +394,8 @@ static bool session_message(struct relay *relay, char type, struct slice message
     case 'D':
         if (injected && op->purpose == PURPOSE_PROFILE)
             on_profile(relay, body);
-        else if (injected && op->purpose == PURPOSE_VERIFY)
-            on_verified(relay, body);
+        else if (injected && (op->purpose == PURPOSE_VERIFY || op->purpose == PURPOSE_BASE))
+            align_row(server, body);
         break;
     case 'N':
     case 'A':

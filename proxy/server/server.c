@@ -14,8 +14,10 @@
 #include "proxy/pooler.h"
 #include "proxy/route.h"
 #include "proxy/server/cancel.h"
+#include "proxy/session/align.h"
 #include "proxy/session/client.h"
 #include "proxy/session/replication.h"
+#include "proxy/session/remains.h"
 #include "proxy/session/statement.h"
 #include "proxy/wire/message.h"
 #include "proxy/wire/socket.h"
@@ -267,6 +269,8 @@ static void begin_reset(struct server *server)
         query = server->needs_settings_reset ? "RESET ALL" : settings->server_reset_query;
     server->state = SERVER_RESETTING;
     server->since_us = clock_us();
+    if (server->needs_reset || server->needs_settings_reset)
+        align_forget(server);
     server->needs_reset = server->needs_settings_reset = false;
     server->fresh = true;
     route_count(server->route, worker, resets, 1);
@@ -285,8 +289,11 @@ void server_freshen(struct server *server)
     server->fresh = false;
     server->profile = NULL;
     server->profile_epoch = 0;
-    if (db != NULL && db->connect_query != NULL && db->connect_query[0] != '\0')
+    if (db != NULL && db->connect_query != NULL && db->connect_query[0] != '\0') {
         server_inject(server, PURPOSE_CONNECT, db->connect_query);
+        if (server->route->pool->mode != POOL_SESSION)
+            align_ask_base(server);
+    }
 }
 
 void server_release(struct server *server)
@@ -425,6 +432,10 @@ void server_free(struct server *server)
     ops_fini(&server->ops);
     prepared_clear(&server->prepared);
     vars_fini(&server->vars);
+    align_forget(server);
+    if (server->remains != NULL)
+        remains_fini(server->remains);
+    mem_free(server->remains);
     buf_fini(&server->welcome);
     buf_fini(&server->secret);
     buf_fini(&server->kept);

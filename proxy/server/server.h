@@ -22,6 +22,8 @@ struct fill;
 struct profile;
 struct route;
 struct statement;
+struct gucs;
+struct remains;
 struct worker;
 
 #define SERVER_TAG 0x5e14e4u
@@ -65,6 +67,10 @@ struct server {
     struct buf secret;       // owns; ... and its secret part, 4 to 256 bytes
     char status;             // of the last ReadyForQuery: I, T, E
     struct vars vars;        // as reported
+    struct gucs *applied; // counts; the other settings that it has, beyond base
+    struct gucs *base;    // counts; those that connect_query made
+    struct remains *remains;    // owns; the answer of what was left in it, as it comes
+    bool foreign;            // it had other settings before the last ones were applied
     struct buf welcome;      // owns; ParameterStatus messages, during login
     bool connect_query_sent; // during login
     int64_t opened_us;

@@ -80,7 +80,8 @@ static enum bypass examine(struct question *q)
         return bypass;
     if (q->unit.has_max_rows)
         return BYPASS_MAX_ROWS;
-    if (client->pins != 0 || !is_setting(client, VAR_STANDARD_CONFORMING_STRINGS, "on"))
+    if (client->pins != 0 || client->wanted != NULL ||
+        !is_setting(client, VAR_STANDARD_CONFORMING_STRINGS, "on"))
         return BYPASS_SESSION_STATE;
     if (!q->unit.simple && unit_has_datetime_word(q->unit.bind))
         return BYPASS_DATETIME_WORD;

@@ -193,6 +193,9 @@ void client_free(struct client *client)
     statement_unref(&client->unnamed);
     vars_fini(&client->vars);
     route_unref(&client->route);
+    gucs_unref(&client->wanted);
+    gucs_unref(&client->given);
+    mentioned_fini(&client->mentioned);
     mem_free(client->user);
     mem_free(client->database);
     TAG_CLEAR(client);

@@ -12,6 +12,7 @@
 #include "proxy/pooler.h"
 #include "proxy/session/effects.h"
 #include "proxy/session/origin.h"
+#include "proxy/session/remains.h"
 #include "proxy/session/statement.h"
 #include "proxy/session/vars.h"
 #include "proxy/wire/conn.h"
@@ -41,8 +42,9 @@ enum client_state {
 
 const char *client_state_name(enum client_state state);
 
-// Why a client keeps its server until it ends. PIN_FUNCTION: it ran code that we cannot see;
-// whether that left anything behind is asked afterwards (clean.h), and mostly it did not.
+// Why a client keeps its server. What is left behind is asked when the transaction is over
+// (align.h): PIN_SET (settings) and PIN_FUNCTION (code that we cannot see) end with the answer, the
+// others when it says that their cause has ended. LOAD stays.
 enum pin { PIN_NONE, PIN_SET, PIN_TEMP, PIN_CURSOR, PIN_PREPARE, PIN_LISTEN, PIN_ADVISORY,
            PIN_LOAD, PIN_FUNCTION, PIN_COUNT };
 const char *pin_name(enum pin pin);
@@ -75,12 +77,18 @@ struct client {
 
     struct vars vars;          // what the client wants
     bool vars_proven;          // a server has accepted them all
+    struct gucs *wanted; // counts; the other settings that it wants
+    struct gucs *given;  // counts; those of them that it gave at its start
+    bool wanted_proven;
+    bool realigned;            // it got another server because the first could not be aligned
+    struct mentioned mentioned; // names that settings of the open transaction may have
+    bool unseen;               // ... or others that nobody mentioned
     struct statement_names names;
     struct statement *unnamed; // counts
     uint32_t stream_left;      // of a message that is passed on as it comes
     bool stream_discard;       // ... or dropped
     bool open_batch;           // extended messages were sent and no Sync yet
-    bool aligning;             // input waits until the settings are made true
+    uint8_t aligning;          // not 0: input waits until settings are made true (align.c)
     bool clears, clearing;     // DISCARD ALL or its like was sent / input waits for its end
     bool stream_ended, finish_later; // see client_session()
     bool by_peer;              // console login by the uid of the socket's other end
@@ -88,7 +96,7 @@ struct client {
     int64_t query_us;          // when the server was last given something to do
     int64_t answered_us;       // when it last said that it is ready
     int64_t xact_us;           // when the open transaction began
-    bool must_verify;          // PIN_FUNCTION was set and the session not looked at since
+    bool must_verify;          // the session is to be looked at when the transaction is over
     bool dropping;             // the unit at hand was cancelled: dropped up to its end
     bool settling;             // input waits until it is known what a name means
     bool told_types;           // it asked for a statement's parameters / for columns, once
@@ -149,6 +157,7 @@ void client_unlink(struct client *client); // the server is nobody's afterwards
 void client_finished(struct client *client); // its server is ready, idle and owes nothing
 bool client_at_rest(const struct client *client);
 void client_pin(struct client *client, enum pin pin);
+void client_discarded(struct client *client); // DISCARD ALL was answered
 // PgBouncer's sentence for a failing pool, to a client that would wait in vain.
 void client_refuse(struct client *client);
 

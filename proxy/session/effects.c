@@ -5,6 +5,7 @@
 #include "proxy/control/domain.h"
 #include "proxy/route.h"
 #include "proxy/server/server.h"
+#include "proxy/session/align.h"
 #include "proxy/session/client.h"
 #include "proxy/session/resolutions.h"
 #include "proxy/worker.h"
@@ -86,11 +87,27 @@ static bool changes_locally(const struct analysis *analysis)
     return false;
 }
 
+// May the cause of a pin end with it? (The effects of others say so themselves.)
+static bool may_end_pin(const struct client *client, const struct analysis *analysis)
+{
+    const uint32_t transient = 1u << PIN_SET | 1u << PIN_FUNCTION; // the last look failed
+    if (analysis == NULL || (client->pins & transient) != 0)
+        return true;
+    if ((client->pins & 1u << PIN_CURSOR) != 0 && analysis->kind == STATEMENT_CURSOR)
+        return true;
+    if ((client->pins & 1u << PIN_PREPARE) != 0 && analysis->effects & EFFECT_DEALLOCATE_ALL)
+        return true;
+    return (client->pins & 1u << PIN_TEMP) != 0 && analysis->ddl;
+}
+
 // What it may leave behind in the session.
 static void note_session(struct client *client, const struct analysis *analysis)
 {
     uint32_t effects = analysis ? analysis->effects : EFFECT_UNKNOWN;
-    if ((effects & ~(uint32_t)EFFECT_FOLLOWED_SET) == 0)
+    if (client->pins != 0 && may_end_pin(client, analysis))
+        client->must_verify = true;
+    if ((effects & ~(uint32_t)(EFFECT_FOLLOWED_SET | EFFECT_DISCARD_ALL | EFFECT_DEALLOCATE_ALL)) ==
+        0)
         return;
     static const struct {
         uint32_t effect;
@@ -101,15 +118,24 @@ static void note_session(struct client *client, const struct analysis *analysis)
         {EFFECT_PREPARE, PIN_PREPARE},   {EFFECT_LISTEN, PIN_LISTEN},
         {EFFECT_ADVISORY, PIN_ADVISORY}, {EFFECT_LOAD, PIN_LOAD},
     };
+    if (effects & (EFFECT_SET | EFFECT_SET_CONFIG))
+        client->effects.path_unknown = true;
     for (size_t i = 0; i < sizeof(pinning) / sizeof(*pinning); i++)
         if (effects & pinning[i].effect)
             client_pin(client, pinning[i].pin);
-    // Code that cannot be seen: the session is looked at when the transaction is over.
     if (effects & (EFFECT_FUNCTION | EFFECT_UNKNOWN | EFFECT_DISCARD_SOME)) {
         client->effects.path_unknown = true;
-        client->must_verify = true;
         client_pin(client, PIN_FUNCTION);
     }
+    if (effects & (EFFECT_FUNCTION | EFFECT_UNKNOWN))
+        client->unseen = true;
+    client->must_verify = true;
+}
+
+void effects_mention(struct client *client, struct slice bytes)
+{
+    if (client->must_verify && align_must_look(client))
+        mentioned_note(&client->mentioned, bytes);
 }
 
 void effects_note(struct client *client, const struct analysis *analysis)

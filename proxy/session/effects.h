@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/slice.h"
+
 struct analysis;
 struct client;
 struct resolution;
@@ -28,6 +30,8 @@ static inline bool effects_any(const struct effects *e)
 // Notes what running this statement may do to tables and to the session (pins, resets). NULL: a
 // statement that was not read, which may do anything.
 void effects_note(struct client *client, const struct analysis *analysis);
+// What was sent with such a statement may name settings: its text, its values.
+void effects_mention(struct client *client, struct slice bytes);
 // Tells the cache, before the answer that acknowledges the commit goes out.
 void effects_publish(struct client *client);
 // The connection to the server (its process there) is about to be lost before the answer.

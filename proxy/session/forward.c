@@ -134,8 +134,11 @@ static enum step forward_query(struct client *client, struct slice *data, struct
             analysis = texts_front_analysis(client->worker->texts, text);
         if (analysis != NULL)
             count_bypass(client, analysis);
+        effects_note(client, analysis);
+        effects_mention(client, text);
+    } else {
+        effects_note(client, NULL);
     }
-    effects_note(client, analysis);
     note_clearing(client, analysis);
     client->clearing = client->clears;
     struct op *op = push(client, OP_QUERY);
@@ -399,6 +402,11 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
         note_clearing(client, meaning->analysis);
     } else if (name.len > 0 && (client->pins != 0 || !shares)) {
         effects_note(client, NULL); // perhaps prepared in SQL: anything
+    }
+    if (client->must_verify) {
+        if (meaning != NULL)
+            effects_mention(client, statement_text(meaning));
+        effects_mention(client, slice_of(r.at, reader_left(&r)));
     }
     const bool shared = meaning != NULL && shares;
     const bool kept = shared && rerun_mark(client, data->at);

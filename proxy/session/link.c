@@ -5,12 +5,10 @@
 
 #include "base/check.h"
 #include "base/clock.h"
-#include "cache/ledger.h"
 #include "config/config.h"
-#include "proxy/control/domain.h"
 #include "proxy/route.h"
 #include "proxy/server/server.h"
-#include "proxy/session/clean.h"
+#include "proxy/session/align.h"
 #include "proxy/session/client.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
@@ -55,37 +53,6 @@ void client_request_server(struct client *client)
     }
 }
 
-// Makes the server's session the client's, in the same round trip as what follows.
-static void align(struct client *client, struct server *server)
-{
-    struct worker *worker = client->worker;
-    struct route *route = client->route;
-    bool differs = !vars_equal(&client->vars, &server->vars);
-    uint64_t epoch = route->domain ? ledger_epoch(domain_ledger(route->domain)) : 0;
-    bool unknown = route->domain != NULL && server->profile_epoch != epoch;
-    if (!differs && !unknown && !server->fresh)
-        return;
-    sender_begin(&worker->to_server, &server->conn);
-    if (server->fresh)
-        server_freshen(server);
-    if (differs) {
-        struct buf sql = {0};
-        vars_difference(&client->vars, &server->vars, &sql);
-        buf_u8(&sql, 0);
-        server_inject(server, PURPOSE_ALIGN, (const char *)sql.at);
-        buf_fini(&sql);
-        // Values that no server has seen yet may be refused: nothing runs before that is known.
-        client->aligning = !client->vars_proven;
-    }
-    if (unknown) {
-        server->profile = NULL;
-        server->profile_epoch = epoch;
-        server_inject(server, PURPOSE_PROFILE, profile_question);
-    }
-    if (!sender_end(&worker->to_server))
-        server_close(server, "server conn crashed?");
-}
-
 void client_granted(struct client *client, struct server *server)
 {
     struct worker *worker = client->worker;
@@ -121,7 +88,7 @@ void client_granted(struct client *client, struct server *server)
     server->state = SERVER_LINKED;
     server->since_us = now;
     worker_link(worker, 1);
-    align(client, server);
+    align_session(client, server);
     if (waited && client->state == CLIENT_LINKED)
         client_resume(client);
 }
@@ -173,25 +140,13 @@ void client_pin(struct client *client, enum pin pin)
     client->pins |= 1u << pin;
 }
 
-// Is it to be found out whether the session is clean?
-static bool must_look(const struct client *client)
+void client_discarded(struct client *client)
 {
-    bool matters = client->mode != POOL_SESSION || client->route->domain != NULL;
-    return matters && client->must_verify && client->pins == 1u << PIN_FUNCTION;
-}
-
-static void look(struct client *client, struct server *server)
-{
-    struct worker *worker = client->worker;
-    client->must_verify = false;
-    client->went_around = false;
-    sender_begin(&worker->to_server, &server->conn);
-    struct buf sql = {0};
-    clean_question(&sql, client->route->server_user);
-    server_inject(server, PURPOSE_VERIFY, (const char *)sql.at);
-    buf_fini(&sql);
-    if (!sender_end(&worker->to_server))
-        server_close(server, "server conn crashed?");
+    client->pins = 0;
+    client->must_verify = client->unseen = false;
+    mentioned_fini(&client->mentioned);
+    gucs_unref(&client->wanted);
+    client->wanted = gucs_ref(client->given);
 }
 
 void client_finished(struct client *client)
@@ -207,8 +162,8 @@ void client_finished(struct client *client)
         return;
     }
     client->since_us = client->worker->now_us;
-    if (must_look(client)) {
-        look(client, server);
+    if (align_must_look(client)) {
+        align_look(client, server);
         return;
     }
     bool keep = client->pins != 0 || client->mode == POOL_SESSION;
@@ -217,6 +172,8 @@ void client_finished(struct client *client)
     if (!keep || client->worker->shutdown == SHUTDOWN_WAIT_FOR_SERVERS) {
         client_unlink(client);
         server_release(server);
+    } else if (client->aligning == 0 && !gucs_equal(client->wanted, server->applied)) {
+        align_session(client, server); // what it gave at its start was reset
     }
     if (client->conn.in.len > 0 || client->reading_paused)
         client_resume(client);

@@ -18,7 +18,8 @@
 
 uint64_t session_scope(struct client *client)
 {
-    return vars_hash(&client->vars) ^ (uintptr_t)client->route;
+    uint64_t settings = client->wanted ? client->wanted->planning_hash : 0;
+    return vars_hash(&client->vars) ^ (uintptr_t)client->route ^ settings;
 }
 
 bool client_wants_input(const struct client *client)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/session/vars.h"
 
+#include <stdatomic.h>
 #include <strings.h>
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "proxy/sql/quote.h"
 
 static const char *const names[VAR_COUNT] = {
     [VAR_CLIENT_ENCODING] = "client_encoding",
@@ -28,6 +30,13 @@ int var_find(const char *name)
     return -1;
 }
 
+static void changed(struct vars *v)
+{
+    static _Atomic uint64_t last; // numbers are never reused
+    v->hash = 0;
+    v->content = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
+
 void vars_fini(struct vars *v)
 {
     for (int i = 0; i < VAR_COUNT; i++)
@@ -41,7 +50,7 @@ void vars_set(struct vars *v, enum followed_var var, const char *value)
         return;
     mem_free(v->value[var]);
     v->value[var] = mem_strdup(value);
-    v->hash = 0;
+    changed(v);
 }
 
 void vars_default(struct vars *v, const struct vars *from)
@@ -49,7 +58,7 @@ void vars_default(struct vars *v, const struct vars *from)
     for (int i = 0; i < VAR_COUNT; i++)
         if (v->value[i] == NULL && from->value[i] != NULL)
             v->value[i] = mem_strdup(from->value[i]);
-    v->hash = 0;
+    changed(v);
 }
 
 uint64_t vars_hash(struct vars *v)
@@ -110,11 +119,21 @@ static bool differs(const struct vars *wanted, const struct vars *actual, int i)
     return want != NULL && want != have && (have == NULL || strcmp(want, have) != 0);
 }
 
-bool vars_equal(const struct vars *wanted, const struct vars *actual)
+bool vars_equal(struct vars *wanted, struct vars *actual)
 {
-    for (int i = 0; i < VAR_COUNT; i++)
+    if (wanted->content == actual->content)
+        return true;
+    bool same = true;
+    for (int i = 0; i < VAR_COUNT; i++) {
         if (differs(wanted, actual, i))
             return false;
+        same &= wanted->value[i] != NULL || actual->value[i] == NULL;
+    }
+    // The smaller of two, so that any number of clients and servers agree in the end.
+    if (same && wanted->content < actual->content)
+        actual->content = wanted->content;
+    else if (same)
+        wanted->content = actual->content;
     return true;
 }
 
@@ -123,13 +142,8 @@ void vars_difference(const struct vars *wanted, const struct vars *actual, struc
     for (int i = 0; i < VAR_COUNT; i++) {
         if (!differs(wanted, actual, i))
             continue;
-        // An escape string means the same whatever standard_conforming_strings is.
-        buf_printf(sql, "SET %s=E'", names[i]);
-        for (const char *p = wanted->value[i]; *p != '\0'; p++) {
-            if (*p == '\'' || *p == '\\')
-                buf_u8(sql, (uint8_t)*p);
-            buf_u8(sql, (uint8_t)*p);
-        }
-        buf_printf(sql, "';");
+        buf_printf(sql, "SET %s=", names[i]);
+        quote_literal(sql, wanted->value[i]);
+        buf_u8(sql, ';');
     }
 }

@@ -2,7 +2,7 @@
 // The settings that pgweir follows: those whose value PostgreSQL reports (ParameterStatus) and that
 // a client may have set to its taste. A client carries its values; a server carries what it
 // reported; before a client's statement runs on a server, the differences are set there.
-// Plain data; one thread.
+// Plain data; one thread at a time.
 #pragma once
 #include "base/buf.h"
 
@@ -19,6 +19,7 @@ enum followed_var {
 struct vars {
     char *value[VAR_COUNT]; // owns; NULL: not set (a client's: whatever the server has)
     uint64_t hash;          // 0: to be computed
+    uint64_t content;       // same number, same values; 0: none is set
 };
 
 const char *var_name(enum followed_var var); // as PostgreSQL writes it
@@ -33,6 +34,7 @@ void vars_default(struct vars *v, const struct vars *from);
 bool vars_text_is_plain(const struct vars *v, struct slice text);
 // Of all but application_name, which changes no result.
 uint64_t vars_hash(struct vars *v);
-bool vars_equal(const struct vars *wanted, const struct vars *actual);
+// Two that are found to be the same throughout get the same number, so that the next look is quick.
+bool vars_equal(struct vars *wanted, struct vars *actual);
 // Appends "SET name='value'; ..." for what differs; nothing when all is as wanted.
 void vars_difference(const struct vars *wanted, const struct vars *actual, struct buf *sql);

@@ -150,6 +150,16 @@ static bool is_local_set_config(const PgQuery__FuncCall *call)
     return local->val_case == PG_QUERY__A__CONST__VAL_BOOLVAL && local->boolval->boolval;
 }
 
+// Is the setting's name in the text or among the values, for all to see?
+static bool names_its_setting(const PgQuery__FuncCall *call)
+{
+    const PgQuery__Node *name = call->n_args > 0 ? call->args[0] : NULL;
+    while (name != NULL && name->node_case == NODE(TYPE_CAST))
+        name = name->type_cast->arg;
+    return name != NULL &&
+           (name->node_case == NODE(A_CONST) || name->node_case == NODE(PARAM_REF));
+}
+
 static void judge_unknown_function(struct walk *w)
 {
     walk_deny(w, BYPASS_UNKNOWN_FUNCTION);
@@ -170,7 +180,7 @@ static void judge_builtin(struct walk *w, const PgQuery__FuncCall *call, struct 
         break;
     case BUILTIN_SET_CONFIG:
         if (!is_local_set_config(call))
-            w->effects |= EFFECT_SET_CONFIG;
+            w->effects |= EFFECT_SET_CONFIG | (names_its_setting(call) ? 0 : EFFECT_FUNCTION);
         break;
     case BUILTIN_ANYTHING:
         w->writes_unknown = true;

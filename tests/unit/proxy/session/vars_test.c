@@ -42,6 +42,30 @@ static void test_set_and_default(void **state)
     assert_null(a.value[VAR_TIME_ZONE]);
 }
 
+// What was found equal is known to be; what changes since is looked at again.
+static void test_equal_is_remembered(void **state)
+{
+    struct vars client = {0}, server[2] = {0};
+    vars_set(&client, VAR_TIME_ZONE, "UTC");
+    vars_set(&server[0], VAR_TIME_ZONE, "UTC");
+    vars_set(&server[1], VAR_TIME_ZONE, "UTC");
+    assert_true(vars_equal(&client, &server[1]));
+    assert_true(vars_equal(&client, &server[0]));
+    assert_true(vars_equal(&client, &server[1]));
+    assert_true(client.content == server[0].content && client.content == server[1].content);
+    vars_set(&server[1], VAR_TIME_ZONE, "Asia/Tokyo");
+    assert_false(vars_equal(&client, &server[1]));
+    assert_true(vars_equal(&client, &server[0]));
+    vars_set(&server[0], VAR_DATE_STYLE, "ISO, MDY"); // equal as far as the client wants
+    assert_true(vars_equal(&client, &server[0]));
+    assert_true(client.content != server[0].content);
+    vars_set(&client, VAR_DATE_STYLE, "SQL, MDY");
+    assert_false(vars_equal(&client, &server[0]));
+    vars_fini(&client);
+    vars_fini(&server[0]);
+    vars_fini(&server[1]);
+}
+
 static void test_equal(void **state)
 {
     struct vars wanted = {0}, actual = {0};
@@ -151,6 +175,7 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_set_and_default),
         cmocka_unit_test(test_equal),
+        cmocka_unit_test(test_equal_is_remembered),
         cmocka_unit_test(test_difference),
         cmocka_unit_test(test_difference_of_many),
         cmocka_unit_test(test_no_value_leaves_its_quotes),

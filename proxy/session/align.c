@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/session/align.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "cache/ledger.h"
+#include "proxy/control/domain.h"
+#include "proxy/route.h"
+#include "proxy/session/client.h"
+#include "proxy/session/remains.h"
+#include "proxy/wire/message.h"
+#include "proxy/worker.h"
+
+enum { WAIT_VARS = 1, WAIT_SETTINGS = 2 }; // bits of client->aligning
+
+static void inject(struct server *server, enum op_purpose purpose, struct buf *sql)
+{
+    server_inject(server, purpose, (const char *)sql->at);
+    buf_fini(sql);
+}
+
+// ---- making it the client's ----
+
+static void align_vars(struct client *client, struct server *server)
+{
+    struct buf sql = {0};
+    vars_difference(&client->vars, &server->vars, &sql);
+    buf_u8(&sql, 0);
+    inject(server, PURPOSE_ALIGN, &sql);
+    // Values that no server has seen yet may be refused: nothing runs before that is known.
+    if (!client->vars_proven)
+        client->aligning |= WAIT_VARS;
+}
+
+// A query of its own behind the other: values are in the client's encoding, which that one sets.
+static void align_settings(struct client *client, struct server *server)
+{
+    struct buf sql = {0};
+    struct gucs *have = gucs_join(server->base, server->applied);
+    struct gucs *want = gucs_join(server->base, client->wanted);
+    bool sure = gucs_change(have, want, &sql);
+    gucs_unref(&have);
+    gucs_unref(&want);
+    if (sql.len == 1) { // all of it stands in the base already
+        buf_fini(&sql);
+    } else {
+        inject(server, PURPOSE_SETTINGS, &sql);
+        if (!sure || !client->wanted_proven)
+            client->aligning |= WAIT_SETTINGS;
+    }
+    server->foreign = server->applied != NULL;
+    gucs_unref(&server->applied);
+    server->applied = gucs_ref(client->wanted);
+    server->profile = NULL;
+    server->profile_epoch = 0;
+}
+
+void align_session(struct client *client, struct server *server)
+{
+    struct worker *worker = client->worker;
+    struct route *route = client->route;
+    bool differs = !vars_equal(&client->vars, &server->vars);
+    bool resets = !gucs_equal(client->wanted, server->applied);
+    uint64_t epoch = route->domain ? ledger_epoch(domain_ledger(route->domain)) : 0;
+    bool unknown = route->domain != NULL && client->wanted == NULL &&
+                   (server->profile_epoch != epoch || resets);
+    if (!differs && !resets && !unknown && !server->fresh)
+        return;
+    sender_begin(&worker->to_server, &server->conn);
+    if (server->fresh)
+        server_freshen(server);
+    if (differs)
+        align_vars(client, server);
+    if (resets)
+        align_settings(client, server);
+    if (unknown) {
+        server->profile = NULL;
+        server->profile_epoch = epoch;
+        server_inject(server, PURPOSE_PROFILE, profile_question);
+    }
+    if (!sender_end(&worker->to_server))
+        server_close(server, "server conn crashed?");
+}
+
+void align_done(struct client *client, struct server *server, enum op_purpose purpose)
+{
+    if (client == NULL)
+        return;
+    if (purpose == PURPOSE_SETTINGS) {
+        client->wanted_proven = true;
+        client->realigned = false;
+        client->aligning &= (uint8_t)~WAIT_SETTINGS;
+        return;
+    }
+    // What differs in spelling only is the server's.
+    for (int i = 0; i < VAR_COUNT; i++)
+        if (server->vars.value[i] != NULL)
+            vars_set(&client->vars, i, server->vars.value[i]);
+    client->vars_proven = true;
+    client->aligning &= (uint8_t)~WAIT_VARS;
+}
+
+void align_failed(struct client *client, struct server *server, enum op_purpose purpose,
+                  const struct error_fields *error)
+{
+    bool waits = client != NULL && (client->aligning & WAIT_SETTINGS) != 0;
+    bool again = purpose == PURPOSE_SETTINGS && waits && server->foreign && !client->realigned &&
+                 client->pins == 0 && client->mode != POOL_SESSION;
+    if (client != NULL) {
+        client->aligning = 0;
+        if (!waits)
+            effects_in_doubt(client, server->process); // it may run what was sent behind
+        client_unlink(client);
+    }
+    log_warning("S-%p: the client's settings cannot be made: %s", (void *)server, error->message);
+    server_close(server, "setting the client's parameters failed");
+    if (client == NULL)
+        return;
+    if (!again) {
+        client_fail(client, error->sqlstate, error->message);
+        return;
+    }
+    client->realigned = true; // nothing of it was sent yet
+    client_request_server(client);
+    if (client->state == CLIENT_LINKED)
+        client_resume(client);
+}
+
+// ---- what it has become ----
+
+static void begin_answer(struct server *server)
+{
+    if (server->remains == NULL)
+        server->remains = mem_new(struct remains);
+    remains_fini(server->remains);
+}
+
+bool align_must_look(const struct client *client)
+{
+    bool matters = client->mode != POOL_SESSION || client->route->domain != NULL;
+    return matters && client->must_verify;
+}
+
+void align_look(struct client *client, struct server *server)
+{
+    struct worker *worker = client->worker;
+    client->must_verify = false;
+    client->went_around = false;
+    begin_answer(server);
+    struct buf sql = {0};
+    remains_question(&sql, client->route->server_user, &client->mentioned, client->wanted);
+    sender_begin(&worker->to_server, &server->conn);
+    inject(server, PURPOSE_VERIFY, &sql);
+    if (!sender_end(&worker->to_server))
+        server_close(server, "server conn crashed?");
+}
+
+void align_row(struct server *server, struct slice row)
+{
+    if (server->remains != NULL)
+        remains_row(server->remains, row);
+}
+
+static uint32_t pins_of(uint32_t kinds)
+{
+    static const struct {
+        uint32_t kind;
+        enum pin pin;
+    } pins[] = {
+        {REMAINS_TEMP, PIN_TEMP},     {REMAINS_CURSOR, PIN_CURSOR},
+        {REMAINS_PREPARED, PIN_PREPARE}, {REMAINS_LISTEN, PIN_LISTEN},
+        {REMAINS_ADVISORY, PIN_ADVISORY},
+    };
+    uint32_t bits = 0;
+    for (size_t i = 0; i < sizeof(pins) / sizeof(*pins); i++)
+        if (kinds & pins[i].kind)
+            bits |= 1u << pins[i].pin;
+    return bits;
+}
+
+void align_looked(struct client *client, struct server *server)
+{
+    struct remains *remains = server->remains;
+    // What was sent since may have changed it again: then it is looked at again.
+    if (client == NULL || remains == NULL || client->must_verify)
+        return;
+    if (remains->odd)
+        return; // it stays pinned
+    struct gucs *now = gucs_new(&remains->settings);
+    struct gucs *own = gucs_without(now, server->base);
+    gucs_unref(&now);
+    gucs_unref(&server->applied);
+    server->applied = own; // the count moves
+    gucs_unref(&client->wanted);
+    // What it gave at its start counts again where it was reset.
+    client->wanted = gucs_join(client->given, own);
+    client->wanted_proven = true;
+    if (own != NULL) {
+        server->profile = NULL;
+        server->profile_epoch = 0;
+    }
+    client->pins = pins_of(remains->kinds) | (client->pins & (1u << PIN_LOAD));
+    // Settings of names that nobody mentioned cannot be seen: they are reset.
+    if (client->unseen || client->mentioned.too_many)
+        server->needs_settings_reset = true;
+    client->unseen = false;
+    mentioned_fini(&client->mentioned);
+    remains_fini(remains);
+}
+
+// ---- connect_query ----
+
+void align_ask_base(struct server *server)
+{
+    struct mentioned none = {.count = 0};
+    struct buf sql = {0};
+    begin_answer(server);
+    remains_question(&sql, server->route->server_user, &none, NULL);
+    inject(server, PURPOSE_BASE, &sql);
+}
+
+void align_base_known(struct server *server)
+{
+    if (server->remains == NULL)
+        return;
+    gucs_unref(&server->base);
+    server->base = gucs_new(&server->remains->settings);
+    remains_fini(server->remains);
+}
+
+void align_forget(struct server *server)
+{
+    gucs_unref(&server->applied);
+    gucs_unref(&server->base);
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// A server's session is made the client's before anything of the client's runs in it, and what it
+// has become is asked when a transaction is over that may have changed it (remains.h). Settings go
+// in the same round trip as what follows where they cannot fail; else that waits for them.
+// Owner: the worker of both.
+#pragma once
+#include "proxy/server/server.h"
+
+struct client;
+struct error_fields;
+
+// Sends what makes the difference; nothing when there is none.
+void align_session(struct client *client, struct server *server);
+// One of those questions was answered, or failed. A server of which another client's settings
+// could not be taken off is closed, and the client gets another one; else the client is told.
+void align_done(struct client *client, struct server *server, enum op_purpose purpose);
+void align_failed(struct client *client, struct server *server, enum op_purpose purpose,
+                  const struct error_fields *error);
+
+// Is it to be asked what the session has become?
+bool align_must_look(const struct client *client);
+void align_look(struct client *client, struct server *server);
+// The answer, row by row, and its end.
+void align_row(struct server *server, struct slice row);
+void align_looked(struct client *client, struct server *server);
+
+// Asks what connect_query made of a fresh session, for servers that clients share.
+void align_ask_base(struct server *server);
+void align_base_known(struct server *server);
+
+// The session is as new.
+void align_forget(struct server *server);

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/session/gucs.h"
+
+#include <ctype.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "proxy/sql/quote.h"
+
+// ---- what is known of names ----
+
+static bool is_custom(const char *name)
+{
+    return strchr(name, '.') != NULL;
+}
+
+static bool is_identity(const char *name)
+{
+    return strcmp(name, "role") == 0 || strcmp(name, "session_authorization") == 0;
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+// A value that one session of this user took, any other takes: no privilege is asked for, and
+// nothing in the catalog can have changed since. ("Client Connection Defaults", "Query Planning"
+// in PostgreSQL's manual; what is not listed here is waited for.)
+static bool cannot_fail(const char *name)
+{
+    static const char *const names[] = {
+        "search_path", "work_mem", "maintenance_work_mem", "extra_float_digits", "bytea_output",
+        "row_security", "default_transaction_isolation", "default_transaction_read_only",
+        "default_transaction_deferrable", "client_min_messages", "xmlbinary", "xmloption",
+        "gin_fuzzy_search_limit", "array_nulls", "quote_all_identifiers", "transform_null_equals",
+        "synchronous_commit", "statement_timeout", "lock_timeout", "idle_session_timeout",
+        "idle_in_transaction_session_timeout", "transaction_timeout", "random_page_cost",
+        "seq_page_cost", "jit", "plan_cache_mode", "constraint_exclusion",
+        "from_collapse_limit", "join_collapse_limit", "check_function_bodies",
+    };
+    if (is_custom(name) || strncmp(name, "enable_", 7) == 0)
+        return true;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+// Read while a statement runs, never while it is parsed or planned.
+static bool is_for_running(const char *name)
+{
+    return is_custom(name) || ends_with(name, "_timeout") || strncmp(name, "log_", 4) == 0 ||
+           strcmp(name, "synchronous_commit") == 0 || strcmp(name, "client_min_messages") == 0;
+}
+
+// ---- making ----
+
+void gucs_draft_fini(struct gucs_draft *draft)
+{
+    buf_fini(&draft->bytes);
+    draft->count = 0;
+}
+
+void gucs_draft_add(struct gucs_draft *draft, struct slice name, struct slice value)
+{
+    for (size_t i = 0; i < name.len; i++)
+        buf_u8(&draft->bytes, (uint8_t)tolower(name.at[i]));
+    buf_u8(&draft->bytes, 0);
+    buf_put(&draft->bytes, value);
+    buf_u8(&draft->bytes, 0);
+    draft->count++;
+}
+
+// Equal names in the order they came in: their place in memory.
+static int by_name(const void *a, const void *b)
+{
+    const struct guc *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order != 0 ? order : (x->name > y->name) - (x->name < y->name);
+}
+
+static uint64_t mix(uint64_t hash, const struct guc *p)
+{
+    hash = hash * 0x9e3779b97f4a7c15u + hash_bytes(p->name, strlen(p->name));
+    return hash * 0x9e3779b97f4a7c15u + hash_bytes(p->value, strlen(p->value));
+}
+
+static void sort(struct gucs *p)
+{
+    qsort(p->at, p->count, sizeof(p->at[0]), by_name);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < p->count; i++)
+        if (i + 1 == p->count || strcmp(p->at[i].name, p->at[i + 1].name) != 0)
+            p->at[kept++] = p->at[i];
+    p->count = kept;
+    for (uint32_t i = 0; i < kept; i++) {
+        p->hash = mix(p->hash, &p->at[i]);
+        if (!is_for_running(p->at[i].name))
+            p->planning_hash = mix(p->planning_hash, &p->at[i]);
+    }
+}
+
+struct gucs *gucs_new(struct gucs_draft *draft)
+{
+    if (draft->count == 0)
+        return NULL;
+    size_t head = sizeof(struct gucs) + draft->count * sizeof(struct guc);
+    struct gucs *p = mem_zalloc(head + draft->bytes.len);
+    char *text = (char *)p + head;
+    memcpy(text, draft->bytes.at, draft->bytes.len);
+    p->refs = 1;
+    p->count = draft->count;
+    for (uint32_t i = 0; i < p->count; i++) {
+        p->at[i].name = text;
+        p->at[i].value = text + strlen(text) + 1;
+        text += strlen(text) + 1 + strlen(p->at[i].value) + 1;
+    }
+    sort(p);
+    gucs_draft_fini(draft);
+    return p;
+}
+
+static void add_all(struct gucs_draft *draft, const struct gucs *p)
+{
+    for (uint32_t i = 0; p != NULL && i < p->count; i++)
+        gucs_draft_add(draft, slice_str(p->at[i].name), slice_str(p->at[i].value));
+}
+
+struct gucs *gucs_join(const struct gucs *base, const struct gucs *over)
+{
+    struct gucs_draft draft = {.count = 0};
+    add_all(&draft, base);
+    add_all(&draft, over);
+    return gucs_new(&draft);
+}
+
+struct gucs *gucs_without(const struct gucs *p, const struct gucs *base)
+{
+    struct gucs_draft draft = {.count = 0};
+    for (uint32_t i = 0; p != NULL && i < p->count; i++) {
+        const char *in_base = gucs_find(base, p->at[i].name);
+        if (in_base == NULL || strcmp(in_base, p->at[i].value) != 0)
+            gucs_draft_add(&draft, slice_str(p->at[i].name), slice_str(p->at[i].value));
+    }
+    return gucs_new(&draft);
+}
+
+struct gucs *gucs_ref(struct gucs *p)
+{
+    if (p != NULL)
+        atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+    return p;
+}
+
+void gucs_unref(struct gucs **p)
+{
+    if (*p != NULL && atomic_fetch_sub_explicit(&(*p)->refs, 1, memory_order_acq_rel) == 1)
+        mem_free(*p);
+    *p = NULL;
+}
+
+// ---- comparing ----
+
+const char *gucs_find(const struct gucs *p, const char *name)
+{
+    for (uint32_t i = 0; p != NULL && i < p->count; i++)
+        if (strcasecmp(p->at[i].name, name) == 0)
+            return p->at[i].value;
+    return NULL;
+}
+
+bool gucs_equal(const struct gucs *a, const struct gucs *b)
+{
+    if (a == b)
+        return true;
+    if (a == NULL || b == NULL || a->hash != b->hash || a->count != b->count)
+        return false;
+    for (uint32_t i = 0; i < a->count; i++)
+        if (strcmp(a->at[i].name, b->at[i].name) != 0 ||
+            strcmp(a->at[i].value, b->at[i].value) != 0)
+            return false;
+    return true;
+}
+
+// ---- changing ----
+
+// True when none of them can fail.
+static bool put_resets(const struct gucs *have, const struct gucs *want,
+                       struct buf *sql)
+{
+    bool sure = true;
+    for (uint32_t i = 0; have != NULL && i < have->count; i++) {
+        const char *name = have->at[i].name;
+        if (is_identity(name) || gucs_find(want, name) != NULL)
+            continue;
+        buf_printf(sql, "RESET ");
+        quote_name(sql, name);
+        buf_u8(sql, ';');
+        sure = sure && cannot_fail(name);
+    }
+    return sure;
+}
+
+static bool put_settings(const struct gucs *have, const struct gucs *want,
+                         struct buf *sql)
+{
+    bool sure = true, first = true;
+    for (uint32_t i = 0; want != NULL && i < want->count; i++) {
+        const struct guc *p = &want->at[i];
+        const char *old = gucs_find(have, p->name);
+        if (is_identity(p->name) || (old != NULL && strcmp(old, p->value) == 0))
+            continue;
+        buf_printf(sql, first ? "SELECT pg_catalog.set_config(" : ",pg_catalog.set_config(");
+        quote_literal(sql, p->name);
+        buf_u8(sql, ',');
+        quote_literal(sql, p->value);
+        buf_printf(sql, ",false)");
+        first = false;
+        sure = sure && cannot_fail(p->name);
+    }
+    if (!first)
+        buf_u8(sql, ';');
+    return sure;
+}
+
+static void put_identity(const struct gucs *want, struct buf *sql)
+{
+    static const char *const names[] = {"session_authorization", "role"}; // in this order
+    for (int i = 0; i < 2; i++) {
+        const char *value = gucs_find(want, names[i]);
+        if (value == NULL)
+            continue;
+        buf_printf(sql, i == 0 ? "SET SESSION AUTHORIZATION " : "SET ROLE ");
+        quote_literal(sql, value);
+        buf_u8(sql, ';');
+    }
+}
+
+static bool has_identity(const struct gucs *p)
+{
+    return gucs_find(p, "role") != NULL ||
+           gucs_find(p, "session_authorization") != NULL;
+}
+
+bool gucs_change(const struct gucs *have, const struct gucs *want,
+                       struct buf *sql)
+{
+    // What was set under one role may not be set under another: all is done as who logged in.
+    bool sure = !has_identity(have) && !has_identity(want);
+    if (has_identity(have))
+        buf_printf(sql, "RESET ROLE;RESET SESSION AUTHORIZATION;");
+    sure &= put_resets(have, want, sql);
+    sure &= put_settings(have, want, sql);
+    put_identity(want, sql);
+    buf_u8(sql, 0);
+    // Another's time limits hold for the first of these statements.
+    return sure && gucs_find(have, "statement_timeout") == NULL &&
+           gucs_find(have, "transaction_timeout") == NULL;
+}
+
+void gucs_key(const struct gucs *p, struct buf *key)
+{
+    for (uint32_t i = 0; p != NULL && i < p->count; i++) {
+        buf_cstr(key, p->at[i].name);
+        buf_cstr(key, p->at[i].value);
+    }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The settings that a session has made its own, beside those whose value the server reports
+// (vars.h): names and values, the role and the session's user among them ("role",
+// "session_authorization"). A client has those that it wants, a server those that it has; the same
+// set is often both's, so a set never changes, is counted, and may be looked at by any thread. No
+// settings: NULL.
+// Not here: how they become known (remains.h), and when they are made true (link.c).
+#pragma once
+#include "base/buf.h"
+
+struct guc {
+    const char *name;  // lower case
+    const char *value; // as current_setting() shows it
+};
+
+struct gucs {
+    _Atomic uint32_t refs;
+    uint32_t count;
+    uint64_t hash;          // of all
+    uint64_t planning_hash; // of those that a prepared statement's meaning may depend on
+    struct guc at[];  // by name; no two have the same
+};
+
+// One being put together; of several values for one name the last one counts.
+struct gucs_draft {
+    struct buf bytes; // name, NUL, value, NUL
+    uint32_t count;
+};
+void gucs_draft_fini(struct gucs_draft *draft);
+void gucs_draft_add(struct gucs_draft *draft, struct slice name, struct slice value);
+
+// The caller's count; NULL for nothing. The draft is empty afterwards.
+struct gucs *gucs_new(struct gucs_draft *draft);
+// Those of base, but where `over` has a name its value. The caller's count.
+struct gucs *gucs_join(const struct gucs *base, const struct gucs *over);
+// Those of p that base does not have with the same value. The caller's count.
+struct gucs *gucs_without(const struct gucs *p, const struct gucs *base);
+struct gucs *gucs_ref(struct gucs *p); // NULL is fine
+void gucs_unref(struct gucs **p);            // likewise; clears the pointer
+
+const char *gucs_find(const struct gucs *p, const char *name); // NULL: not in it
+bool gucs_equal(const struct gucs *a, const struct gucs *b);
+
+// Appends the statements (and a NUL) that change a session that has `have` into one that has
+// `want`. True when they cannot fail there, whatever has become of roles and privileges since: then
+// what follows may be sent without waiting for their answer.
+bool gucs_change(const struct gucs *have, const struct gucs *want,
+                       struct buf *sql);
+// Appends all of it, for a key: equal sets, equal bytes.
+void gucs_key(const struct gucs *p, struct buf *key);

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/session/remains.h"
+
+#include "base/reader.h"
+#include "proxy/sql/quote.h"
+
+enum { NAMES_MAX = 32, NAME_MAX_BYTES = 128 };
+
+// A name and a value in each row. Names with a star are none of settings. What vars.h follows is
+// left out. Operators are spelled out: the session's search path must not choose them.
+static const char settings[] =
+    "SELECT name, setting FROM pg_catalog.pg_settings"
+    " WHERE source OPERATOR(pg_catalog.=) 'session' AND pg_catalog.lower(name)"
+    " OPERATOR(pg_catalog.<>) ALL ('{client_encoding,datestyle,timezone,"
+    "standard_conforming_strings,application_name,intervalstyle,transaction_isolation,"
+    "transaction_read_only,transaction_deferrable}'::pg_catalog.text[])";
+
+static const char kinds[] =
+    " UNION ALL SELECT 'role', pg_catalog.current_setting('role')"
+    " WHERE pg_catalog.current_setting('role') OPERATOR(pg_catalog.<>) 'none'"
+    " UNION ALL SELECT '*temp', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_class"
+    " WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
+    " UNION ALL SELECT '*cursor', '' WHERE EXISTS"
+    " (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)"
+    " UNION ALL SELECT '*prepared', '' WHERE EXISTS"
+    " (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)"
+    " UNION ALL SELECT '*listen', '' WHERE EXISTS"
+    " (SELECT FROM pg_catalog.pg_listening_channels())"
+    " UNION ALL SELECT '*advisory', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks"
+    " WHERE locktype OPERATOR(pg_catalog.=) 'advisory'"
+    " AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())";
+
+// ---- names ----
+
+void mentioned_fini(struct mentioned *m)
+{
+    buf_fini(&m->names);
+    m->count = 0;
+    m->too_many = false;
+}
+
+static bool begins_name(uint8_t c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
+}
+
+static bool goes_on(uint8_t c)
+{
+    return begins_name(c) || (c >= '0' && c <= '9') || c == '$';
+}
+
+// The end of "a.b" that begins at `from`; from itself when it is none.
+static size_t dotted_end(struct slice bytes, size_t from)
+{
+    size_t at = from;
+    bool dotted = false;
+    for (;;) {
+        if (at >= bytes.len || !begins_name(bytes.at[at]))
+            return from;
+        while (at < bytes.len && goes_on(bytes.at[at]))
+            at++;
+        if (at >= bytes.len || bytes.at[at] != '.')
+            break;
+        dotted = true;
+        at++;
+    }
+    return dotted ? at : from;
+}
+
+static bool has_name(const struct mentioned *m, struct slice name)
+{
+    struct slice rest = buf_slice(&m->names);
+    while (rest.len > 0) {
+        size_t n = strlen((const char *)rest.at);
+        if (slice_eq(slice_of(rest.at, n), name))
+            return true;
+        rest = slice_skip(rest, n + 1);
+    }
+    return false;
+}
+
+static void note_name(struct mentioned *m, struct slice name)
+{
+    if (has_name(m, name))
+        return;
+    if (m->count == NAMES_MAX || name.len > NAME_MAX_BYTES) {
+        m->too_many = true;
+        return;
+    }
+    buf_put(&m->names, name);
+    buf_u8(&m->names, 0);
+    m->count++;
+}
+
+void mentioned_note(struct mentioned *m, struct slice bytes)
+{
+    size_t i = 0;
+    while (i < bytes.len) {
+        size_t end = dotted_end(bytes, i);
+        if (end > i) {
+            note_name(m, slice_of(bytes.at + i, end - i));
+            i = end;
+        } else if (goes_on(bytes.at[i])) {
+            while (i < bytes.len && goes_on(bytes.at[i]))
+                i++;
+        } else {
+            i++;
+        }
+    }
+}
+
+// ---- the question ----
+
+static void put_custom(struct buf *sql, const char *name)
+{
+    buf_printf(sql, " UNION ALL SELECT ");
+    quote_literal(sql, name);
+    buf_printf(sql, ", v FROM pg_catalog.current_setting(");
+    quote_literal(sql, name);
+    buf_printf(sql, ", true) v WHERE v IS NOT NULL");
+}
+
+void remains_question(struct buf *sql, const char *user, const struct mentioned *mentioned,
+                      const struct gucs *known)
+{
+    buf_printf(sql, "%s", settings);
+    for (uint32_t i = 0; known != NULL && i < known->count; i++)
+        if (strchr(known->at[i].name, '.') != NULL)
+            put_custom(sql, known->at[i].name);
+    struct slice rest = buf_slice(&mentioned->names);
+    while (rest.len > 0) {
+        put_custom(sql, (const char *)rest.at);
+        rest = slice_skip(rest, strlen((const char *)rest.at) + 1);
+    }
+    buf_printf(sql, "%s UNION ALL SELECT 'session_authorization', session_user::pg_catalog.text"
+                    " WHERE session_user::pg_catalog.text OPERATOR(pg_catalog.<>) ", kinds);
+    quote_literal(sql, user);
+    buf_u8(sql, 0);
+}
+
+// ---- the answer ----
+
+static bool column(struct reader *r, struct slice *value)
+{
+    uint32_t len = reader_u32(r);
+    *value = len == UINT32_MAX ? slice_of(NULL, 0) : reader_bytes(r, len);
+    return reader_ok(r);
+}
+
+void remains_row(struct remains *r, struct slice row)
+{
+    static const struct {
+        const char *name;
+        uint32_t kind;
+    } stars[] = {
+        {"*temp", REMAINS_TEMP},     {"*cursor", REMAINS_CURSOR},
+        {"*prepared", REMAINS_PREPARED}, {"*listen", REMAINS_LISTEN},
+        {"*advisory", REMAINS_ADVISORY},
+    };
+    struct reader reader = reader_of(row);
+    struct slice name, value;
+    if (reader_u16(&reader) != 2 || !column(&reader, &name) || !column(&reader, &value) ||
+        !reader_done(&reader) || name.len == 0) {
+        r->odd = true;
+        return;
+    }
+    if (name.at[0] != '*') {
+        gucs_draft_add(&r->settings, name, value);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(stars) / sizeof(*stars); i++)
+        if (slice_is(name, stars[i].name))
+            r->kinds |= stars[i].kind;
+}
+
+void remains_fini(struct remains *r)
+{
+    gucs_draft_fini(&r->settings);
+    *r = (struct remains){.kinds = 0};
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a client left in its server's session, as the server itself says: settings, which can be
+// made true elsewhere, and what cannot be moved. Asked when a transaction is over in which
+// something of the kind may have come or gone; so functions, rollbacks, savepoints and defaults
+// need no rules of ours.
+//
+// Settings of invented names (app.tenant) are in no view: they must be asked for by name. Names
+// are taken from the texts and values that were sent; one that no text mentions (a function made
+// it up) stays unknown, and settings are reset before somebody else gets the server.
+#pragma once
+#include "base/buf.h"
+#include "proxy/session/gucs.h"
+
+enum {
+    REMAINS_TEMP = 1 << 0,     // temporary relations
+    REMAINS_CURSOR = 1 << 1,   // cursors WITH HOLD
+    REMAINS_PREPARED = 1 << 2, // statements prepared in SQL
+    REMAINS_LISTEN = 1 << 3,
+    REMAINS_ADVISORY = 1 << 4, // session level advisory locks
+};
+
+struct remains {
+    struct gucs_draft settings;
+    uint32_t kinds; // bits
+    bool odd;       // the answer was not understood
+};
+
+// Names that a setting may have, with a NUL behind each.
+struct mentioned {
+    struct buf names;
+    uint32_t count;
+    bool too_many; // some are not in it
+};
+void mentioned_fini(struct mentioned *m);
+// Notes whatever in the bytes looks like a name with a dot: too many do no harm.
+void mentioned_note(struct mentioned *m, struct slice bytes);
+
+// Appends the question and a NUL. user: who the session logged in as. known: settings that the
+// session is known to have.
+void remains_question(struct buf *sql, const char *user, const struct mentioned *mentioned,
+                      const struct gucs *known);
+// Takes in one row of the answer (the body of a DataRow).
+void remains_row(struct remains *r, struct slice row);
+void remains_fini(struct remains *r);

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/sql/quote.h"
+
+void quote_literal(struct buf *sql, const char *text)
+{
+    buf_printf(sql, "E'");
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p == '\'' || *p == '\\')
+            buf_u8(sql, (uint8_t)*p);
+        buf_u8(sql, (uint8_t)*p);
+    }
+    buf_u8(sql, '\'');
+}
+
+void quote_name(struct buf *sql, const char *name)
+{
+    buf_u8(sql, '"');
+    for (const char *p = name; *p != '\0'; p++) {
+        if (*p == '.') {
+            buf_printf(sql, "\".\"");
+            continue;
+        }
+        if (*p == '"')
+            buf_u8(sql, '"');
+        buf_u8(sql, (uint8_t)*p);
+    }
+    buf_u8(sql, '"');
+}

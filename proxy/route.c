@@ -139,6 +139,7 @@ void route_reconnect(struct route *route)
 {
     pthread_mutex_lock(&route->lock);
     route->has_welcome = false;
+    gucs_unref(&route->accepted);
     vars_fini(&route->defaults);
     route->profile = NULL;
     route->profile_epoch = 0;
@@ -190,6 +191,7 @@ static void route_free(struct route *route)
         mem_free(p);
     }
     buf_fini(&route->welcome);
+    gucs_unref(&route->accepted);
     vars_fini(&route->defaults);
     mem_free(route->target);
     pthread_mutex_destroy(&route->lock);
@@ -317,6 +319,22 @@ struct profile *route_profile(struct route *route, uint64_t epoch)
     struct profile *p = route->profile_epoch == epoch ? route->profile : NULL;
     pthread_mutex_unlock(&route->lock);
     return p;
+}
+
+bool route_accepts(struct route *route, const struct gucs *given)
+{
+    pthread_mutex_lock(&route->lock);
+    bool accepts = gucs_equal(route->accepted, given);
+    pthread_mutex_unlock(&route->lock);
+    return accepts;
+}
+
+void route_accepted(struct route *route, struct gucs *given)
+{
+    pthread_mutex_lock(&route->lock);
+    gucs_unref(&route->accepted);
+    route->accepted = gucs_ref(given);
+    pthread_mutex_unlock(&route->lock);
 }
 
 void route_keep_keys(struct route *route, const struct scram_keys *keys)

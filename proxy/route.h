@@ -13,6 +13,7 @@
 #include "base/slice.h"
 #include "pool/pool.h"
 #include "proxy/login/scram.h"
+#include "proxy/session/gucs.h"
 #include "proxy/session/vars.h"
 #include "proxy/tally.h"
 
@@ -54,6 +55,7 @@ struct route {
     bool has_welcome;
     struct buf welcome;    // ParameterStatus messages of a fresh session
     struct vars defaults;  // the followed settings of a fresh session
+    struct gucs *accepted; // counts; settings given at a start that a server took last
     bool has_keys;         // of a client's SCRAM login, for the server's (pass-through)
     struct scram_keys keys;
     struct profile *profiles;     // owns; all that were seen
@@ -81,6 +83,10 @@ bool route_greet(struct route *route, struct vars *client, struct buf *out);
 struct profile *route_profile_note(struct route *route, struct slice row, uint64_t epoch);
 // The current one if it was asked for in this epoch, else NULL.
 struct profile *route_profile(struct route *route, uint64_t epoch);
+
+// Did a server take these settings, when a client began with them?
+bool route_accepts(struct route *route, const struct gucs *given);
+void route_accepted(struct route *route, struct gucs *given);
 
 void route_keep_keys(struct route *route, const struct scram_keys *keys);
 bool route_keys(struct route *route, struct scram_keys *keys);

@@ -211,7 +211,8 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
         return true;
     case PURPOSE_VERIFY:
         log_warning("S-%p: the session cannot be looked at: %s", (void *)server, fields.message);
-        return true; // it stays pinned
+        align_look_failed(server); // it stays pinned
+        return true;
     case PURPOSE_RESET:
         log_warning("S-%p: reset query failed: %s", (void *)server, fields.message);
         return fail(relay, "reset query failed");
@@ -398,9 +399,10 @@ static bool session_message(struct relay *relay, char type, struct slice message
             align_row(server, body);
         break;
     case 'N':
-    case 'A':
-        if (injected || relay->client == NULL)
-            return true;
+        if (!injected)
+            say(relay, message);
+        return true;
+    case 'A': // also when it comes in the middle of something of ours
         say(relay, message);
         return true;
     }

@@ -260,13 +260,16 @@ void server_give_back(struct server *server)
         server_hand_over(server, waiter);
 }
 
+// RESET ALL leaves these two alone.
+static const char reset_settings[] = "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL";
+
 static void begin_reset(struct server *server)
 {
     struct worker *worker = server->worker;
     const struct settings *settings = config_settings(worker->config);
     const char *query = "DISCARD ALL";
     if (!server->needs_reset)
-        query = server->needs_settings_reset ? "RESET ALL" : settings->server_reset_query;
+        query = server->needs_settings_reset ? reset_settings : settings->server_reset_query;
     server->state = SERVER_RESETTING;
     server->since_us = clock_us();
     if (server->needs_reset || server->needs_settings_reset)

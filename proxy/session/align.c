@@ -11,7 +11,7 @@
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
-enum { WAIT_VARS = 1, WAIT_SETTINGS = 2 }; // bits of client->aligning
+enum { WAIT_VARS = 1, WAIT_SETTINGS = 2, WAIT_LOOK = 4 }; // bits of client->aligning
 
 static void inject(struct server *server, enum op_purpose purpose, struct buf *sql)
 {
@@ -87,6 +87,8 @@ void align_done(struct client *client, struct server *server, enum op_purpose pu
     if (client == NULL)
         return;
     if (purpose == PURPOSE_SETTINGS) {
+        if (!client->wanted_proven && client->given != NULL)
+            route_accepted(client->route, client->given);
         client->wanted_proven = true;
         client->realigned = false;
         client->aligning &= (uint8_t)~WAIT_SETTINGS;
@@ -146,6 +148,8 @@ void align_look(struct client *client, struct server *server)
     struct worker *worker = client->worker;
     client->must_verify = false;
     client->went_around = false;
+    if (client->given != NULL)
+        client->aligning |= WAIT_LOOK; // a RESET goes back to those: nothing may run before
     begin_answer(server);
     struct buf sql = {0};
     remains_question(&sql, client->route->server_user, &client->mentioned, client->wanted);
@@ -159,6 +163,12 @@ void align_row(struct server *server, struct slice row)
 {
     if (server->remains != NULL)
         remains_row(server->remains, row);
+}
+
+void align_look_failed(struct server *server)
+{
+    if (server->remains != NULL)
+        server->remains->odd = true;
 }
 
 static uint32_t pins_of(uint32_t kinds)
@@ -181,6 +191,8 @@ static uint32_t pins_of(uint32_t kinds)
 void align_looked(struct client *client, struct server *server)
 {
     struct remains *remains = server->remains;
+    if (client != NULL)
+        client->aligning &= (uint8_t)~WAIT_LOOK;
     // What was sent since may have changed it again: then it is looked at again.
     if (client == NULL || remains == NULL || client->must_verify)
         return;

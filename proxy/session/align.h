@@ -23,6 +23,7 @@ void align_look(struct client *client, struct server *server);
 // The answer, row by row, and its end.
 void align_row(struct server *server, struct slice row);
 void align_looked(struct client *client, struct server *server);
+void align_look_failed(struct server *server); // that end follows
 
 // Asks what connect_query made of a fresh session, for servers that clients share.
 void align_ask_base(struct server *server);

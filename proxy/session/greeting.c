@@ -49,6 +49,11 @@ void client_give_key(struct client *client, struct buf *out)
 
 void client_greet(struct client *client)
 {
+    client->wanted_proven |= client->given == NULL || route_accepts(client->route, client->given);
+    if (!client->wanted_proven) {
+        client_request_server(client); // it tells whether those settings can be
+        return;
+    }
     struct buf out = {0};
     message_auth(&out, AUTH_OK, slice_of(NULL, 0));
     if (!route_greet(client->route, &client->vars, &out)) {

@@ -53,16 +53,21 @@ void client_request_server(struct client *client)
     }
 }
 
+static void greet(struct client *client)
+{
+    client_greet(client);
+    if (client->state == CLIENT_IDLE && client->conn.in.len > 0)
+        client_resume(client); // it spoke before it was greeted
+}
+
 void client_granted(struct client *client, struct server *server)
 {
     struct worker *worker = client->worker;
     TAG_CHECK(client, CLIENT_TAG);
     pool_took(client->route->pool, &client->waiter);
-    if (client->state == CLIENT_GREETING) {
+    if (client->state == CLIENT_GREETING && client->wanted_proven) {
         server_give_back(server);
-        client_greet(client);
-        if (client->state == CLIENT_IDLE && client->conn.in.len > 0)
-            client_resume(client); // it spoke before it was greeted
+        greet(client);
         return;
     }
     if (server->generation != client->route->generation) {
@@ -77,7 +82,8 @@ void client_granted(struct client *client, struct server *server)
     if (client->state == CLIENT_WAITING)
         route_count(client->route, worker, wait_us, (uint64_t)(now - client->since_us));
     bool waited = client->state == CLIENT_WAITING;
-    client->state = CLIENT_LINKED;
+    if (client->state != CLIENT_GREETING)
+        client->state = CLIENT_LINKED;
     client->told_waiting = false;
     server->mode = client->mode;
     client->since_us = now;
@@ -89,6 +95,8 @@ void client_granted(struct client *client, struct server *server)
     server->since_us = now;
     worker_link(worker, 1);
     align_session(client, server);
+    if (client->state == CLIENT_GREETING && ops_empty(&server->ops))
+        client_finished(client); // it had those settings
     if (waited && client->state == CLIENT_LINKED)
         client_resume(client);
 }
@@ -152,6 +160,13 @@ void client_discarded(struct client *client)
 void client_finished(struct client *client)
 {
     struct server *server = client->server;
+    if (client->state == CLIENT_GREETING) { // the settings that it gave were taken
+        client->wanted_proven = true;
+        client_unlink(client);
+        server_release(server);
+        greet(client);
+        return;
+    }
     if (client->went_around && client->route->domain != NULL)
         client->around_us = clock_us(); // not before the read itself
     client->went_around = true;

@@ -28,6 +28,20 @@ static bool is_protocol_option(const char *name)
     return strncmp(name, "_pq_.", 5) == 0;
 }
 
+// Whether there is such a setting the server will say, before the client is let in.
+static void give(struct client *client, const char *name, const char *value)
+{
+    struct gucs_draft draft = {.count = 0};
+    gucs_draft_add(&draft, slice_str(name), slice_str(value));
+    struct gucs *one = gucs_new(&draft);
+    struct gucs *all = gucs_join(client->given, one);
+    gucs_unref(&one);
+    gucs_unref(&client->given);
+    gucs_unref(&client->wanted);
+    client->given = all;
+    client->wanted = gucs_ref(all);
+}
+
 // ---- options ----
 
 static bool take_option(void *arg, const char *name, const char *value)
@@ -39,11 +53,9 @@ static bool take_option(void *arg, const char *name, const char *value)
         vars_set(&client->vars, var, value);
         return true;
     }
-    if (config_ignores_parameter(config, name) || config_ignores_parameter(config, "options"))
-        return true;
-    char why[300];
-    snprintf(why, sizeof(why), "unsupported startup parameter in options: %s", name);
-    return startup_fails(client, "08P01", why);
+    if (!config_ignores_parameter(config, name) && !config_ignores_parameter(config, "options"))
+        give(client, name, value);
+    return true;
 }
 
 static bool take_options(struct client *client, const char *options)
@@ -93,11 +105,8 @@ static bool take_parameter(struct client *client, struct slice name, struct slic
         return take_options(client, v);
     else if (var_find(n) >= 0)
         vars_set(&client->vars, var_find(n), v);
-    else if (!is_protocol_option(n) && !config_ignores_parameter(client->worker->config, n)) {
-        char why[200];
-        snprintf(why, sizeof(why), "unsupported startup parameter: %s", n);
-        return startup_fails(client, "08P01", why);
-    }
+    else if (!is_protocol_option(n) && !config_ignores_parameter(client->worker->config, n))
+        give(client, n, v);
     return true;
 }
 

@@ -7,19 +7,24 @@
 enum { NAMES_MAX = 32, NAME_MAX_BYTES = 128 };
 
 // A name and a value in each row. Names with a star are none of settings. What vars.h follows is
-// left out. Operators are spelled out: the session's search path must not choose them.
+// left out. Operators are spelled out: the session's search path must not choose them. The session's
+// time limit must not end the question, so it is taken off first, and told by what it was.
 static const char settings[] =
+    "SELECT '*timeout', pg_catalog.current_setting('statement_timeout');"
+    "SET LOCAL statement_timeout TO DEFAULT;"
     "SELECT name, setting FROM pg_catalog.pg_settings"
     " WHERE source OPERATOR(pg_catalog.=) 'session' AND pg_catalog.lower(name)"
     " OPERATOR(pg_catalog.<>) ALL ('{client_encoding,datestyle,timezone,"
     "standard_conforming_strings,application_name,intervalstyle,transaction_isolation,"
-    "transaction_read_only,transaction_deferrable}'::pg_catalog.text[])";
+    "transaction_read_only,transaction_deferrable,statement_timeout}'::pg_catalog.text[])"
+    " UNION ALL SELECT '*default', pg_catalog.current_setting('statement_timeout')";
 
 static const char kinds[] =
     " UNION ALL SELECT 'role', pg_catalog.current_setting('role')"
     " WHERE pg_catalog.current_setting('role') OPERATOR(pg_catalog.<>) 'none'"
-    " UNION ALL SELECT '*temp', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_class"
-    " WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
+    " UNION ALL SELECT '*temp', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_depend" // relations, functions, types ...
+    " WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass"
+    " AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
     " UNION ALL SELECT '*cursor', '' WHERE EXISTS"
     " (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)"
     " UNION ALL SELECT '*prepared', '' WHERE EXISTS"
@@ -168,6 +173,10 @@ void remains_row(struct remains *r, struct slice row)
         gucs_draft_add(&r->settings, name, value);
         return;
     }
+    if (slice_is(name, "*timeout"))
+        buf_put(&r->timeout, value);
+    else if (slice_is(name, "*default") && !slice_eq(buf_slice(&r->timeout), value))
+        gucs_draft_add(&r->settings, slice_str("statement_timeout"), buf_slice(&r->timeout));
     for (size_t i = 0; i < sizeof(stars) / sizeof(*stars); i++)
         if (slice_is(name, stars[i].name))
             r->kinds |= stars[i].kind;
@@ -176,5 +185,6 @@ void remains_row(struct remains *r, struct slice row)
 void remains_fini(struct remains *r)
 {
     gucs_draft_fini(&r->settings);
+    buf_fini(&r->timeout);
     *r = (struct remains){.kinds = 0};
 }

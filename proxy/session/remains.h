@@ -21,8 +21,9 @@ enum {
 
 struct remains {
     struct gucs_draft settings;
+    struct buf timeout; // the statement_timeout before the question
     uint32_t kinds; // bits
-    bool odd;       // the answer was not understood
+    bool odd;       // it failed, or was not understood
 };
 
 // Names that a setting may have, with a NUL behind each.

@@ -147,6 +147,18 @@ def test_startup_parameters(ctx):
         assert c.value("SHOW client_encoding") == "LATIN1"
         assert c.parameters["application_name"] == "tester"
         assert c.parameters["TimeZone"] == "Asia/Tokyo"
-    error = p.refused(ctx.db, work_mem="4MB")
-    assert "unsupported startup parameter: work_mem" in error.text, error
-    assert error.sqlstate == "08P01", error
+    with p.connect(ctx.db, work_mem="5MB", options="-c lock_timeout=7s") as c:
+        assert c.value("SHOW work_mem") == "5MB"
+        assert c.value("SHOW lock_timeout") == "7s"
+
+
+def test_startup_parameters_refused(ctx):
+    """PostgreSQL's own words for a setting that is none, and before the client is let in."""
+    p = ctx.proxy()
+    for _ in range(2):
+        error = p.refused(ctx.db, no_such_thing="4MB")
+        assert 'unrecognized configuration parameter "no_such_thing"' in error.text, error
+        assert error.sqlstate == "42704", error
+        error = p.refused(ctx.db, options="-c work_mem=much")
+        assert 'invalid value for parameter "work_mem"' in error.text, error
+        assert error.sqlstate == "22023", error

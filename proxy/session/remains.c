@@ -7,8 +7,8 @@
 enum { NAMES_MAX = 32, NAME_MAX_BYTES = 128 };
 
 // A name and a value in each row. Names with a star are none of settings. What vars.h follows is
-// left out. Operators are spelled out: the session's search path must not choose them. The session's
-// time limit must not end the question, so it is taken off first, and told by what it was.
+// left out. Operators are spelled out: the session's search path must not choose them. Its time
+// limit must not end the question: it is taken off first, and told by what it was.
 static const char settings[] =
     "SELECT '*timeout', pg_catalog.current_setting('statement_timeout');"
     "SET LOCAL statement_timeout TO DEFAULT;"
@@ -19,10 +19,11 @@ static const char settings[] =
     "transaction_read_only,transaction_deferrable,statement_timeout}'::pg_catalog.text[])"
     " UNION ALL SELECT '*default', pg_catalog.current_setting('statement_timeout')";
 
+// What is in a schema depends on it: tables, functions, types.
 static const char kinds[] =
     " UNION ALL SELECT 'role', pg_catalog.current_setting('role')"
     " WHERE pg_catalog.current_setting('role') OPERATOR(pg_catalog.<>) 'none'"
-    " UNION ALL SELECT '*temp', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_depend" // relations, functions, types ...
+    " UNION ALL SELECT '*temp', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_depend"
     " WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass"
     " AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
     " UNION ALL SELECT '*cursor', '' WHERE EXISTS"

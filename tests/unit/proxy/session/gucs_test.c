@@ -77,8 +77,8 @@ static void test_changes(void **state)
     check_change(NULL, NULL, "", true);
     check_change(NULL, GUCS("work_mem", "1"),
                  "SELECT pg_catalog.set_config(E'work_mem',E'1',false);", true);
-    check_change(GUCS("work_mem", "1", "app.x", "2"), NULL, "RESET \"app\".\"x\";RESET \"work_mem\";",
-                 true);
+    check_change(GUCS("work_mem", "1", "app.x", "2"), NULL,
+                 "RESET \"app\".\"x\";RESET \"work_mem\";", true);
     check_change(GUCS("work_mem", "1", "app.x", "2"), GUCS("work_mem", "1", "app.x", "3"),
                  "SELECT pg_catalog.set_config(E'app.x',E'3',false);", true);
     check_change(NULL, GUCS("app.a", "it's \\", "app.b", ""),
@@ -93,7 +93,8 @@ static void test_unsure(void **state)
                  "SELECT pg_catalog.set_config(E'default_text_search_config',E'x',false);", false);
     check_change(NULL, GUCS("role", "o'r", "work_mem", "1"),
                  "SELECT pg_catalog.set_config(E'work_mem',E'1',false);SET ROLE E'o''r';", false);
-    check_change(GUCS("role", "r", "session_authorization", "s"), GUCS("session_authorization", "t"),
+    check_change(GUCS("role", "r", "session_authorization", "s"),
+                 GUCS("session_authorization", "t"),
                  "RESET ROLE;RESET SESSION AUTHORIZATION;SET SESSION AUTHORIZATION E't';", false);
     check_change(GUCS("statement_timeout", "1ms"), NULL, "RESET \"statement_timeout\";", false);
     check_change(NULL, GUCS("statement_timeout", "1ms"),

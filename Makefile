@@ -92,10 +92,13 @@ JOBS ?= $(shell nproc)
 DEPS = gcc make pkg-config libc6-dev libev-dev libpq-dev libpg-query-dev libprotobuf-c-dev \
        libmicrohttpd-dev libsystemd-dev libssl-dev libxxhash-dev libjemalloc-dev libcmocka-dev \
        postgresql python3 python3-psycopg2
+# What the tests of real client libraries can do with; the small ones come with `make test`.
+DRIVERS = python3-psycopg python3-asyncpg python3-sqlalchemy python3-django
+DRIVERS_MORE = libpostgresql-jdbc-java default-jdk-headless node-pg
 RUNNER = $(PYTHON) tests/lib/runner.py --build $(BUILD)
 SELF = $(MAKE) --no-print-directory
 
-.PHONY: help deps run test tests-built scenario consistency regress regress-source asan tsan check
+.PHONY: help deps run test tests-built scenario consistency drivers regress regress-source asan tsan check
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
@@ -108,7 +111,8 @@ run: deps ## try it: scratch PostgreSQL, pgweir in front, a sample workload (DSN
 
 tests-built: all $(UNIT_BIN)
 
-test: deps regress-source ## unit tests, repository rules and scenarios (T=pattern for some of them)
+test: regress-source ## unit tests, repository rules and scenarios (T=pattern for some of them)
+	@$(SELF) deps DEPS_MORE='$(DRIVERS)'
 	@$(SELF) -j$(JOBS) tests-built
 	@$(RUNNER) --unit --check --scenario $(if $(T),--filter '$(T)')
 
@@ -121,8 +125,13 @@ consistency: deps ## writers and readers against every promise of the cache (MIN
 	@CONSISTENCY_SECONDS=$$(( $(or $(MINUTES),3) * 60 )) $(RUNNER) --scenario --filter consistency
 
 REGRESS_SOURCE = build/regress-source
-regress-source: # PostgreSQL's own regression scripts; without a mirror the tests go without them
+regress-source: deps # PostgreSQL's own regression scripts; without a mirror the tests go without them
 	@tests/regress/source.sh $(REGRESS_SOURCE) || echo "the tests with PostgreSQL's own scripts are skipped"
+
+drivers: ## every client library that Debian has, through pgweir (installs a Java and a Node)
+	@for p in '$(DRIVERS)' $(DRIVERS_MORE); do $(SELF) deps DEPS_MORE="$$p" || echo "goes without: $$p"; done
+	@$(SELF) -j$(JOBS) all
+	@$(RUNNER) --scenario --filter 60_drivers
 
 regress: deps regress-source ## PostgreSQL's own regression scripts through pgweir and directly (T=script,script for some)
 	@$(SELF) -j$(JOBS) all

@@ -1,18 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real client libraries. Each driver's program is tests/drivers/NAME_*.py and gets host, port,
-database and user; it ends with status 0 and prints what it did."""
+"""Real client libraries. Each driver's program is tests/drivers/NAME_*.py (or .js, .java) and gets
+host, port, database and user; it ends with status 0 and prints what it did. Those whose library is not
+installed are skipped: `make drivers` installs them all."""
 import os
+import shutil
 import subprocess
+import threading
 
-from runner import ROOT, limit
+from runner import ROOT, Skip, limit
+
+JDBC = "/usr/share/java/postgresql.jar"
+ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {
+    "PGPASSWORD": "app-secret", "NODE_PATH": os.environ.get("NODE_PATH", "/usr/share/nodejs")}
 
 
-def drive(ctx, p, program):
-    done = subprocess.run(["/usr/bin/python3", f"{ROOT}/tests/drivers/{program}", "127.0.0.1", str(p.port), ctx.db, "app"],
-                          capture_output=True, text=True, timeout=60, check=False,
-                          env={k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"PGPASSWORD": "app-secret"})
-    assert done.returncode == 0, done.stdout + done.stderr
+class Neighbours:
+    """Two clients with short transactions on the same servers, so that they change hands."""
+
+    def __init__(self, ctx, p):
+        self.ended = threading.Event()
+        self.connections = [ctx.keep(p.connect(ctx.db, timeout=30, application_name=f"next door {n}")) for n in range(2)]
+        self.threads = [ctx.thread(self.live, n, c) for n, c in enumerate(self.connections)]
+
+    def live(self, n, c):
+        while not self.ended.is_set():
+            c.query("BEGIN")
+            assert c.run("SELECT $1::text", [f"mine {n}"]).value == f"mine {n}"
+            assert c.value("SHOW application_name") == f"next door {n}"
+            c.query("COMMIT")
+            self.ended.wait(0.001)
+
+    def end(self):
+        self.ended.set()
+        for thread in self.threads:
+            thread.result()
+
+
+def drive(ctx, p, program, argv=("/usr/bin/python3",)):
+    neighbours = Neighbours(ctx, p) if p.settings["pool_mode"] == "transaction" else None
+    done = subprocess.run([*argv, f"{ROOT}/tests/drivers/{program}", "127.0.0.1", str(p.port), ctx.db, "app"],
+                          capture_output=True, text=True, timeout=80, check=False, env=ENVIRONMENT)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     ctx.note(done.stdout.strip().splitlines()[-1])
+    if neighbours:
+        neighbours.end()
+
+
+def module(name):
+    if subprocess.run(["/usr/bin/python3", "-c", f"import {name}"], capture_output=True, check=False).returncode:
+        raise Skip(f"no {name}: make drivers")
+
+
+def pooled(ctx, **options):
+    return ctx.proxy(auth_type="scram-sha-256", default_pool_size=2, query_wait_timeout=20, **options)
 
 
 @limit(90)
@@ -22,12 +62,52 @@ def test_psycopg2(ctx):
 
 @limit(90)
 def test_psycopg2_session_mode(ctx):
-    drive(ctx, ctx.proxy(auth_type="md5", pool_mode="session"), "psycopg2_basics.py")
+    drive(ctx, ctx.proxy(auth_type="md5", pool_mode="session", default_pool_size=20), "psycopg2_basics.py")
 
 
 @limit(90)
 def test_psycopg2_with_cache(ctx):
     drive(ctx, ctx.cache_proxy(auth_type="scram-sha-256"), "psycopg2_basics.py")
+
+
+@limit(90)
+def test_psycopg3(ctx):
+    module("psycopg")
+    drive(ctx, pooled(ctx), "psycopg3_basics.py")
+
+
+@limit(90)
+def test_asyncpg(ctx):
+    module("asyncpg")
+    drive(ctx, pooled(ctx), "asyncpg_basics.py")
+
+
+@limit(90)
+def test_django(ctx):
+    module("django")
+    drive(ctx, pooled(ctx), "django_basics.py")
+
+
+@limit(90)
+def test_sqlalchemy(ctx):
+    module("sqlalchemy")
+    drive(ctx, pooled(ctx), "sqlalchemy_basics.py")
+
+
+@limit(90)
+def test_jdbc(ctx):
+    if not os.path.exists(JDBC) or not shutil.which("javac"):
+        raise Skip("no pgjdbc: make drivers")
+    drive(ctx, pooled(ctx, ignore_startup_parameters="extra_float_digits"), "JdbcBasics.java",
+          ("java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", JDBC))
+
+
+@limit(90)
+def test_node_postgres(ctx):
+    node = shutil.which("node")
+    if not node or subprocess.run([node, "-e", "require('pg')"], capture_output=True, check=False, env=ENVIRONMENT).returncode:
+        raise Skip("no node-postgres: make drivers")
+    drive(ctx, pooled(ctx, ignore_startup_parameters="extra_float_digits"), "node_basics.js", (node,))
 
 
 @limit(60)
@@ -44,7 +124,7 @@ SELECT count(*) FROM t WHERE v = 'x' \\gset
 \\endif
 SELECT 'done' \\g
 """
-    env = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"PGPASSWORD": "app-secret"}
+
     done = subprocess.run(["psql", "-X", "-At", "-h", "127.0.0.1", "-p", str(p.port), "-U", "app", ctx.db],
-                          input=script, capture_output=True, text=True, timeout=50, check=False, env=env)
+                          input=script, capture_output=True, text=True, timeout=50, check=False, env=ENVIRONMENT)
     assert done.returncode == 0 and "done" in done.stdout, done.stdout + done.stderr

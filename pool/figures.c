@@ -12,6 +12,7 @@ struct pool_figures pool_figures(struct pool *pool, int64_t now_us)
         .servers_active = pool->open - pool->spare.idle,
         .servers_idle = pool->spare.idle,
         .servers_login = pool->opening,
+        .servers_tested = pool->checking,
         .longest_wait_us =
             first ? now_us - container_of(first, struct pool_waiter, link)->since_us : 0,
         .paused = pool->paused,

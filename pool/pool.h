@@ -188,6 +188,7 @@ int64_t pool_deserted_us(struct pool *pool);
 
 struct pool_figures {
     int clients_active, clients_waiting, servers_active, servers_idle, servers_login;
+    int servers_tested; // of the active ones: being checked for those who wait
     int64_t longest_wait_us;
     bool paused;
 };

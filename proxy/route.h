@@ -45,6 +45,8 @@ struct route {
     _Atomic unsigned next_host; // of several in the database's line
     struct pool *pool;     // owns
     struct pool_quota *database_quota, *user_quota; // borrow
+    _Atomic int cancels;   // cancel requests on their way to its servers
+    _Atomic int detained;  // servers that are not given back before those have ended
     struct tally *tallies;           // owns; one for each worker, which alone writes it
     struct tally_sum older, newer;   // at the two latest ends of a stats_period; pooler->lock
     _Atomic(struct domain *) domain; // borrows; NULL: no cache here

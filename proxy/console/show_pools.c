@@ -50,11 +50,14 @@ static enum command_result pools(struct client *client, struct table *table)
     for (size_t i = 0; i < count; i++) {
         const struct route *route = routes[i];
         struct pool_figures f = pool_figures(route->pool, clock_us());
+        int cancels = route->cancels, detained = route->detained;
         table_row(table,
                   (struct cell[]){
                       TEXT(route->database), TEXT(route->user), NUMBER(f.clients_active),
-                      NUMBER(f.clients_waiting), NUMBER(0), NUMBER(0), NUMBER(f.servers_active),
-                      NUMBER(0), NUMBER(0), NUMBER(f.servers_idle), NUMBER(0), NUMBER(0),
+                      NUMBER(f.clients_waiting), NUMBER(cancels), NUMBER(0),
+                      NUMBER(f.servers_active - f.servers_tested - detained), NUMBER(cancels),
+                      NUMBER(detained), NUMBER(f.servers_idle), NUMBER(0),
+                      NUMBER(f.servers_tested),
                       NUMBER(f.servers_login), NUMBER(f.longest_wait_us / 1000000),
                       NUMBER(f.longest_wait_us % 1000000),
                       TEXT(pool_mode_name(route->pool->mode)),

@@ -166,7 +166,7 @@ static const char *server_state(const struct server *server, bool in_sockets)
     case SERVER_IDLE:
         return in_sockets ? "sv_idle" : "idle";
     case SERVER_LINKED:
-        return in_sockets ? "sv_active" : server->cancels > 0 ? "being_canceled" : "active";
+        return in_sockets ? "sv_active" : server->release_waits ? "being_canceled" : "active";
     case SERVER_RESETTING:
         return in_sockets ? "sv_tested" : "tested";
     case SERVER_CLOSED:

@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "proxy/peers.h"
 #include "proxy/pooler.h"
+#include "proxy/route.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
 #include "proxy/wire/message.h"
@@ -44,6 +45,7 @@ struct cancel {
 static void let_server_go(struct server *server)
 {
     server->cancels--;
+    server->route->cancels--;
     if (server->cancels > 0)
         return;
     if (server->state == SERVER_CLOSED)
@@ -199,6 +201,7 @@ bool server_cancel(struct server *server, struct cancel_asker asker)
     cancel->server = server;
     cancel->address = server->address;
     server->cancels++;
+    server->route->cancels++;
     connect_now(cancel);
     return true;
 }

@@ -299,15 +299,24 @@ void server_freshen(struct server *server)
     }
 }
 
+// A cancel request keeps it from being given back, or does not any more.
+static void set_detained(struct server *server, bool detained)
+{
+    if (server->release_waits == detained)
+        return;
+    server->release_waits = detained;
+    server->route->detained += detained ? 1 : -1;
+}
+
 void server_release(struct server *server)
 {
     CHECK(server->client == NULL && ops_empty(&server->ops) && server->status == 'I');
     if (server->cancels > 0) {
         // A cancel request is on its way: it must not hit the next client's query.
-        server->release_waits = true;
+        set_detained(server, true);
         return;
     }
-    server->release_waits = false;
+    set_detained(server, false);
     const struct settings *settings = config_settings(server->worker->config);
     bool always = server->mode == POOL_SESSION || settings->server_reset_query_always;
     bool reset = server->needs_reset || server->needs_settings_reset ||
@@ -410,6 +419,7 @@ void server_close(struct server *server, const char *why)
     if (server->client != NULL && server->client->server == server)
         effects_in_doubt(server->client, server->process);
     server->state = SERVER_CLOSED;
+    set_detained(server, false);
     if (config_settings(worker->config)->log_disconnections || !was_open)
         log_end(server, why);
     conn_close(&server->conn);

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every SHOW command: PgBouncer's columns in its order and types, our own last, and values that move."""
+import os
 import re
+import signal
 import struct
 
 import cluster
@@ -367,3 +369,55 @@ def test_extended_errors(ctx):
     # A message that has no place here ends the connection.
     admin.send(message("d", cstring("x")))
     assert admin.wait_closed().errors[0].severity == "FATAL"
+
+
+def test_cancel_requests(ctx):
+    """A cancel request on its way shows, and so does the server that waits for its end."""
+    p = ctx.proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    c.send(query("SELECT pg_sleep(1.5)"))
+    p.wait(lambda: p.pool(ctx.db)["sv_active"] == "1", "the query")
+    postmaster = ctx.pg.process.pid
+    os.kill(postmaster, signal.SIGSTOP)
+    try:
+        thread = ctx.thread(c.cancel)
+        p.wait(lambda: p.pool(ctx.db)["sv_active_cancel"] == "1", "the request")
+        assert p.pool(ctx.db)["cl_active_cancel_req"] == "1" and p.pool(ctx.db)["sv_being_canceled"] == "0"
+        p.wait(lambda: p.pool(ctx.db)["sv_being_canceled"] == "1", "the query to end")
+        assert p.pool(ctx.db)["sv_active"] == "0"
+        assert [r["state"] for r in p.console("SHOW SERVERS")] == ["being_canceled"]
+        assert "active_cancel_req" in {r["state"] for r in p.console("SHOW CLIENTS")}
+    finally:
+        os.kill(postmaster, signal.SIGCONT)
+    thread.result()
+    p.wait(lambda: p.pool(ctx.db)["sv_idle"] == "1", "the server to be free")
+    row = p.pool(ctx.db)
+    assert (row["sv_active_cancel"], row["sv_being_canceled"], row["cl_active_cancel_req"]) == ("0", "0", "0"), row
+
+
+def test_peers(ctx):
+    p = ctx.proxy(start=False, peer_id=1)
+    with open(p.ini, "a", encoding="utf-8") as f:
+        f.write("[peers]\n2 = host=127.0.0.1 port=6433 pool_size=3\n")
+    p.start()
+    assert [tuple(r.values()) for r in p.console("SHOW PEERS")] == [("2", "127.0.0.1", "6433", "3")]
+    assert [tuple(r.values()) for r in p.console("SHOW PEER_POOLS")] == [("2", "0", "0", "0", "0")]
+
+
+def test_metrics_of_pools(ctx):
+    p = ctx.proxy(http_listen=f"127.0.0.1:{cluster.free_port()}")
+    with p.connect(ctx.db) as c:
+        for _ in range(3):
+            c.query("SELECT 1")
+    text = p.http("/metrics")[1]
+    labels = f'{{database="{ctx.db}",user="app"}}'
+    assert f"pgweir_pool_queries_total{labels} 3\n" in text, text
+    assert f"pgweir_pool_paused{labels} 0\n" in text, text
+    assert "pgweir_queries_total 3\n" in text, text
+    assert len(set(re.findall("^# TYPE (.*)$", text, re.M))) == len(re.findall("^# TYPE", text, re.M))
+    # What a forgotten pool did stays in the sums.
+    del p.databases[ctx.db]
+    p.databases["other"] = ctx.server()
+    p.reload()
+    assert "pgweir_queries_total 3\n" in p.http("/metrics")[1]
+    assert "pgweir_pool_queries_total{" not in p.http("/metrics")[1]

@@ -59,7 +59,7 @@ $(foreach l,$(LAYERS),$(eval $(call layer_archive,$(l))))
 PROXY_FOLDERS = wire session server sql control console login
 ALONE_session = $(addprefix proxy/session/,unit.c vars.c statement.c options.c cancel_key.c origin.c gucs.c remains.c) $(call sources,proxy/sql)
 ALONE_console = $(addprefix proxy/console/,table.c syntax.c)
-ALONE_server = $(addprefix proxy/server/,ops.c prepared.c) $(ALONE_session)
+ALONE_server = $(addprefix proxy/server/,ops.c prepared.c resolver.c) $(ALONE_session)
 define proxy_unit
 $(BUILD)/unit/proxy/$(1)/%: tests/unit/proxy/$(1)/%.c $(call objects,$(or $(ALONE_$(1)),$(call sources,proxy/$(1)))) $(BUILD)/libcache.a $(BUILD)/libpool.a $(BUILD)/libconfig.a $(BUILD)/libbase.a
 	@mkdir -p $$(@D)

@@ -8,36 +8,70 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 
-// The one log of the process: set before threads start; the descriptor is swapped by dup2.
+// The one log of the process. The descriptor stays the same number once there is one: what is
+// behind it is swapped by dup3.
 static struct {
     char *file;
-    int fd; // -1: none
-    bool quiet;
+    _Atomic int fd; // -1: none
+    _Atomic bool quiet;
+    _Atomic bool syslog;
+    char *ident; // what openlog() was given last; it keeps the pointer
     _Atomic int verbose;
 } the_log = {.fd = -1};
 
-static const char *const level_names[] = {"FATAL", "ERROR", "WARNING", "LOG", "DEBUG", "NOISE"};
+static const struct {
+    const char *name;
+    int number;
+} facilities[] = {
+    {"daemon", LOG_DAEMON}, {"auth", LOG_AUTH},     {"authpriv", LOG_AUTHPRIV},
+    {"user", LOG_USER},     {"local0", LOG_LOCAL0}, {"local1", LOG_LOCAL1},
+    {"local2", LOG_LOCAL2}, {"local3", LOG_LOCAL3}, {"local4", LOG_LOCAL4},
+    {"local5", LOG_LOCAL5}, {"local6", LOG_LOCAL6}, {"local7", LOG_LOCAL7},
+};
 
-bool log_open(const char *file, bool quiet)
+static int facility_of(const char *name)
 {
-    the_log.quiet = quiet;
-    if (file == NULL || *file == '\0')
-        return true;
-    mem_free(the_log.file);
-    the_log.file = mem_strdup(file);
-    return log_reopen();
+    for (size_t i = 0; i < sizeof(facilities) / sizeof(*facilities); i++)
+        if (strcmp(facilities[i].name, name) == 0)
+            return facilities[i].number;
+    return -1;
 }
 
-bool log_reopen(void)
+bool log_is_facility(const char *name)
 {
-    if (the_log.file == NULL)
+    return facility_of(name) >= 0;
+}
+
+void log_syslog(bool on, const char *ident, const char *facility)
+{
+    the_log.syslog = false;
+    closelog();
+    if (!on)
+        return;
+    int number = facility_of(facility);
+    char *old = the_log.ident;
+    the_log.ident = mem_strdup(ident);
+    openlog(the_log.ident, LOG_PID, number >= 0 ? number : LOG_DAEMON);
+    mem_free(old);
+    the_log.syslog = true;
+}
+
+static const int priorities[] = {LOG_CRIT, LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG, LOG_DEBUG};
+static const char *const level_names[] = {"FATAL", "ERROR", "WARNING", "LOG", "DEBUG", "NOISE"};
+
+// Opens the file and puts it behind the descriptor; empty: nothing is behind it.
+static bool put_behind(const char *file)
+{
+    bool none = file == NULL || *file == '\0';
+    if (none && the_log.fd < 0)
         return true;
-    int fd = open(the_log.file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    int fd = open(none ? "/dev/null" : file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return false;
     if (the_log.fd < 0) {
@@ -49,6 +83,22 @@ bool log_reopen(void)
     close(fd);
     errno = saved;
     return swapped;
+}
+
+bool log_open(const char *file, bool quiet)
+{
+    if (!put_behind(file))
+        return false;
+    char *copy = file != NULL ? mem_strdup(file) : NULL;
+    mem_free(the_log.file);
+    the_log.file = copy;
+    the_log.quiet = quiet;
+    return true;
+}
+
+bool log_reopen(void)
+{
+    return put_behind(the_log.file);
 }
 
 void log_verbosity(int verbose)
@@ -76,6 +126,7 @@ void log_write(enum log_level level, const char *format, ...)
     strftime(zone, sizeof(zone), "%Z", &parts);
     n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03d %s [%d] %s ",
                           (int)(now.tv_usec / 1000), zone, (int)getpid(), level_names[level]);
+    size_t head = n;
     va_list args;
     va_start(args, format);
     int body = vsnprintf(line + n, sizeof(line) - n - 1, format, args);
@@ -88,6 +139,9 @@ void log_write(enum log_level level, const char *format, ...)
     for (size_t i = 0; i < n; i++)
         if (line[i] == '\n' || line[i] == '\r')
             line[i] = ' ';
+    line[n] = '\0';
+    if (the_log.syslog)
+        syslog(priorities[level], "%s", line + head);
     line[n++] = '\n';
     if (the_log.fd >= 0)
         (void)!write(the_log.fd, line, n);

@@ -19,6 +19,7 @@ static struct config *new_config(const char *path)
     TAG_SET(config, CONFIG_TAG);
     config->holders = 1;
     config->path = mem_strdup(path);
+    config->conffile = mem_strdup(path);
     config->given = mem_zalloc(option_count * sizeof *config->given);
     option_defaults(&config->settings);
     return config;
@@ -48,6 +49,7 @@ void config_unref(struct config **pointer)
     option_free(&config->settings);
     roster_unref(config->roster);
     mem_free(config->path);
+    mem_free(config->conffile);
     TAG_CLEAR(config);
     mem_free(config);
 }
@@ -67,10 +69,17 @@ static const char *text_of(const struct config *config, size_t i)
     return config->given[i].text != NULL ? config->given[i].text : option_table[i].fallback;
 }
 
+static bool is_conffile(const struct option *option)
+{
+    return strcmp(option->name, "conffile") == 0;
+}
+
 void config_print_option(const struct config *config, size_t i, struct buf *out)
 {
     CHECK(i < option_count);
-    if (option_table[i].offset == OPTION_NO_FIELD)
+    if (is_conffile(&option_table[i]))
+        buf_put(out, slice_str(config->conffile));
+    else if (option_table[i].offset == OPTION_NO_FIELD)
         buf_put(out, slice_str(text_of(config, i)));
     else
         option_print(&option_table[i], &config->settings, out);
@@ -95,6 +104,13 @@ static void complain_unknown(struct problems *problems, const char *file, int li
         problems_add(problems, PROBLEM_ERROR, file, line, "unknown parameter: %s", name);
 }
 
+static void set_conffile(struct config *config, const char *path)
+{
+    char *copy = mem_strdup(path);
+    mem_free(config->conffile);
+    config->conffile = copy;
+}
+
 static void set_option(struct config *config, struct problems *problems, const char *file,
                        int line, const char *name, const char *value)
 {
@@ -110,6 +126,8 @@ static void set_option(struct config *config, struct problems *problems, const c
         return;
     }
     note(&config->given[option_index(option)], value, file, line);
+    if (is_conffile(option) && *value != '\0')
+        set_conffile(config, value);
 }
 
 // What was asked for and will not happen; of a reload only what is new.
@@ -242,13 +260,14 @@ struct config *config_load(const char *path, struct problems *problems)
 struct config *config_reload(const struct config *old, struct problems *problems)
 {
     TAG_CHECK(old, CONFIG_TAG);
-    return load_config(old->path, old, problems);
+    return load_config(old->conffile, old, problems);
 }
 
 static struct config *copy_config(const struct config *old)
 {
     struct config *copy = new_config(old->path);
     copy->roster = roster_ref(old->roster);
+    set_conffile(copy, old->conffile);
     for (size_t i = 0; i < option_count; i++) {
         char why[256];
         const struct given *given = &old->given[i];

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
+
 static void blame(const struct config *config, struct problems *problems,
                   enum problem_grade grade, const char *option, const char *sentence)
 {
@@ -68,10 +70,19 @@ static void check_cache(const struct config *config, struct problems *problems)
     }
 }
 
+static void check_syslog(const struct config *config, struct problems *problems)
+{
+    const struct settings *s = &config->settings;
+    if (s->syslog && !log_is_facility(s->syslog_facility))
+        blame(config, problems, PROBLEM_WARNING, "syslog_facility",
+              "unknown syslog_facility: using daemon");
+}
+
 void config_check(const struct config *config, struct problems *problems)
 {
     check_listening(config, problems);
     check_http(config, problems);
+    check_syslog(config, problems);
     check_users(config, problems);
     check_cache(config, problems);
 }

@@ -124,7 +124,8 @@ const struct option option_table[] = {
     {TEXT("client_tls_protocols", "secure"), NO_EFFECT, SAYS "TLS versions for clients."},
     {WORD("client_tls_sslmode", "disable", sslmodes), NO_EFFECT,
      SAYS "TLS with clients. What demands TLS is refused rather than ignored."},
-    {TEXT("conffile", ""), NO_EFFECT, SAYS "The file that the next RELOAD reads."},
+    {TEXT("conffile", ""), .offset = OPTION_NO_FIELD, .in_effect = true, .reloadable = true,
+     SAYS "The file that the next RELOAD reads. Default: that of the command line."},
     {TEXT("control_user", ""), START(control_user), OURS,
      SAYS "Who the control connections log in as (WAL stream, catalog, health); the password comes "
           "from `auth_file`. The user needs REPLICATION for `invalidation = wal`. Empty: the user "
@@ -133,8 +134,10 @@ const struct option option_table[] = {
      SAYS "The most server connections for each pair of user and database."},
     {BOOL("disable_pqexec", "0"), START(disable_pqexec),
      SAYS "Refuses the simple query protocol."},
-    {TIME("dns_max_ttl", "15"), NO_EFFECT, SAYS "How long an address found by DNS is kept."},
-    {TIME("dns_nxdomain_ttl", "15"), NO_EFFECT, SAYS "How long a DNS failure is kept."},
+    {TIME("dns_max_ttl", "15"), LIVE(dns_max_ttl_us),
+     SAYS "How long the addresses of a host name are kept."},
+    {TIME("dns_nxdomain_ttl", "15"), LIVE(dns_nxdomain_ttl_us),
+     SAYS "How long it is kept that a host name could not be looked up."},
     {TIME("dns_zone_check_period", "0"), MOOT,
      SAYS "How often PgBouncer asks for the serial numbers of DNS zones. Here names are looked up "
           "again after `dns_max_ttl`."},
@@ -217,7 +220,7 @@ const struct option option_table[] = {
           "configuration."},
     {COUNT("sbuf_loopcnt", "5", 0, INT_MAX), MOOT,
      SAYS "How long PgBouncer stays with one connection. Here each gets one read at a time."},
-    {COUNT("scram_iterations", "4096", 1, INT_MAX), NO_EFFECT,
+    {COUNT("scram_iterations", "4096", 1, 1000000), LIVE(scram_iterations),
      SAYS "Iterations of a SCRAM secret made from a plain password."},
     {TIME("server_check_delay", "30"), LIVE(server_check_delay_us),
      SAYS "A server connection released longer ago is checked before it is used; 0: always."},

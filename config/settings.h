@@ -65,6 +65,7 @@ struct settings {
     // Who may come in
     enum config_auth_type auth_type;
     char *auth_file;
+    int scram_iterations; // of a SCRAM secret made from a plain password
     char *admin_users; // comma separated
     char *stats_users; // comma separated
     char *ignore_startup_parameters; // comma separated
@@ -96,6 +97,8 @@ struct settings {
     int64_t server_idle_timeout_us;
     int64_t server_connect_timeout_us;
     int64_t server_login_retry_us;
+    int64_t dns_max_ttl_us;
+    int64_t dns_nxdomain_ttl_us;
     bool server_fast_close;
 
     // Patience, 0: for ever

@@ -21,7 +21,8 @@ struct given {
 struct config {
     uint32_t tag;
     _Atomic unsigned holders;
-    char *path; // owns
+    char *path;     // owns; that it was read from
+    char *conffile; // owns; that the next reload reads
     struct settings settings;
     struct given *given;   // owns; one for each row of option_table
     struct roster *roster; // counts

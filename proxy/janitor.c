@@ -43,7 +43,7 @@ static void check_linked(struct client *client, const struct config *config, int
     const struct config_user *user = user_of(config, client->route->server_user);
     const struct settings *settings = config_settings(config);
     bool running = !ops_empty(&server->ops);
-    bool obsolete = server->generation != client->route->generation;
+    bool obsolete = server_is_obsolete(server);
     if (running && over(now, client->query_us, config_query_timeout_us(config, user)))
         server_close(server, "query timeout");
     else if (!running && server->status != 'I' &&
@@ -129,7 +129,7 @@ static void check_client(struct client *client, const struct config *config, int
 static void check_server(struct server *server, const struct settings *settings, int64_t now)
 {
     struct route *route = server->route;
-    bool obsolete = server->generation != route->generation;
+    bool obsolete = server_is_obsolete(server);
     bool paused = pool_is_paused(route->pool);
     switch (server->state) {
     case SERVER_CONNECTING:

@@ -31,6 +31,7 @@
 #include "proxy/worker.h"
 
 struct process {
+    bool quiet; // nothing to stderr
     struct config *config; // counts
     struct ev_loop *loop;
     struct control *control; // NULL: the cache is off
@@ -168,11 +169,19 @@ static void raise_descriptor_limit(void)
 
 // ---- signals ----
 
+static void configure_log(struct process *p, const struct settings *settings)
+{
+    if (!log_open(settings->logfile, p->quiet))
+        log_error("could not open logfile %s: %s", settings->logfile, strerror(errno));
+    log_syslog(settings->syslog, settings->syslog_ident, settings->syslog_facility);
+}
+
 // Puts it in force; takes the caller's count.
 static void configure(struct process *p, struct config *fresh)
 {
     config_unref(&p->config);
     p->config = fresh;
+    configure_log(p, config_settings(fresh));
     pooler_configure(p->pooler, fresh);
     listener_configure(p->listener, fresh);
     for (int i = 0; i < p->pooler->worker_count; i++)
@@ -497,15 +506,16 @@ int main(int argc, char **argv)
     if (!read_arguments(argc, argv, &a, &status))
         return status;
     signal(SIGPIPE, SIG_IGN);
-    struct process p = {.config = load(a.path)};
+    struct process p = {.config = load(a.path), .quiet = a.quiet || a.daemon};
     if (p.config == NULL)
         return 1;
     const struct settings *settings = config_settings(p.config);
     log_verbosity(a.verbose ? a.verbose : settings->verbose);
-    if (!log_open(settings->logfile, a.quiet || a.daemon)) {
+    if (!log_open(settings->logfile, p.quiet)) {
         fatal(settings->logfile, strerror(errno));
         return 1;
     }
+    log_syslog(settings->syslog, settings->syslog_ident, settings->syslog_facility);
     raise_descriptor_limit();
     if (a.user != NULL && !become_user(a.user))
         return 1;

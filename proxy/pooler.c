@@ -50,7 +50,7 @@ struct pooler *pooler_new(struct config *config, int worker_count)
     pooler->workers = mem_zalloc((size_t)worker_count * sizeof(struct worker *));
     pooler->texts = texts_new(TEXTS_COUNT, TEXTS_BYTES);
     pooler->statements = statement_registry_new();
-    pooler->resolver = resolver_new();
+    pooler->resolver = resolver_new(NULL);
     pooler->peers = peers_use_new();
     pooler->census = census_new();
     const struct settings *settings = config_settings(config);

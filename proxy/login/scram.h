@@ -43,13 +43,14 @@ bool scram_derive(struct scram_keys *keys, struct slice password, struct slice s
 bool scram_verifier_new(struct scram_verifier *verifier, struct slice password);
 // The same with the salt that scram_verifier_mock() gives this user: then a changing salt does not
 // tell a stranger that the user is known, and the verifier can be made again instead of kept.
+// iterations: scram_iterations of the configuration, for both.
 bool scram_verifier_for(struct scram_verifier *verifier, struct slice password, const char *user,
-                        const uint8_t mock_secret[SCRAM_KEY_BYTES]);
+                        const uint8_t mock_secret[SCRAM_KEY_BYTES], uint32_t iterations);
 // Stands in for an unknown user, or one without a usable secret. The salt depends on the user and
 // the process's own secret only, so it is the same each time, as a real one would be. mock_secret:
 // random bytes made once at start. Pair it with is_known = false below.
 void scram_verifier_mock(struct scram_verifier *verifier, const char *user,
-                         const uint8_t mock_secret[SCRAM_KEY_BYTES]);
+                         const uint8_t mock_secret[SCRAM_KEY_BYTES], uint32_t iterations);
 // The stored form SCRAM-SHA-256$..., appended to out.
 void scram_verifier_print(const struct scram_verifier *verifier, struct buf *out);
 

@@ -62,10 +62,10 @@ bool scram_derive(struct scram_keys *keys, struct slice password, struct slice s
 }
 
 static bool make_verifier(struct scram_verifier *verifier, struct slice password,
-                          struct slice salt)
+                          struct slice salt, uint32_t iterations)
 {
     struct scram_keys keys;
-    if (!scram_derive(&keys, password, salt, SCRAM_ITERATIONS_DEFAULT))
+    if (!scram_derive(&keys, password, salt, iterations))
         return false;
     *verifier = (struct scram_verifier){.salt_len = salt.len, .iterations = keys.iterations};
     memcpy(verifier->salt, keys.salt, keys.salt_len);
@@ -79,25 +79,26 @@ bool scram_verifier_new(struct scram_verifier *verifier, struct slice password)
 {
     uint8_t salt[SCRAM_SALT_BYTES_NEW];
     return scram_key_random(salt, sizeof salt) &&
-           make_verifier(verifier, password, slice_of(salt, sizeof salt));
+           make_verifier(verifier, password, slice_of(salt, sizeof salt),
+                         SCRAM_ITERATIONS_DEFAULT);
 }
 
 void scram_verifier_mock(struct scram_verifier *verifier, const char *user,
-                         const uint8_t mock_secret[SCRAM_KEY_BYTES])
+                         const uint8_t mock_secret[SCRAM_KEY_BYTES], uint32_t iterations)
 {
     uint8_t digest[SCRAM_KEY_BYTES] = {0}; // a library that fails here fails the proof too
     (void)scram_key_hmac(digest, slice_of(mock_secret, SCRAM_KEY_BYTES), slice_str(user));
     *verifier = (struct scram_verifier){.salt_len = SCRAM_SALT_BYTES_NEW,
-                                        .iterations = SCRAM_ITERATIONS_DEFAULT};
+                                        .iterations = iterations};
     memcpy(verifier->salt, digest, SCRAM_SALT_BYTES_NEW);
 }
 
 bool scram_verifier_for(struct scram_verifier *verifier, struct slice password, const char *user,
-                        const uint8_t mock_secret[SCRAM_KEY_BYTES])
+                        const uint8_t mock_secret[SCRAM_KEY_BYTES], uint32_t iterations)
 {
     struct scram_verifier mock;
-    scram_verifier_mock(&mock, user, mock_secret);
-    return make_verifier(verifier, password, slice_of(mock.salt, mock.salt_len));
+    scram_verifier_mock(&mock, user, mock_secret, iterations);
+    return make_verifier(verifier, password, slice_of(mock.salt, mock.salt_len), iterations);
 }
 
 void scram_verifier_print(const struct scram_verifier *verifier, struct buf *out)

@@ -135,6 +135,8 @@ static void begin_connecting(struct server *server)
         question->asker = server->number;
         question->host = host;
         question->port = db->port;
+        question->keep_us = config_settings(worker->config)->dns_max_ttl_us;
+        question->keep_failure_us = config_settings(worker->config)->dns_nxdomain_ttl_us;
         worker->lookups++;
         resolver_ask(worker->pooler->resolver, question);
     }
@@ -195,6 +197,8 @@ void server_resolved(struct worker *worker, struct resolution_mail *mail)
                     mail->problem);
         server_close(server, "server DNS lookup failed");
     } else if (server != NULL) {
+        server->name = mail->name;
+        server->name_changes = mail->changes;
         connect_to(server, &mail->address);
     } else {
         cancel_resolved(worker, mail);
@@ -242,7 +246,7 @@ void server_hand_over(struct server *server, struct pool_waiter *waiter)
 void server_give_back(struct server *server)
 {
     fill_abandon(&server->fill);
-    if (server->generation != server->route->generation && server->doomed == NULL)
+    if (server_is_obsolete(server) && server->doomed == NULL)
         server->doomed = server->route->removed ? "database removed" : "close_needed";
     server->client = NULL;
     server->state = SERVER_IDLE;
@@ -262,6 +266,20 @@ void server_give_back(struct server *server)
 
 // RESET ALL leaves these two alone.
 static const char reset_settings[] = "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL";
+bool server_is_obsolete(struct server *server)
+{
+    if (server->generation != server->route->generation)
+        return true;
+    if (server->name == NULL)
+        return false;
+    unsigned changes = resolver_changes(server->name);
+    if (server->name_changes == changes)
+        return false;
+    if (!resolver_has(server->worker->pooler->resolver, server->name, &server->address))
+        return true;
+    server->name_changes = changes;
+    return false;
+}
 
 static void begin_reset(struct server *server)
 {

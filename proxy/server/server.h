@@ -60,6 +60,8 @@ struct server {
     bool own;                // opened for its client, and closed with it (replication)
     struct client *client;   // borrows; while linked, or granted and on its way
     struct address address;  // where it is connected, for cancel requests
+    struct resolver_name *name; // borrows; whose address that is; NULL: it was given in figures
+    unsigned name_changes;   // of the name, when the address was seen to be one of its
     int64_t since_us;        // of the current state
     struct scram_client *scram; // owns; during login
 
@@ -124,6 +126,8 @@ void server_release(struct server *server);
 // To the pool at once, or to the waiter that is served next.
 void server_give_back(struct server *server);
 void server_freshen(struct server *server);
+// Does the configuration, or the name of its host, mean another server by now?
+bool server_is_obsolete(struct server *server);
 // Hands a granted server to its client, on this worker or another one.
 void server_hand_over(struct server *server, struct pool_waiter *waiter);
 

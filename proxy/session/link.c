@@ -70,7 +70,7 @@ void client_granted(struct client *client, struct server *server)
         greet(client);
         return;
     }
-    if (server->generation != client->route->generation) {
+    if (server_is_obsolete(server)) {
         server->client = NULL;
         server_close(server, client->route->removed ? "database removed" : "obsolete connection");
         client_request_server(client);

@@ -167,6 +167,8 @@ static void scram_prepare(struct client *client)
     struct login *login = client->login;
     const char *secret = secret_of(client);
     struct scram_verifier verifier;
+    const uint8_t *mock_secret = client->worker->pooler->mock_secret;
+    uint32_t iterations = (uint32_t)config_settings(client->worker->config)->scram_iterations;
     bool known = true;
     switch (secret_kind(secret)) {
     case SECRET_SCRAM:
@@ -174,7 +176,7 @@ static void scram_prepare(struct client *client)
         break;
     case SECRET_PLAIN:
         known = scram_verifier_for(&verifier, slice_str(secret), client->user,
-                                   client->worker->pooler->mock_secret);
+                                   mock_secret, iterations);
         break;
     case SECRET_NONE:
     case SECRET_MD5:
@@ -182,7 +184,7 @@ static void scram_prepare(struct client *client)
         break;
     }
     if (!known)
-        scram_verifier_mock(&verifier, client->user, client->worker->pooler->mock_secret);
+        scram_verifier_mock(&verifier, client->user, mock_secret, iterations);
     scram_server_init(&login->scram, &verifier, known);
     login->has_scram = true;
     secret_wipe(&verifier, sizeof(verifier));

@@ -270,7 +270,7 @@ static void what_has_no_effect_is_mentioned(void **state)
                                  "a = host=x,y load_balance_hosts=disable\n"
                                  "a = host=x,y load_balance_hosts=round-robin auth_user=z\n"
                                  "[pgbouncer]\n"
-                                 "dns_max_ttl = 20\n"
+                                 "resolv_conf = x\n"
                                  "pkt_buf = 4096\n"
                                  "server_tls_sslmode = prefer\n"
                                  "client_tls_sslmode = allow\n"
@@ -280,13 +280,13 @@ static void what_has_no_effect_is_mentioned(void **state)
     assert_int_equal(problems.errors, 0);
     assert_true(has(&problems, PROBLEM_WARNING, 3, "has a line already"));
     assert_true(has(&problems, PROBLEM_WARNING, 3, "auth_user"));
-    assert_true(has(&problems, PROBLEM_WARNING, 5, "dns_max_ttl has no effect yet"));
+    assert_true(has(&problems, PROBLEM_WARNING, 5, "resolv_conf has no meaning here"));
     assert_true(has(&problems, PROBLEM_WARNING, 8, "client_tls_sslmode has no effect yet"));
     assert_true(has(&problems, PROBLEM_WARNING, 0, "auth_file is not set"));
     assert_int_equal(problems.count, 5);
     struct buf out = {0};
-    config_print_option(config, option_index(option_find("dns_max_ttl")), &out);
-    assert_true(slice_is(buf_slice(&out), "20"));
+    config_print_option(config, option_index(option_find("resolv_conf")), &out);
+    assert_true(slice_is(buf_slice(&out), "x"));
     buf_clear(&out);
     config_print_option(config, option_index(option_find("client_tls_protocols")), &out);
     assert_true(slice_is(buf_slice(&out), "secure"));

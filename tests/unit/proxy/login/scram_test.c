@@ -128,17 +128,17 @@ static void an_unknown_user_looks_like_a_known_one(void **state)
 {
     static const uint8_t mine[SCRAM_KEY_BYTES] = {1, 2, 3}, yours[SCRAM_KEY_BYTES] = {3, 2, 1};
     struct scram_verifier a, b, known;
-    scram_verifier_mock(&a, "alice", mine);
-    scram_verifier_mock(&b, "alice", mine);
+    scram_verifier_mock(&a, "alice", mine, SCRAM_ITERATIONS_DEFAULT);
+    scram_verifier_mock(&b, "alice", mine, SCRAM_ITERATIONS_DEFAULT);
     assert_memory_equal(a.salt, b.salt, SCRAM_SALT_BYTES_NEW);
     assert_int_equal(a.salt_len, SCRAM_SALT_BYTES_NEW);
     assert_int_equal(a.iterations, SCRAM_ITERATIONS_DEFAULT);
-    assert_true(scram_verifier_for(&known, slice_str("pw"), "alice", mine));
+    assert_true(scram_verifier_for(&known, slice_str("pw"), "alice", mine, 4096));
     assert_memory_equal(a.salt, known.salt, SCRAM_SALT_BYTES_NEW);
     expect_end(&known, true, "pw", NULL, SCRAM_OK, SCRAM_OK);
-    scram_verifier_mock(&b, "bob", mine);
+    scram_verifier_mock(&b, "bob", mine, SCRAM_ITERATIONS_DEFAULT);
     assert_memory_not_equal(a.salt, b.salt, SCRAM_SALT_BYTES_NEW);
-    scram_verifier_mock(&b, "alice", yours);
+    scram_verifier_mock(&b, "alice", yours, SCRAM_ITERATIONS_DEFAULT);
     assert_memory_not_equal(a.salt, b.salt, SCRAM_SALT_BYTES_NEW);
     expect_end(&a, false, "anything", NULL, SCRAM_REFUSED, SCRAM_OK);
 }

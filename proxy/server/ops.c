@@ -46,7 +46,7 @@ void ops_rename(struct op *op, struct slice name, struct statement *before)
 
 static bool changes(const struct op *op, struct slice name, uint64_t number)
 {
-    if (op->renames && slice_eq(slice_of(op->name, op->name_bytes), name))
+    if (op->name != NULL && slice_eq(slice_of(op->name, op->name_bytes), name))
         return true;
     return number != 0 && op->after != NULL && op->after->number == number && !op->unnamed;
 }
@@ -58,7 +58,11 @@ bool ops_unsettled(const struct ops *ops, struct slice name, uint64_t number)
         const struct op *op = ops_nth(ops, i);
         if (op->kind == OP_SYNC && changed)
             return true;
-        changed |= changes(op, name, number);
+        if (changes(op, name, number)) {
+            if (!op->renames && op->name != NULL)
+                return true; // SQL gives or takes the name: that counts once it is answered
+            changed = true;
+        }
     }
     return false;
 }

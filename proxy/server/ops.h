@@ -49,7 +49,12 @@ struct op {
     bool renames;             // a named statement changed its meaning: name and before are set
     bool unnames;             // the unnamed statement changed its meaning: before is set
     bool unnamed;             // it is about the server's unnamed statement
-    bool kept;                // BIND: its batch was kept from here on, see rerun.h
+    bool kept;                // its batch was kept from here on, see rerun.h
+    bool gives;               // injected: makes name mean something on the server, see given.h
+    bool takes;               // injected: makes it mean nothing; it meant before
+    bool quiet;               // its error is nobody's
+    bool mute;                // its error is not passed on: another one was, in its stead
+    uint8_t says;             // enum given_says, of name; PREPARE: what it means is in after
     uint32_t name_bytes;
     uint64_t number;          // BIND, DESCRIBE: of the statement, 0 unknown
     char *name;               // owns

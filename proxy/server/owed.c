@@ -2,6 +2,7 @@
 #include "proxy/server/owed.h"
 
 #include "proxy/session/client.h"
+#include "proxy/session/given.h"
 #include "proxy/session/statement.h"
 
 bool owed_is_extended(enum op_kind kind)
@@ -33,6 +34,7 @@ static void undo(struct server *server, struct client *client, struct op *op, bo
             prepared_remove(&server->prepared, op->after);
         server->unnamed = 0;
     }
+    given_undo(server, op);
     if (op->purpose == PURPOSE_EVICT)
         prepared_add(&server->prepared, op->after);
     if (client == NULL)

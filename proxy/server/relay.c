@@ -17,6 +17,7 @@
 #include "proxy/server/owed.h"
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
+#include "proxy/session/given.h"
 #include "proxy/session/replication.h"
 #include "proxy/session/rerun.h"
 #include "proxy/worker.h"
@@ -93,6 +94,7 @@ static void pop(struct relay *relay)
 static void forget_statements(struct relay *relay, bool of_client_too)
 {
     prepared_clear(&relay->server->prepared);
+    statement_names_clear(&relay->server->named);
     relay->server->unnamed = 0;
     if (relay->client != NULL && of_client_too) {
         statement_names_clear(&relay->client->names);
@@ -117,6 +119,10 @@ static void on_complete(struct relay *relay, struct slice body, const struct op 
             client_discarded(relay->client);
     } else if (slice_eq(body, slice_of(deallocate_all, sizeof(deallocate_all)))) {
         forget_statements(relay, of_client);
+        if (of_client && relay->client != NULL)
+            relay->client->must_verify |= (relay->client->pins & 1u << PIN_PREPARE) != 0;
+    } else if (op != NULL && op->says != SAYS_NOTHING) {
+        given_said(relay->server, relay->client, op);
     }
     // Syncs sent into a COPY that went well were ignored by the server, and are forgotten.
     relay->server->copying_in = false;
@@ -179,6 +185,34 @@ static void on_injected_end(struct relay *relay, enum op_purpose purpose)
     }
 }
 
+// The client's own request behind it fails as well, or is skipped: one error is enough.
+static void mute(struct relay *relay)
+{
+    const struct ops *ops = &relay->server->ops;
+    for (uint32_t i = 0; i < ops->count; i++) {
+        ops_nth(ops, i)->mute = true;
+        if (ops_nth(ops, i)->origin == OP_CLIENTS)
+            return;
+    }
+}
+
+// A statement could not be prepared on the client's behalf: as if the client had done it here.
+static void on_refused(struct relay *relay, struct slice message)
+{
+    struct server *server = relay->server;
+    struct op *op = ops_head(&server->ops);
+    const bool quiet = op->quiet || op->mute;
+    if (!quiet)
+        say(relay, message);
+    if (op->kind == OP_QUERY)
+        given_undo(server, op);
+    else
+        owed_undo_skipped(server, relay->client);
+    op = ops_head(&server->ops);
+    if (!quiet && op != NULL && op->origin == OP_INJECTED)
+        mute(relay); // a query follows
+}
+
 // An error in reply to something of ours.
 static bool on_injected_error(struct relay *relay, struct slice message, enum op_purpose purpose)
 {
@@ -189,8 +223,7 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
     case PURPOSE_PREPARE:
     case PURPOSE_EVICT:
     case PURPOSE_NONE:
-        say(relay, message); // as if the client had prepared it here
-        owed_undo_skipped(relay->server, relay->client);
+        on_refused(relay, message);
         return true;
     case PURPOSE_PROFILE:
         log_warning("S-%p: the session's settings cannot be read: %s", (void *)server,
@@ -222,23 +255,6 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
     return true;
 }
 
-// "cached plan must not change result type" and whatever else goes wrong with a shared statement:
-// who asks for it next gets it prepared anew.
-// True: the batch is run again, and the error is not the client's.
-static bool note_spoilt(struct relay *relay, struct slice message, const struct op *op)
-{
-    if ((op->kind != OP_BIND && op->kind != OP_DESCRIBE) || op->number == 0)
-        return false;
-    struct error_fields fields;
-    error_fields_read(slice_of(message.at + 5, message.len - 5), &fields);
-    if (relay->client != NULL &&
-        rerun_begin(relay->server, relay->client, op, fields.sqlstate))
-        return true;
-    if (strcmp(fields.sqlstate, "0A000") == 0 || strcmp(fields.sqlstate, "26000") == 0)
-        prepared_spoil(&relay->server->prepared, op->number);
-    return false;
-}
-
 static bool on_error(struct relay *relay, struct slice message, const struct op *op)
 {
     relay->server->copying_in = false;
@@ -251,9 +267,10 @@ static bool on_error(struct relay *relay, struct slice message, const struct op 
     if (op != NULL && op->origin == OP_INJECTED)
         return on_injected_error(relay, message, op->purpose);
     bool extended = op != NULL && owed_is_extended(op->kind);
-    if (extended && note_spoilt(relay, message, op))
+    if (op != NULL && rerun_instead(relay->server, relay->client, op, message))
         return true;
-    say(relay, message);
+    if (op == NULL || !op->mute)
+        say(relay, message);
     if (extended)
         owed_undo_skipped(relay->server, relay->client);
     return true;

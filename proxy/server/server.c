@@ -470,6 +470,7 @@ void server_free(struct server *server)
     buf_fini(&server->welcome);
     buf_fini(&server->secret);
     buf_fini(&server->kept);
+    statement_names_clear(&server->named);
     if (server->scram != NULL)
         scram_client_fini(server->scram);
     mem_free(server->scram);

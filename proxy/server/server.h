@@ -14,6 +14,7 @@
 #include "proxy/login/scram.h"
 #include "proxy/server/ops.h"
 #include "proxy/server/resolver.h"
+#include "proxy/session/statement.h"
 #include "proxy/session/vars.h"
 #include "proxy/wire/conn.h"
 
@@ -85,6 +86,7 @@ struct server {
     struct prepared prepared;
     uint64_t unnamed;        // number of the unnamed statement, 0: unknown or none
     struct buf kept;         // owns; the batch at hand, see rerun.h
+    struct statement_names named; // by clients, in SQL: see given.h
     struct profile *profile; // borrows from the route; NULL: unknown
     uint64_t profile_epoch;  // of the ledger, when it was asked for
     struct fill *fill;       // owns; the reply being recorded

@@ -152,7 +152,8 @@ void align_look(struct client *client, struct server *server)
         client->aligning |= WAIT_LOOK; // a RESET goes back to those: nothing may run before
     begin_answer(server);
     struct buf sql = {0};
-    remains_question(&sql, client->route->server_user, &client->mentioned, client->wanted);
+    remains_question(&sql, client->route->server_user, &client->mentioned, client->wanted,
+                     &server->named);
     sender_begin(&worker->to_server, &server->conn);
     inject(server, PURPOSE_VERIFY, &sql);
     if (!sender_end(&worker->to_server))
@@ -227,7 +228,7 @@ void align_ask_base(struct server *server)
     struct mentioned none = {.count = 0};
     struct buf sql = {0};
     begin_answer(server);
-    remains_question(&sql, server->route->server_user, &none, NULL);
+    remains_question(&sql, server->route->server_user, &none, NULL, &server->named);
     inject(server, PURPOSE_BASE, &sql);
 }
 

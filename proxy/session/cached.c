@@ -55,6 +55,8 @@ static enum bypass find_statement(struct question *q)
     } else if (!unit->has_parse) {
         named = client->unnamed;
     }
+    if (named != NULL && statement_is_sql(named))
+        return BYPASS_SHAPE; // as the server has it
     if (unit->has_parse)
         q->statement = statement_get(client->worker->pooler->statements, client->worker->texts,
                                      session_scope(client), unit->tail, unit->text.len + 1);

@@ -191,6 +191,7 @@ void client_free(struct client *client)
     console_free(client->console);
     statement_names_clear(&client->names);
     statement_unref(&client->unnamed);
+    statement_unref(&client->saying);
     vars_fini(&client->vars);
     route_unref(&client->route);
     gucs_unref(&client->wanted);

@@ -85,6 +85,7 @@ struct client {
     bool unseen;               // ... or others that nobody mentioned
     struct statement_names names;
     struct statement *unnamed; // counts
+    struct statement *saying;  // counts; what the unnamed portal will say of a name: given.h
     uint32_t stream_left;      // of a message that is passed on as it comes
     bool stream_discard;       // ... or dropped
     bool open_batch;           // extended messages were sent and no Sync yet

@@ -101,9 +101,9 @@ static bool may_end_pin(const struct client *client, const struct analysis *anal
 }
 
 // What it may leave behind in the session.
-static void note_session(struct client *client, const struct analysis *analysis)
+static void note_session(struct client *client, const struct analysis *analysis,
+                         uint32_t effects)
 {
-    uint32_t effects = analysis ? analysis->effects : EFFECT_UNKNOWN;
     if (client->pins != 0 && may_end_pin(client, analysis))
         client->must_verify = true;
     if ((effects & ~(uint32_t)(EFFECT_FOLLOWED_SET | EFFECT_DISCARD_ALL | EFFECT_DEALLOCATE_ALL)) ==
@@ -123,11 +123,11 @@ static void note_session(struct client *client, const struct analysis *analysis)
     for (size_t i = 0; i < sizeof(pinning) / sizeof(*pinning); i++)
         if (effects & pinning[i].effect)
             client_pin(client, pinning[i].pin);
-    if (effects & (EFFECT_FUNCTION | EFFECT_UNKNOWN | EFFECT_DISCARD_SOME)) {
+    if (effects & (EFFECT_FUNCTION | EFFECT_UNKNOWN | EFFECT_DISCARD_SOME | EFFECT_EXECUTE)) {
         client->effects.path_unknown = true;
         client_pin(client, PIN_FUNCTION);
     }
-    if (effects & (EFFECT_FUNCTION | EFFECT_UNKNOWN))
+    if (effects & (EFFECT_FUNCTION | EFFECT_UNKNOWN | EFFECT_EXECUTE))
         client->unseen = true;
     client->must_verify = true;
 }
@@ -148,7 +148,15 @@ void effects_note(struct client *client, const struct analysis *analysis)
     if (client->route->domain != NULL &&
         (analysis == NULL || !analysis_only_reads(analysis) || analysis->may_end_transaction))
         note_writes(client, analysis);
-    note_session(client, analysis);
+    note_session(client, analysis, analysis ? analysis->effects : EFFECT_UNKNOWN);
+}
+
+void effects_note_arguments(struct client *client, const struct analysis *analysis)
+{
+    uint32_t others = analysis->effects & ~(uint32_t)(EFFECT_PREPARE | EFFECT_EXECUTE);
+    note_session(client, analysis, others);
+    if (client->route->domain != NULL && analysis->functions.count + analysis->operators.count > 0)
+        client->effects.barrier = true;
 }
 
 void effects_publish(struct client *client)

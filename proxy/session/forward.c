@@ -9,8 +9,10 @@
 #include "config/config.h"
 #include "proxy/route.h"
 #include "proxy/server/owed.h"
+#include "proxy/session/given.h"
 #include "proxy/session/rerun.h"
 #include "proxy/session/session.h"
+#include "proxy/session/sharing.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
@@ -19,18 +21,6 @@ enum {
     QUERY_MAX_BYTES = 1 << 20,  // of a simple query that is still analysed
     NAMES_MAX_BYTES = 8 * 1024, // of portal and statement name in a Bind
 };
-
-// A message of ours being made in the worker's text buffer.
-static struct buf *compose(struct client *client)
-{
-    buf_clear(&client->worker->text);
-    return &client->worker->text;
-}
-
-static void send_composed(struct client *client)
-{
-    sender_copy(session_to_server(client), buf_slice(&client->worker->text));
-}
 
 bool session_shares_names(const struct client *client)
 {
@@ -82,19 +72,31 @@ static void set_name(struct client *client, struct op *op, struct slice name,
     statement_names_set(&client->names, name, meaning);
 }
 
+void session_settle(struct client *client)
+{
+    static const uint8_t flush[] = {'H', 0, 0, 0, 4};
+    // In the middle of a batch the server keeps its answers to itself until it is asked for them.
+    if (!client->settling && client->open_batch)
+        sender_copy(session_to_server(client), slice_of(flush, sizeof(flush)));
+    client->settling = true;
+}
+
 // Is what this name means still open, because something sent before the last Sync may yet fail?
 static bool must_settle(struct client *client, struct slice name)
 {
     const struct ops *ops = &client->server->ops;
-    if (ops_empty(ops)) {
-        client->settling = false;
-    } else if (name.len == 0) {
-        client->settling = ops_unnamed_unsettled(ops);
-    } else {
+    bool open = false;
+    if (!ops_empty(ops) && name.len == 0) {
+        open = ops_unnamed_unsettled(ops);
+    } else if (!ops_empty(ops)) {
         const struct statement *meaning = statement_names_find(&client->names, name);
-        client->settling = ops_unsettled(ops, name, meaning ? meaning->number : 0);
+        open = ops_unsettled(ops, name, meaning ? meaning->number : 0);
     }
-    return client->settling;
+    if (open)
+        session_settle(client);
+    else
+        client->settling = false;
+    return open;
 }
 
 // After DISCARD ALL and DEALLOCATE ALL nothing is sent before it is known what they left.
@@ -124,24 +126,37 @@ static enum step forward_query(struct client *client, struct slice *data, struct
     if (whole && data->len < frame.length)
         return STEP_MORE;
     const struct analysis *analysis = NULL;
+    struct slice text = slice_of("", 0);
     if (whole) {
         struct slice body = slice_of(data->at + 5, frame.length - 5);
         if (body.len == 0 || body.at[body.len - 1] != '\0')
             return fail(client, "invalid string in message");
         const uint8_t *nul = memchr(body.at, '\0', body.len);
-        struct slice text = slice_of(body.at, (size_t)(nul - body.at));
+        text = slice_of(body.at, (size_t)(nul - body.at));
         if (vars_text_is_plain(&client->vars, text))
             analysis = texts_front_analysis(client->worker->texts, text);
-        if (analysis != NULL)
-            count_bypass(client, analysis);
-        effects_note(client, analysis);
-        effects_mention(client, text);
-    } else {
-        effects_note(client, NULL);
     }
+    enum given_says says = SAYS_NOTHING;
+    if (given_concerns(analysis)) {
+        if (!given_ready(client, analysis, text, true))
+            return STEP_STOP;
+        says = given_says(client, analysis, text);
+    }
+    if (analysis != NULL)
+        count_bypass(client, analysis);
+    if (says == SAYS_NOTHING)
+        effects_note(client, analysis);
+    else
+        given_note(client, says, analysis);
+    if (whole)
+        effects_mention(client, text);
     note_clearing(client, analysis);
     client->clearing = client->clears;
+    bool kept = says == SAYS_EXECUTE && rerun_mark(client, data->at);
     struct op *op = push(client, OP_QUERY);
+    op->kept = kept;
+    if (says != SAYS_NOTHING)
+        given_mark(client, op, says, analysis, slice_of(text.at, text.len + 1));
     set_unnamed(client, op, NULL);
     server->unnamed = 0;
     pass(client, data, frame);
@@ -150,135 +165,17 @@ static enum step forward_query(struct client *client, struct slice *data, struct
 
 // ---- prepared statements ----
 
-static void send_parse(struct client *client, const char *name, const struct statement *statement)
+// Bind and Describe of a statement whose text uses names given in SQL. False: the input waits.
+static bool names_are_ready(struct client *client, const struct statement *meaning)
 {
-    struct buf *out = compose(client);
-    size_t mark = buf_message_begin(out, 'P');
-    buf_cstr(out, name);
-    buf_put(out, statement_tail(statement));
-    buf_message_end(out, mark);
-    send_composed(client);
-}
-
-static void send_close(struct client *client, const char *name)
-{
-    struct buf *out = compose(client);
-    size_t mark = buf_message_begin(out, 'C');
-    buf_u8(out, 'S');
-    buf_cstr(out, name);
-    buf_message_end(out, mark);
-    send_composed(client);
-}
-
-// The server loses it.
-static void forget(struct client *client, struct statement *statement)
-{
-    struct server *server = client->server;
-    struct op *op = ops_push(&server->ops, OP_CLOSE, OP_INJECTED, PURPOSE_EVICT);
-    op->after = statement_ref(statement);
-    send_close(client, statement->name);
-    prepared_remove(&server->prepared, statement);
-}
-
-// Makes room for one more statement on the server.
-static void evict(struct client *client)
-{
-    struct prepared *prepared = &client->server->prepared;
-    int limit = config_settings(client->worker->config)->max_prepared_statements;
-    while (prepared->table.count >= (size_t)limit)
-        forget(client, prepared_oldest(prepared));
-}
-
-// The server has it under its shared name from here on.
-static void ensure_prepared(struct client *client, struct statement *statement)
-{
-    struct server *server = client->server;
-    if (prepared_has(&server->prepared, statement)) {
-        if (!prepared_is_spoilt(&server->prepared, statement))
-            return;
-        forget(client, statement);
-    }
-    evict(client);
-    struct op *op = ops_push(&server->ops, OP_PARSE, OP_INJECTED, PURPOSE_PREPARE);
-    op->after = statement_ref(statement);
-    send_parse(client, statement->name, statement);
-    prepared_add(&server->prepared, statement);
-    route_count(client->route, client->worker, injected_parses, 1);
-}
-
-// The server's unnamed statement is the client's from here on.
-static void ensure_unnamed(struct client *client)
-{
-    struct server *server = client->server;
-    if (client->unnamed == NULL) {
-        // It has none: let the server have none, and say so itself.
-        ops_push(&server->ops, OP_CLOSE, OP_INJECTED, PURPOSE_NONE)->unnamed = true;
-        send_close(client, "");
-        server->unnamed = 0;
-    } else if (server->unnamed != client->unnamed->number) {
-        struct op *op = ops_push(&server->ops, OP_PARSE, OP_INJECTED, PURPOSE_PREPARE);
-        op->after = statement_ref(client->unnamed);
-        op->unnamed = true;
-        send_parse(client, "", client->unnamed);
-        server->unnamed = client->unnamed->number;
-        route_count(client->route, client->worker, injected_parses, 1);
-    }
-}
-
-// Constants are read when a statement is prepared, by the settings of that moment: clients with
-// different settings must not share it. One who changed his since has it prepared anew.
-static struct statement *in_scope(struct client *client, struct slice name,
-                                  struct statement *meaning)
-{
-    uint64_t scope = session_scope(client);
-    if (meaning->scope == scope)
-        return meaning;
-    struct statement *other =
-        statement_get(client->worker->pooler->statements, client->worker->texts, scope,
-                      statement_tail(meaning), meaning->text_bytes);
-    statement_names_set(&client->names, name, other);
-    statement_unref(&other);
-    return statement_names_find(&client->names, name);
-}
-
-// How the server knows the statement that the client means, after making sure that it does.
-// An unknown name goes through, so that the error is the server's own; except that it must not be
-// one of the shared names, which belong to everybody.
-static const char *server_name(struct client *client, struct slice name, struct statement **meaning)
-{
-    if (name.len == 0) {
-        *meaning = client->unnamed;
-        ensure_unnamed(client);
-        return "";
-    }
-    *meaning = statement_names_find(&client->names, name);
-    if (!session_shares_names(client))
-        return (const char *)name.at;
-    if (*meaning != NULL)
-        *meaning = in_scope(client, name, *meaning);
-    if (*meaning != NULL) {
-        ensure_prepared(client, *meaning);
-        return (*meaning)->name;
-    }
-    if (name.len >= sizeof(STATEMENT_PREFIX) - 1 &&
-        memcmp(name.at, STATEMENT_PREFIX, sizeof(STATEMENT_PREFIX) - 1) == 0)
-        return STATEMENT_PREFIX "?";
-    return (const char *)name.at;
+    return meaning == NULL || !given_concerns(meaning->analysis) ||
+           given_ready(client, meaning->analysis, statement_text(meaning), false);
 }
 
 // The name is taken: the server shall say so, after it has read the new text as it would have.
 static void forward_duplicate(struct client *client, struct slice message, struct slice name)
 {
-    struct server *server = client->server;
-    ops_push(&server->ops, OP_PARSE, OP_INJECTED, PURPOSE_PREPARE);
-    struct buf *out = compose(client);
-    size_t mark = buf_message_begin(out, 'P');
-    buf_cstr(out, (const char *)name.at);
-    buf_cstr(out, "");
-    buf_u16(out, 0);
-    buf_message_end(out, mark);
-    send_composed(client);
-    server->needs_reset = true;
+    given_ensure_taken(client, name);
     push(client, OP_PARSE);
     sender_put(session_to_server(client), message);
 }
@@ -304,9 +201,9 @@ static void forward_named_parse(struct client *client, struct slice message, str
     bool doubtful = server->status != 'I' || !ops_empty(&server->ops) ||
                     prepared_is_spoilt(&server->prepared, statement);
     if (has && doubtful)
-        forget(client, statement); // whether the server takes a Parse now, only it can say
+        sharing_forget(client, statement); // whether the server takes a Parse now, only it can say
     else if (!has)
-        evict(client);
+        sharing_make_room(client);
     bool begins = !client->open_batch || client->only_local;
     struct op *op = push(client, OP_PARSE);
     set_name(client, op, name, statement);
@@ -317,7 +214,7 @@ static void forward_named_parse(struct client *client, struct slice message, str
     }
     op->after = statement_ref(statement);
     prepared_add(&server->prepared, statement);
-    send_parse(client, statement->name, statement);
+    sharing_parse(client, statement->name, statement);
     route_count(client->route, client->worker, injected_parses, 1);
 }
 
@@ -333,16 +230,20 @@ static enum step forward_parse(struct client *client, struct slice *data, struct
     struct slice name = reader_cstr(&r);
     if (must_settle(client, name))
         return STEP_STOP;
-    slice_cut(data, frame.length);
     struct slice tail = slice_of(r.at, reader_left(&r));
     struct slice text = reader_cstr(&r);
     reader_bytes(&r, (size_t)reader_u16(&r) * 4);
     if (!reader_done(&r))
         return fail(client, "invalid message format");
-    route_count(client->route, client->worker, parses, 1);
     struct statement *statement = statement_get(client->worker->pooler->statements,
                                                 client->worker->texts, session_scope(client),
                                                 tail, text.len + 1);
+    if (!names_are_ready(client, statement)) {
+        statement_unref(&statement);
+        return STEP_STOP;
+    }
+    slice_cut(data, frame.length);
+    route_count(client->route, client->worker, parses, 1);
     if (name.len > 0) {
         forward_named_parse(client, message, name, statement);
         statement_unref(&statement);
@@ -376,6 +277,22 @@ static void send_bind_head(struct client *client, uint32_t length, struct slice 
     memcpy(at + sizeof(header) + 1, as, as_bytes + 1);
 }
 
+// What the unnamed portal says of a name, when it is executed.
+static void note_saying(struct client *client, struct statement *meaning)
+{
+    statement_unref(&client->saying);
+    client->saying = meaning != NULL ? statement_ref(meaning) : NULL;
+}
+
+static void mark_saying(struct client *client, struct op *op)
+{
+    const struct statement *s = client->saying;
+    struct slice text = statement_text(s);
+    enum given_says says = given_says(client, s->analysis, text);
+    if (says != SAYS_NOTHING)
+        given_mark(client, op, says, s->analysis, slice_of(text.at, text.len + 1));
+}
+
 static enum step forward_bind(struct client *client, struct slice *data, struct frame frame)
 {
     struct reader r = reader_of(slice_of(data->at + 5, (data->len < frame.length
@@ -389,16 +306,24 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
     }
     if (must_settle(client, name))
         return STEP_STOP;
-    struct statement *meaning;
-    const char *as = server_name(client, name, &meaning);
+    struct statement *meaning = session_meaning(client, name);
+    if (!names_are_ready(client, meaning))
+        return STEP_STOP;
+    const char *as = sharing_name(client, name, meaning);
     const bool shares = session_shares_names(client);
+    enum given_says says = SAYS_NOTHING;
     if (meaning != NULL && !vars_text_is_plain(&client->vars, statement_text(meaning))) {
         effects_note(client, NULL);
     } else if (meaning != NULL) {
         count_bypass(client, meaning->analysis);
         // In a session's own names SQL may have given this one another meaning.
         bool sure = shares || !(client->pins & (1u << PIN_PREPARE));
-        effects_note(client, sure || name.len == 0 ? meaning->analysis : NULL);
+        if (portal.len == 0 && !statement_is_sql(meaning))
+            says = given_says(client, meaning->analysis, statement_text(meaning));
+        if (says != SAYS_NOTHING)
+            given_note(client, says, meaning->analysis);
+        else
+            effects_note(client, sure || name.len == 0 ? meaning->analysis : NULL);
         note_clearing(client, meaning->analysis);
     } else if (name.len > 0 && (client->pins != 0 || !shares)) {
         effects_note(client, NULL); // perhaps prepared in SQL: anything
@@ -408,11 +333,13 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
             effects_mention(client, statement_text(meaning));
         effects_mention(client, slice_of(r.at, reader_left(&r)));
     }
-    const bool shared = meaning != NULL && shares;
+    const bool shared = meaning != NULL && shares && !statement_is_sql(meaning);
     const bool kept = shared && rerun_mark(client, data->at);
     struct op *op = push(client, OP_BIND);
     op->number = shared ? meaning->number : 0;
     op->kept = kept;
+    if (says != SAYS_NOTHING || client->saying != NULL)
+        note_saying(client, says != SAYS_NOTHING ? meaning : NULL);
     route_count(client->route, client->worker, binds, 1);
     size_t head = 5 + portal.len + 1 + name.len + 1;
     if (as == (const char *)name.at || name.len == 0) {
@@ -435,27 +362,6 @@ static bool read_target(struct slice message, char *kind, struct slice *name)
     return reader_done(&r) && (*kind == 'S' || *kind == 'P');
 }
 
-// What a statement means is asked of the tables as they are now, not as they were when some other
-// client had it prepared here: it is prepared anew first, unless that is on its way.
-static void describe_afresh(struct client *client, struct slice name)
-{
-    struct server *server = client->server;
-    const struct statement *meaning =
-        name.len > 0 ? statement_names_find(&client->names, name) : client->unnamed;
-    bool may = server->status == 'I' || (server->status == 'T' && ops_empty(&server->ops));
-    if (meaning == NULL || !may || !session_shares_names(client))
-        return;
-    for (uint32_t i = 0; i < server->ops.count; i++) {
-        const struct op *op = ops_nth(&server->ops, i);
-        if (op->kind == OP_PARSE && op->after == meaning)
-            return;
-    }
-    if (name.len > 0)
-        prepared_outdate(&server->prepared, meaning->number);
-    else if (!ops_unnamed_changes(&server->ops))
-        server->unnamed = 0;
-}
-
 static enum step forward_describe(struct client *client, struct slice message, char kind,
                                   struct slice name)
 {
@@ -465,18 +371,19 @@ static enum step forward_describe(struct client *client, struct slice message, c
         sender_put(session_to_server(client), message);
         return STEP_ON;
     }
-    struct statement *meaning;
+    struct statement *meaning = session_meaning(client, name);
     client->told_types = true;
-    describe_afresh(client, name);
-    const char *as = server_name(client, name, &meaning);
+    sharing_outdate(client, name);
+    const char *as = sharing_name(client, name, meaning);
     push(client, OP_DESCRIBE)->number =
-        meaning && session_shares_names(client) ? meaning->number : 0;
-    struct buf *out = compose(client);
+        meaning && session_shares_names(client) && !statement_is_sql(meaning) ? meaning->number
+                                                                              : 0;
+    struct buf *out = session_compose(client);
     size_t mark = buf_message_begin(out, 'D');
     buf_u8(out, 'S');
     buf_cstr(out, as);
     buf_message_end(out, mark);
-    send_composed(client);
+    session_send_composed(client);
     return STEP_ON;
 }
 
@@ -528,7 +435,8 @@ static enum step forward_whole(struct client *client, struct slice *data, struct
     if (frame.type == 'D' || frame.type == 'C') {
         if (!read_target(message, &kind, &name))
             return fail(client, "invalid message format");
-        if (kind == 'S' && must_settle(client, name))
+        if (kind == 'S' && (must_settle(client, name) ||
+                            !names_are_ready(client, session_meaning(client, name))))
             return STEP_STOP;
     }
     slice_cut(data, frame.length);
@@ -537,9 +445,12 @@ static enum step forward_whole(struct client *client, struct slice *data, struct
         return forward_describe(client, message, kind, name);
     case 'C':
         return forward_close(client, message, kind, name);
-    case 'E':
-        push(client, OP_EXECUTE);
+    case 'E': {
+        struct op *op = push(client, OP_EXECUTE);
+        if (client->saying != NULL && message.at[MESSAGE_HEADER_BYTES] == '\0')
+            mark_saying(client, op);
         break;
+    }
     case 'S':
         return forward_sync(client, message);
     case 'H':

@@ -28,8 +28,6 @@ static const char kinds[] =
     " AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
     " UNION ALL SELECT '*cursor', '' WHERE EXISTS"
     " (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)"
-    " UNION ALL SELECT '*prepared', '' WHERE EXISTS"
-    " (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql)"
     " UNION ALL SELECT '*listen', '' WHERE EXISTS"
     " (SELECT FROM pg_catalog.pg_listening_channels())"
     " UNION ALL SELECT '*advisory', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_locks"
@@ -126,8 +124,44 @@ static void put_custom(struct buf *sql, const char *name)
     buf_printf(sql, ", true) v WHERE v IS NOT NULL");
 }
 
+// Statements with a text of their own; the others were made through the protocol.
+static bool is_from_sql(const struct statement *s)
+{
+    return statement_is_sql(s) && s->text_bytes > 1;
+}
+
+static void put_named(const char *name, struct statement *s, void *arg)
+{
+    struct buf *sql = arg;
+    if (!is_from_sql(s))
+        return;
+    buf_printf(sql, " AND NOT ROW(name, statement) OPERATOR(pg_catalog.=) ROW(");
+    quote_literal(sql, name);
+    buf_printf(sql, ", ");
+    quote_literal(sql, (const char *)s->tail);
+    buf_printf(sql, ")");
+}
+
+static void count_named(const char *name, struct statement *s, void *arg)
+{
+    *(int *)arg += is_from_sql(s);
+}
+
+static void put_prepared(struct buf *sql, const struct statement_names *named)
+{
+    int n = 0;
+    statement_names_each(named, count_named, &n);
+    buf_printf(sql, " UNION ALL SELECT '*prepared', '' WHERE EXISTS"
+                    " (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql");
+    statement_names_each(named, put_named, sql);
+    buf_printf(sql, ")");
+    if (n > 0)
+        buf_printf(sql, " OR %d OPERATOR(pg_catalog.<>) (SELECT pg_catalog.count(*)"
+                        " FROM pg_catalog.pg_prepared_statements WHERE from_sql)", n);
+}
+
 void remains_question(struct buf *sql, const char *user, const struct mentioned *mentioned,
-                      const struct gucs *known)
+                      const struct gucs *known, const struct statement_names *named)
 {
     buf_printf(sql, "%s", settings);
     for (uint32_t i = 0; known != NULL && i < known->count; i++)
@@ -141,6 +175,7 @@ void remains_question(struct buf *sql, const char *user, const struct mentioned 
     buf_printf(sql, "%s UNION ALL SELECT 'session_authorization', session_user::pg_catalog.text"
                     " WHERE session_user::pg_catalog.text OPERATOR(pg_catalog.<>) ", kinds);
     quote_literal(sql, user);
+    put_prepared(sql, named);
     buf_u8(sql, 0);
 }
 

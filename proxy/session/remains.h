@@ -10,6 +10,7 @@
 #pragma once
 #include "base/buf.h"
 #include "proxy/session/gucs.h"
+#include "proxy/session/statement.h"
 
 enum {
     REMAINS_TEMP = 1 << 0,     // temporary relations
@@ -37,9 +38,10 @@ void mentioned_fini(struct mentioned *m);
 void mentioned_note(struct mentioned *m, struct slice bytes);
 
 // Appends the question and a NUL. user: who the session logged in as. known: settings that the
-// session is known to have.
+// session is known to have. named: what clients have prepared in it in SQL: all of that, and
+// nothing else, is to be there.
 void remains_question(struct buf *sql, const char *user, const struct mentioned *mentioned,
-                      const struct gucs *known);
+                      const struct gucs *known, const struct statement_names *named);
 // Takes in one row of the answer (the body of a DataRow).
 void remains_row(struct remains *r, struct slice row);
 void remains_fini(struct remains *r);

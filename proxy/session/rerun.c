@@ -4,6 +4,7 @@
 #include "base/reader.h"
 #include "proxy/route.h"
 #include "proxy/server/owed.h"
+#include "proxy/session/given.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -63,11 +64,30 @@ static void say_again(struct server *server, struct client *client)
     client->conn.in = input;
 }
 
-bool rerun_begin(struct server *server, struct client *client, const struct op *op,
+// One EXECUTE as a query: its answer begins with the columns always. The name is let go, so that
+// its statement is prepared anew.
+static bool begin_query(struct server *server, struct client *client)
+{
+    struct op *op = ops_head(&server->ops);
+    if (server->ops.count > 1 || server->kept.len == 0 || server->status != 'I' ||
+        client->rerun != RERUN_NONE || client->stream_left > 0)
+        return false;
+    statement_names_set(&server->named, slice_of(op->name, op->name_bytes), NULL);
+    op->origin = OP_INJECTED;
+    client->rerun = RERUN_DUE;
+    say_again(server, client);
+    return true;
+}
+
+static bool begin(struct server *server, struct client *client, const struct op *op,
                  const char *sqlstate)
 {
     bool synced;
-    if (!op->kept || op->number == 0 || strcmp(sqlstate, "0A000") != 0)
+    if (!op->kept || strcmp(sqlstate, "0A000") != 0)
+        return false;
+    if (op->kind == OP_QUERY)
+        return begin_query(server, client);
+    if (op->number == 0)
         return false;
     if (server->kept.len == 0 || server->status != 'I' ||
         client->rerun != RERUN_NONE || client->stream_left > 0 || !is_alone(server, &synced) ||
@@ -83,6 +103,25 @@ bool rerun_begin(struct server *server, struct client *client, const struct op *
     client->rerun = synced ? RERUN_DUE : RERUN_DUE_WITH_SYNC;
     say_again(server, client);
     return true;
+}
+
+bool rerun_instead(struct server *server, struct client *client, const struct op *op,
+                   struct slice error)
+{
+    const bool of_name = op->says == SAYS_EXECUTE;
+    if (!of_name && ((op->kind != OP_BIND && op->kind != OP_DESCRIBE) || op->number == 0))
+        return false;
+    struct error_fields fields;
+    error_fields_read(slice_skip(error, MESSAGE_HEADER_BYTES), &fields);
+    if (client != NULL && begin(server, client, op, fields.sqlstate))
+        return true;
+    if (strcmp(fields.sqlstate, "0A000") != 0 && strcmp(fields.sqlstate, "26000") != 0)
+        return false;
+    if (of_name)
+        statement_names_set(&server->named, slice_of(op->name, op->name_bytes), NULL);
+    else
+        prepared_spoil(&server->prepared, op->number);
+    return false;
 }
 
 void rerun_go(struct server *server, struct client *client)

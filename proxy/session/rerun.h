@@ -12,8 +12,8 @@
 
 enum { RERUN_MAX_BYTES = 64 * 1024 }; // of a batch: a longer one gets the error
 
-// A Bind that begins at `at` is about to be sent: is it the first thing of its batch? Then the op
-// is marked, and the bytes are kept from there on.
+// A Bind, or an EXECUTE as a query, that begins at `at` is about to be sent: is it the first thing
+// of its batch? Then the op is marked, and the bytes are kept from there on.
 static inline bool rerun_mark(struct client *client, const uint8_t *at)
 {
     struct server *server = client->server;
@@ -38,8 +38,9 @@ static inline void rerun_keep(struct client *client, const uint8_t *end)
         buf_fini(&server->kept); // nothing follows where nothing is
 }
 
-// Bind (op, the oldest) was refused with this SQLSTATE: is the batch run again? Then the error is
-// not the client's, and rerun_go must follow once the run of answers was handled.
-bool rerun_begin(struct server *server, struct client *client, const struct op *op,
-                 const char *sqlstate);
+// The request (op, the oldest) met this error; client: NULL if gone. True: its batch is run again
+// instead; the error is not the client's, and rerun_go must follow once the run of answers was
+// handled. Else a statement that does not fit its tables is noted, to be prepared anew.
+bool rerun_instead(struct server *server, struct client *client, const struct op *op,
+                   struct slice error);
 void rerun_go(struct server *server, struct client *client);

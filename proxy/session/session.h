@@ -5,6 +5,7 @@
 #include "proxy/session/client.h"
 #include "proxy/wire/message.h"
 #include "proxy/wire/sender.h"
+#include "proxy/worker.h"
 
 // What a handled piece of input means for the rest of it.
 enum step {
@@ -29,5 +30,20 @@ uint64_t session_scope(struct client *client);
 // Are statements' names shared between clients (and so translated)?
 bool session_shares_names(const struct client *client);
 
-// forward.c: a message for the linked server; data begins with it.
+// A message of ours, made in the worker's text buffer and sent to the server.
+static inline struct buf *session_compose(struct client *client)
+{
+    buf_clear(&client->worker->text);
+    return &client->worker->text;
+}
+static inline void session_send_composed(struct client *client)
+{
+    sender_copy(session_to_server(client), buf_slice(&client->worker->text));
+}
+
+// sharing.c: what the name means to the client, in its present scope (borrowed; NULL: nothing).
+struct statement *session_meaning(struct client *client, struct slice name);
+// forward.c: input waits for the answers to what was sent.
+void session_settle(struct client *client);
+// A message for the linked server; data begins with it.
 enum step forward_message(struct client *client, struct slice *data, struct frame frame);

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "proxy/sql/prepared_text.h"
 #include "proxy/sql/texts.h"
 
 enum { REGISTRY_SHARDS = 16 };
@@ -67,7 +68,10 @@ static struct statement *make(struct statement_registry *registry, struct texts_
     s->text_bytes = (uint32_t)text_bytes;
     s->types_bytes = (uint32_t)(tail.len - text_bytes);
     memcpy(s->tail, tail.at, tail.len);
-    s->analysis = analysis_ref(texts_front_analysis(front, statement_text(s)));
+    struct slice text = statement_text(s);
+    if (statement_is_sql(s))
+        text = prepared_text_query(text);
+    s->analysis = analysis_ref(texts_front_analysis(front, text));
     s->number = atomic_fetch_add(&registry->last_number, 1) + 1;
     snprintf(s->name, sizeof(s->name), STATEMENT_PREFIX "%llu", (unsigned long long)s->number);
     return s;
@@ -168,13 +172,17 @@ void statement_names_set(struct statement_names *names, struct slice name, struc
     if (s != NULL)
         statement_ref(s);
     if (named == NULL && s != NULL) {
-        named = mem_zalloc(sizeof(*named) + name.len);
+        named = mem_zalloc(sizeof(*named) + name.len + 1);
         named->name_bytes = (uint32_t)name.len;
         memcpy(named->name, name.at, name.len);
         hash_insert(&names->table, &named->node, hash);
     }
     if (named == NULL)
         return;
+    if (named->statement != NULL)
+        names->in_sql -= statement_is_sql(named->statement);
+    if (s != NULL)
+        names->in_sql += statement_is_sql(s);
     statement_unref(&named->statement);
     named->statement = s;
     if (s == NULL) {
@@ -194,4 +202,24 @@ void statement_names_clear(struct statement_names *names)
 {
     hash_each(&names->table, named_free, NULL);
     hash_fini(&names->table);
+    names->in_sql = 0;
+}
+
+struct visitor {
+    void (*visit)(const char *name, struct statement *s, void *arg);
+    void *arg;
+};
+
+static void named_visit(struct hash_node *node, void *arg)
+{
+    const struct named *named = container_of(node, struct named, node);
+    const struct visitor *visitor = arg;
+    visitor->visit(named->name, named->statement, visitor->arg);
+}
+
+void statement_names_each(const struct statement_names *names,
+                          void (*visit)(const char *name, struct statement *s, void *arg),
+                          void *arg)
+{
+    hash_each(&names->table, named_visit, &(struct visitor){visit, arg});
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A prepared statement of the extended protocol, shared by text: the same text with the same
+// A prepared statement, shared by text. Of the extended protocol: the same text with the same
 // declared parameter types is one statement for all clients and servers, and has one name on every
 // server ("PGWEIR_" and its number). Counted; the registry forgets it with the last count.
 // And the names by which one client knows its statements.
@@ -29,6 +29,13 @@ struct statement {
     uint8_t tail[];        // the text with its NUL, then count and oids of the types as sent
 };
 
+// Made by an SQL PREPARE, which is its text; its analysis is that of what was prepared. On a server
+// it has the name that its client gave it (given.h).
+static inline bool statement_is_sql(const struct statement *s)
+{
+    return s->types_bytes == 0;
+}
+
 static inline struct slice statement_text(const struct statement *s)
 {
     return slice_of(s->tail, s->text_bytes - 1);
@@ -44,8 +51,8 @@ struct statement_registry *statement_registry_new(void);
 void statement_registry_free(struct statement_registry *registry); // none may be left
 
 // Any thread; front is the caller's own. scope: statements of different scopes are different
-// ones. tail: a Parse message behind its name; text_bytes: how much of it is the text
-// and its NUL. The caller gets a count.
+// ones. tail: a Parse message behind its name, or an SQL PREPARE and its NUL; text_bytes: how much
+// of it is the text and its NUL. The caller gets a count.
 struct statement *statement_get(struct statement_registry *registry, struct texts_front *front,
                                 uint64_t scope, struct slice tail, size_t text_bytes);
 struct statement *statement_ref(struct statement *s);
@@ -55,10 +62,15 @@ void statement_unref(struct statement **s); // NULL inside is fine; clears the p
 
 struct statement_names {
     struct hash_table table;
+    uint32_t in_sql; // how many of them are SQL's
 };
 
 // What the name means, borrowed; NULL: nothing.
 struct statement *statement_names_find(const struct statement_names *names, struct slice name);
 // Gives the name a new meaning (which is counted; NULL: none).
 void statement_names_set(struct statement_names *names, struct slice name, struct statement *s);
+// visit may not change the names.
+void statement_names_each(const struct statement_names *names,
+                          void (*visit)(const char *name, struct statement *s, void *arg),
+                          void *arg);
 void statement_names_clear(struct statement_names *names); // also gives the memory back

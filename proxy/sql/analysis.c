@@ -46,15 +46,19 @@ static struct sql_names copy_names(struct room *room, const struct walk_names *f
     return copy;
 }
 
+static bool bytes_are_ascii(struct slice bytes)
+{
+    for (size_t i = 0; i < bytes.len; i++)
+        if (bytes.at[i] >= 0x80)
+            return false;
+    return true;
+}
+
 static bool is_ascii(const struct walk_names *names)
 {
-    for (uint32_t i = 0; i < names->count; i++) {
-        struct slice both[] = {names->at[i].schema, names->at[i].name};
-        for (int j = 0; j < 2; j++)
-            for (size_t k = 0; k < both[j].len; k++)
-                if (both[j].at[k] >= 0x80)
-                    return false;
-    }
+    for (uint32_t i = 0; i < names->count; i++)
+        if (!bytes_are_ascii(names->at[i].schema) || !bytes_are_ascii(names->at[i].name))
+            return false;
     return true;
 }
 
@@ -62,7 +66,8 @@ static struct analysis *analysis_of(const struct walk *w)
 {
     const struct walk_names *lists[] = {&w->reads,  &w->writes,    &w->functions,
                                         &w->fields, &w->operators, &w->casts};
-    size_t bytes = sizeof(struct analysis);
+    struct slice prepared = slice_str(w->prepared ? w->prepared : "");
+    size_t bytes = sizeof(struct analysis) + prepared.len;
     size_t count = 0;
     bool ascii = true;
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
@@ -84,6 +89,7 @@ static struct analysis *analysis_of(const struct walk *w)
         .fields = copy_names(&room, &w->fields),
         .operators = copy_names(&room, &w->operators),
         .casts = copy_names(&room, &w->casts),
+        .prepared = copy_bytes(&room.bytes, prepared),
         .writes_unknown = w->writes_unknown,
         .ddl = w->ddl,
         .calls_unknown_function = w->calls_unknown_function,
@@ -151,6 +157,8 @@ static struct analysis *analyse_tree(const PgQuery__ParseResult *tree)
     }
     struct analysis *a = analysis_of(&w);
     a->kind = all.kind;
+    if (tree->n_stmts != 1 || !bytes_are_ascii(a->prepared))
+        a->prepared.len = 0;
     a->statements = (uint32_t)tree->n_stmts;
     a->bypass = bypass_of(&w, tree->n_stmts, all.kind);
     a->may_end_transaction = all.may_end_transaction;

@@ -46,7 +46,7 @@ enum session_effect {
     EFFECT_SET = 1 << 1,            // any other SET or RESET, SET ROLE, RESET ALL ...
     EFFECT_TEMP = 1 << 2,           // temporary table, view or sequence
     EFFECT_CURSOR_HOLD = 1 << 3,    // DECLARE ... WITH HOLD
-    EFFECT_PREPARE = 1 << 4,        // SQL PREPARE, EXECUTE, DEALLOCATE name
+    EFFECT_PREPARE = 1 << 4,        // SQL PREPARE, EXECUTE, DEALLOCATE name: see `prepared`
     EFFECT_LISTEN = 1 << 5,         // LISTEN, UNLISTEN
     EFFECT_ADVISORY = 1 << 6,       // session level advisory lock taken or given back
     EFFECT_SET_CONFIG = 1 << 7,     // set_config() that is not surely local to the transaction
@@ -57,6 +57,7 @@ enum session_effect {
     EFFECT_DEALLOCATE_ALL = 1 << 11, // clears EFFECT_PREPARE, and protocol level statements
     EFFECT_FUNCTION = 1 << 12,      // ran code that we cannot see: may have left anything
     EFFECT_UNKNOWN = 1 << 13,       // unparsable
+    EFFECT_EXECUTE = 1 << 14,       // ran what was prepared in SQL: may have done anything
 };
 
 struct sql_name {
@@ -86,6 +87,8 @@ struct analysis {
                                 // that name and a user's function f takes a row of t
     struct sql_names operators; // used anywhere, also behind IN, BETWEEN, LIKE, NULLIF ...
     struct sql_names casts;     // names of the types that values are cast to
+    struct slice prepared;      // the name in one PREPARE, EXECUTE or DEALLOCATE; empty: none, or
+                                // not in ASCII
 
     bool writes_unknown;    // may write relations that are not in writes: needs a barrier
     bool ddl;               // may change schema, privileges or settings that others see

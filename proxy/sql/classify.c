@@ -247,11 +247,14 @@ static struct classified classify_by_node(struct walk *w, const PgQuery__Node *s
     case NODE(DISCARD_STMT):
         return classify_discard(w, s->discard_stmt);
     case NODE(PREPARE_STMT):
+        w->prepared = s->prepare_stmt->name;
         return with_effect(w, STATEMENT_PREPARE, EFFECT_PREPARE);
     case NODE(EXECUTE_STMT):
+        w->prepared = s->execute_stmt->name;
         walk_node(w, s);
         return plain(STATEMENT_EXECUTE);
     case NODE(DEALLOCATE_STMT):
+        w->prepared = s->deallocate_stmt->name;
         return with_effect(w, STATEMENT_DEALLOCATE,
                            s->deallocate_stmt->name[0] == 0 ? EFFECT_DEALLOCATE_ALL
                                                             : EFFECT_PREPARE);

@@ -505,7 +505,8 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         return;
     case NODE(EXECUTE_STMT): // also in CREATE TABLE AS EXECUTE: the text was seen earlier, not now
         w->writes_unknown = true;
-        w->effects |= EFFECT_PREPARE | EFFECT_FUNCTION;
+        w->effects |= EFFECT_PREPARE | EFFECT_EXECUTE;
+        walk_children(w, message); // the arguments
         return;
     case NODE(SQLVALUE_FUNCTION): // CURRENT_DATE, CURRENT_USER ...
         walk_deny(w, BYPASS_VOLATILE_FUNCTION);

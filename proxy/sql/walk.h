@@ -36,6 +36,7 @@ struct walk {
     bool calls_unknown_function;
     bool ddl;
     bool has_parameters;
+    const char *prepared; // the name in PREPARE, EXECUTE, DEALLOCATE; borrows from the tree
 };
 
 void walk_fini(struct walk *w);

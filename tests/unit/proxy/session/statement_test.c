@@ -119,7 +119,7 @@ static void test_text_and_types_are_not_mixed(void **state)
 static void test_names(void **state)
 {
     struct desk *desk = *state;
-    struct statement_names names = {{0}};
+    struct statement_names names = {.in_sql = 0};
     struct statement *a = get_plain(desk, "select 1");
     struct statement *b = get_plain(desk, "select 2");
     assert_null(statement_names_find(&names, slice_str("x")));
@@ -153,7 +153,7 @@ static void test_names_as_a_map(void **state)
     struct desk *desk = *state;
     enum { NAMES = 30, STATEMENTS = 5 };
     struct dice dice = dice_of(12);
-    struct statement_names names = {{0}};
+    struct statement_names names = {.in_sql = 0};
     struct statement *s[STATEMENTS + 1] = {NULL}, *model[NAMES] = {NULL};
     for (int i = 0; i < STATEMENTS; i++)
         s[i] = get_plain(desk, (const char *const[]){"a", "b", "c", "d", "e"}[i]);

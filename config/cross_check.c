@@ -2,9 +2,11 @@
 // What no option can tell alone: do the settings, databases and users fit together?
 #include "config/snapshot.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "base/network.h"
 
 static void blame(const struct config *config, struct problems *problems,
                   enum problem_grade grade, const char *option, const char *sentence)
@@ -34,6 +36,19 @@ static void check_http(const struct config *config, struct problems *problems)
         port > 65535)
         blame(config, problems, PROBLEM_ERROR, "http_listen",
               "invalid value for http_listen: must be address:port, such as 127.0.0.1:9127");
+}
+
+static void check_proxy_protocol(const struct config *config, struct problems *problems)
+{
+    const struct settings *s = &config->settings;
+    char word[NETWORK_TEXT_MAX + 1], sentence[160];
+    if (network_list_bad(s->proxy_protocol_from, word)) {
+        snprintf(sentence, sizeof(sentence), "proxy_protocol_from: \"%s\" is no network", word);
+        blame(config, problems, PROBLEM_ERROR, "proxy_protocol_from", sentence);
+    } else if (s->proxy_protocol != CONFIG_PROXY_OFF && *s->proxy_protocol_from == '\0') {
+        blame(config, problems, PROBLEM_ERROR, "proxy_protocol",
+              "proxy_protocol needs proxy_protocol_from: whose headers are to be believed");
+    }
 }
 
 static void check_users(const struct config *config, struct problems *problems)
@@ -81,6 +96,7 @@ static void check_syslog(const struct config *config, struct problems *problems)
 void config_check(const struct config *config, struct problems *problems)
 {
     check_listening(config, problems);
+    check_proxy_protocol(config, problems);
     check_http(config, problems);
     check_syslog(config, problems);
     check_users(config, problems);

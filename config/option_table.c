@@ -67,6 +67,13 @@ static const struct option_word monotonic_reads[] = {
     {0},
 };
 
+static const struct option_word proxy_protocols[] = {
+    {"off", CONFIG_PROXY_OFF, NULL},
+    {"on", CONFIG_PROXY_ON, NULL},
+    {"required", CONFIG_PROXY_REQUIRED, NULL},
+    {0},
+};
+
 static const struct option_word invalidations[] = {
     {"auto", CONFIG_INVALIDATION_AUTO, NULL},
     {"wal", CONFIG_INVALIDATION_WAL, NULL},
@@ -204,6 +211,13 @@ const struct option option_table[] = {
     {WORD("pool_mode", "session", option_pool_modes), LIVE(pool_mode),
      SAYS "When a client gives its server connection back: at the end of its `session`, of each "
           "`transaction`, or of each `statement`."},
+    {WORD("proxy_protocol", "off", proxy_protocols), LIVE(proxy_protocol), OURS,
+     SAYS "The PROXY protocol (versions 1 and 2), by which a load balancer says whose connection "
+          "it passes on. `on`: those in `proxy_protocol_from` may say so; `required`: nobody gets "
+          "in without, but by a unix socket. From others it is refused."},
+    {TEXT("proxy_protocol_from", ""), LIVE(proxy_protocol_from), OURS,
+     SAYS "Networks, with commas between, such as `10.0.0.0/8, ::1`, whose PROXY protocol headers "
+          "are believed; `unix`: all unix sockets."},
     {TIME("query_timeout", "0"), LIVE(query_timeout_us),
      SAYS "A query that runs longer is ended by disconnecting; 0: never."},
     {COUNT("query_wait_notify", "5", 0, INT_MAX), LIVE(query_wait_notify_s),

@@ -20,6 +20,12 @@ enum config_auth_type {
     CONFIG_AUTH_SCRAM,
 };
 
+enum config_proxy_protocol {
+    CONFIG_PROXY_OFF,
+    CONFIG_PROXY_ON,       // from the trusted, where it comes
+    CONFIG_PROXY_REQUIRED, // nobody gets in without
+};
+
 enum config_monotonic_reads {
     CONFIG_MONOTONIC_BYPASSED, // reads around the cache hold back later hits
     CONFIG_MONOTONIC_ALL,      // misses, and hits on entries filled lately, do so too
@@ -71,6 +77,8 @@ struct settings {
     char *ignore_startup_parameters; // comma separated
     bool application_name_add_host;
     int peer_id; // 0: no peers
+    enum config_proxy_protocol proxy_protocol;
+    char *proxy_protocol_from; // comma separated; base/network.h
     int max_client_conn;
     int max_db_client_connections;   // 0: unlimited
     int max_user_client_connections; // 0: unlimited

@@ -57,6 +57,7 @@ struct client {
     struct conn conn;
     enum client_state state;
     bool local;                // came over a unix socket
+    bool introduced;           // no PROXY protocol header may come (any more)
     uint8_t minor;             // its protocol is 3.minor
     struct origin origin;      // where it comes from
     struct pool_waiter waiter; // the pool's

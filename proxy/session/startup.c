@@ -155,6 +155,8 @@ static struct slice startup_packet(struct client *client, struct slice data)
 struct slice client_startup(struct client *client, struct slice data)
 {
     while (client->state == CLIENT_STARTUP && data.len > 0) {
+        if (!client->introduced && !startup_introduction(client, &data))
+            return data;
         struct slice rest = startup_packet(client, data);
         if (rest.len == data.len)
             return data;

@@ -242,6 +242,26 @@ static void peers_by_number(void **state)
     config_unref(&config);
 }
 
+static void trusted_proxies(void **state)
+{
+    struct problems problems;
+    assert_null(load(state, "[databases]\na = host=x\n[pgbouncer]\nproxy_protocol = on\n",
+                     &problems));
+    assert_true(has(&problems, PROBLEM_ERROR, 4, "proxy_protocol needs proxy_protocol_from"));
+    assert_null(load(state,
+                     "[databases]\na = host=x\n[pgbouncer]\n"
+                     "proxy_protocol_from = ::1, 10.0.0.1/8\n",
+                     &problems));
+    assert_true(has(&problems, PROBLEM_ERROR, 4, "\"10.0.0.1/8\" is no network"));
+    struct config *config = load(state,
+                                 "[databases]\na = host=x\n[pgbouncer]\nproxy_protocol=required\n"
+                                 "proxy_protocol_from = ::1, 10.0.0.0/8, unix\n",
+                                 &problems);
+    assert_non_null(config);
+    assert_int_equal(config_settings(config)->proxy_protocol, CONFIG_PROXY_REQUIRED);
+    config_unref(&config);
+}
+
 static void peers_that_cannot_be(void **state)
 {
     struct problems problems;
@@ -375,6 +395,7 @@ int main(void)
         TEST(settings_must_fit_together),
         TEST(peers_by_number),
         TEST(peers_that_cannot_be),
+        TEST(trusted_proxies),
         TEST(what_has_no_effect_is_mentioned),
         TEST(a_reload_keeps_what_needs_a_restart),
         TEST(a_setting_can_be_changed_by_itself),

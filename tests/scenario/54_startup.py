@@ -138,7 +138,7 @@ def test_probes_are_not_logged(ctx):
 
 def test_unsupported_parameters(ctx):
     p = ctx.proxy(ignore_startup_parameters="no_such_thing, other")
-    says(p.refused(ctx.db, nonsense="1"), "08P01", "unsupported startup parameter: nonsense")
+    says(p.refused(ctx.db, nonsense="1"), "42704", 'unrecognized configuration parameter "nonsense"')
     with p.connect(ctx.db, no_such_thing="1", other="", **{"OTHER": "x"}) as c:
         assert c.value("SELECT 1") == "1"
 
@@ -157,7 +157,7 @@ def test_options(ctx):
     says(p.refused(ctx.db, options="--TimeZone"), "42601", "--TimeZone requires a value")
     says(p.refused(ctx.db, options="-B 100"), "08P01", ONLY)
     says(p.refused(ctx.db, options="whatever"), "08P01", ONLY)
-    says(p.refused(ctx.db, options="-c nonsense=1"), "08P01", "unsupported startup parameter in options: nonsense")
+    says(p.refused(ctx.db, options="-c nonsense=1"), "42704", 'unrecognized configuration parameter "nonsense"')
     for ignored in ("nonsense", "options"):
         p.reload(ignore_startup_parameters=ignored)
         with p.connect(ctx.db, options="-c nonsense=1 -c TimeZone=Asia/Tokyo") as c:

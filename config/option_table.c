@@ -294,6 +294,9 @@ const struct option option_table[] = {
      SAYS "Milliseconds that sent bytes may stay unacknowledged; 0: the system's."},
     {TEXT("track_extra_parameters", "IntervalStyle"), NO_EFFECT,
      SAYS "Further parameters to follow for each client."},
+    {COUNT("track_queries", "0", 0, 65000), LIVE(track_queries), OURS,
+     SAYS "How many query texts, with constants taken out, each worker keeps figures of for SHOW "
+          "QUERIES; 0: none, and nothing is measured. A kilobyte or so each."},
     {TIME("transaction_timeout", "0"), LIVE(transaction_timeout_us),
      SAYS "A client in a transaction for longer is disconnected; 0: never."},
     {TEXT("unix_socket_dir", "/tmp"), START(unix_socket_dir),

@@ -125,6 +125,7 @@ struct settings {
     bool log_disconnections;
     bool log_pooler_errors;
     bool log_stats;
+    int track_queries; // texts remembered by each worker; 0: off
     int stats_period_s;
     char *http_listen; // address:port; empty = none
 

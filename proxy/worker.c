@@ -18,6 +18,7 @@
 #include "proxy/route.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
+#include "proxy/sql/queries.h"
 #include "proxy/sql/texts.h"
 
 #define WORKER_TAG 0x3041e4u
@@ -211,8 +212,20 @@ static void handle_halt(struct worker *worker)
     janitor_sweep(worker); // a paused pool's idle servers
 }
 
+// Another limit begins anew.
+static void take_tracking(struct worker *worker)
+{
+    size_t limit = (size_t)config_settings(worker->config)->track_queries;
+    if (limit == worker->queries_limit)
+        return;
+    queries_free(worker->queries);
+    worker->queries = limit > 0 ? queries_new(limit, ++worker->queries_era) : NULL;
+    worker->queries_limit = limit;
+}
+
 static void take_limits(struct worker *worker)
 {
+    take_tracking(worker);
     worker->no_simple_query = config_settings(worker->config)->disable_pqexec;
     int64_t bytes = config_settings(worker->config)->max_packet_size_bytes;
     worker->max_packet_bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
@@ -430,6 +443,7 @@ void worker_join_free(struct worker *worker, bool started)
     mailbox_fini(&worker->mailbox);
     ev_loop_destroy(worker->loop);
     texts_front_free(worker->texts);
+    queries_free(worker->queries);
     resolution_front_free(worker->resolutions);
     config_unref(&worker->config);
     buf_fini(&worker->key);

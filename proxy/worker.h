@@ -17,6 +17,7 @@ struct client;
 struct config;
 struct domain;
 struct pooler;
+struct queries;
 struct resolution_front;
 struct route;
 struct server;
@@ -57,6 +58,9 @@ struct worker {
     _Atomic int linked;        // clients with a server; changed by this worker only
     struct config *config;     // counts
     struct texts_front *texts; // owns
+    struct queries *queries;   // owns; NULL: track_queries is off
+    unsigned queries_era;
+    size_t queries_limit;      // of track_queries, as it was made
     struct resolution_front *resolutions; // owns; NULL when the cache is off
     struct list clients;       // struct client
     struct list servers;       // struct server

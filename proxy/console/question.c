@@ -61,6 +61,7 @@ void question_step(struct worker *worker, struct question *q)
     struct client *client = asker(worker, q->client);
     if (client != NULL && console_awaits(client, q))
         q->done(client, q);
+    buf_fini(&q->found);
     buf_fini(&q->out);
     pooler->console_mails--;
     mem_free(q);

@@ -34,7 +34,8 @@ struct question {
     uint64_t number;
     int count;   // found
     bool failed; // the errand
-    struct buf out; // owns; the answer being written
+    struct buf found; // owns; what the workers said, if it is not for out yet
+    struct buf out;   // owns; the answer being written
     struct table table; // prints into out
 };
 

@@ -22,5 +22,7 @@ const struct show *show_find(const char *name);
 extern const struct show show_pools[];
 // show_sockets.c
 extern const struct show show_sockets[];
+// show_queries.c
+extern const struct show show_queries[];
 // show_stats.c
 extern const struct show show_stats[];

@@ -56,6 +56,7 @@ struct op {
     bool mute;                // its error is not passed on: another one was, in its stead
     uint8_t says;             // enum given_says, of name; PREPARE: what it means is in after
     uint32_t name_bytes;
+    uint32_t tracked;         // QUERY, EXECUTE: its number in worker->queries; 0: none
     uint64_t number;          // BIND, DESCRIBE: of the statement, 0 unknown
     char *name;               // owns
     struct statement *before; // counts; what the name meant before (NULL: nothing)

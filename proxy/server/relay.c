@@ -18,6 +18,7 @@
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
 #include "proxy/session/given.h"
+#include "proxy/session/tracked.h"
 #include "proxy/session/replication.h"
 #include "proxy/session/rerun.h"
 #include "proxy/worker.h"
@@ -309,6 +310,8 @@ static void note_answer(struct relay *relay)
         counter_add(&tally->xacts, 1);
         counter_add(&tally->xact_us, (uint64_t)(now - client->xact_us));
     }
+    if (client->tracked != 0 && relay->worker->queries != NULL)
+        tracked_ready(client);
     client->answered_us = client->query_us = now;
     client->in_transaction = open;
 }
@@ -404,6 +407,9 @@ static bool session_message(struct relay *relay, char type, struct slice message
             // The end of a simple query outside a transaction acknowledges its commit; that of
             // an Execute does not, the Sync does.
             publish(relay, op == NULL || op->kind == OP_QUERY ? server->status : 'T');
+            if (op != NULL && op->tracked != 0 && relay->client != NULL &&
+                relay->worker->queries != NULL)
+                tracked_complete(relay->client, op, body);
         }
         break;
     case 'G':

@@ -13,6 +13,7 @@
 #include "proxy/session/resolutions.h"
 #include "proxy/session/session.h"
 #include "proxy/session/unit.h"
+#include "proxy/session/tracked.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
@@ -168,6 +169,8 @@ static void answer(struct question *q, const struct entry *entry)
     sender_copy(to_client, slice_of(ready_idle, sizeof(ready_idle)));
     if (body.len > SENDER_SMALL_BYTES)
         sender_flush(to_client); // before the entry is let go
+    if (worker->queries != NULL)
+        tracked_hit(q->client, q->unit.simple ? q->unit.text : statement_text(q->statement));
     adopt(q);
     counter_add(&worker->cache.hits, 1);
     counter_add(&worker->cache.hit_bytes, body.len);

@@ -69,6 +69,9 @@ struct client {
     struct cancel_key key;
     int64_t connected_us;
     int64_t since_us;          // of the current state, or of the last statement's start
+    int64_t waited_us;         // for its server, not yet told to a query
+    uint32_t tracked, tracked_bound; // in worker->queries: answered last; bound last
+    int64_t tracked_us;        // when that was
     uint64_t told_received, told_sent; // bytes, in the tally already
 
     struct login *login;       // owns; until logged in

@@ -13,6 +13,7 @@
 #include "proxy/session/rerun.h"
 #include "proxy/session/session.h"
 #include "proxy/session/sharing.h"
+#include "proxy/session/tracked.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
@@ -157,6 +158,8 @@ static enum step forward_query(struct client *client, struct slice *data, struct
     op->kept = kept;
     if (says != SAYS_NOTHING)
         given_mark(client, op, says, analysis, slice_of(text.at, text.len + 1));
+    if (client->worker->queries != NULL)
+        tracked_query(client, op, text);
     set_unnamed(client, op, NULL);
     server->unnamed = 0;
     pass(client, data, frame);
@@ -333,6 +336,8 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
             effects_mention(client, statement_text(meaning));
         effects_mention(client, slice_of(r.at, reader_left(&r)));
     }
+    if (client->worker->queries != NULL)
+        tracked_bind(client, meaning != NULL ? statement_text(meaning) : slice_of(NULL, 0));
     const bool shared = meaning != NULL && shares && !statement_is_sql(meaning);
     const bool kept = shared && rerun_mark(client, data->at);
     struct op *op = push(client, OP_BIND);
@@ -449,6 +454,8 @@ static enum step forward_whole(struct client *client, struct slice *data, struct
         struct op *op = push(client, OP_EXECUTE);
         if (client->saying != NULL && message.at[MESSAGE_HEADER_BYTES] == '\0')
             mark_saying(client, op);
+        if (client->worker->queries != NULL)
+            tracked_execute(client, op);
         break;
     }
     case 'S':

@@ -79,9 +79,10 @@ void client_granted(struct client *client, struct server *server)
     CHECK(client->server == NULL);
     int64_t now = worker->now_us;
     route_count(client->route, worker, assignments, 1);
-    if (client->state == CLIENT_WAITING)
-        route_count(client->route, worker, wait_us, (uint64_t)(now - client->since_us));
     bool waited = client->state == CLIENT_WAITING;
+    client->waited_us = waited ? now - client->since_us : 0;
+    if (waited)
+        route_count(client->route, worker, wait_us, (uint64_t)client->waited_us);
     if (client->state != CLIENT_GREETING)
         client->state = CLIENT_LINKED;
     client->told_waiting = false;

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/session/tracked.h"
+
+#include "proxy/route.h"
+#include "proxy/server/ops.h"
+#include "proxy/session/client.h"
+#include "proxy/sql/queries.h"
+#include "proxy/worker.h"
+
+static uint32_t number_of(struct client *client, struct slice text)
+{
+    struct worker *worker = client->worker;
+    if (text.len == 0 || !vars_text_is_plain(&client->vars, text))
+        return 0;
+    return queries_find(worker->queries, client->route->database, text);
+}
+
+// It waited for its server; the wait is told once.
+static void take_wait(struct client *client, uint32_t number)
+{
+    struct worker *worker = client->worker;
+    struct query_figures *f = queries_figures(worker->queries, number);
+    if (f != NULL)
+        f->wait_us += (uint64_t)client->waited_us;
+    client->waited_us = 0;
+}
+
+void tracked_query(struct client *client, struct op *op, struct slice text)
+{
+    op->tracked = number_of(client, text);
+    take_wait(client, op->tracked);
+}
+
+void tracked_bind(struct client *client, struct slice text)
+{
+    client->tracked_bound = number_of(client, text);
+    take_wait(client, client->tracked_bound);
+}
+
+void tracked_execute(struct client *client, struct op *op)
+{
+    op->tracked = client->tracked_bound;
+}
+
+// "SELECT 5", "INSERT 0 5": the last number, if there is one.
+static uint64_t rows_of(struct slice tag)
+{
+    uint64_t rows = 0, place = 1;
+    size_t n = tag.len > 0 ? tag.len - 1 : 0;
+    for (; n > 0 && tag.at[n - 1] >= '0' && tag.at[n - 1] <= '9'; n--, place *= 10)
+        rows += place * (uint64_t)(tag.at[n - 1] - '0');
+    return n > 0 && tag.at[n - 1] == ' ' ? rows : 0;
+}
+
+// Since the last answer, or since the server was given something to do.
+static int64_t began_us(const struct client *client)
+{
+    return client->query_us > client->tracked_us ? client->query_us : client->tracked_us;
+}
+
+static void take_time(struct client *client, struct query_figures *f)
+{
+    uint64_t time_us = (uint64_t)(client->worker->now_us - began_us(client));
+    f->time_us += time_us;
+    if (time_us > f->max_us)
+        f->max_us = time_us;
+    client->tracked_us = client->worker->now_us;
+}
+
+void tracked_complete(struct client *client, const struct op *op, struct slice tag)
+{
+    struct query_figures *f = queries_figures(client->worker->queries, op->tracked);
+    if (f == NULL)
+        return;
+    f->rows += rows_of(tag);
+    // A text with several statements is called once; an Execute each time.
+    if (op->kind == OP_EXECUTE || client->tracked != op->tracked)
+        f->calls++;
+    client->tracked = op->tracked;
+    take_time(client, f);
+}
+
+void tracked_ready(struct client *client)
+{
+    struct query_figures *f = queries_figures(client->worker->queries, client->tracked);
+    client->tracked = 0;
+    if (f != NULL)
+        take_time(client, f);
+}
+
+void tracked_hit(struct client *client, struct slice text)
+{
+    struct worker *worker = client->worker;
+    uint32_t number = number_of(client, text);
+    struct query_figures *f = queries_figures(worker->queries, number);
+    if (f == NULL)
+        return;
+    f->calls++;
+    f->hits++;
+}

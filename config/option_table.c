@@ -220,6 +220,9 @@ const struct option option_table[] = {
           "are believed; `unix`: all unix sockets."},
     {TIME("query_timeout", "0"), LIVE(query_timeout_us),
      SAYS "A query that runs longer is ended by disconnecting; 0: never."},
+    {BOOL("query_wait_fail_fast", "0"), LIVE(query_wait_fail_fast), OURS,
+     SAYS "Ends a client at once, instead of after `query_wait_timeout`, when the queue moves so "
+          "slowly that it would wait more than twice that long."},
     {COUNT("query_wait_notify", "5", 0, INT_MAX), LIVE(query_wait_notify_s),
      SAYS "Seconds after which a client that waits for a server connection is told so, by a "
           "notice; 0: never."},
@@ -266,6 +269,10 @@ const struct option option_table[] = {
     {TEXT("server_tls_protocols", "secure"), NO_EFFECT, SAYS "TLS versions for servers."},
     {WORD("server_tls_sslmode", "prefer", sslmodes), NO_EFFECT,
      SAYS "TLS with servers. What demands TLS is refused rather than ignored."},
+    {TIME("shutdown_timeout", "0"), LIVE(shutdown_timeout_us), OURS,
+     SAYS "The most that a SIGTERM or SIGINT waits; then the rest is cut off. With it SIGTERM does "
+          "not wait for clients to leave: each is ended (57P01) as soon as it is outside a transaction. "
+          "0: as PgBouncer, for ever."},
     {BOOL("so_reuseport", "0"), START(so_reuseport),
      SAYS "Lets several processes listen on the same port."},
     {COUNT("stats_period", "60", 1, INT_MAX), LIVE(stats_period_s),

@@ -119,6 +119,8 @@ struct settings {
     int64_t transaction_timeout_us;
     int64_t suspend_timeout_us;
     int query_wait_notify_s;
+    bool query_wait_fail_fast;
+    int64_t shutdown_timeout_us;
 
     // What is told
     bool log_connections;

@@ -20,3 +20,29 @@ struct pool_figures pool_figures(struct pool *pool, int64_t now_us)
     pthread_mutex_unlock(&pool->lock);
     return figures;
 }
+
+const char *pool_mode_name(enum pool_mode mode)
+{
+    switch (mode) {
+    case POOL_SESSION:
+        return "session";
+    case POOL_TRANSACTION:
+        return "transaction";
+    case POOL_STATEMENT:
+        return "statement";
+    }
+    return "?";
+}
+
+bool pool_is_paused(const struct pool *pool)
+{
+    return pool->paused;
+}
+
+int64_t pool_deserted_us(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    int64_t since_us = pool->deserted_us;
+    pthread_mutex_unlock(&pool->lock);
+    return since_us;
+}

@@ -9,19 +9,6 @@
 
 #define POOL_TAG 0x9001u
 
-const char *pool_mode_name(enum pool_mode mode)
-{
-    switch (mode) {
-    case POOL_SESSION:
-        return "session";
-    case POOL_TRANSACTION:
-        return "transaction";
-    case POOL_STATEMENT:
-        return "statement";
-    }
-    return "?";
-}
-
 struct pool *pool_new(const char *database, const char *user, enum pool_mode mode, int workers,
                       struct pool_limits limits, struct pool_quota *database_quota,
                       struct pool_quota *user_quota)
@@ -277,6 +264,14 @@ static void enqueue(struct pool *pool, struct pool_waiter *waiter, int64_t now_u
     list_push_back(&pool->waiting, &waiter->link);
 }
 
+// Nothing more can be opened, and the queue moves too slowly for this one.
+static bool is_hopeless(const struct pool *pool, const struct pool_waiter *waiter, int64_t now_us)
+{
+    return waiter->patience_us > 0 && !pool->paused &&
+           pool->open >= pool->limits.size + pool->limits.reserve &&
+           forecast_is_hopeless(&pool->forecast, pool->waiting.count, waiter->patience_us, now_us);
+}
+
 enum pool_result pool_request(struct pool *pool, struct pool_waiter *waiter, int64_t now_us,
                               struct pool_server **server, struct pool_task *task)
 {
@@ -296,6 +291,8 @@ enum pool_result pool_request(struct pool *pool, struct pool_waiter *waiter, int
         result = POOL_GRANTED;
     } else if (pool->open == 0 && failing(pool, now_us) && !pool->paused) {
         result = POOL_FAILING;
+    } else if (found == NULL && is_hopeless(pool, waiter, now_us)) {
+        result = POOL_HOPELESS;
     } else {
         enqueue(pool, waiter, now_us);
         task->check = found;
@@ -318,6 +315,7 @@ struct pool_waiter *pool_return(struct pool *pool, struct pool_server *server, i
     pthread_mutex_lock(&pool->lock);
     check_ended(pool, server);
     bool idle = pool->paused || list_empty(&pool->waiting);
+    forecast_note(&pool->forecast, !idle, now_us);
     *close = must_close(pool, server, idle, now_us);
     if (*close == NULL && idle) {
         idle_add(pool, server, now_us);
@@ -553,11 +551,6 @@ bool pool_pause(struct pool *pool, bool paused)
     return changes;
 }
 
-bool pool_is_paused(const struct pool *pool)
-{
-    return pool->paused;
-}
-
 void pool_relimit(struct pool *pool, struct pool_limits limits)
 {
     pthread_mutex_lock(&pool->lock);
@@ -579,12 +572,4 @@ void pool_client_left(struct pool *pool, int64_t now_us)
     pool->clients--;
     note_desertion(pool, now_us);
     pthread_mutex_unlock(&pool->lock);
-}
-
-int64_t pool_deserted_us(struct pool *pool)
-{
-    pthread_mutex_lock(&pool->lock);
-    int64_t since_us = pool->deserted_us;
-    pthread_mutex_unlock(&pool->lock);
-    return since_us;
 }

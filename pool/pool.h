@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "pool/forecast.h"
 #include "pool/quota.h"
 
 enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
@@ -61,6 +62,7 @@ struct pool_waiter {
     enum waiter_state state;   // written under the pool's lock
     bool first;                // waits for the pool's first connection, to be greeted
     int64_t since_us;          // when it was queued
+    int64_t patience_us;       // it is refused when it would wait far longer; 0: it is not
 };
 
 struct pool {
@@ -87,6 +89,7 @@ struct pool {
     bool refused;           // ... because the server refused the login
     char failure[256];      // what the last failure said
     char failure_state[6];  // its SQLSTATE
+    struct forecast forecast;
     int64_t lifetime_closed_us; // when one was last closed because of its age
     int64_t deserted_us;    // since when it has neither clients nor connections; 0: it has
 };
@@ -110,7 +113,8 @@ struct pool_task {
 enum pool_result {
     POOL_GRANTED, // *server is the caller's; pool_took must follow
     POOL_QUEUED,  // the waiter is in the queue; see the task
-    POOL_FAILING, // there is no connection, and none could be opened moments ago; see the task
+    POOL_FAILING, // there is no connection, and none could be opened moments ago
+    POOL_HOPELESS, // it would wait far longer than its patience (forecast.h)
 };
 
 // Takes an idle connection of the same worker, or queues the waiter (which must be WAITER_NONE).

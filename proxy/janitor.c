@@ -250,6 +250,8 @@ void janitor_share(struct worker *worker)
     worker->share_due = false; // what was closed meanwhile has been looked at
 }
 
+static void drain(struct worker *worker);
+
 static void sweep_connections(struct worker *worker, int64_t now)
 {
     struct config *config = config_ref(worker->config);
@@ -298,6 +300,8 @@ void janitor_sweep(struct worker *worker)
     cancel_sweep(worker);
     sweep_connections(worker, now);
     sweep_routes(worker, now);
+    if (worker->shutdown == SHUTDOWN_DRAIN)
+        drain(worker);
     if (worker->number == 0)
         pooler_tidy(worker->pooler, worker->config, now);
 }
@@ -330,7 +334,7 @@ static struct client *resting_client(struct worker *worker)
     {
         struct client *client = container_of(l, struct client, link);
         bool replicates = client->replication != NULL && client->server != NULL;
-        if (client->console == NULL && !replicates &&
+        if (client->console == NULL && !replicates && !client->closing &&
             (client->server == NULL || client_at_rest(client)))
             return client;
     }
@@ -344,6 +348,15 @@ static void close_resting_clients(struct worker *worker)
         client_fail(client, "57P01", "pgweir shutting down");
 }
 
+// Who is outside a transaction goes now, the others when theirs ends.
+static void drain(struct worker *worker)
+{
+    struct client *client;
+    while ((client = resting_client(worker)) != NULL)
+        client_dismiss(client, "57P01", client_terminated);
+    close_idle_servers(worker);
+}
+
 void janitor_shutdown(struct worker *worker)
 {
     switch (worker->shutdown) {
@@ -354,6 +367,9 @@ void janitor_shutdown(struct worker *worker)
         close_idle_servers(worker);
         return;
     case SHUTDOWN_WAIT_FOR_CLIENTS:
+        return;
+    case SHUTDOWN_DRAIN:
+        drain(worker);
         return;
     case SHUTDOWN_NOW:
         close_all(worker);
@@ -388,6 +404,7 @@ void janitor_stop_if_done(struct worker *worker)
             return;
         break;
     case SHUTDOWN_WAIT_FOR_CLIENTS:
+    case SHUTDOWN_DRAIN:
         if (pooler->clients > pooler->consoles)
             return;
         break;

@@ -39,7 +39,7 @@ struct process {
     struct listener *listener;
     struct http *http; // NULL: no http_listen
     ev_signal hup, interrupt, terminate, quit, pause, resume;
-    ev_timer watchdog;
+    ev_timer watchdog, deadline;
     ev_timer period; // stats_period
     ev_async errand;
     ev_async workers_done;
@@ -224,8 +224,25 @@ static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
     reload(signal->data);
 }
 
+static void shut_down(struct process *p, enum shutdown_mode mode);
+
+static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct process *p = timer->data;
+    log_warning("shutdown_timeout, closing what is left");
+    shut_down(p, SHUTDOWN_NOW);
+}
+
 static void shut_down(struct process *p, enum shutdown_mode mode)
 {
+    int64_t timeout_us = config_settings(p->config)->shutdown_timeout_us;
+    if (timeout_us > 0 && mode != SHUTDOWN_NOW) {
+        if (mode == SHUTDOWN_WAIT_FOR_CLIENTS)
+            mode = SHUTDOWN_DRAIN;
+        ev_timer_init(&p->deadline, on_deadline, (double)timeout_us / 1e6, 0);
+        p->deadline.data = p;
+        ev_timer_start(p->loop, &p->deadline);
+    }
     p->shutdown = mode;
     sd_notify(0, "STOPPING=1");
     p->pooler->refusing = true;
@@ -319,8 +336,13 @@ static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
 static void on_workers_done(struct ev_loop *loop, ev_async *async, int events)
 {
     struct process *p = async->data;
-    if (p->pooler->workers_running == 0)
-        ev_break(loop, EVBREAK_ALL);
+    if (p->pooler->workers_running > 0)
+        return;
+    if (p->shutdown == SHUTDOWN_WAIT_FOR_SERVERS)
+        log_info("server connections dropped, exiting");
+    else if (p->shutdown != SHUTDOWN_NOW)
+        log_info("client connections dropped, exiting");
+    ev_break(loop, EVBREAK_ALL);
 }
 
 // ---- for the console ----

@@ -41,6 +41,7 @@ enum shutdown_mode {
     SHUTDOWN_NONE,
     SHUTDOWN_WAIT_FOR_SERVERS, // SIGINT: clients finish their transactions, then all end
     SHUTDOWN_WAIT_FOR_CLIENTS, // SIGTERM: clients end when they like, new ones are refused
+    SHUTDOWN_DRAIN,            // SIGTERM with shutdown_timeout: they end with their transaction
     SHUTDOWN_NOW,              // SIGQUIT
 };
 

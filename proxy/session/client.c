@@ -184,6 +184,22 @@ void client_fail(struct client *client, const char *sqlstate, const char *why)
     end(client);
 }
 
+void client_dismiss(struct client *client, const char *sqlstate, const char *why)
+{
+    if (!conn_has_output(&client->conn)) {
+        client_fail(client, sqlstate, why);
+        return;
+    }
+    struct buf message = {0};
+    message_error(&message, "FATAL", sqlstate, why);
+    conn_queue(&client->conn, buf_slice(&message));
+    buf_fini(&message);
+    leave_server(client);
+    client->closing = true;
+    client->dismissed = why;
+    conn_want_read(&client->conn, false);
+}
+
 void client_free(struct client *client)
 {
     login_free(client);
@@ -294,7 +310,7 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events)
         break;
     }
     if (client->closing) {
-        client_close(client, "client close request");
+        client_close(client, client->dismissed ? client->dismissed : "client close request");
         return;
     }
     if (client->server != NULL)

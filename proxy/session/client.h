@@ -116,6 +116,7 @@ struct client {
     bool unit_decided;         // the unit at hand was held against the cache already
     bool reading_paused;       // too much is queued here or at the server
     bool closing;              // to be closed once its output is out
+    const char *dismissed;     // ... and why; NULL: it asked for it
     uint32_t pins;             // bits 1 << enum pin
     struct effects effects;    // of the open transaction
     bool went_around;          // something was read in it that was not a mere miss
@@ -135,6 +136,10 @@ void client_describe(const struct client *client, char *text, size_t bytes);
 // client is told first (as a FATAL error).
 void client_close(struct client *client, const char *why);
 void client_fail(struct client *client, const char *sqlstate, const char *why);
+// PostgreSQL's sentence, for 57P01.
+#define client_terminated "terminating connection due to administrator command"
+// As client_fail, of a client at rest: what is on its way to it arrives first. why: static.
+void client_dismiss(struct client *client, const char *sqlstate, const char *why);
 
 // Its bytes since the last time, into the tally.
 void client_tally_bytes(struct client *client);

@@ -26,6 +26,26 @@ void client_refuse(struct client *client)
     client_fail(client, state, why);
 }
 
+// query_wait_fail_fast: how long it may wait at most; 0: nobody is to look ahead.
+static int64_t patience_us(const struct client *client)
+{
+    const struct config *config = client->worker->config;
+    if (!config_settings(config)->query_wait_fail_fast)
+        return 0;
+    return config_query_wait_timeout_us(config, config_database(config, client->route->database),
+                                        config_user(config, client->user));
+}
+
+static void refuse_hopeless(struct client *client)
+{
+    char why[160];
+    int waiting = pool_figures(client->route->pool, client->since_us).clients_waiting;
+    snprintf(why, sizeof(why),
+             "query_wait_timeout would be reached, %d clients wait already (query_wait_fail_fast)",
+             waiting);
+    client_fail(client, "53300", why);
+}
+
 void client_request_server(struct client *client)
 {
     struct worker *worker = client->worker;
@@ -38,6 +58,7 @@ void client_request_server(struct client *client)
     }
     client->since_us = worker->now_us;
     client->waiter.first = client->state == CLIENT_GREETING;
+    client->waiter.patience_us = patience_us(client);
     switch (pool_request(route->pool, &client->waiter, client->since_us, &slot, &task)) {
     case POOL_GRANTED:
         client_granted(client, container_of(slot, struct server, slot));
@@ -49,6 +70,9 @@ void client_request_server(struct client *client)
         return;
     case POOL_FAILING:
         client_refuse(client);
+        return;
+    case POOL_HOPELESS:
+        refuse_hopeless(client);
         return;
     }
 }
@@ -178,6 +202,10 @@ void client_finished(struct client *client)
         return;
     }
     client->since_us = client->worker->now_us;
+    if (client->worker->shutdown == SHUTDOWN_DRAIN) {
+        client_dismiss(client, "57P01", client_terminated);
+        return;
+    }
     if (align_must_look(client)) {
         align_look(client, server);
         return;

@@ -271,8 +271,8 @@ const struct option option_table[] = {
      SAYS "TLS with servers. What demands TLS is refused rather than ignored."},
     {TIME("shutdown_timeout", "0"), LIVE(shutdown_timeout_us), OURS,
      SAYS "The most that a SIGTERM or SIGINT waits; then the rest is cut off. With it SIGTERM does "
-          "not wait for clients to leave: each is ended (57P01) as soon as it is outside a transaction. "
-          "0: as PgBouncer, for ever."},
+          "not wait for clients to leave: each is ended (57P01) as soon as it is outside a "
+          "transaction. 0: as PgBouncer, for ever."},
     {BOOL("so_reuseport", "0"), START(so_reuseport),
      SAYS "Lets several processes listen on the same port."},
     {COUNT("stats_period", "60", 1, INT_MAX), LIVE(stats_period_s),

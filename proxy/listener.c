@@ -2,6 +2,7 @@
 #include "proxy/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -128,13 +129,21 @@ static bool open_one(struct listener *listener, const struct sockaddr *to, sockl
         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
     if (fd >= 0 && to->sa_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-    if (fd < 0 || bind(fd, to, len) < 0 || listen(fd, settings->listen_backlog) < 0) {
+    if (fd < 0 || bind(fd, to, len) < 0) {
         snprintf(error, bytes, "cannot listen on %s: %s", what, strerror(errno));
         if (fd >= 0)
             close(fd);
         return false;
     }
-    if (path[0] != '\0' && !set_rights(path, settings, error, bytes)) {
+    // The rights come before anybody can connect.
+    bool ok = path[0] == '\0' || set_rights(path, settings, error, bytes);
+    if (ok && listen(fd, settings->listen_backlog) < 0) {
+        snprintf(error, bytes, "cannot listen on %s: %s", what, strerror(errno));
+        ok = false;
+    }
+    if (!ok) {
+        if (path[0] != '\0')
+            unlink(path);
         close(fd);
         return false;
     }
@@ -165,14 +174,20 @@ static bool open_tcp(struct listener *listener, const char *host, char *error, s
     return any;
 }
 
-// Is somebody listening there already? A file that nobody listens on is left over, and removed.
+// Is somebody listening there already? A socket that nobody listens on is left over, and removed;
+// whatever else stands there, bind() will say.
 static bool is_served(const struct address *address, const char *path)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct stat file;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     bool served = fd >= 0 && connect(fd, &address->to.any, address->length) == 0;
+    int problem = errno;
     if (fd >= 0)
         close(fd);
-    if (!served && path[0] != '\0')
+    if (!served && problem == EAGAIN)
+        return true; // by somebody who has much to do
+    if (!served && problem == ECONNREFUSED && path[0] != '\0' && lstat(path, &file) == 0 &&
+        S_ISSOCK(file.st_mode))
         unlink(path);
     return served;
 }
@@ -224,7 +239,10 @@ struct listener *listener_new(struct ev_loop *loop, struct pooler *pooler,
     bool ok = true;
     for (int i = 0; i < passed; i++) {
         int fd = SD_LISTEN_FDS_START + i;
-        add(listener, fd, sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0, "");
+        bool local = sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0;
+        log_info("listening on a %s socket passed by systemd", local ? "unix" : "TCP");
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); // on_knock() takes all that come
+        add(listener, fd, local, "");
     }
     if (passed <= 0)
         ok = each(listener, settings->listen_addr, open_tcp, error, error_bytes) &&

@@ -230,6 +230,28 @@ def batch_of_names(self):
     expect([r[0] for r in reply.rows] == marks, "foreign rows", reply.rows, marks)
 
 
+@turn(3)
+def prepared_in_sql(self):
+    """PREPARE under a name that everybody uses, EXECUTE on any server."""
+    tag, mark = self.tag(), self.tag()
+    if "sql" not in self.names:
+        if self.ask(query(f"PREPARE everybodys(text) AS SELECT $1 || '/{mark}', pg_backend_pid()")) is None:
+            # Cancelled, it may be there or not.
+            while self.ask(query("DEALLOCATE everybodys"), may_fail=("26000",)) is None:
+                pass
+            return
+        self.names["sql"] = mark
+    reply = self.ask(query(f"EXECUTE everybodys('{tag}')"))
+    if reply is not None:
+        expect(reply.rows[0][0] == f"{tag}/{self.names['sql']}", "a foreign statement", reply.rows)
+        self.seen(reply.rows[0][1])
+    if self.dice.random() < .3:
+        while (done := self.ask(query("DEALLOCATE everybodys"), may_fail=("26000",))) is None:
+            pass
+        expect(done.tags == ["DEALLOCATE"] or self.may_be_cancelled, "DEALLOCATE", done.kinds)
+        del self.names["sql"]
+
+
 # ---- pipelines
 
 

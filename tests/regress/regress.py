@@ -101,7 +101,6 @@ class Hammer(threading.Thread):
     LOOK = """SELECT current_setting('search_path'), current_setting('my.id', true),
         current_setting('application_name'), current_setting('extra_float_digits'),
         current_setting('statement_timeout'), current_setting('enable_seqscan'), current_user, session_user,
-        (SELECT count(*) FROM pg_catalog.pg_prepared_statements WHERE from_sql),
         (SELECT count(*) FROM pg_catalog.pg_cursors WHERE is_holdable),
         (SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()
             AND relpersistence = 't'),
@@ -120,8 +119,8 @@ class Hammer(threading.Thread):
                     "extra_float_digits": str(who % 3)} if OWN_SETTINGS else {}
         path, mine, digits = ((f'"hammer {who}", public', str(who), str(who % 3)) if OWN_SETTINGS
                               else ('"$user", public', None, "1"))
-        self.expected = (path, mine, f"hammer-{who}", digits, "0", "on", "postgres", "postgres", "0", "0", "0",
-                         "0", "0", "up", "UTC", "ISO, YMD", "iso_8601", "read committed", "off", "UTF8", "hex")
+        self.expected = (path, mine, f"hammer-{who}", digits, "0", "on", "postgres", "postgres", "0", "0", "0", "0",
+                         "up", "UTC", "ISO, YMD", "iso_8601", "read committed", "off", "UTF8", "hex")
 
     def run(self):
         while not self.ended.is_set():
@@ -345,6 +344,7 @@ def judge(outcome, scripts):
             good.append(f"differs, as known: {kind} {script}: {known.reasons[script]}")
         else:
             bad.append(f"DIFFERS: {kind} {script}" + (", and more than is known" if script in known.reasons else ""))
+            bad += [f"    {line.rstrip()[:200]}" for line in diff[:25]]
     differing = {script for _, script in outcome.differ}
     bad += [f"SAME AGAIN: {script} is in differ.txt: {known.reasons[script]}"
             for script in scripts if script not in differing and known.gone(script)]

@@ -77,7 +77,6 @@ def test_psycopg2_with_cache(ctx):
 
 @limit(90)
 def test_psycopg3(ctx):
-    not_yet("deallocate")
     module("psycopg")
     drive(ctx, pooled(ctx), "psycopg3_basics.py")
 

@@ -292,7 +292,6 @@ def ready_count(script):
 def test_transcripts(ctx):
     """No answer is lost, doubled or moved: message for message as from PostgreSQL, with another client in
     between and few statements on a server."""
-    not_yet("deallocate")
     p = ctx.proxy(default_pool_size=2, max_prepared_statements=1)
     direct, a, b = ctx.direct("app"), ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
     for turn in range(2):
@@ -303,8 +302,8 @@ def test_transcripts(ctx):
             b.query("BEGIN")
             b.run("SELECT 1", name=f"b{n}")
             b.query("COMMIT")
-        direct.query("DEALLOCATE ALL")
-        a.query("DEALLOCATE ALL")
+        for c in (direct, a, b):
+            c.query("DEALLOCATE ALL")
 
 
 # ---- prepared statements (3.2)

@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "base/clock.h"
 #include "cache/store.h"
 #include "config/config.h"
 #include "config/option.h"
 #include "proxy/console/figures.h"
 #include "proxy/control/domain.h"
 #include "proxy/halt.h"
+#include "proxy/server/resolver.h"
 #include "proxy/session/client.h"
 #include "proxy/version.h"
 #include "proxy/worker.h"
@@ -81,7 +83,41 @@ static enum command_result state(struct client *client, struct table *table)
     return COMMAND_DONE;
 }
 
-// What is not there has no rows.
+struct hosts {
+    const struct table *table;
+    const struct settings *settings;
+};
+
+// How many more seconds the answer is good for, and what it was.
+static void host_row(const char *host, int64_t asked_us, bool failed,
+                     const struct address *addresses, int count, void *arg)
+{
+    struct hosts *hosts = arg;
+    int64_t keep_us =
+        failed ? hosts->settings->dns_nxdomain_ttl_us : hosts->settings->dns_max_ttl_us;
+    int64_t left_us = asked_us + keep_us - clock_us();
+    struct buf all = {0};
+    for (int i = 0; i < count && !failed; i++) {
+        char text[ORIGIN_HOST_BYTES];
+        struct origin origin;
+        origin_of_address(&origin, &addresses[i].to.any, addresses[i].length);
+        origin_host(&origin, text);
+        buf_printf(&all, "%s%s", i > 0 ? "," : "", text);
+    }
+    buf_u8(&all, 0);
+    table_row(hosts->table, (struct cell[]){TEXT(host), NUMBER(left_us > 0 ? left_us / 1000000 : 0),
+                                            TEXT((const char *)all.at)});
+    buf_fini(&all);
+}
+
+static enum command_result dns_hosts(struct client *client, struct table *table)
+{
+    struct hosts hosts = {table, config_settings(client->worker->config)};
+    resolver_each(client->worker->pooler->resolver, host_row, &hosts);
+    return COMMAND_DONE;
+}
+
+// What is not there has no rows: zones are not watched.
 static enum command_result nothing(struct client *client, struct table *table)
 {
     return COMMAND_DONE;
@@ -125,7 +161,7 @@ static const struct show shows[] = {
     {"version", {"s", COLUMNS("version")}, version, false},
     {"config", {"ssss", COLUMNS("key", "value", "default", "changeable")}, config, false},
     {"state", {"ss", COLUMNS("key", "value")}, state, false},
-    {"dns_hosts", {"sls", COLUMNS("hostname", "ttl", "addrs")}, nothing, false},
+    {"dns_hosts", {"sls", COLUMNS("hostname", "ttl", "addrs")}, dns_hosts, false},
     {"dns_zones", {"sli", COLUMNS("zonename", "serial", "count")}, nothing, false},
     {"cache", {"sls", COLUMNS("name", "value", "meaning")}, cache, false},
     {"invalidation",

@@ -13,6 +13,7 @@
 #include "proxy/peers.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
+#include "proxy/server/resolver.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
 #include "proxy/worker.h"
@@ -213,6 +214,12 @@ static enum command_result peer_pools(struct client *client, struct table *table
 
 // ---- LISTS, MEM ----
 
+static void count_name(const char *host, int64_t asked_us, bool failed,
+                       const struct address *addresses, int count, void *arg)
+{
+    ++*(int *)arg;
+}
+
 struct sizes {
     size_t databases, users, pools;
     int clients, login_clients, servers;
@@ -243,6 +250,8 @@ static struct sizes sizes_of(struct client *client)
 static enum command_result lists(struct client *client, struct table *table)
 {
     struct sizes s = sizes_of(client);
+    int names = 0;
+    resolver_each(client->worker->pooler->resolver, count_name, &names);
     int64_t peer_count = (int64_t)config_peer_count(client->worker->config);
     const struct {
         const char *name;
@@ -258,7 +267,7 @@ static enum command_result lists(struct client *client, struct table *table)
         {"login_clients", s.login_clients},
         {"free_servers", 0},
         {"used_servers", s.servers},
-        {"dns_names", 0},
+        {"dns_names", names},
         {"dns_zones", 0},
         {"dns_queries", 0},
         {"dns_pending", 0},

@@ -28,7 +28,7 @@ struct resolver_name {
 struct resolver {
     pthread_t thread;
     resolver_lookup *lookup;
-    struct resolver_name *names; // owns; only this thread adds to it
+    struct resolver_name *names; // owns; only this thread adds to it, under the lock
     pthread_mutex_t lock;
     pthread_cond_t asked;
     struct mailbox questions;
@@ -101,7 +101,10 @@ static struct resolver_name *name_of(struct resolver *resolver, const char *text
     name = mem_zalloc(sizeof(*name) + strlen(text) + 1);
     strcpy(name->text, text);
     name->next = resolver->names;
-    return resolver->names = name;
+    pthread_mutex_lock(&resolver->lock);
+    resolver->names = name;
+    pthread_mutex_unlock(&resolver->lock);
+    return name;
 }
 
 static bool is_known(const struct resolver_name *name, const struct resolution_mail *q,
@@ -163,6 +166,15 @@ bool resolver_has(struct resolver *resolver, struct resolver_name *name,
     bool has = among(name->addresses, name->count, address);
     pthread_mutex_unlock(&resolver->lock);
     return has;
+}
+
+void resolver_each(struct resolver *resolver, resolver_visit visit, void *arg)
+{
+    pthread_mutex_lock(&resolver->lock);
+    for (const struct resolver_name *n = resolver->names; n != NULL; n = n->next)
+        if (n->asked_us != 0)
+            visit(n->text, n->asked_us, n->failed, n->addresses, n->count, arg);
+    pthread_mutex_unlock(&resolver->lock);
 }
 
 static void *run(void *arg)

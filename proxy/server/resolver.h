@@ -44,6 +44,12 @@ unsigned resolver_changes(const struct resolver_name *name);
 bool resolver_has(struct resolver *resolver, struct resolver_name *name,
                   const struct address *address);
 
+// Every name that was asked for, for SHOW DNS_HOSTS; asked_us: when last. Any thread; visit must
+// not ask anything.
+typedef void (*resolver_visit)(const char *host, int64_t asked_us, bool failed,
+                               const struct address *addresses, int count, void *arg);
+void resolver_each(struct resolver *resolver, resolver_visit visit, void *arg);
+
 // How names are looked up: fills at most `most` addresses and returns how many; 0: none, and
 // problem says why. For tests; NULL: getaddrinfo.
 typedef int resolver_lookup(const char *host, struct address *addresses, int most, char *problem,

@@ -8,7 +8,7 @@ import struct
 import subprocess
 
 import cluster
-from pgwire import bind, cstring, describe, execute, message, parse, query, sync
+from pgwire import bind, cstring, describe, execute, message, parse, query, startup, sync
 from runner import ROOT, Skip, limit
 
 SOCKET = ("type user database replication state addr port local_addr local_port connect_time request_time wait "
@@ -405,6 +405,19 @@ def test_peers(ctx):
     p.start()
     assert [tuple(r.values()) for r in p.console("SHOW PEERS")] == [("2", "127.0.0.1", "6433", "3")]
     assert [tuple(r.values()) for r in p.console("SHOW PEER_POOLS")] == [("2", "0", "0", "0", "0")]
+
+
+def test_dns_hosts(ctx):
+    p = ctx.proxy(databases={"named": ctx.server(host="localhost"), "lost": ctx.server(host="no-such-host.invalid")},
+                  dns_max_ttl=30, server_login_retry=30)
+    with p.connect("named") as c:
+        c.query("SELECT 1")
+    ctx.keep(p.open()).send(startup({"user": "app", "database": "lost"}))
+    p.wait(lambda: len(p.console("SHOW DNS_HOSTS")) == 2, "both names")
+    rows = {r["hostname"]: r for r in p.console("SHOW DNS_HOSTS")}
+    assert "127.0.0.1" in rows["localhost"]["addrs"].split(",") and 0 < int(rows["localhost"]["ttl"]) <= 30, rows
+    assert rows["no-such-host.invalid"]["addrs"] == "", rows
+    assert {r["list"]: r["items"] for r in p.console("SHOW LISTS")}["dns_names"] == "2"
 
 
 def test_metrics_of_pools(ctx):

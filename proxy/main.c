@@ -351,6 +351,7 @@ static void shut_down_by_command(struct process *p, struct question *q)
 {
     enum shutdown_mode mode = (enum shutdown_mode)q->number;
     log_info("SHUTDOWN%s%s command issued", q->name[0] ? " " : "", q->name);
+    p->pooler->refusing = true;
     // Who waits for the end hears of the beginning; an immediate end is not acknowledged.
     if (mode != SHUTDOWN_NOW)
         question_answered(q);

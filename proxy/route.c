@@ -78,6 +78,8 @@ struct route *route_new(struct pooler *pooler, const struct config *config, cons
     CHECK(db != NULL);
     struct route *route = mem_new(struct route);
     TAG_SET(route, ROUTE_TAG);
+    static _Atomic uint64_t last_number;
+    route->number = atomic_fetch_add(&last_number, 1) + 1;
     route->holders = 1;
     route->pooler = pooler;
     route->database = mem_strdup(database);

@@ -35,6 +35,7 @@ struct profile {
 struct route {
     uint32_t tag;
     struct hash_node node;
+    uint64_t number;       // never used twice
     _Atomic unsigned holders;
     struct pooler *pooler; // borrows
     char *database;        // owns; as clients ask for it

@@ -19,7 +19,7 @@
 uint64_t session_scope(struct client *client)
 {
     uint64_t settings = client->wanted ? client->wanted->planning_hash : 0;
-    return vars_hash(&client->vars) ^ (uintptr_t)client->route ^ settings;
+    return vars_hash(&client->vars) ^ client->route->number * 0x9e3779b97f4a7c15u ^ settings;
 }
 
 bool client_wants_input(const struct client *client)

@@ -93,6 +93,9 @@ static void check_client(struct client *client, const struct config *config, int
         client_fail(client, "08P01", "database removed");
         return;
     }
+    if (client->route != NULL && client->route->moved && client->login == NULL &&
+        !client_follow_route(client))
+        return;
     switch (client->state) {
     case CLIENT_STARTUP:
     case CLIENT_LOGIN:

@@ -135,6 +135,7 @@ static struct route *make_route(struct pooler *pooler, const struct config *conf
 
 struct leaving {
     const struct config *config;
+    const struct config *old; // of a reload
     int64_t now_us;
     struct buf routes; // struct route *
 };
@@ -157,6 +158,37 @@ static bool is_forgotten(struct route *route, const struct leaving *leaving)
     const struct config_database *db = config_database(leaving->config, route->database);
     return db != NULL && db->is_fallback && settings->autodb_idle_timeout_us > 0 &&
            idle_us > settings->autodb_idle_timeout_us;
+}
+
+// Was the database's own user this one, and is it another one now?
+static bool has_moved(struct route *route, const struct leaving *leaving)
+{
+    const struct config_database *before = config_database(leaving->old, route->database);
+    const struct config_database *now = config_database(leaving->config, route->database);
+    return before != NULL && now != NULL && before->user != NULL && now->user != NULL &&
+           strcmp(before->user, route->user) == 0 && strcmp(now->user, route->user) != 0;
+}
+
+static void gather_moved(struct hash_node *node, void *arg)
+{
+    struct leaving *leaving = arg;
+    struct route *route = container_of(node, struct route, node);
+    if (has_moved(route, leaving))
+        buf_bytes(&leaving->routes, &route, sizeof(route));
+}
+
+// They are not found any more; clients at rest look for the new one.
+static void move_out(struct pooler *pooler, struct leaving *leaving)
+{
+    struct route **routes = (struct route **)(void *)leaving->routes.at;
+    for (size_t i = 0; i < leaving->routes.len / sizeof(*routes); i++) {
+        routes[i]->moved = true;
+        routes[i]->generation++;
+        hash_remove(&pooler->routes, &routes[i]->node);
+        route_unref(&routes[i]);
+    }
+    buf_fini(&leaving->routes);
+    leaving->routes = (struct buf){0};
 }
 
 static void gather_gone(struct hash_node *node, void *arg)
@@ -227,6 +259,9 @@ void pooler_configure(struct pooler *pooler, struct config *config)
     pthread_mutex_lock(&pooler->lock);
     struct config *old = pooler->config;
     pooler->config = config_ref(config);
+    leaving.old = old;
+    hash_each(&pooler->routes, gather_moved, &leaving);
+    move_out(pooler, &leaving);
     hash_each(&pooler->routes, gather_gone, &leaving);
     take_out(pooler, &leaving);
     hash_each(&pooler->routes, configure_route, config);

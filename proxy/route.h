@@ -43,6 +43,7 @@ struct route {
                            // their own
     const char *server_user; // the same
     _Atomic bool removed;  // its database is: its clients and servers must go
+    _Atomic bool moved;    // its database has another user now: clients at rest take the new route
     _Atomic unsigned next_host; // of several in the database's line
     struct pool *pool;     // owns
     struct pool_quota *database_quota, *user_quota; // borrow

@@ -162,6 +162,8 @@ void client_resume(struct client *client);
 // The pool gave it a server / it is given back. link.c
 void client_granted(struct client *client, struct server *server);
 void client_request_server(struct client *client);
+// Its route has moved: takes the new one, if it may now. False: it was ended.
+bool client_follow_route(struct client *client);
 void client_cancel_waiting(struct client *client); // its statement, not its connection
 void client_unlink(struct client *client); // the server is nobody's afterwards
 void client_finished(struct client *client); // its server is ready, idle and owes nothing

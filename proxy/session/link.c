@@ -26,6 +26,28 @@ void client_refuse(struct client *client)
     client_fail(client, state, why);
 }
 
+bool client_follow_route(struct client *client)
+{
+    struct route *old = client->route;
+    bool waits = client->state == CLIENT_WAITING || client->state == CLIENT_GREETING;
+    if (client->server != NULL || client->replication != NULL ||
+        !pool_abandon(old->pool, &client->waiter))
+        return true; // with its server, or as soon as it has the one on its way
+    struct route *route =
+        pooler_route(client->worker->pooler, client->database, client->user);
+    if (route == NULL) {
+        client_fail(client, "08P01", "database removed");
+        return false;
+    }
+    pool_client_joined(route->pool);
+    pool_client_left(old->pool, clock_us());
+    client->route = route; // with its count
+    route_unref(&old);
+    if (waits)
+        client_request_server(client);
+    return client->state != CLIENT_CLOSED;
+}
+
 // query_wait_fail_fast: how long it may wait at most; 0: nobody is to look ahead.
 static int64_t patience_us(const struct client *client)
 {
@@ -49,6 +71,9 @@ static void refuse_hopeless(struct client *client)
 void client_request_server(struct client *client)
 {
     struct worker *worker = client->worker;
+    if (client->route->moved && client->state != CLIENT_WAITING &&
+        client->state != CLIENT_GREETING && !client_follow_route(client))
+        return;
     struct route *route = client->route;
     struct pool_server *slot;
     struct pool_task task;

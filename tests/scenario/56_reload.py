@@ -371,3 +371,62 @@ def test_tcp_options(ctx):
     time.sleep(0.2)
     assert int(p.pool(ctx.db)["cl_active"]) == 1
     assert mute.is_quiet(0.1)
+
+
+# ---- the database's own user
+
+def as_user(ctx, user):
+    return {ctx.db: ctx.server(user=user, password=f"{user}-secret")}
+
+
+def test_other_forced_user(ctx):
+    """Clients stay, and are the new user from their next transaction on: those at rest, those in a
+    transaction when it is over, those that wait. Afterwards there is one pool."""
+    p = one(ctx, databases=as_user(ctx, "app"), default_pool_size=1, query_wait_timeout=20)
+    idle, busy, waits = (ctx.keep(p.connect(ctx.db, name)) for name in ("app", "other", "srv_trust"))
+    assert idle.value("SELECT current_user") == "app"
+    busy.query("BEGIN")
+    waits.send(query("SELECT current_user"))
+    p.wait(lambda: p.pool(ctx.db)["cl_waiting"] == "1", "it to wait")
+    p.databases = as_user(ctx, "srv_plain")
+    p.reload()
+    assert waits.until_ready().value == "srv_plain"
+    assert idle.value("SELECT current_user") == "srv_plain"
+    assert busy.value("SELECT current_user") == "app"
+    busy.query("COMMIT")
+    assert busy.value("SELECT current_user") == "srv_plain"
+    assert ctx.keep(p.connect(ctx.db)).value("SELECT current_user") == "srv_plain"
+    p.wait(lambda: [u for d, u in pools(p) if d == ctx.db] == ["srv_plain"], "the old pool to be gone")
+    p.wait(lambda: not ctx.sql("SELECT 1 FROM pg_stat_activity WHERE usename = 'app' AND "
+                               f"datname = '{ctx.db}'"), "the old user's servers to be closed")
+
+
+def test_other_forced_user_prepared(ctx):
+    """What was prepared before works after."""
+    from pgwire import bind, describe, execute, parse, sync
+    p = one(ctx, databases=as_user(ctx, "app"))
+    c = ctx.keep(p.connect(ctx.db))
+    c.ask(parse("SELECT current_user || $1::text", "who"), sync()).check()
+    assert c.ask(bind("who", ["!"]), describe(), execute(), sync()).check().value == "app!"
+    p.databases = as_user(ctx, "other")
+    p.reload()
+    p.wait(lambda: c.ask(bind("who", ["?"]), describe(), execute(), sync()).check().value == "other?", "the new user")
+
+
+def test_other_forced_user_with_cache(ctx):
+    """Rows that only the old user may see are not served to the new one from memory."""
+    from proxy import CACHE_SETTINGS
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 5); GRANT SELECT ON t TO app")
+    p = ctx.proxy(databases=as_user(ctx, "app"), worker_threads=1, **CACHE_SETTINGS)
+    c = ctx.keep(p.connect(ctx.db, "app"))
+    assert ctx.wait_hit(p, lambda: c.value("SELECT n FROM t WHERE id = 1"), timeout=10) == "5"
+    p.databases = as_user(ctx, "other")
+    p.reload()
+
+    def refused():
+        reply = c.ask(query("SELECT n FROM t WHERE id = 1"))
+        return reply.sqlstate() == "42501"
+
+    p.wait(refused, "the new user's rights")
+    for _ in range(20):
+        assert refused()

@@ -44,9 +44,11 @@ void command_error(struct client *client, struct buf *out, const char *sqlstate,
     vsnprintf(why, sizeof(why), format, arguments);
     va_end(arguments);
     log_error("%s", why);
-    if (config_settings(client->worker->config)->log_pooler_errors)
-        log_warning("C-%p: %s/%s pooler error: %s", (void *)client, client->database,
-                    client->user, why);
+    if (config_settings(client->worker->config)->log_pooler_errors) {
+        char who[CLIENT_NAME_BYTES];
+        client_describe(client, who, sizeof(who));
+        log_warning("%s pooler error: %s", who, why);
+    }
     message_error(out, "ERROR", sqlstate, why);
 }
 

@@ -421,7 +421,9 @@ static void test_pause(void **state)
     bench_size(&b, 2);
     idle_all(&b, 2, (int[]){0, 1});
     granted(&b, 0, 0, 0);
-    pool_pause(b.pool, true);
+    assert_true(pool_pause(b.pool, true));
+    assert_false(pool_pause(b.pool, true));
+    assert_true(pool_is_paused(b.pool));
     queued(&b, 1, 1, false, -1); // though one is idle beside it
     returned_to(&b, 0, -1);
     struct pool_waiter *waiter;
@@ -432,6 +434,25 @@ static void test_pause(void **state)
     assert_true(pool_serve(b.pool, 1, b.now, &b.got, &waiter, &b.task));
     assert_ptr_equal(waiter, &b.waiter[1]);
     pool_took(b.pool, waiter);
+    bench_close(&b);
+}
+
+// An attempt that was given up because of a pause is no failure: the next one may follow at once.
+static void test_opening_given_up(void **state)
+{
+    struct bench b;
+    bench_size(&b, 1);
+    queued(&b, 0, 0, true, -1);
+    pool_pause(b.pool, true);
+    pool_open_given_up(b.pool, b.now);
+    assert_int_equal(pool_figures(b.pool, b.now).servers_login, 0);
+    assert_int_equal(b.database.used, 0);
+    assert_false(pool_may_open(b.pool, b.now, &b.task));
+    pool_pause(b.pool, false);
+    assert_true(pool_may_open(b.pool, b.now, &b.task));
+    assert_int_equal(b.database.used, 1);
+    pool_open_given_up(b.pool, b.now);
+    assert_true(pool_abandon(b.pool, &b.waiter[0]));
     bench_close(&b);
 }
 
@@ -582,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_long_failure_is_cut),
         cmocka_unit_test(test_abandon_or_granted),
         cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_opening_given_up),
         cmocka_unit_test(test_relimit),
         cmocka_unit_test(test_figures),
         cmocka_unit_test(test_own_connections),

@@ -235,6 +235,10 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 
 static void shut_down(struct process *p, enum shutdown_mode mode)
 {
+    if (mode != SHUTDOWN_NOW && halt_mode(p->pooler) == HALT_SUSPENDED) {
+        log_write(LOG_LEVEL_FATAL, "suspend was in progress, going down immediately");
+        mode = SHUTDOWN_NOW; // nothing could end by itself
+    }
     int64_t timeout_us = config_settings(p->config)->shutdown_timeout_us;
     if (timeout_us > 0 && mode != SHUTDOWN_NOW) {
         if (mode == SHUTDOWN_WAIT_FOR_CLIENTS)
@@ -499,6 +503,8 @@ static void finish(struct process *p, bool lived)
             if (p->pooler->workers[i] != NULL)
                 worker_join_free(p->pooler->workers[i], lived);
     }
+    if (lived)
+        mailbox_fini(&p->pooler->errands);
     http_free(p->http);
     listener_free(p->listener);
     if (p->control != NULL)

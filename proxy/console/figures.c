@@ -6,7 +6,10 @@
 #include "base/clock.h"
 #include "cache/statistics.h"
 #include "cache/store.h"
+#include "config/config.h"
+#include "proxy/census.h"
 #include "proxy/console/metrics.h"
+#include "proxy/halt.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
 #include "proxy/worker.h"
@@ -167,12 +170,60 @@ static void pool_families(struct pooler *pooler, struct buf *out)
     }
 }
 
+// ---- of databases ----
+
+static double of_database(struct pooler *pooler, const struct config *config,
+                          const struct config_database *db, int which)
+{
+    switch (which) {
+    case 0:
+        return census_count(pooler->census, CENSUS_DATABASE, db->name);
+    case 1:
+        return config_max_db_client_connections(config, db);
+    case 2:
+        return halt_servers(pooler, db->name);
+    case 3:
+        return config_max_db_connections(config, db);
+    case 4:
+        return halt_is_paused(pooler, db->name);
+    default:
+        return halt_is_disabled(pooler, db->name);
+    }
+}
+
+static void database_families(struct pooler *pooler, struct buf *out)
+{
+    static const struct {
+        const char *name, *sentence;
+    } families[] = {
+        {"database_clients", "clients of the database, logged in or on their way"},
+        {"database_max_clients", "max_db_client_connections, 0 is no limit"},
+        {"database_servers", "server connections of all its pools"},
+        {"database_max_servers", "max_db_connections, 0 is no limit"},
+        {"database_paused", "1 after PAUSE or KILL of this database"},
+        {"database_disabled", "1 after DISABLE"},
+    };
+    struct config *config = pooler_config(pooler);
+    for (int i = 0; i < (int)(sizeof(families) / sizeof(*families)); i++) {
+        metrics_family(out, METRICS_GAUGE, families[i].name, families[i].sentence);
+        for (size_t d = 0; d < config_database_count(config); d++) {
+            const struct config_database *db = config_database_at(config, d);
+            if (!db->is_fallback)
+                metrics_sample(out, METRICS_GAUGE, families[i].name,
+                               (const char *const[]){"database", db->name, NULL},
+                               of_database(pooler, config, db, i));
+        }
+    }
+    config_unref(&config);
+}
+
 void figures_metrics(struct pooler *pooler, struct buf *out)
 {
     total_families(pooler, out);
     cache_families(pooler, out);
     pool_families(pooler, out);
     tally_families(pooler, out);
+    database_families(pooler, out);
     gauge(out, "clients", "connections of clients, of all kinds", pooler->clients);
     if (pooler->domains != NULL)
         metrics_domains(out, pooler->domains);

@@ -430,6 +430,8 @@ def test_metrics_of_pools(ctx):
     assert f"pgweir_pool_queries_total{labels} 3\n" in text, text
     assert f"pgweir_pool_paused{labels} 0\n" in text, text
     assert "pgweir_queries_total 3\n" in text, text
+    assert f'pgweir_database_servers{{database="{ctx.db}"}} 1\n' in text, text
+    assert f'pgweir_database_paused{{database="{ctx.db}"}} 0\n' in text, text
     assert len(set(re.findall("^# TYPE (.*)$", text, re.M))) == len(re.findall("^# TYPE", text, re.M))
     # What a forgotten pool did stays in the sums.
     del p.databases[ctx.db]

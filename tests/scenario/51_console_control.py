@@ -520,3 +520,15 @@ def test_shutdown_while_paused(ctx):
         admin.wait_closed()
     except (PeerClosed, PgError):
         pass
+
+
+def test_shutdown_while_suspended(ctx):
+    """Nothing could end by itself: it is over at once, as with PgBouncer."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        p = ctx.proxy()
+        c = ctx.keep(p.connect(ctx.db))
+        c.query("BEGIN")
+        done(console(ctx, p), "SUSPEND")
+        p.signal(number)
+        assert p.wait_end() == 0
+        assert "suspend was in progress, going down immediately" in p.log()

@@ -13,30 +13,6 @@
 
 #define ROUTE_TAG 0x4007eu
 
-// The first column is the effective search path, one schema a line; the second must be the
-// default isolation. The others only have to be the same for two sessions to share replies.
-const char *const profile_question =
-    "SELECT pg_catalog.array_to_string(pg_catalog.current_schemas(true), E'\\n'),"
-    " pg_catalog.current_setting('default_transaction_isolation'),"
-    " current_user, session_user,"
-    " pg_catalog.current_setting('search_path'),"
-    " pg_catalog.current_setting('extra_float_digits'),"
-    " pg_catalog.current_setting('bytea_output'),"
-    " pg_catalog.current_setting('row_security'),"
-    " pg_catalog.current_setting('lc_monetary'),"
-    " pg_catalog.current_setting('lc_numeric'),"
-    " pg_catalog.current_setting('lc_time'),"
-    " pg_catalog.current_setting('xmlbinary'),"
-    " pg_catalog.current_setting('xmloption'),"
-    " pg_catalog.current_setting('array_nulls'),"
-    " pg_catalog.current_setting('transform_null_equals'),"
-    " pg_catalog.current_setting('quote_all_identifiers'),"
-    " pg_catalog.current_setting('backslash_quote'),"
-    " pg_catalog.current_setting('timezone_abbreviations'),"
-    " pg_catalog.current_setting('default_text_search_config'),"
-    " pg_catalog.current_setting('lo_compat_privileges'),"
-    " pg_catalog.current_setting('server_version')";
-
 static struct pool_limits limits_of(const struct config *config, const struct config_database *db,
                                     const struct config_user *user)
 {
@@ -143,8 +119,7 @@ void route_reconnect(struct route *route)
     route->has_welcome = false;
     gucs_unref(&route->accepted);
     vars_fini(&route->defaults);
-    route->profile = NULL;
-    route->profile_epoch = 0;
+    profiles_forget(&route->profiles);
     pthread_mutex_unlock(&route->lock);
     route->generation++;
 }
@@ -186,12 +161,7 @@ struct route *route_ref(struct route *route)
 static void route_free(struct route *route)
 {
     pool_free(route->pool);
-    for (struct profile *p = route->profiles, *next; p != NULL; p = next) {
-        next = p->next;
-        buf_fini(&p->bytes);
-        mem_free(p->schemas);
-        mem_free(p);
-    }
+    profiles_fini(&route->profiles);
     buf_fini(&route->welcome);
     gucs_unref(&route->accepted);
     vars_fini(&route->defaults);
@@ -265,62 +235,21 @@ bool route_greet(struct route *route, struct vars *client, struct buf *out)
     return ready;
 }
 
-static struct slice column(struct reader *r)
+struct profile *route_profile_note(struct route *route, struct gucs *settings, struct slice row,
+                                   uint64_t epoch)
 {
-    uint32_t len = reader_u32(r);
-    return len == UINT32_MAX ? slice_of(NULL, 0) : reader_bytes(r, len);
-}
-
-static struct profile *profile_new(struct slice row)
-{
-    static _Atomic uint32_t last_number; // numbers are never reused
-    struct profile *profile = mem_new(struct profile);
-    profile->number = atomic_fetch_add(&last_number, 1) + 1;
-    buf_put(&profile->bytes, row);
-    struct reader r = reader_of(buf_slice(&profile->bytes));
-    uint16_t columns = reader_u16(&r);
-    struct slice path = column(&r);
-    struct slice isolation = column(&r);
-    if (!reader_ok(&r) || columns < 2)
-        return profile; // not cacheable
-    profile->cacheable = slice_is(isolation, "read committed");
-    while (path.len > 0) {
-        const uint8_t *end = memchr(path.at, '\n', path.len);
-        size_t len = end ? (size_t)(end - path.at) : path.len;
-        profile->schemas = mem_realloc(profile->schemas, (profile->schema_count + 1) *
-                                                             sizeof(*profile->schemas));
-        profile->schemas[profile->schema_count++] = slice_of(path.at, len);
-        size_t skip = end ? len + 1 : len;
-        path = slice_of(path.at + skip, path.len - skip);
-    }
+    pthread_mutex_lock(&route->lock);
+    struct profile *profile = profiles_note(&route->profiles, settings, row, epoch);
+    pthread_mutex_unlock(&route->lock);
     return profile;
 }
 
-struct profile *route_profile_note(struct route *route, struct slice row, uint64_t epoch)
+struct profile *route_profile(struct route *route, const struct gucs *settings, uint64_t epoch)
 {
     pthread_mutex_lock(&route->lock);
-    struct profile *p = route->profiles;
-    while (p != NULL && !slice_eq(buf_slice(&p->bytes), row))
-        p = p->next;
-    if (p == NULL) {
-        p = profile_new(row);
-        p->next = route->profiles;
-        route->profiles = p;
-    }
-    if (epoch >= route->profile_epoch) {
-        route->profile = p;
-        route->profile_epoch = epoch;
-    }
+    struct profile *profile = profiles_of(&route->profiles, settings, epoch);
     pthread_mutex_unlock(&route->lock);
-    return p;
-}
-
-struct profile *route_profile(struct route *route, uint64_t epoch)
-{
-    pthread_mutex_lock(&route->lock);
-    struct profile *p = route->profile_epoch == epoch ? route->profile : NULL;
-    pthread_mutex_unlock(&route->lock);
-    return p;
+    return profile;
 }
 
 bool route_accepts(struct route *route, const struct gucs *given)

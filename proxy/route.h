@@ -13,24 +13,13 @@
 #include "base/slice.h"
 #include "pool/pool.h"
 #include "proxy/login/scram.h"
-#include "proxy/session/gucs.h"
+#include "proxy/profile.h"
 #include "proxy/session/vars.h"
 #include "proxy/tally.h"
 
 struct config;
 struct domain;
 struct pooler;
-
-// What decides the meaning of a statement in a session beside the followed settings, as one fresh
-// session of this route reported it. Immutable, lives as long as the route.
-struct profile {
-    struct profile *next;
-    uint32_t number;          // within the process; goes into cache keys
-    bool cacheable;           // READ COMMITTED by default
-    uint32_t schema_count;
-    struct slice *schemas;    // owns; effective search path, in order
-    struct buf bytes;         // owns; the reply it was read from, which identifies it
-};
 
 struct route {
     uint32_t tag;
@@ -62,9 +51,7 @@ struct route {
     struct gucs *accepted; // counts; settings given at a start that a server took last
     bool has_keys;         // of a client's SCRAM login, for the server's (pass-through)
     struct scram_keys keys;
-    struct profile *profiles;     // owns; all that were seen
-    struct profile *profile;      // of the newest session
-    uint64_t profile_epoch;       // the ledger's epoch when it was asked for
+    struct profiles profiles;
 };
 
 struct route *route_new(struct pooler *pooler, const struct config *config, const char *database,
@@ -83,10 +70,10 @@ void route_welcome(struct route *route, struct slice messages, const struct vars
 // did not set itself; false: none yet.
 bool route_greet(struct route *route, struct vars *client, struct buf *out);
 
-// Makes the profile of this reply (a DataRow body) the current one; never NULL.
-struct profile *route_profile_note(struct route *route, struct slice row, uint64_t epoch);
-// The current one if it was asked for in this epoch, else NULL.
-struct profile *route_profile(struct route *route, uint64_t epoch);
+// profiles_note() and profiles_of(), with the lock.
+struct profile *route_profile_note(struct route *route, struct gucs *settings, struct slice row,
+                                   uint64_t epoch);
+struct profile *route_profile(struct route *route, const struct gucs *settings, uint64_t epoch);
 
 // Did a server take these settings, when a client began with them?
 bool route_accepts(struct route *route, const struct gucs *given);
@@ -100,5 +87,3 @@ bool route_keys(struct route *route, struct scram_keys *keys);
     counter_add(&(route)->tallies[(worker)->number].member, (n))
 struct tally_sum route_tally(const struct route *route); // of all workers; any thread
 
-// The question whose answer is a profile.
-extern const char *const profile_question;

@@ -158,7 +158,8 @@ static void on_parameter(struct relay *relay, struct slice message, const struct
 static void on_profile(struct relay *relay, struct slice body)
 {
     struct server *server = relay->server;
-    server->profile = route_profile_note(server->route, body, server->profile_epoch);
+    server->profile = route_profile_note(server->route, server->applied, body,
+                                         server->profile_epoch);
 }
 
 // A question of ours was answered.

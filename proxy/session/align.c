@@ -62,8 +62,7 @@ void align_session(struct client *client, struct server *server)
     bool differs = !vars_equal(&client->vars, &server->vars);
     bool resets = !gucs_equal(client->wanted, server->applied);
     uint64_t epoch = route->domain ? ledger_epoch(domain_ledger(route->domain)) : 0;
-    bool unknown = route->domain != NULL && client->wanted == NULL &&
-                   (server->profile_epoch != epoch || resets);
+    bool unknown = route->domain != NULL && (server->profile_epoch != epoch || resets);
     if (!differs && !resets && !unknown && !server->fresh)
         return;
     sender_begin(&worker->to_server, &server->conn);

@@ -83,7 +83,7 @@ static enum bypass examine(struct question *q)
         return bypass;
     if (q->unit.has_max_rows)
         return BYPASS_MAX_ROWS;
-    if (client->pins != 0 || client->wanted != NULL ||
+    if (client->pins != 0 ||
         !is_setting(client, VAR_STANDARD_CONFORMING_STRINGS, "on"))
         return BYPASS_SESSION_STATE;
     if (!q->unit.simple && unit_has_datetime_word(q->unit.bind))
@@ -94,7 +94,7 @@ static enum bypass examine(struct question *q)
     // resolved by an old one carries an old epoch.
     if (!ledger_stamp(q->ledger, &q->stamp))
         return BYPASS_OFF;
-    q->profile = route_profile(client->route, q->stamp.epoch);
+    q->profile = route_profile(client->route, client->wanted, q->stamp.epoch);
     if (q->profile == NULL)
         return BYPASS_NO_PROFILE;
     if (!q->profile->cacheable)
@@ -117,7 +117,13 @@ static void make_key(struct question *q)
     struct buf *key = &client->worker->key;
     key_begin(key);
     key_u32(key, domain_id(q->domain));
-    key_u32(key, q->profile->number); // role, search path, settings that are not followed
+    key_u32(key, q->profile->number); // role, search path, what settings the profile knows
+    const struct gucs *wanted = client->wanted;
+    key_u32(key, wanted ? wanted->count : 0);
+    for (uint32_t i = 0; wanted != NULL && i < wanted->count; i++) {
+        key_bytes(key, slice_str(wanted->at[i].name));
+        key_bytes(key, slice_str(wanted->at[i].value));
+    }
     for (size_t i = 0; i < sizeof(in_key) / sizeof(*in_key); i++) {
         const char *value = client->vars.value[in_key[i]];
         if (value != NULL)

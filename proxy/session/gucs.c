@@ -262,11 +262,3 @@ bool gucs_change(const struct gucs *have, const struct gucs *want,
     return sure && gucs_find(have, "statement_timeout") == NULL &&
            gucs_find(have, "transaction_timeout") == NULL;
 }
-
-void gucs_key(const struct gucs *p, struct buf *key)
-{
-    for (uint32_t i = 0; p != NULL && i < p->count; i++) {
-        buf_cstr(key, p->at[i].name);
-        buf_cstr(key, p->at[i].value);
-    }
-}

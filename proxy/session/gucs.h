@@ -46,5 +46,3 @@ bool gucs_equal(const struct gucs *a, const struct gucs *b);
 // what follows may be sent without waiting for their answer.
 bool gucs_change(const struct gucs *have, const struct gucs *want,
                        struct buf *sql);
-// Appends all of it, for a key: equal sets, equal bytes.
-void gucs_key(const struct gucs *p, struct buf *key);

@@ -128,3 +128,33 @@ def test_many_users(ctx):
         for _ in range(5):
             assert a.ask(script).check().value == "x"
             assert o.ask(script).sqlstate() == "42501"
+
+
+def test_settings_of_every_kind(ctx):
+    """What a session set for itself: its search path, how numbers are written, its role. Sessions of the
+    same settings share answers, others do not."""
+    ctx.sql("CREATE SCHEMA s1; CREATE SCHEMA s2; GRANT other TO app;"
+            "CREATE TABLE s1.t(id int PRIMARY KEY, v float8); INSERT INTO s1.t VALUES (1, 1.1);"
+            "CREATE TABLE s2.t(id int PRIMARY KEY, v float8); INSERT INTO s2.t VALUES (1, 2.2);"
+            "GRANT USAGE ON SCHEMA s1, s2 TO app, other; GRANT SELECT ON s1.t TO app, other; GRANT SELECT ON s2.t TO app")
+    p = ctx.cache_proxy()
+    read = "SELECT v FROM t WHERE id = 1"
+    one, two, wide = (ctx.keep(p.connect(ctx.db, search_path=path)) for path in ("s1", "s2", "s1"))
+    wide.query("SET extra_float_digits = -15")
+    wants = ((one, "1.1"), (two, "2.2"), (wide, "1"))
+    for _ in range(5):
+        for c, want in wants:
+            assert c.value(read) == want
+    for c, want in wants:
+        assert ctx.wait_hit(p, lambda: c.value(read)) == want
+    # A write through one ends the entries of all that read it.
+    ctx.sql("GRANT UPDATE ON s1.t TO app")
+    one.query("UPDATE s1.t SET v = 3.3")
+    for _ in range(3):
+        assert [c.value(read) for c in (one, two, wide)] == ["3.3", "2.2", "3"]
+    # A role without the right is refused, though the answer is in memory for another.
+    two.query("SET ROLE other")
+    for _ in range(3):
+        assert two.ask(query(read)).sqlstate() == "42501"
+    two.query("RESET ROLE; SET search_path = s1")
+    assert two.value(read) == "3.3"

@@ -162,6 +162,7 @@ static void route_free(struct route *route)
 {
     pool_free(route->pool);
     profiles_fini(&route->profiles);
+    mentioned_fini(&route->custom);
     buf_fini(&route->welcome);
     gucs_unref(&route->accepted);
     vars_fini(&route->defaults);
@@ -250,6 +251,29 @@ struct profile *route_profile(struct route *route, const struct gucs *settings, 
     struct profile *profile = profiles_of(&route->profiles, settings, epoch);
     pthread_mutex_unlock(&route->lock);
     return profile;
+}
+
+void route_note_custom(struct route *route, const struct gucs *settings)
+{
+    for (uint32_t i = 0; settings != NULL && i < settings->count; i++) {
+        if (strchr(settings->at[i].name, '.') == NULL)
+            continue;
+        pthread_mutex_lock(&route->lock);
+        mentioned_note(&route->custom, slice_str(settings->at[i].name));
+        pthread_mutex_unlock(&route->lock);
+    }
+}
+
+void route_custom(struct route *route, struct mentioned *names)
+{
+    pthread_mutex_lock(&route->lock);
+    struct slice rest = buf_slice(&route->custom.names);
+    while (rest.len > 0) {
+        size_t n = strlen((const char *)rest.at);
+        mentioned_note(names, slice_of(rest.at, n));
+        rest = slice_skip(rest, n + 1);
+    }
+    pthread_mutex_unlock(&route->lock);
 }
 
 bool route_accepts(struct route *route, const struct gucs *given)

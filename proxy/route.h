@@ -14,6 +14,7 @@
 #include "pool/pool.h"
 #include "proxy/login/scram.h"
 #include "proxy/profile.h"
+#include "proxy/session/remains.h"
 #include "proxy/session/vars.h"
 #include "proxy/tally.h"
 
@@ -52,6 +53,7 @@ struct route {
     bool has_keys;         // of a client's SCRAM login, for the server's (pass-through)
     struct scram_keys keys;
     struct profiles profiles;
+    struct mentioned custom;
 };
 
 struct route *route_new(struct pooler *pooler, const struct config *config, const char *database,
@@ -74,6 +76,11 @@ bool route_greet(struct route *route, struct vars *client, struct buf *out);
 struct profile *route_profile_note(struct route *route, struct gucs *settings, struct slice row,
                                    uint64_t epoch);
 struct profile *route_profile(struct route *route, const struct gucs *settings, uint64_t epoch);
+
+// Names of settings that nobody but their users knows (app.tenant), of any client: to be asked for
+// after code that cannot be seen. note: those in the set.
+void route_note_custom(struct route *route, const struct gucs *settings);
+void route_custom(struct route *route, struct mentioned *names); // appends them
 
 // Did a server take these settings, when a client began with them?
 bool route_accepts(struct route *route, const struct gucs *given);

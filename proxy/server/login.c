@@ -61,7 +61,7 @@ void server_login_begin(struct server *server)
     pair(&out, "client_encoding", db->client_encoding);
     pair(&out, "datestyle", db->datestyle);
     pair(&out, "timezone", db->timezone);
-    pair(&out, "application_name", db->application_name ? db->application_name : "pgweir");
+    pair(&out, "application_name", db->application_name);
     if (server->own) { // what comes last counts
         pair(&out, "replication", replication_parameter(server->client->replication));
         buf_put(&out, buf_slice(&server->client->replication->parameters));

@@ -147,9 +147,11 @@ void align_look(struct client *client, struct server *server)
     struct worker *worker = client->worker;
     client->must_verify = false;
     client->went_around = false;
-    if (client->given != NULL)
+    if (client->given != NULL || client->given_vars != NULL)
         client->aligning |= WAIT_LOOK; // a RESET goes back to those: nothing may run before
     begin_answer(server);
+    if (client->unseen)
+        route_custom(client->route, &client->mentioned);
     struct buf sql = {0};
     remains_question(&sql, client->route->server_user, &client->mentioned, client->wanted,
                      &server->named);
@@ -201,12 +203,14 @@ void align_looked(struct client *client, struct server *server)
     struct gucs *now = gucs_new(&remains->settings);
     struct gucs *own = gucs_without(now, server->base);
     gucs_unref(&now);
+    route_note_custom(client->route, own);
     gucs_unref(&server->applied);
     server->applied = own; // the count moves
     gucs_unref(&client->wanted);
     // What it gave at its start counts again where it was reset.
     client->wanted = gucs_join(client->given, own);
     client->wanted_proven = true;
+    align_give_back(client, remains->own_vars);
     if (own != NULL) {
         server->profile = NULL;
         server->profile_epoch = 0;
@@ -218,6 +222,37 @@ void align_looked(struct client *client, struct server *server)
     client->unseen = false;
     mentioned_fini(&client->mentioned);
     remains_fini(remains);
+}
+
+// Behind what this turn has to say already.
+static void tell(struct client *client, struct slice message)
+{
+    struct sender *s = &client->worker->to_client;
+    if (s->conn == &client->conn) {
+        sender_copy(s, message);
+        return;
+    }
+    conn_queue(&client->conn, message);
+    conn_flush(&client->conn); // a broken connection is noticed when it is read
+}
+
+void align_give_back(struct client *client, uint32_t own_vars)
+{
+    const struct gucs *given = client->given_vars;
+    struct buf news = {0};
+    client->discarded = false;
+    for (uint32_t i = 0; given != NULL && i < given->count; i++) {
+        int var = var_find(given->at[i].name);
+        const char *now = client->vars.value[var];
+        if ((own_vars & 1u << var) != 0 || (now != NULL && strcmp(now, given->at[i].value) == 0))
+            continue;
+        vars_set(&client->vars, var, given->at[i].value);
+        client->vars_proven = false;
+        message_parameter(&news, var_name(var), given->at[i].value);
+    }
+    if (news.len > 0)
+        tell(client, buf_slice(&news));
+    buf_fini(&news);
 }
 
 // ---- connect_query ----

@@ -212,6 +212,7 @@ void client_free(struct client *client)
     route_unref(&client->route);
     gucs_unref(&client->wanted);
     gucs_unref(&client->given);
+    gucs_unref(&client->given_vars);
     mentioned_fini(&client->mentioned);
     mem_free(client->user);
     mem_free(client->database);

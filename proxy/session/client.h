@@ -83,7 +83,9 @@ struct client {
     bool vars_proven;          // a server has accepted them all
     struct gucs *wanted; // counts; the other settings that it wants
     struct gucs *given;  // counts; those of them that it gave at its start
+    struct gucs *given_vars;   // counts; of the reported settings, those that it gave
     bool wanted_proven;
+    bool discarded;            // DISCARD ALL was answered: its reports come before it is ready
     bool realigned;            // it got another server because the first could not be aligned
     struct mentioned mentioned; // names that settings of the open transaction may have
     bool unseen;               // ... or others that nobody mentioned

@@ -106,8 +106,12 @@ static void note_session(struct client *client, const struct analysis *analysis,
 {
     if (client->pins != 0 && may_end_pin(client, analysis))
         client->must_verify = true;
-    if ((effects & ~(uint32_t)(EFFECT_FOLLOWED_SET | EFFECT_DISCARD_ALL | EFFECT_DEALLOCATE_ALL)) ==
-        0)
+    if ((effects & EFFECT_RESET) != 0 && client->given_vars != NULL) {
+        client->must_verify = true; // it goes back to what it gave
+        client_pin(client, PIN_SET);
+    }
+    if ((effects & ~(uint32_t)(EFFECT_FOLLOWED_SET | EFFECT_RESET | EFFECT_DISCARD_ALL |
+                               EFFECT_DEALLOCATE_ALL)) == 0)
         return;
     static const struct {
         uint32_t effect;

@@ -202,6 +202,7 @@ void client_discarded(struct client *client)
 {
     client->pins = 0;
     client->must_verify = client->unseen = false;
+    client->discarded = true;
     mentioned_fini(&client->mentioned);
     gucs_unref(&client->wanted);
     client->wanted = gucs_ref(client->given);
@@ -231,6 +232,8 @@ void client_finished(struct client *client)
         client_dismiss(client, "57P01", client_terminated);
         return;
     }
+    if (client->discarded)
+        align_give_back(client, 0);
     if (align_must_look(client)) {
         align_look(client, server);
         return;

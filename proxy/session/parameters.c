@@ -28,18 +28,29 @@ static bool is_protocol_option(const char *name)
     return strncmp(name, "_pq_.", 5) == 0;
 }
 
-// Whether there is such a setting the server will say, before the client is let in.
-static void give(struct client *client, const char *name, const char *value)
+static void add(struct gucs **set, const char *name, const char *value)
 {
     struct gucs_draft draft = {.count = 0};
     gucs_draft_add(&draft, slice_str(name), slice_str(value));
     struct gucs *one = gucs_new(&draft);
-    struct gucs *all = gucs_join(client->given, one);
+    struct gucs *all = gucs_join(*set, one);
     gucs_unref(&one);
-    gucs_unref(&client->given);
+    gucs_unref(set);
+    *set = all;
+}
+
+// Whether there is such a setting the server will say, before the client is let in.
+static void give(struct client *client, const char *name, const char *value)
+{
+    int var = var_find(name);
+    if (var >= 0) {
+        vars_set(&client->vars, var, value);
+        add(&client->given_vars, name, value);
+        return;
+    }
+    add(&client->given, name, value);
     gucs_unref(&client->wanted);
-    client->given = all;
-    client->wanted = gucs_ref(all);
+    client->wanted = gucs_ref(client->given);
 }
 
 // ---- options ----
@@ -48,12 +59,9 @@ static bool take_option(void *arg, const char *name, const char *value)
 {
     struct client *client = arg;
     const struct config *config = client->worker->config;
-    int var = var_find(name);
-    if (var >= 0) {
-        vars_set(&client->vars, var, value);
-        return true;
-    }
-    if (!config_ignores_parameter(config, name) && !config_ignores_parameter(config, "options"))
+    bool ignored = config_ignores_parameter(config, name) ||
+                   config_ignores_parameter(config, "options");
+    if (var_find(name) >= 0 || !ignored)
         give(client, name, value);
     return true;
 }
@@ -104,7 +112,7 @@ static bool take_parameter(struct client *client, struct slice name, struct slic
     else if (slice_is(name, "options"))
         return take_options(client, v);
     else if (var_find(n) >= 0)
-        vars_set(&client->vars, var_find(n), v);
+        give(client, n, v);
     else if (!is_protocol_option(n) && !config_ignores_parameter(client->worker->config, n))
         give(client, n, v);
     return true;
@@ -117,7 +125,7 @@ static void add_host(struct client *client)
     const char *name = client->vars.value[VAR_APPLICATION_NAME];
     origin_details(&client->origin, from, sizeof(from));
     snprintf(text, sizeof(text), "%s - %s", name ? name : "app", from);
-    vars_set(&client->vars, VAR_APPLICATION_NAME, text);
+    give(client, "application_name", text);
     if (client->replication != NULL) {
         buf_cstr(&client->replication->parameters, "application_name"); // the last one counts
         buf_cstr(&client->replication->parameters, text);

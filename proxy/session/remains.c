@@ -2,21 +2,21 @@
 #include "proxy/session/remains.h"
 
 #include "base/reader.h"
+#include "proxy/session/vars.h"
 #include "proxy/sql/quote.h"
 
 enum { NAMES_MAX = 32, NAME_MAX_BYTES = 128 };
 
-// A name and a value in each row. Names with a star are none of settings. What vars.h follows is
-// left out. Operators are spelled out: the session's search path must not choose them. Its time
-// limit must not end the question: it is taken off first, and told by what it was.
+// A name and a value in each row. Names with a star are none of settings. Operators are spelled
+// out: the session's search path must not choose them. Its time limit must not end the question: it
+// is taken off first, and told by what it was.
 static const char settings[] =
     "SELECT '*timeout', pg_catalog.current_setting('statement_timeout');"
     "SET LOCAL statement_timeout TO DEFAULT;"
     "SELECT name, setting FROM pg_catalog.pg_settings"
     " WHERE source OPERATOR(pg_catalog.=) 'session' AND pg_catalog.lower(name)"
-    " OPERATOR(pg_catalog.<>) ALL ('{client_encoding,datestyle,timezone,"
-    "standard_conforming_strings,application_name,intervalstyle,transaction_isolation,"
-    "transaction_read_only,transaction_deferrable,statement_timeout}'::pg_catalog.text[])"
+    " OPERATOR(pg_catalog.<>) ALL ('{transaction_isolation,transaction_read_only,"
+    "transaction_deferrable,statement_timeout}'::pg_catalog.text[])"
     " UNION ALL SELECT '*default', pg_catalog.current_setting('statement_timeout')";
 
 // What is in a schema depends on it: tables, functions, types.
@@ -188,6 +188,16 @@ static bool column(struct reader *r, struct slice *value)
     return reader_ok(r);
 }
 
+static int var_of(struct slice name)
+{
+    char text[64];
+    if (name.len >= sizeof(text))
+        return -1;
+    memcpy(text, name.at, name.len);
+    text[name.len] = '\0';
+    return var_find(text);
+}
+
 void remains_row(struct remains *r, struct slice row)
 {
     static const struct {
@@ -206,7 +216,11 @@ void remains_row(struct remains *r, struct slice row)
         return;
     }
     if (name.at[0] != '*') {
-        gucs_draft_add(&r->settings, name, value);
+        int var = var_of(name);
+        if (var >= 0) // of those the server reports the value
+            r->own_vars |= 1u << var;
+        else
+            gucs_draft_add(&r->settings, name, value);
         return;
     }
     if (slice_is(name, "*timeout"))

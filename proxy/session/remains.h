@@ -24,6 +24,7 @@ struct remains {
     struct gucs_draft settings;
     struct buf timeout; // the statement_timeout before the question
     uint32_t kinds; // bits
+    uint32_t own_vars; // bits 1 << enum followed_var: reported settings that the session made
     bool odd;       // it failed, or was not understood
 };
 

@@ -58,6 +58,7 @@ enum session_effect {
     EFFECT_FUNCTION = 1 << 12,      // ran code that we cannot see: may have left anything
     EFFECT_UNKNOWN = 1 << 13,       // unparsable
     EFFECT_EXECUTE = 1 << 14,       // ran what was prepared in SQL: may have done anything
+    EFFECT_RESET = 1 << 15,         // beside one of the first two: RESET, SET ... TO DEFAULT
 };
 
 struct sql_name {

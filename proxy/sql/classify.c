@@ -81,7 +81,9 @@ static struct classified classify_set(struct walk *w, const PgQuery__VariableSet
     case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE:
     case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_DEFAULT:
         if (!s->is_local && !is_transaction_setting(s->name))
-            w->effects |= effect_of_setting(s->name);
+            w->effects |= effect_of_setting(s->name) |
+                          (s->kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_DEFAULT ? EFFECT_RESET
+                                                                                   : 0);
         return plain(STATEMENT_SET);
     case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_MULTI:
         if (strcmp(s->name, "TRANSACTION") != 0 && strcmp(s->name, "TRANSACTION SNAPSHOT") != 0)
@@ -89,10 +91,10 @@ static struct classified classify_set(struct walk *w, const PgQuery__VariableSet
         return plain(STATEMENT_SET);
     case PG_QUERY__VARIABLE_SET_KIND__VAR_RESET:
         if (!is_transaction_setting(s->name))
-            w->effects |= effect_of_setting(s->name);
+            w->effects |= effect_of_setting(s->name) | EFFECT_RESET;
         return plain(STATEMENT_RESET);
     case PG_QUERY__VARIABLE_SET_KIND__VAR_RESET_ALL:
-        w->effects |= EFFECT_SET;
+        w->effects |= EFFECT_SET | EFFECT_RESET;
         return plain(STATEMENT_RESET);
     case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_CURRENT:
     default: // protobuf enums are open

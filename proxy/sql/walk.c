@@ -106,6 +106,8 @@ void walk_write(struct walk *w, const PgQuery__RangeVar *relation)
         (is_system_schema(relation->schemaname) || starts_with(relation->relname, "pg_"))) {
         w->ddl = true;
         w->writes_unknown = true;
+        if (strcmp(relation->relname, "pg_settings") == 0)
+            w->effects |= EFFECT_SET; // its rule calls set_config()
     }
     add_name(w, &w->writes, relation->schemaname, relation->relname);
 }

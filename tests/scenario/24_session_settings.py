@@ -229,3 +229,45 @@ def test_pin_ends(ctx):
     a.query("BEGIN; CREATE TEMP TABLE y(i int) ON COMMIT DROP; COMMIT")
     with p.connect(ctx.db) as b:
         assert b.value("SELECT 1") == "1"
+
+
+def test_reset_of_reported(ctx):
+    """The settings that PostgreSQL reports go back to what was given at the start, too; the client hears it."""
+    p = ctx.proxy(default_pool_size=1)
+    a = ctx.keep(p.connect(ctx.db, DateStyle="German, DMY", TimeZone="Asia/Tokyo", application_name="me"))
+    b = ctx.keep(p.connect(ctx.db))
+    for reset in ("RESET DateStyle", "SET DateStyle TO DEFAULT", "RESET ALL", "DISCARD ALL"):
+        a.query("SET DateStyle = 'SQL, MDY'")
+        assert b.value("SHOW DateStyle") == "ISO, MDY"
+        assert a.value("SHOW DateStyle") == "SQL, MDY"
+        a.query(reset)
+        assert a.value("SHOW DateStyle") == "German, DMY", reset
+        assert a.parameters["DateStyle"] == "German, DMY", reset
+        assert a.value("SHOW TimeZone") == "Asia/Tokyo", reset
+        assert a.value("SHOW application_name") == "me", reset
+        assert b.value("SHOW DateStyle") == "ISO, MDY"
+    a.query("SET TimeZone = 'UTC'")
+    a.query("RESET DateStyle")
+    assert a.value("SHOW TimeZone") == "UTC"
+
+
+def test_update_of_pg_settings(ctx):
+    p = ctx.proxy(default_pool_size=1)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    a.query("UPDATE pg_settings SET setting = '7168' WHERE name = 'work_mem'")
+    for _ in range(2):
+        assert b.value("SHOW work_mem") == "4MB"
+        assert a.value("SHOW work_mem") == "7MB"
+
+
+def test_invented_name_in_a_function(ctx):
+    """A name that somebody mentioned once is asked for after code that cannot be seen."""
+    ctx.sql("CREATE FUNCTION wish(v text) RETURNS void LANGUAGE plpgsql AS"
+            " $$BEGIN PERFORM set_config('app.wish', v, false); END$$")
+    p = ctx.proxy(default_pool_size=1)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    b.query("SET app.wish = 'mine'")
+    a.query("SELECT wish('yours')")
+    for _ in range(3):
+        assert b.value("SHOW app.wish") == "mine"
+        assert a.value("SHOW app.wish") == "yours"

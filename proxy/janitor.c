@@ -138,7 +138,7 @@ static void check_server(struct server *server, const struct settings *settings,
     case SERVER_CONNECTING:
     case SERVER_LOGIN:
     case SERVER_SETUP:
-        server->given_up = !server->counted && (obsolete || paused);
+        server->given_up = !server->counted && server->hub == NULL && (obsolete || paused);
         if (obsolete)
             server_close(server, route->removed ? "database removed" : "connect string changed");
         else if (server->given_up)
@@ -159,6 +159,8 @@ static void check_server(struct server *server, const struct settings *settings,
     case SERVER_LINKED:
         if (route->removed)
             server_close(server, "database removed");
+        else if (server->hub != NULL && obsolete)
+            server_close(server, "connect string changed");
         return;
     case SERVER_CLOSED:
         return;

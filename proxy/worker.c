@@ -365,6 +365,7 @@ struct worker *worker_new(struct pooler *pooler, int number)
     list_init(&worker->clients);
     list_init(&worker->servers);
     list_init(&worker->held);
+    list_init(&worker->hubs);
     list_init(&worker->cancelling);
     list_init(&worker->graves_clients);
     list_init(&worker->graves_servers);

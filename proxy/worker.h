@@ -66,6 +66,7 @@ struct worker {
     struct list clients;       // struct client
     struct list servers;       // struct server
     struct list held;          // struct client, waiting for a fresher cache
+    struct list hubs;          // struct hub
     ev_timer held_timer;       // runs while there are any
     struct list graves_clients; // closed in this turn, freed at its end
     struct list graves_servers;

@@ -19,6 +19,7 @@
 #include "proxy/session/cancel_key.h"
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
+#include "proxy/server/hub.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
@@ -220,6 +221,11 @@ static bool ready(struct server *server)
         scram_client_fini(server->scram);
         mem_free(server->scram);
         server->scram = NULL;
+    }
+    if (server->hub != NULL) {
+        server->state = SERVER_LINKED;
+        hub_ready(server->hub);
+        return server->state == SERVER_LINKED;
     }
     if (server->own) {
         server->state = SERVER_LINKED;

@@ -14,11 +14,13 @@
 #include "proxy/control/domain.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
+#include "proxy/server/hub.h"
 #include "proxy/server/owed.h"
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
 #include "proxy/session/given.h"
 #include "proxy/session/tracked.h"
+#include "proxy/session/listening.h"
 #include "proxy/session/replication.h"
 #include "proxy/session/rerun.h"
 #include "proxy/worker.h"
@@ -124,6 +126,8 @@ static void on_complete(struct relay *relay, struct slice body, const struct op 
             relay->client->must_verify |= (relay->client->pins & 1u << PIN_PREPARE) != 0;
     } else if (op != NULL && op->says != SAYS_NOTHING) {
         given_said(relay->server, relay->client, op);
+    } else if (relay->client != NULL && relay->client->listening != NULL) {
+        listening_completed(relay->client, slice_of(body.at, body.len - 1));
     }
     // Syncs sent into a COPY that went well were ignored by the server, and are forgotten.
     relay->server->copying_in = false;
@@ -427,7 +431,8 @@ static bool session_message(struct relay *relay, char type, struct slice message
             say(relay, message);
         return true;
     case 'A': // also when it comes in the middle of something of ours
-        say(relay, message);
+        if (relay->client == NULL || !listening_has(relay->client, message))
+            say(relay, message);
         return true;
     }
     if (!injected)
@@ -541,6 +546,8 @@ static void settle_names(struct server *server, bool ended)
 bool server_relay(struct server *server)
 {
     struct worker *worker = server->worker;
+    if (server->hub != NULL && server->state == SERVER_LINKED)
+        return hub_input(server);
     if (server->own && server->state == SERVER_LINKED)
         return replication_from_server(server);
     struct slice data;

@@ -15,6 +15,7 @@
 #include "proxy/route.h"
 #include "proxy/server/cancel.h"
 #include "proxy/session/align.h"
+#include "proxy/server/hub.h"
 #include "proxy/session/client.h"
 #include "proxy/session/replication.h"
 #include "proxy/session/remains.h"
@@ -179,6 +180,14 @@ void server_open_own(struct worker *worker, struct client *client, int64_t now_u
     server->client = client;
     client->server = server;
     worker_link(worker, 1);
+    begin_connecting(server);
+}
+
+void server_open_hub(struct hub *hub)
+{
+    struct server *server = server_new(hub->worker, hub->route);
+    server->hub = hub;
+    hub->server = server;
     begin_connecting(server);
 }
 
@@ -445,7 +454,9 @@ void server_close(struct server *server, const char *why)
     list_remove(&worker->servers, &server->link);
     if (server->cancels == 0) // else the last cancel request buries it
         list_push_back(&worker->graves_servers, &server->link);
-    if (was_open)
+    if (server->hub != NULL)
+        hub_lost(server->hub, why);
+    else if (was_open)
         pool_closed(route->pool, &server->slot, clock_us());
     else if (server->given_up)
         pool_open_given_up(route->pool, clock_us());

@@ -20,6 +20,7 @@
 
 struct client;
 struct fill;
+struct hub;
 struct profile;
 struct route;
 struct statement;
@@ -59,6 +60,7 @@ struct server {
     enum server_state state;
     bool counted;            // the pool knows it as open (else as opening)
     bool own;                // opened for its client, and closed with it (replication)
+    struct hub *hub;         // borrows; it listens for that, and is in no pool
     struct client *client;   // borrows; while linked, or granted and on its way
     struct address address;  // where it is connected, for cancel requests
     struct resolver_name *name; // borrows; whose address that is; NULL: it was given in figures
@@ -113,6 +115,8 @@ void server_open_more(struct worker *worker, struct route *route); // if the poo
 // One that will be this client's alone, linked from the beginning; nothing happens when its pool
 // has no room.
 void server_open_own(struct worker *worker, struct client *client, int64_t now_us);
+// For the hub, outside of the pool. It may fail at once: hub_lost().
+void server_open_hub(struct hub *hub);
 void server_resolved(struct worker *worker, struct resolution_mail *mail);
 
 // Closes it and tells pool and client. why: as in PgBouncer's log.

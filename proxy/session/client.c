@@ -12,6 +12,7 @@
 #include "proxy/console/console.h"
 #include "proxy/route.h"
 #include "proxy/server/server.h"
+#include "proxy/session/listening.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
@@ -153,6 +154,7 @@ static void end(struct client *client)
     census_leave(worker->pooler->census, &client->in_database);
     census_leave(worker->pooler->census, &client->in_user);
     replication_wants_no_more(client);
+    listening_forget(client);
     client_unhold(client);
     conn_close(&client->conn);
     list_remove(&worker->clients, &client->link);
@@ -208,6 +210,7 @@ void client_free(struct client *client)
     statement_names_clear(&client->names);
     statement_unref(&client->unnamed);
     statement_unref(&client->saying);
+    listening_free(client);
     vars_fini(&client->vars);
     route_unref(&client->route);
     gucs_unref(&client->wanted);
@@ -258,7 +261,10 @@ static void handle(struct client *client, struct slice data)
     conn_keep(&client->conn, data);
     if (client->finish_later) {
         client->finish_later = false;
-        client_finished(client);
+        if (client->server == NULL)
+            listening_begin(client);
+        else
+            client_finished(client);
         return;
     }
     // Nobody may fill our memory by talking while it has to wait.

@@ -19,6 +19,7 @@
 
 struct census_entry;
 struct console;
+struct listening;
 struct login;
 struct replication;
 struct route;
@@ -26,6 +27,8 @@ struct server;
 struct worker;
 
 #define CLIENT_TAG 0xc11e47u
+
+enum { CLIENT_WAITS_TO_LISTEN = 0x80 }; // a bit of `aligning`; see align.c for the others
 
 enum client_state {
     CLIENT_STARTUP,
@@ -91,6 +94,7 @@ struct client {
     bool unseen;               // ... or others that nobody mentioned
     struct statement_names names;
     struct statement *unnamed; // counts
+    struct listening *listening; // owns; NULL: it never listened
     struct statement *saying;  // counts; what the unnamed portal will say of a name: given.h
     uint32_t stream_left;      // of a message that is passed on as it comes
     bool stream_discard;       // ... or dropped

@@ -7,6 +7,7 @@
 #include "proxy/server/server.h"
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
+#include "proxy/session/listening.h"
 #include "proxy/session/resolutions.h"
 #include "proxy/worker.h"
 
@@ -127,6 +128,8 @@ static void note_session(struct client *client, const struct analysis *analysis,
     for (size_t i = 0; i < sizeof(pinning) / sizeof(*pinning); i++)
         if (effects & pinning[i].effect)
             client_pin(client, pinning[i].pin);
+    if ((effects & EFFECT_LISTEN) != 0 && client->listening != NULL)
+        listening_note(client, analysis);
     if (effects & (EFFECT_FUNCTION | EFFECT_UNKNOWN | EFFECT_DISCARD_SOME | EFFECT_EXECUTE)) {
         client->effects.path_unknown = true;
         client_pin(client, PIN_FUNCTION);

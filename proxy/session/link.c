@@ -10,6 +10,7 @@
 #include "proxy/server/server.h"
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
+#include "proxy/session/listening.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -201,6 +202,7 @@ void client_pin(struct client *client, enum pin pin)
 void client_discarded(struct client *client)
 {
     client->pins = 0;
+    listening_forget(client);
     client->must_verify = client->unseen = false;
     client->discarded = true;
     mentioned_fini(&client->mentioned);
@@ -247,6 +249,8 @@ void client_finished(struct client *client)
     } else if (client->aligning == 0 && !gucs_equal(client->wanted, server->applied)) {
         align_session(client, server); // what it gave at its start was reset
     }
+    if (client->listening != NULL)
+        listening_flush(client);
     if (client->conn.in.len > 0 || client->reading_paused)
         client_resume(client);
 }

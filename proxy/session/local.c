@@ -4,6 +4,7 @@
 // of the route has accepted a text, giving it a name is our own business.
 #include "base/reader.h"
 #include "proxy/route.h"
+#include "proxy/session/listening.h"
 #include "proxy/session/session.h"
 #include "proxy/worker.h"
 
@@ -63,6 +64,8 @@ enum step local_message(struct client *client, struct slice *data, struct frame 
     struct slice body = slice_of(data->at + 5, frame.length - 5);
     size_t used;
     switch (frame.type) {
+    case 'Q':
+        return listening_message(client, data, frame);
     case 'S':
         if (frame.length > data->len)
             return STEP_MORE;
@@ -78,6 +81,8 @@ enum step local_message(struct client *client, struct slice *data, struct frame 
         return STEP_ON;
     case 'P':
     case 'C':
+        if (frame.type == 'P' && data->len > 5 && data->at[5] == '\0')
+            return listening_message(client, data, frame);
         if (!session_shares_names(client) || !then_sync(*data, frame, &used))
             return STEP_SERVER;
         if (!(frame.type == 'P' ? local_parse : local_close)(client, body))

@@ -67,7 +67,8 @@ static struct analysis *analysis_of(const struct walk *w)
     const struct walk_names *lists[] = {&w->reads,  &w->writes,    &w->functions,
                                         &w->fields, &w->operators, &w->casts};
     struct slice prepared = slice_str(w->prepared ? w->prepared : "");
-    size_t bytes = sizeof(struct analysis) + prepared.len;
+    struct slice channel = slice_str(w->channel ? w->channel : "");
+    size_t bytes = sizeof(struct analysis) + prepared.len + channel.len;
     size_t count = 0;
     bool ascii = true;
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
@@ -90,6 +91,8 @@ static struct analysis *analysis_of(const struct walk *w)
         .operators = copy_names(&room, &w->operators),
         .casts = copy_names(&room, &w->casts),
         .prepared = copy_bytes(&room.bytes, prepared),
+        .channel = copy_bytes(&room.bytes, channel),
+        .unlistens = w->unlistens,
         .writes_unknown = w->writes_unknown,
         .ddl = w->ddl,
         .calls_unknown_function = w->calls_unknown_function,
@@ -159,6 +162,10 @@ static struct analysis *analyse_tree(const PgQuery__ParseResult *tree)
     a->kind = all.kind;
     if (tree->n_stmts != 1 || !bytes_are_ascii(a->prepared))
         a->prepared.len = 0;
+    if (tree->n_stmts != 1 || !bytes_are_ascii(a->channel)) {
+        a->channel.len = 0;
+        a->unlistens = false;
+    }
     a->statements = (uint32_t)tree->n_stmts;
     a->bypass = bypass_of(&w, tree->n_stmts, all.kind);
     a->may_end_transaction = all.may_end_transaction;

@@ -90,6 +90,7 @@ struct analysis {
     struct sql_names casts;     // names of the types that values are cast to
     struct slice prepared;      // the name in one PREPARE, EXECUTE or DEALLOCATE; empty: none, or
                                 // not in ASCII
+    struct slice channel;       // of one LISTEN or UNLISTEN, likewise; of UNLISTEN *: empty
 
     bool writes_unknown;    // may write relations that are not in writes: needs a barrier
     bool ddl;               // may change schema, privileges or settings that others see
@@ -99,6 +100,7 @@ struct analysis {
     bool plain_begin;       // one BEGIN or START TRANSACTION without options
     bool plain_end;         // one COMMIT or ROLLBACK without AND CHAIN
     bool has_parameters;    // $1 ... occur
+    bool unlistens;         // one UNLISTEN, of channel or of all
     bool names_are_ascii;   // else the bytes of names are in the client's encoding
     size_t bytes;           // memory it holds, for the bound in texts.h
 };

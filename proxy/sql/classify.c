@@ -261,7 +261,11 @@ static struct classified classify_by_node(struct walk *w, const PgQuery__Node *s
                            s->deallocate_stmt->name[0] == 0 ? EFFECT_DEALLOCATE_ALL
                                                             : EFFECT_PREPARE);
     case NODE(LISTEN_STMT):
+        w->channel = s->listen_stmt->conditionname;
+        return with_effect(w, STATEMENT_LISTEN, EFFECT_LISTEN);
     case NODE(UNLISTEN_STMT):
+        w->channel = s->unlisten_stmt->conditionname;
+        w->unlistens = true;
         return with_effect(w, STATEMENT_LISTEN, EFFECT_LISTEN);
     case NODE(NOTIFY_STMT):
         return plain(STATEMENT_NOTIFY);

@@ -37,6 +37,8 @@ struct walk {
     bool ddl;
     bool has_parameters;
     const char *prepared; // the name in PREPARE, EXECUTE, DEALLOCATE; borrows from the tree
+    const char *channel;  // of LISTEN and UNLISTEN; likewise
+    bool unlistens;
 };
 
 void walk_fini(struct walk *w);

@@ -42,8 +42,8 @@ struct hub {
     struct list requests; // what the server was asked, and is to be asked, in order
 };
 
-// The client wants to hear of a channel: listening_answer() follows when the server listens, and has
-// said all that it had to say before.
+// The client wants to hear of a channel: listening_answer() follows when the server listens, and
+// has said all that it had to say before.
 void hub_listen(struct client *client, struct slice name);
 // The client's subscription to the channel; NULL: none.
 struct subscription *hub_find(const struct client *client, struct slice name);

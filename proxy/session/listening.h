@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a client listens to without a server of its own: LISTEN and UNLISTEN outside a transaction
-// are answered here, once the hub (hub.h) listens; in one, or in a text with more in it, they run on
-// the client's server, which it then keeps. Notifications are given to the client when PostgreSQL
+// are answered here, once the hub (hub.h) listens; in one, or in a text with more in it, they run
+// on the client's server, which it then keeps. Notifications are given to the client when PostgreSQL
 // would: when nothing of it is under way; until then they wait, within a bound.
 // Owned by the client; one worker. See docs/decisions/0021-listening.md.
 #pragma once
@@ -19,7 +19,8 @@ struct listening {
     struct buf wanted;   // owns; its channel
 };
 
-// At rest and without a server, a query or a Parse that may be one of these. STEP_SERVER: it is not.
+// At rest and without a server, a query or a Parse that may be one of these. STEP_SERVER: it is
+// not.
 enum step listening_message(struct client *client, struct slice *data, struct frame frame);
 // ... goes on when the turn's output is out.
 void listening_begin(struct client *client);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a client listens to without a server of its own: LISTEN and UNLISTEN outside a transaction
-// are answered here, once the hub (hub.h) listens; in one, or in a text with more in it, they run
-// on the client's server, which it then keeps. Notifications are given to the client when PostgreSQL
+// are answered here, once the hub (hub.h) listens; in one, or in a text with more in it, they
+// run on the server of the client, which it then keeps. A client is told when PostgreSQL
 // would: when nothing of it is under way; until then they wait, within a bound.
 // Owned by the client; one worker. See docs/decisions/0021-listening.md.
 #pragma once

@@ -12,7 +12,10 @@
 #include "proxy/session/unit.h"
 #include "proxy/sql/texts.h"
 
-enum { TEXT_MAX_BYTES = 512 }; // a longer one is not looked at here
+enum {
+    TEXT_MAX_BYTES = 512, // a longer one is not looked at here
+    NAME_MAX_BYTES = 63,  // perhaps cut short, of which PostgreSQL gives notice
+};
 
 static struct listening *listening_of(struct client *client)
 {
@@ -116,7 +119,7 @@ enum step listening_message(struct client *client, struct slice *data, struct fr
     if (!bare || !vars_text_is_plain(&client->vars, unit.text))
         return STEP_SERVER;
     const struct analysis *analysis = texts_front_analysis(client->worker->texts, unit.text);
-    if (analysis->kind != STATEMENT_LISTEN || !analysis->names_are_ascii ||
+    if (analysis->kind != STATEMENT_LISTEN || analysis->channel.len >= NAME_MAX_BYTES ||
         (analysis->channel.len == 0 && !analysis->unlistens))
         return STEP_SERVER;
     enum step next = take(client, &unit, analysis);

@@ -16,8 +16,10 @@
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
+enum { AT_ONCE_MAX = 4 }; // connections for one server: a client may ask as often as it likes
+
 enum stage {
-    STAGE_WAITING,    // for a place, or for a unix socket to have room
+    STAGE_WAITING,    // for a place, for its statement to be at work, or for a unix socket's queue
     STAGE_RESOLVING,  // the peer's name
     STAGE_CONNECTING,
     STAGE_SENT,
@@ -187,22 +189,55 @@ static struct cancel *begin(struct worker *worker, struct cancel_asker asker)
     return cancel;
 }
 
+static bool is_ours(const struct op *op)
+{
+    return op->origin == OP_INJECTED && op->purpose != PURPOSE_PREPARE;
+}
+
+// Has the client asked this server for anything that is not answered yet?
+static bool is_asked(const struct ops *ops)
+{
+    for (uint32_t i = 0; i < ops->count; i++)
+        if (!is_ours(&ops->at[(ops->head + i) & ops->mask]))
+            return true;
+    return false;
+}
+
+static int under_way(const struct worker *worker, const struct server *server)
+{
+    int n = 0;
+    list_each(&worker->cancelling, l)
+    {
+        const struct cancel *cancel = container_of(l, struct cancel, link);
+        n += cancel->server == server && cancel->stage != STAGE_WAITING;
+    }
+    return n;
+}
+
+// Not while the server does something of ours, such as making the client's settings: the client's
+// statement stands right behind, and cancel_sweep() tries again.
+static void cancel_now(struct cancel *cancel)
+{
+    const struct server *server = cancel->server;
+    if (!still_wanted(cancel)) {
+        log_debug("not sending cancel request for client that is now idle");
+        finish(cancel);
+    } else if ((server->own || !is_ours(ops_head(&server->ops))) &&
+             under_way(cancel->worker, server) < AT_ONCE_MAX)
+        connect_now(cancel);
+}
+
 bool server_cancel(struct server *server, struct cancel_asker asker)
 {
-    // Nothing is running, or not yet what the client asked for: PostgreSQL would ignore it as well.
-    if (server->state != SERVER_LINKED)
-        return false;
-    // Of a replication connection we do not know what it does.
-    if (!server->own && (ops_empty(&server->ops) ||
-                         (ops_head(&server->ops)->origin == OP_INJECTED &&
-                          ops_head(&server->ops)->purpose != PURPOSE_PREPARE)))
+    // Of a replication connection we do not know what it does. Else, when nothing is running,
+    // PostgreSQL would ignore it as well.
+    if (server->state != SERVER_LINKED || (!server->own && !is_asked(&server->ops)))
         return false;
     struct cancel *cancel = begin(server->worker, asker);
     cancel->server = server;
     cancel->address = server->address;
     server->cancels++;
-    server->route->cancels++;
-    connect_now(cancel);
+    cancel_now(cancel);
     return true;
 }
 
@@ -292,7 +327,7 @@ void cancel_sweep(struct worker *worker)
         if (cancel->peer != NULL)
             forward_now(cancel);
         else
-            connect_now(cancel);
+            cancel_now(cancel);
     }
 }
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stand-in for PostgreSQL, or for a pooler that is a peer: says what a test wants it to say.
 
-It logs everybody in (trust), answers each simple query with one text column, and keeps the startup
-messages and cancel requests that came. A query that begins with "hold" is answered when release() is
-called or a cancel request comes with its key, then with error 57014.
+It logs everybody in (trust), reports what SET sets, answers other simple queries with one text column, and keeps
+the startup messages, queries and cancel requests that came. A query that holds (by default: that begins with
+"hold") is answered when release_one() is called, or with error 57014 when a cancel request comes with its key.
 """
+import re
 import socket
 import struct
 import threading
@@ -27,7 +28,10 @@ class FakeServer:
         self.secret = secret
         self.answer_cancels = answer_cancels
         self.startups, self.cancels = [], []  # (code, {name: value}); keys as they came
-        self.released = threading.Event()
+        self.asked = []                       # queries
+        self.holds = lambda sql: sql.startswith("hold")
+        self.released = threading.Semaphore(0)
+        self.closing = False
         self.cancelled = {}                   # key: event
         self.changed = threading.Condition()
         self.open = []
@@ -43,10 +47,13 @@ class FakeServer:
         self.close()
 
     def close(self):
-        self.released.set()
+        self.closing = True
         self.listener.close()
         for s in self.open:
             s.close()
+
+    def release_one(self):
+        self.released.release()
 
     def wait_cancels(self, n, timeout=10):
         with self.changed:
@@ -110,11 +117,15 @@ class FakeServer:
                 s.sendall(self._answer(body[:-1].decode(), key))
 
     def _answer(self, sql, key):
-        if sql.startswith("hold"):
-            while not self.released.is_set():
-                if self.cancelled[key].wait(0.01):
-                    self.cancelled[key].clear()
-                    return error("57014", "canceling statement due to user request") + ready()
+        self.asked.append(sql)
+        while self.holds(sql) and not self.closing and not self.released.acquire(timeout=0.01):
+            if self.cancelled[key].is_set():
+                self.cancelled[key].clear()
+                return error("57014", "canceling statement due to user request") + ready()
+        if sql.startswith("SET "):
+            made = re.findall(r"(\w+)\s*=\s*E?'([^']*)'", sql)
+            return (b"".join(message("S", cstring(name) + cstring(value)) for name, value in made)
+                    + message("C", cstring("SET")) * sql.count(";") + ready())
         column = cstring("value") + struct.pack("!IHIhih", 0, 0, 25, -1, -1, 0)
         value = sql.encode()
         return (message("T", struct.pack("!H", 1) + column)

@@ -3,6 +3,7 @@
 import struct
 import time
 
+from fake import FakeServer
 from pgwire import CANCEL_CODE, PeerClosed, Wire, query, unit
 
 
@@ -112,3 +113,43 @@ def test_many_cancels(ctx):
         assert c.is_quiet(0.01)
         c.cancel()
         assert c.until_ready().sqlstate() == "57014"
+
+
+def test_cancel_while_settings_are_made(ctx):
+    """The server is busy with something of ours, and the client's statement stands behind it: the cancel waits
+    for that, and is not lost."""
+    with FakeServer() as server:
+        p = ctx.proxy(databases={"fake": {"host": "127.0.0.1", "port": server.port}}, default_pool_size=1)
+        server.holds = lambda sql: False
+        c = ctx.keep(p.connect("fake", TimeZone="Asia/Tokyo"))
+        c.query("SELECT 1")
+        ctx.keep(p.connect("fake", TimeZone="UTC")).query("SELECT 1")  # takes the server away from its settings
+        before = len(server.asked)
+        server.holds = lambda sql: True
+        c.send(query("SELECT 2"))
+        p.wait(lambda: len(server.asked) > before, "our own statement")
+        assert "SET TimeZone" in server.asked[before], server.asked
+        asker = ctx.thread(c.cancel)
+        p.wait(lambda: [r for r in p.console("SHOW CLIENTS") if r["state"] == "active_cancel_req"], "the cancel")
+        assert not server.cancels, "our own statement was hit"
+        server.release_one()
+        reply = c.until_ready()
+        asker.result()
+        assert reply.sqlstate() == "57014", reply
+        assert len(server.cancels) == 1
+
+
+def test_many_requests_for_one_statement(ctx):
+    """However many come, few connections go to the server at a time."""
+    with FakeServer(answer_cancels=False) as server:
+        p = ctx.proxy(databases={"fake": {"host": "127.0.0.1", "port": server.port}}, cancel_wait_timeout=1)
+        c = ctx.keep(p.connect("fake"))
+        c.send(query("hold"))
+        p.wait(lambda: p.pool("fake")["sv_active"] == "1", "the running statement")
+        for _ in range(50):
+            other = ctx.keep(Wire(p.address))
+            other.send(struct.pack("!II", 16, CANCEL_CODE) + c.cancel_key)
+        server.wait_cancels(4)
+        p.wait(lambda: len([r for r in p.console("SHOW CLIENTS") if r["state"] == "active_cancel_req"]) == 50,
+               "all requests")
+        assert len(server.cancels) == 4, len(server.cancels)

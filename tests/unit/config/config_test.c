@@ -240,6 +240,7 @@ static void peers_by_number(void **state)
     assert_null(config_peer(config, 2));
     assert_true(has(&problems, PROBLEM_WARNING, 6, "peer 3 has a line already"));
     config_unref(&config);
+    problems_fini(&problems);
 }
 
 static void trusted_proxies(void **state)
@@ -248,11 +249,13 @@ static void trusted_proxies(void **state)
     assert_null(load(state, "[databases]\na = host=x\n[pgbouncer]\nproxy_protocol = on\n",
                      &problems));
     assert_true(has(&problems, PROBLEM_ERROR, 4, "proxy_protocol needs proxy_protocol_from"));
+    problems_fini(&problems);
     assert_null(load(state,
                      "[databases]\na = host=x\n[pgbouncer]\n"
                      "proxy_protocol_from = ::1, 10.0.0.1/8\n",
                      &problems));
     assert_true(has(&problems, PROBLEM_ERROR, 4, "\"10.0.0.1/8\" is no network"));
+    problems_fini(&problems);
     struct config *config = load(state,
                                  "[databases]\na = host=x\n[pgbouncer]\nproxy_protocol=required\n"
                                  "proxy_protocol_from = ::1, 10.0.0.0/8, unix\n",
@@ -260,6 +263,7 @@ static void trusted_proxies(void **state)
     assert_non_null(config);
     assert_int_equal(config_settings(config)->proxy_protocol, CONFIG_PROXY_REQUIRED);
     config_unref(&config);
+    problems_fini(&problems);
 }
 
 static void peers_that_cannot_be(void **state)
@@ -280,6 +284,7 @@ static void peers_that_cannot_be(void **state)
     assert_true(has(&problems, PROBLEM_ERROR, 7, "host was not provided for peer 2"));
     assert_true(has(&problems, PROBLEM_ERROR, 8, "unrecognized connection parameter: dbname"));
     assert_true(has(&problems, PROBLEM_ERROR, 9, "port"));
+    problems_fini(&problems);
 }
 
 static void what_has_no_effect_is_mentioned(void **state)

@@ -151,8 +151,10 @@ static void on_parameter(struct relay *relay, struct slice message, const struct
     if (injected && op->purpose != PURPOSE_ALIGN)
         return;
     // Aligning confirms a value, perhaps in the server's own spelling: then the client hears it.
-    bool news = var < 0 || client->vars.value[var] == NULL ||
-                strcmp(client->vars.value[var], value) != 0;
+    // One that was not greeted yet hears it then.
+    bool news = client->state != CLIENT_GREETING &&
+                (var < 0 || client->vars.value[var] == NULL ||
+                 strcmp(client->vars.value[var], value) != 0);
     if (var >= 0)
         vars_set(&client->vars, var, value);
     if (!injected || news)

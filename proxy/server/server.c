@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -290,22 +291,34 @@ bool server_is_obsolete(struct server *server)
     return false;
 }
 
+// Is server_reset_query due, whatever was done in the session?
+static bool resets_always(const struct server *server)
+{
+    const struct settings *settings = config_settings(server->worker->config);
+    bool always = server->mode == POOL_SESSION || settings->server_reset_query_always;
+    return always && settings->server_reset_query[0] != '\0';
+}
+
 static void begin_reset(struct server *server)
 {
     struct worker *worker = server->worker;
     const struct settings *settings = config_settings(worker->config);
     const char *query = "DISCARD ALL";
     if (!server->needs_reset)
-        query = server->needs_settings_reset ? reset_settings : settings->server_reset_query;
+        query = resets_always(server) ? settings->server_reset_query : reset_settings;
+    // A server_reset_query may do less.
+    bool settings_too = (server->needs_settings_reset || server->applied != NULL) &&
+                        query != reset_settings && strcasecmp(query, "DISCARD ALL") != 0;
     server->state = SERVER_RESETTING;
     server->since_us = clock_us();
-    if (server->needs_reset || server->needs_settings_reset)
-        align_forget(server);
+    align_forget(server);
     server->needs_reset = server->needs_settings_reset = false;
     server->fresh = true;
     route_count(server->route, worker, resets, 1);
     sender_begin(&worker->to_server, &server->conn);
     server_inject(server, PURPOSE_RESET, query);
+    if (settings_too)
+        server_inject(server, PURPOSE_RESET, reset_settings);
     server_freshen(server);
     if (!sender_end(&worker->to_server))
         server_close(server, "server conn crashed?");
@@ -344,10 +357,7 @@ void server_release(struct server *server)
         return;
     }
     set_detained(server, false);
-    const struct settings *settings = config_settings(server->worker->config);
-    bool always = server->mode == POOL_SESSION || settings->server_reset_query_always;
-    bool reset = server->needs_reset || server->needs_settings_reset ||
-                 (always && settings->server_reset_query[0] != '\0');
+    bool reset = server->needs_reset || server->needs_settings_reset || resets_always(server);
     if (server->doomed == NULL && reset)
         begin_reset(server);
     else

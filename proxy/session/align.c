@@ -8,6 +8,7 @@
 #include "proxy/route.h"
 #include "proxy/session/client.h"
 #include "proxy/session/remains.h"
+#include "proxy/session/session.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -93,9 +94,10 @@ void align_done(struct client *client, struct server *server, enum op_purpose pu
         client->aligning &= (uint8_t)~WAIT_SETTINGS;
         return;
     }
-    // What differs in spelling only is the server's.
+    // What differs in spelling only is the server's. What the client did not say anything about
+    // (before it is greeted) may be another's there.
     for (int i = 0; i < VAR_COUNT; i++)
-        if (server->vars.value[i] != NULL)
+        if (client->vars.value[i] != NULL && server->vars.value[i] != NULL)
             vars_set(&client->vars, i, server->vars.value[i]);
     client->vars_proven = true;
     client->aligning &= (uint8_t)~WAIT_VARS;
@@ -146,6 +148,7 @@ void align_look(struct client *client, struct server *server)
 {
     struct worker *worker = client->worker;
     client->must_verify = false;
+    client->looking = true;
     client->went_around = false;
     if (client->given != NULL || client->given_vars != NULL)
         client->aligning |= WAIT_LOOK; // a RESET goes back to those: nothing may run before
@@ -153,8 +156,9 @@ void align_look(struct client *client, struct server *server)
     if (client->unseen)
         route_custom(client->route, &client->mentioned);
     struct buf sql = {0};
+    bool own_names = client->mode != POOL_SESSION && !session_shares_names(client);
     remains_question(&sql, client->route->server_user, &client->mentioned, client->wanted,
-                     &server->named);
+                     own_names ? NULL : &server->named);
     sender_begin(&worker->to_server, &server->conn);
     inject(server, PURPOSE_VERIFY, &sql);
     if (!sender_end(&worker->to_server))
@@ -163,8 +167,10 @@ void align_look(struct client *client, struct server *server)
 
 void align_row(struct server *server, struct slice row)
 {
-    if (server->remains != NULL)
-        remains_row(server->remains, row);
+    if (server->remains == NULL)
+        return;
+    server->remains->settings.encoding = server->vars.value[VAR_CLIENT_ENCODING];
+    remains_row(server->remains, row);
 }
 
 void align_look_failed(struct server *server)
@@ -193,13 +199,18 @@ static uint32_t pins_of(uint32_t kinds)
 void align_looked(struct client *client, struct server *server)
 {
     struct remains *remains = server->remains;
-    if (client != NULL)
+    if (client != NULL) {
         client->aligning &= (uint8_t)~WAIT_LOOK;
+        client->looking = false;
+    }
     // What was sent since may have changed it again: then it is looked at again.
     if (client == NULL || remains == NULL || client->must_verify)
         return;
-    if (remains->odd)
-        return; // it stays pinned
+    if (remains->odd) { // it stays pinned, until the next look
+        mentioned_fini(&client->mentioned); // perhaps one of those was why
+        client->unseen = true;
+        return;
+    }
     struct gucs *now = gucs_new(&remains->settings);
     struct gucs *own = gucs_without(now, server->base);
     gucs_unref(&now);

@@ -108,6 +108,7 @@ struct client {
     int64_t answered_us;       // when it last said that it is ready
     int64_t xact_us;           // when the open transaction began
     bool must_verify;          // the session is to be looked at when the transaction is over
+    bool looking;              // that was asked, and not answered yet
     bool dropping;             // the unit at hand was cancelled: dropped up to its end
     bool settling;             // input waits until it is known what a name means
     bool told_types;           // it asked for a statement's parameters / for columns, once

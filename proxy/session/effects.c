@@ -50,7 +50,7 @@ static void note_captures(struct client *client, const struct analysis *analysis
     if (r == NULL || !r->captured)
         return;
     client->effects.barrier = client->effects.path_unknown = true;
-    client->must_verify = true;
+    client->must_verify = client->unseen = true;
     client_pin(client, PIN_FUNCTION);
 }
 
@@ -92,7 +92,7 @@ static bool changes_locally(const struct analysis *analysis)
 static bool may_end_pin(const struct client *client, const struct analysis *analysis)
 {
     const uint32_t transient = 1u << PIN_SET | 1u << PIN_FUNCTION; // the last look failed
-    if (analysis == NULL || (client->pins & transient) != 0)
+    if (analysis == NULL || ((client->pins & transient) != 0 && !client->looking))
         return true;
     if ((client->pins & 1u << PIN_CURSOR) != 0 && analysis->kind == STATEMENT_CURSOR)
         return true;
@@ -139,9 +139,12 @@ static void note_session(struct client *client, const struct analysis *analysis,
     client->must_verify = true;
 }
 
-void effects_mention(struct client *client, struct slice bytes)
+void effects_mention(struct client *client, const struct analysis *analysis, struct slice bytes)
 {
-    if (client->must_verify && align_must_look(client))
+    static const uint32_t naming = EFFECT_SET | EFFECT_SET_CONFIG | EFFECT_FUNCTION |
+                                   EFFECT_PREPARE | EFFECT_EXECUTE | EFFECT_UNKNOWN;
+    bool may = analysis == NULL || (analysis->effects & naming) != 0;
+    if (may && client->must_verify && align_must_look(client))
         mentioned_note(&client->mentioned, bytes);
 }
 

@@ -31,7 +31,7 @@ static inline bool effects_any(const struct effects *e)
 // statement that was not read, which may do anything.
 void effects_note(struct client *client, const struct analysis *analysis);
 // What was sent with such a statement may name settings: its text, its values.
-void effects_mention(struct client *client, struct slice bytes);
+void effects_mention(struct client *client, const struct analysis *analysis, struct slice bytes);
 // What evaluating the arguments of an EXECUTE may do; what it executes is noted by itself.
 void effects_note_arguments(struct client *client, const struct analysis *analysis);
 // Tells the cache, before the answer that acknowledges the commit goes out.

@@ -54,6 +54,7 @@ static struct op *push(struct client *client, enum op_kind kind)
     if (ops_empty(&server->ops))
         client->query_us = client->worker->now_us;
     client->open_batch = kind != OP_QUERY && kind != OP_SYNC && kind != OP_FUNCTION;
+    client->only_local = false; // else its caller says so
     return ops_push(&server->ops, kind, OP_CLIENTS, PURPOSE_NONE);
 }
 
@@ -150,7 +151,7 @@ static enum step forward_query(struct client *client, struct slice *data, struct
     else
         given_note(client, says, analysis);
     if (whole)
-        effects_mention(client, text);
+        effects_mention(client, analysis, text);
     note_clearing(client, analysis);
     client->clearing = client->clears;
     bool kept = says == SAYS_EXECUTE && rerun_mark(client, data->at);
@@ -190,6 +191,7 @@ static void forward_named_parse(struct client *client, struct slice message, str
     if (!session_shares_names(client)) {
         if (client->mode != POOL_SESSION)
             client_pin(client, PIN_PREPARE);
+        client->must_verify |= client->looking; // too early to be seen
         struct op *op = push(client, OP_PARSE);
         set_name(client, op, name, statement);
         sender_put(session_to_server(client), message);
@@ -332,9 +334,10 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
         effects_note(client, NULL); // perhaps prepared in SQL: anything
     }
     if (client->must_verify) {
+        const struct analysis *analysis = meaning != NULL ? meaning->analysis : NULL;
         if (meaning != NULL)
-            effects_mention(client, statement_text(meaning));
-        effects_mention(client, slice_of(r.at, reader_left(&r)));
+            effects_mention(client, analysis, statement_text(meaning));
+        effects_mention(client, analysis, slice_of(r.at, reader_left(&r)));
     }
     if (client->worker->queries != NULL)
         tracked_bind(client, meaning != NULL ? statement_text(meaning) : slice_of(NULL, 0));

@@ -320,6 +320,7 @@ void given_note(struct client *client, enum given_says says, const struct analys
     bool plain = vars_text_is_plain(&client->vars, statement_text(meaning));
     effects_note(client, plain ? meaning->analysis : NULL);
     effects_note_arguments(client, analysis);
+    effects_mention(client, NULL, statement_text(meaning));
 }
 
 void given_mark(struct client *client, struct op *op, enum given_says says,

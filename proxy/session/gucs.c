@@ -58,6 +58,34 @@ static bool is_for_running(const char *name)
            strcmp(name, "synchronous_commit") == 0 || strcmp(name, "client_min_messages") == 0;
 }
 
+// ---- finding ----
+
+static const struct guc *find(const struct gucs *p, const char *name)
+{
+    for (uint32_t i = 0; p != NULL && i < p->count; i++)
+        if (strcasecmp(p->at[i].name, name) == 0)
+            return &p->at[i];
+    return NULL;
+}
+
+const char *gucs_find(const struct gucs *p, const char *name)
+{
+    const struct guc *found = find(p, name);
+    return found ? found->value : NULL;
+}
+
+static bool is_same(const struct guc *a, const struct guc *b)
+{
+    return strcmp(a->name, b->name) == 0 && strcmp(a->value, b->value) == 0 &&
+           strcmp(a->encoding, b->encoding) == 0;
+}
+
+static bool has_same(const struct gucs *p, const struct guc *one)
+{
+    const struct guc *found = find(p, one->name);
+    return found != NULL && is_same(found, one);
+}
+
 // ---- making ----
 
 void gucs_draft_fini(struct gucs_draft *draft)
@@ -66,13 +94,23 @@ void gucs_draft_fini(struct gucs_draft *draft)
     draft->count = 0;
 }
 
+static bool is_ascii(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.at[i] >= 0x80)
+            return false;
+    return true;
+}
+
 void gucs_draft_add(struct gucs_draft *draft, struct slice name, struct slice value)
 {
+    bool plain = draft->encoding == NULL || (is_ascii(name) && is_ascii(value));
     for (size_t i = 0; i < name.len; i++)
         buf_u8(&draft->bytes, (uint8_t)tolower(name.at[i]));
     buf_u8(&draft->bytes, 0);
     buf_put(&draft->bytes, value);
     buf_u8(&draft->bytes, 0);
+    buf_cstr(&draft->bytes, plain ? "" : draft->encoding);
     draft->count++;
 }
 
@@ -87,6 +125,7 @@ static int by_name(const void *a, const void *b)
 static uint64_t mix(uint64_t hash, const struct guc *p)
 {
     hash = hash * 0x9e3779b97f4a7c15u + hash_bytes(p->name, strlen(p->name));
+    hash = hash * 0x9e3779b97f4a7c15u + hash_bytes(p->encoding, strlen(p->encoding));
     return hash * 0x9e3779b97f4a7c15u + hash_bytes(p->value, strlen(p->value));
 }
 
@@ -118,17 +157,24 @@ struct gucs *gucs_new(struct gucs_draft *draft)
     for (uint32_t i = 0; i < p->count; i++) {
         p->at[i].name = text;
         p->at[i].value = text + strlen(text) + 1;
-        text += strlen(text) + 1 + strlen(p->at[i].value) + 1;
+        p->at[i].encoding = p->at[i].value + strlen(p->at[i].value) + 1;
+        text = (char *)(uintptr_t)p->at[i].encoding + strlen(p->at[i].encoding) + 1;
     }
     sort(p);
     gucs_draft_fini(draft);
     return p;
 }
 
+static void add(struct gucs_draft *draft, const struct guc *p)
+{
+    draft->encoding = p->encoding[0] != '\0' ? p->encoding : NULL;
+    gucs_draft_add(draft, slice_str(p->name), slice_str(p->value));
+}
+
 static void add_all(struct gucs_draft *draft, const struct gucs *p)
 {
     for (uint32_t i = 0; p != NULL && i < p->count; i++)
-        gucs_draft_add(draft, slice_str(p->at[i].name), slice_str(p->at[i].value));
+        add(draft, &p->at[i]);
 }
 
 struct gucs *gucs_join(const struct gucs *base, const struct gucs *over)
@@ -142,11 +188,9 @@ struct gucs *gucs_join(const struct gucs *base, const struct gucs *over)
 struct gucs *gucs_without(const struct gucs *p, const struct gucs *base)
 {
     struct gucs_draft draft = {.count = 0};
-    for (uint32_t i = 0; p != NULL && i < p->count; i++) {
-        const char *in_base = gucs_find(base, p->at[i].name);
-        if (in_base == NULL || strcmp(in_base, p->at[i].value) != 0)
-            gucs_draft_add(&draft, slice_str(p->at[i].name), slice_str(p->at[i].value));
-    }
+    for (uint32_t i = 0; p != NULL && i < p->count; i++)
+        if (!has_same(base, &p->at[i]))
+            add(&draft, &p->at[i]);
     return gucs_new(&draft);
 }
 
@@ -166,14 +210,6 @@ void gucs_unref(struct gucs **p)
 
 // ---- comparing ----
 
-const char *gucs_find(const struct gucs *p, const char *name)
-{
-    for (uint32_t i = 0; p != NULL && i < p->count; i++)
-        if (strcasecmp(p->at[i].name, name) == 0)
-            return p->at[i].value;
-    return NULL;
-}
-
 bool gucs_equal(const struct gucs *a, const struct gucs *b)
 {
     if (a == b)
@@ -181,8 +217,7 @@ bool gucs_equal(const struct gucs *a, const struct gucs *b)
     if (a == NULL || b == NULL || a->hash != b->hash || a->count != b->count)
         return false;
     for (uint32_t i = 0; i < a->count; i++)
-        if (strcmp(a->at[i].name, b->at[i].name) != 0 ||
-            strcmp(a->at[i].value, b->at[i].value) != 0)
+        if (!is_same(&a->at[i], &b->at[i]))
             return false;
     return true;
 }
@@ -198,9 +233,15 @@ static bool put_resets(const struct gucs *have, const struct gucs *want,
         const char *name = have->at[i].name;
         if (is_identity(name) || gucs_find(want, name) != NULL)
             continue;
-        buf_printf(sql, "RESET ");
-        quote_name(sql, name);
-        buf_u8(sql, ';');
+        if (have->at[i].encoding[0] != '\0') {
+            buf_printf(sql, "SELECT pg_catalog.set_config(");
+            quote_encoded(sql, name, have->at[i].encoding);
+            buf_printf(sql, ",NULL,false);"); // to its default
+        } else {
+            buf_printf(sql, "RESET ");
+            quote_name(sql, name);
+            buf_u8(sql, ';');
+        }
         sure = sure && cannot_fail(name);
     }
     return sure;
@@ -212,16 +253,15 @@ static bool put_settings(const struct gucs *have, const struct gucs *want,
     bool sure = true, first = true;
     for (uint32_t i = 0; want != NULL && i < want->count; i++) {
         const struct guc *p = &want->at[i];
-        const char *old = gucs_find(have, p->name);
-        if (is_identity(p->name) || (old != NULL && strcmp(old, p->value) == 0))
+        if (is_identity(p->name) || has_same(have, p))
             continue;
         buf_printf(sql, first ? "SELECT pg_catalog.set_config(" : ",pg_catalog.set_config(");
-        quote_literal(sql, p->name);
+        quote_encoded(sql, p->name, p->encoding);
         buf_u8(sql, ',');
-        quote_literal(sql, p->value);
+        quote_encoded(sql, p->value, p->encoding);
         buf_printf(sql, ",false)");
         first = false;
-        sure = sure && cannot_fail(p->name);
+        sure = sure && cannot_fail(p->name) && p->encoding[0] == '\0';
     }
     if (!first)
         buf_u8(sql, ';');

@@ -11,6 +11,7 @@
 struct guc {
     const char *name;  // lower case
     const char *value; // as current_setting() shows it
+    const char *encoding; // of those, where they are not ASCII; else ""
 };
 
 struct gucs {
@@ -23,8 +24,9 @@ struct gucs {
 
 // One being put together; of several values for one name the last one counts.
 struct gucs_draft {
-    struct buf bytes; // name, NUL, value, NUL
+    struct buf bytes; // name, value, encoding, each with a NUL
     uint32_t count;
+    const char *encoding; // borrows; of what is added; NULL: the session's, whatever it is
 };
 void gucs_draft_fini(struct gucs_draft *draft);
 void gucs_draft_add(struct gucs_draft *draft, struct slice name, struct slice value);

@@ -176,6 +176,7 @@ void client_unlink(struct client *client)
     if (worker->relaying == server)
         worker->relaying = NULL;
     client->in_transaction = client->clears = client->clearing = false;
+    client->settling = client->looking = false;
     client->server = NULL;
     server->client = NULL;
     worker_link(worker, -1);

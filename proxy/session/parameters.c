@@ -30,7 +30,7 @@ static bool is_protocol_option(const char *name)
 
 static void add(struct gucs **set, const char *name, const char *value)
 {
-    struct gucs_draft draft = {.count = 0};
+    struct gucs_draft draft = {.encoding = "SQL_ASCII"}; // PostgreSQL does not convert them either
     gucs_draft_add(&draft, slice_str(name), slice_str(value));
     struct gucs *one = gucs_new(&draft);
     struct gucs *all = gucs_join(*set, one);

@@ -5,7 +5,7 @@
 #include "proxy/session/vars.h"
 #include "proxy/sql/quote.h"
 
-enum { NAMES_MAX = 32, NAME_MAX_BYTES = 128 };
+enum { NAMES_MAX = 128, NAME_MAX_BYTES = 128 };
 
 // A name and a value in each row. Names with a star are none of settings. Operators are spelled
 // out: the session's search path must not choose them. Its time limit must not end the question: it
@@ -115,12 +115,12 @@ void mentioned_note(struct mentioned *m, struct slice bytes)
 
 // ---- the question ----
 
-static void put_custom(struct buf *sql, const char *name)
+static void put_custom(struct buf *sql, const char *name, const char *encoding)
 {
     buf_printf(sql, " UNION ALL SELECT ");
-    quote_literal(sql, name);
+    quote_encoded(sql, name, encoding);
     buf_printf(sql, ", v FROM pg_catalog.current_setting(");
-    quote_literal(sql, name);
+    quote_encoded(sql, name, encoding);
     buf_printf(sql, ", true) v WHERE v IS NOT NULL");
 }
 
@@ -150,6 +150,11 @@ static void count_named(const char *name, struct statement *s, void *arg)
 static void put_prepared(struct buf *sql, const struct statement_names *named)
 {
     int n = 0;
+    if (named == NULL) {
+        buf_printf(sql, " UNION ALL SELECT '*prepared', '' WHERE EXISTS"
+                        " (SELECT FROM pg_catalog.pg_prepared_statements)");
+        return;
+    }
     statement_names_each(named, count_named, &n);
     buf_printf(sql, " UNION ALL SELECT '*prepared', '' WHERE EXISTS"
                     " (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql");
@@ -166,10 +171,10 @@ void remains_question(struct buf *sql, const char *user, const struct mentioned 
     buf_printf(sql, "%s", settings);
     for (uint32_t i = 0; known != NULL && i < known->count; i++)
         if (strchr(known->at[i].name, '.') != NULL)
-            put_custom(sql, known->at[i].name);
+            put_custom(sql, known->at[i].name, known->at[i].encoding);
     struct slice rest = buf_slice(&mentioned->names);
     while (rest.len > 0) {
-        put_custom(sql, (const char *)rest.at);
+        put_custom(sql, (const char *)rest.at, "");
         rest = slice_skip(rest, strlen((const char *)rest.at) + 1);
     }
     buf_printf(sql, "%s UNION ALL SELECT 'session_authorization', session_user::pg_catalog.text"

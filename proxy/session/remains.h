@@ -40,7 +40,7 @@ void mentioned_note(struct mentioned *m, struct slice bytes);
 
 // Appends the question and a NUL. user: who the session logged in as. known: settings that the
 // session is known to have. named: what clients have prepared in it in SQL: all of that, and
-// nothing else, is to be there.
+// nothing else, is to be there; NULL: names are not shared, so that any statement is the client's.
 void remains_question(struct buf *sql, const char *user, const struct mentioned *mentioned,
                       const struct gucs *known, const struct statement_names *named);
 // Takes in one row of the answer (the body of a DataRow).

@@ -19,7 +19,6 @@ static inline bool rerun_mark(struct client *client, const uint8_t *at)
     struct server *server = client->server;
     if (server->status != 'I' || (client->open_batch && !client->only_local))
         return false;
-    client->only_local = false;
     server->kept.len = 0;
     client->kept_from = at;
     return true;

@@ -142,6 +142,9 @@ void vars_difference(const struct vars *wanted, const struct vars *actual, struc
     for (int i = 0; i < VAR_COUNT; i++) {
         if (!differs(wanted, actual, i))
             continue;
+        // Half a DateStyle leaves the other half as it is, which may be another client's.
+        if (i == VAR_DATE_STYLE && strchr(wanted->value[i], ',') == NULL)
+            buf_printf(sql, "RESET %s;", names[i]);
         buf_printf(sql, "SET %s=", names[i]);
         quote_literal(sql, wanted->value[i]);
         buf_u8(sql, ';');

@@ -12,6 +12,20 @@ void quote_literal(struct buf *sql, const char *text)
     buf_u8(sql, '\'');
 }
 
+void quote_encoded(struct buf *sql, const char *text, const char *encoding)
+{
+    if (encoding[0] == '\0') {
+        quote_literal(sql, text);
+        return;
+    }
+    buf_printf(sql, "pg_catalog.convert_from(pg_catalog.decode('");
+    for (const uint8_t *p = (const uint8_t *)text; *p != '\0'; p++)
+        buf_printf(sql, "%02x", *p);
+    buf_printf(sql, "','hex'),");
+    quote_literal(sql, encoding);
+    buf_u8(sql, ')');
+}
+
 void quote_name(struct buf *sql, const char *name)
 {
     buf_u8(sql, '"');

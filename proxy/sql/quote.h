@@ -5,4 +5,6 @@
 #include "base/buf.h"
 
 void quote_literal(struct buf *sql, const char *text); // E'...'
+// The same for text of another encoding than the session's; "": it is the session's own.
+void quote_encoded(struct buf *sql, const char *text, const char *encoding);
 void quote_name(struct buf *sql, const char *name);    // "..."; a dot separates two names

@@ -101,6 +101,36 @@ static void test_unsure(void **state)
                  "SELECT pg_catalog.set_config(E'statement_timeout',E'1ms',false);", true);
 }
 
+static struct gucs *encoded(const char *name, const char *value, const char *encoding)
+{
+    struct gucs_draft draft = {.encoding = encoding};
+    gucs_draft_add(&draft, slice_str(name), slice_str(value));
+    return gucs_new(&draft);
+}
+
+// The same bytes are not the same text in another encoding; ASCII is the same in all.
+static void test_encodings(void **state)
+{
+    struct gucs *a = encoded("app.x", "\xc3\xa9", "UTF8");
+    struct gucs *b = encoded("app.x", "\xc3\xa9", "LATIN1");
+    assert_false(gucs_equal(a, b));
+    struct gucs *rest = gucs_without(a, b);
+    assert_true(gucs_equal(rest, a));
+    gucs_unref(&rest);
+    check_change(b, a,
+                 "SELECT pg_catalog.set_config(pg_catalog.convert_from(pg_catalog.decode("
+                 "'6170702e78','hex'),E'UTF8'),pg_catalog.convert_from(pg_catalog.decode("
+                 "'c3a9','hex'),E'UTF8'),false);", false);
+    check_change(encoded("app.\xe9", "1", "LATIN1"), NULL,
+                 "SELECT pg_catalog.set_config(pg_catalog.convert_from(pg_catalog.decode("
+                 "'6170702ee9','hex'),E'LATIN1'),NULL,false);", true);
+    a = encoded("app.x", "1", "UTF8");
+    b = encoded("app.x", "1", "SJIS");
+    assert_true(gucs_equal(a, b));
+    gucs_unref(&a);
+    gucs_unref(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +138,7 @@ int main(void)
         cmocka_unit_test(test_join_and_without),
         cmocka_unit_test(test_changes),
         cmocka_unit_test(test_unsure),
+        cmocka_unit_test(test_encodings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,7 +42,7 @@ static void test_too_many(void **state)
 {
     struct mentioned m = {.count = 0};
     char name[200];
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 140; i++) {
         snprintf(name, sizeof(name), "a.b%d", i);
         mentioned_note(&m, slice_str(name));
     }

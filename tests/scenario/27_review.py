@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where something of one client was met by another, or something of its own lost: found by reading."""
+from pgwire import bind, execute, parse, query, startup, sync
+from servers import move, release
+
+
+def pins(p):
+    """Of all clients, but the console's."""
+    return "".join(row["pins"] or "" for row in p.console("SHOW CLIENTS") if row["user"] == "app")
+
+
+def test_greeting_with_anothers_settings(ctx):
+    """A client whose settings are tried at its start gets none of those the server has of others."""
+    p = ctx.proxy(default_pool_size=1, worker_threads=1)
+    a = ctx.keep(p.connect(ctx.db))
+    default = a.value("SHOW TimeZone")
+    a.query("SET TimeZone = 'Asia/Tokyo'; SET application_name = 'of a'; SET IntervalStyle = 'iso_8601'")
+    b = ctx.keep(p.connect(ctx.db, options="-c work_mem=5MB", client_encoding="LATIN1"))
+    assert b.value("SHOW TimeZone") == b.parameters["TimeZone"] == default
+    assert b.value("SHOW application_name") != "of a"
+    assert b.value("SHOW IntervalStyle") == "postgres"
+
+
+def test_half_a_datestyle(ctx):
+    """What DateStyle=ISO leaves open is the server's default, not what another client had there."""
+    p = ctx.proxy(default_pool_size=1, worker_threads=1)
+    a = ctx.keep(p.connect(ctx.db))
+    default = a.value("SHOW DateStyle")
+    a.query("SET DateStyle = 'German, DMY'")
+    b = ctx.keep(p.connect(ctx.db, DateStyle="ISO", options="-c work_mem=5MB"))
+    assert b.value("SHOW DateStyle") == default
+    a.query("SET DateStyle = 'German, DMY'")
+    b = ctx.keep(p.connect(ctx.db, DateStyle="ISO"))
+    assert b.value("SHOW DateStyle") == default
+
+
+def test_names_that_are_not_shared(ctx):
+    """max_prepared_statements = 0: a client that has prepared keeps its server, whatever it sets."""
+    p = ctx.proxy(default_pool_size=8, worker_threads=1, max_prepared_statements=0)
+    a = ctx.keep(p.connect(ctx.db))
+    b = ctx.keep(p.connect(ctx.db))
+    a.ask(parse("SELECT 'of a'", "s"), sync()).check()
+    a.query("SET work_mem = '5MB'")
+    b.query("SELECT 1")
+    assert a.ask(bind("s"), execute(), sync()).check().value == "of a"
+    assert b.ask(bind("s"), execute(), sync()).sqlstate() == "26000"
+
+
+def test_session_mode_after_unseen_code(ctx):
+    """server_reset_query is run even where settings are to be reset for another reason."""
+    ctx.sql("CREATE FUNCTION public.f() RETURNS int LANGUAGE plpgsql AS $$BEGIN RETURN 1; END$$")
+    p = ctx.cache_proxy(default_pool_size=1, pool_mode="session")
+    a = ctx.keep(p.connect(ctx.db))
+    a.ask(parse("SELECT 'of a'", "s"), sync()).check()
+    a.query("SELECT public.f()")
+    p.wait(lambda: pins(p) == "", "the look")
+    a.close()
+    b = ctx.keep(p.connect(ctx.db))
+    assert b.ask(bind("s"), execute(), sync()).sqlstate() == "26000"
+
+
+def test_reset_query_that_does_less(ctx):
+    """server_reset_query may take settings off: they are put back."""
+    p = ctx.proxy(default_pool_size=1, worker_threads=1, server_reset_query="RESET ALL",
+                  server_reset_query_always=1)
+    a = ctx.keep(p.connect(ctx.db))
+    a.query("SET work_mem = '5MB'; SET app.x = '1'")
+    b = ctx.keep(p.connect(ctx.db))
+    for _ in range(3):
+        b.query("SELECT 1")
+        assert a.value("SHOW work_mem") == "5MB"
+        assert a.value("SHOW app.x") == "1"
+
+
+def test_reset_query_that_does_less_in_session_mode(ctx):
+    p = ctx.proxy(default_pool_size=1, server_reset_query="RESET ALL", pool_mode="session")
+    for _ in range(3):
+        a = ctx.keep(p.connect(ctx.db, options="-c work_mem=5MB"))
+        assert a.value("SHOW work_mem") == "5MB"
+        a.close()
+
+
+def test_value_in_another_encoding(ctx):
+    """A value is followed as text, not as the bytes of an encoding that its client has left."""
+    p = ctx.proxy(default_pool_size=8, worker_threads=1)
+    a = ctx.keep(p.connect(ctx.db))
+    a.query("SET app.who = 'Jos\u00e9'")
+    a.query("SELECT 1")  # what was set is known by now
+    a.query("SET client_encoding = 'LATIN1'")
+    holders = move(ctx, p, a)
+    got = a.query("SELECT current_setting('app.who')").rows_raw[0][0]
+    assert got == "Jos\u00e9".encode("latin1"), got
+    release(holders)
+
+
+def test_same_bytes_other_text(ctx):
+    """Two clients whose values are the same bytes in different encodings have different values."""
+    p = ctx.proxy(default_pool_size=1, worker_threads=1)
+    a = ctx.keep(p.connect(ctx.db, client_encoding="LATIN1"))
+    b = ctx.keep(p.connect(ctx.db, client_encoding="UTF8"))
+    for _ in range(2):
+        a.query(b"SET app.who = '\xc3\xa9'")
+        b.query(b"SET app.who = '\xc3\xa9'")
+        a.query("SELECT 1")
+        assert b.value("SELECT length(current_setting('app.who'))") == "1"
+        assert a.value("SELECT length(current_setting('app.who'))") == "2"
+        b.query("SELECT 1")
+        assert a.value("SELECT length(current_setting('app.who'))") == "2"
+
+
+def test_backslash_in_a_character(ctx):
+    """In SJIS the second byte of a character may be a backslash."""
+    p = ctx.proxy(default_pool_size=8, worker_threads=1)
+    a = ctx.keep(p.connect(ctx.db, client_encoding="SJIS"))
+    a.query(b"SET app.who = '\x95\x5c'")
+    holders = move(ctx, p, a)
+    got = a.query("SELECT current_setting('app.who')").rows_raw[0][0]
+    assert got == b"\x95\x5c", got
+    release(holders)
+
+
+def test_many_names(ctx):
+    """Columns with dots in a transaction are not taken for names of settings."""
+    p = ctx.proxy(default_pool_size=8, worker_threads=1)
+    a = ctx.keep(p.connect(ctx.db))
+    columns = ", ".join(f"u.c{i}" for i in range(60))
+    values = ", ".join(f"1 c{i}" for i in range(60))
+    a.query("BEGIN; SET work_mem = '5MB'")
+    a.query(f"SELECT {columns} FROM (SELECT {values}) u").check()
+    a.query("SELECT set_config('app.tenant', '7', false)")
+    a.query("COMMIT")
+    holders = move(ctx, p, a)
+    assert a.value("SELECT current_setting('app.tenant', true)") == "7"
+    release(holders)
+
+
+def test_rerun_loses_nothing_before(ctx):
+    """A batch is run again only if nothing in it was answered: 0A000 has undone that, too."""
+    ctx.sql("CREATE TABLE t(a int); INSERT INTO t VALUES (1); CREATE TABLE log(x int);"
+            "GRANT ALL ON t, log TO PUBLIC")
+    p = ctx.proxy(default_pool_size=1, worker_threads=1)
+    c = ctx.keep(p.connect(ctx.db))
+    c.query("PREPARE ins AS INSERT INTO log VALUES (1)")
+    c.ask(parse("SELECT * FROM t", "s"), sync()).check()
+    c.ask(bind("s"), execute(), sync()).check()
+    ctx.sql("ALTER TABLE t ADD COLUMN b int")
+    reply = c.ask(parse("SELECT * FROM t", "s2"), bind("ins"), execute(), bind("s"), execute(), sync())
+    assert reply.sqlstate() == "0A000" and c.value("SELECT count(*) FROM log") == "0", reply.kinds
+
+
+def test_no_word_before_authentication(ctx):
+    """Settings that are tried for a client at its start: it hears of them when it is let in."""
+    p = ctx.proxy(default_pool_size=1, worker_threads=1)
+    a = ctx.keep(p.connect(ctx.db))
+    a.query("SET DateStyle = 'German, DMY'")
+    with p.open() as b:
+        b.send(startup({"user": "app", "database": ctx.db, "DateStyle": "iso", "work_mem": "5MB"}))
+        reply = b.until_ready()
+        assert reply.kinds[0] == "R", reply.kinds
+        assert b.parameters["DateStyle"] == "ISO, MDY", b.parameters
+
+
+def test_set_by_execute(ctx):
+    p = ctx.proxy(default_pool_size=8, worker_threads=1)
+    a = ctx.keep(p.connect(ctx.db))
+    a.query("PREPARE q(text) AS SELECT set_config('app.tenant', $1, false)")
+    a.query("SELECT 1")
+    assert a.query("EXECUTE q('7')").value == "7"
+    holders = move(ctx, p, a)
+    assert a.value("SELECT current_setting('app.tenant', true)") == "7"
+    release(holders)
+
+
+def test_looked_at_once(ctx):
+    """A client that goes on before it was looked at is not looked at again for that."""
+    ctx.sql(f"ALTER DATABASE {ctx.db} SET log_statement = 'all'")
+    p = ctx.proxy(default_pool_size=1, worker_threads=1)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    lock = ctx.keep(ctx.direct("postgres"))
+    lock.query("BEGIN; LOCK TABLE pg_catalog.pg_depend")  # what is temporary is looked up there
+    before = ctx.pg.log().count("*timeout")
+    a.query("SET work_mem = '5MB'")
+    a.send(query("SELECT 1"))
+    assert a.is_quiet()
+    lock.query("ROLLBACK")
+    a.until_ready().check()
+    assert b.value("SHOW work_mem") == "4MB"
+    assert a.value("SHOW work_mem") == "5MB"
+    assert ctx.pg.log().count("*timeout") == before + 1
+
+
+def test_prepared_while_looked_at(ctx):
+    """What pins while the server is asked what pins is not overlooked."""
+    p = ctx.proxy(default_pool_size=8, worker_threads=1, max_prepared_statements=0)
+    a = ctx.keep(p.connect(ctx.db))
+    lock = ctx.keep(ctx.direct("postgres"))
+    lock.query("BEGIN; LOCK TABLE pg_catalog.pg_depend")
+    a.query("SET work_mem = '5MB'")
+    a.send(parse("SELECT 'of a'", "s"), sync())
+    assert a.is_quiet()
+    lock.query("ROLLBACK")
+    a.until_ready().check()
+    p.wait(lambda: "set" not in pins(p), "the look")
+    assert "prepare" in pins(p)
+    assert a.ask(bind("s"), execute(), sync()).check().value == "of a"

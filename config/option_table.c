@@ -61,6 +61,13 @@ static const struct option_word sslmodes[] = {
     {0},
 };
 
+static const struct option_word unsafe_states[] = {
+    {"pin", CONFIG_UNSAFE_PIN, NULL},
+    {"warn", CONFIG_UNSAFE_WARN, NULL},
+    {"error", CONFIG_UNSAFE_ERROR, NULL},
+    {0},
+};
+
 static const struct option_word monotonic_reads[] = {
     {"bypassed", CONFIG_MONOTONIC_BYPASSED, NULL},
     {"all", CONFIG_MONOTONIC_ALL, NULL},
@@ -300,7 +307,7 @@ const struct option option_table[] = {
     {COUNT("tcp_user_timeout", "0", 0, INT_MAX), LIVE(tcp_user_timeout_ms),
      SAYS "Milliseconds that sent bytes may stay unacknowledged; 0: the system's."},
     {TEXT("track_extra_parameters", "IntervalStyle"), NO_EFFECT,
-     SAYS "Further parameters to follow for each client."},
+     SAYS "PgBouncer's further parameters to follow; settings of every kind are followed here."},
     {COUNT("track_queries", "0", 0, 65000), LIVE(track_queries), OURS,
      SAYS "How many query texts, with constants taken out, each worker keeps figures of for SHOW "
           "QUERIES; 0: none, and nothing is measured. A kilobyte or so each."},
@@ -313,6 +320,11 @@ const struct option option_table[] = {
      SAYS "The group of the unix socket."},
     {MODE("unix_socket_mode", "0777"), START(unix_socket_mode),
      SAYS "The permissions of the unix socket."},
+    {WORD("unsafe_state", "pin", unsafe_states), LIVE(unsafe_state), OURS,
+     SAYS "Outside session mode, a statement would leave something in the session that cannot be "
+          "moved to another server: a temporary object, a cursor WITH HOLD, a session level "
+          "advisory lock, LISTEN, LOAD. `pin`: its client keeps that server until it has ended. "
+          "`warn`: and is told. `error`: the statement is refused (0A000)."},
     {TEXT("user", ""), START(user), SAYS "The system user to become after the start."},
     {COUNT("verbose", "0", 0, INT_MAX), LIVE(verbose), SAYS "As `-v`, that many times."},
     {COUNT("worker_threads", "0", 0, 1024), START(worker_threads), OURS,

@@ -31,6 +31,12 @@ enum config_monotonic_reads {
     CONFIG_MONOTONIC_ALL,      // misses, and hits on entries filled lately, do so too
 };
 
+enum config_unsafe_state {
+    CONFIG_UNSAFE_PIN,
+    CONFIG_UNSAFE_WARN,
+    CONFIG_UNSAFE_ERROR,
+};
+
 enum config_invalidation {
     CONFIG_INVALIDATION_AUTO, // wal where the server allows it, else no cache
     CONFIG_INVALIDATION_WAL,
@@ -137,6 +143,7 @@ struct settings {
     int64_t cache_max_entry_size_bytes;
     int64_t max_staleness_us;
     enum config_monotonic_reads monotonic_reads;
+    enum config_unsafe_state unsafe_state;
     enum config_invalidation invalidation;
     char *control_user; // who the control connections log in as; see config_control_user()
 };

@@ -22,6 +22,8 @@ const struct show *show_find(const char *name);
 extern const struct show show_pools[];
 // show_sockets.c
 extern const struct show show_sockets[];
+// show_pins.c
+extern const struct show show_pins[];
 // show_queries.c
 extern const struct show show_queries[];
 // show_stats.c

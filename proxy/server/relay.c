@@ -23,6 +23,7 @@
 #include "proxy/session/listening.h"
 #include "proxy/session/replication.h"
 #include "proxy/session/rerun.h"
+#include "proxy/session/unsafe.h"
 #include "proxy/worker.h"
 
 enum { WHOLE_MAX_BYTES = 1 << 20 }; // of a message that must be seen as a whole
@@ -171,26 +172,12 @@ static void on_profile(struct relay *relay, struct slice body)
 // A question of ours was answered.
 static void on_injected_end(struct relay *relay, enum op_purpose purpose)
 {
-    switch (purpose) {
-    case PURPOSE_ALIGN:
-    case PURPOSE_SETTINGS:
+    if (purpose == PURPOSE_ALIGN || purpose == PURPOSE_SETTINGS)
         align_done(relay->client, relay->server, purpose);
-        return;
-    case PURPOSE_VERIFY:
+    else if (purpose == PURPOSE_VERIFY)
         align_looked(relay->client, relay->server);
-        return;
-    case PURPOSE_BASE:
+    else if (purpose == PURPOSE_BASE)
         align_base_known(relay->server);
-        return;
-    case PURPOSE_NONE:
-    case PURPOSE_PROFILE:
-    case PURPOSE_CHECK:
-    case PURPOSE_CONNECT:
-    case PURPOSE_RESET:
-    case PURPOSE_PREPARE:
-    case PURPOSE_EVICT:
-        return;
-    }
 }
 
 // The client's own request behind it fails as well, or is skipped: one error is enough.
@@ -233,6 +220,8 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
     case PURPOSE_NONE:
         on_refused(relay, message);
         return true;
+    case PURPOSE_REFUSE:
+        return true; // never injected
     case PURPOSE_PROFILE:
         log_warning("S-%p: the session's settings cannot be read: %s", (void *)server,
                     fields.message);
@@ -277,7 +266,9 @@ static bool on_error(struct relay *relay, struct slice message, const struct op 
     bool extended = op != NULL && owed_is_extended(op->kind);
     if (op != NULL && rerun_instead(relay->server, relay->client, op, message))
         return true;
-    if (op == NULL || !op->mute)
+    if (op != NULL && op->purpose == PURPOSE_REFUSE)
+        unsafe_say_error(relay->client, op);
+    else if (op == NULL || !op->mute)
         say(relay, message);
     if (extended)
         owed_undo_skipped(relay->server, relay->client);

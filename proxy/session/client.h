@@ -125,6 +125,7 @@ struct client {
     bool closing;              // to be closed once its output is out
     const char *dismissed;     // ... and why; NULL: it asked for it
     uint32_t pins;             // bits 1 << enum pin
+    int64_t pinned_us;         // since when there are any
     struct effects effects;    // of the open transaction
     bool went_around;          // something was read in it that was not a mere miss
     size_t unit_left;          // bytes of the unit that missed, still to be sent

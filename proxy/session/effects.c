@@ -9,6 +9,7 @@
 #include "proxy/session/client.h"
 #include "proxy/session/listening.h"
 #include "proxy/session/resolutions.h"
+#include "proxy/session/unsafe.h"
 #include "proxy/worker.h"
 
 static void note_slots(struct effects *e, const struct resolution *r)
@@ -126,8 +127,10 @@ static void note_session(struct client *client, const struct analysis *analysis,
     if (effects & (EFFECT_SET | EFFECT_SET_CONFIG))
         client->effects.path_unknown = true;
     for (size_t i = 0; i < sizeof(pinning) / sizeof(*pinning); i++)
-        if (effects & pinning[i].effect)
+        if (effects & pinning[i].effect) {
+            unsafe_warn(client, pinning[i].pin);
             client_pin(client, pinning[i].pin);
+        }
     if ((effects & EFFECT_LISTEN) != 0 && client->listening != NULL)
         listening_note(client, analysis);
     if (effects & (EFFECT_FUNCTION | EFFECT_UNKNOWN | EFFECT_DISCARD_SOME | EFFECT_EXECUTE)) {

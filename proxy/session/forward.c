@@ -12,6 +12,7 @@
 #include "proxy/session/given.h"
 #include "proxy/session/rerun.h"
 #include "proxy/session/session.h"
+#include "proxy/session/unsafe.h"
 #include "proxy/session/sharing.h"
 #include "proxy/session/tracked.h"
 #include "proxy/sql/texts.h"
@@ -119,6 +120,34 @@ static void count_bypass(struct client *client, const struct analysis *analysis)
         statistics_bypass(&client->worker->cache, BYPASS_PIPELINED);
 }
 
+// ---- refused (unsafe.h) ----
+
+// In the place of a Query.
+static enum step refuse_query(struct client *client, uint32_t why)
+{
+    struct op *op = push(client, OP_QUERY);
+    op->purpose = PURPOSE_REFUSE;
+    op->number = why;
+    set_unnamed(client, op, NULL);
+    client->server->unnamed = 0;
+    unsafe_put_query(session_to_server(client));
+    return STEP_ON;
+}
+
+// In the place of a Parse.
+static enum step refuse_parse(struct client *client, bool unnamed, uint32_t why)
+{
+    struct op *op = push(client, OP_PARSE);
+    op->purpose = PURPOSE_REFUSE;
+    op->number = why;
+    op->unnamed = true;
+    if (unnamed)
+        set_unnamed(client, op, NULL);
+    client->server->unnamed = 0;
+    unsafe_put_parse(session_to_server(client));
+    return STEP_ON;
+}
+
 // ---- simple query ----
 
 static enum step forward_query(struct client *client, struct slice *data, struct frame frame)
@@ -137,6 +166,11 @@ static enum step forward_query(struct client *client, struct slice *data, struct
         text = slice_of(body.at, (size_t)(nul - body.at));
         if (vars_text_is_plain(&client->vars, text))
             analysis = texts_front_analysis(client->worker->texts, text);
+    }
+    uint32_t why;
+    if (unsafe_refuses(client, analysis, &why)) {
+        slice_cut(data, frame.length);
+        return refuse_query(client, why);
     }
     enum given_says says = SAYS_NOTHING;
     if (given_concerns(analysis)) {
@@ -249,6 +283,11 @@ static enum step forward_parse(struct client *client, struct slice *data, struct
     }
     slice_cut(data, frame.length);
     route_count(client->route, client->worker, parses, 1);
+    uint32_t why;
+    if (unsafe_refuses(client, statement->analysis, &why)) {
+        statement_unref(&statement);
+        return refuse_parse(client, name.len == 0, why);
+    }
     if (name.len > 0) {
         forward_named_parse(client, message, name, statement);
         statement_unref(&statement);

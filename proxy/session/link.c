@@ -197,6 +197,8 @@ void client_pin(struct client *client, enum pin pin)
 {
     if (client->pins == 0)
         route_count(client->route, client->worker, pins, 1);
+    if (client->pins == 0)
+        client->pinned_us = client->worker->now_us;
     client->pins |= 1u << pin;
 }
 

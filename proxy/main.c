@@ -31,7 +31,8 @@
 #include "proxy/worker.h"
 
 struct process {
-    bool quiet; // nothing to stderr
+    bool quiet;  // nothing to stderr
+    int verbose; // of the command line
     struct config *config; // counts
     struct ev_loop *loop;
     struct control *control; // NULL: the cache is off
@@ -171,6 +172,7 @@ static void raise_descriptor_limit(void)
 
 static void configure_log(struct process *p, const struct settings *settings)
 {
+    log_verbosity(p->verbose > 0 ? p->verbose : settings->verbose);
     if (!log_open(settings->logfile, p->quiet))
         log_error("could not open logfile %s: %s", settings->logfile, strerror(errno));
     log_syslog(settings->syslog, settings->syslog_ident, settings->syslog_facility);
@@ -535,7 +537,8 @@ int main(int argc, char **argv)
     if (!read_arguments(argc, argv, &a, &status))
         return status;
     signal(SIGPIPE, SIG_IGN);
-    struct process p = {.config = load(a.path), .quiet = a.quiet || a.daemon};
+    struct process p = {
+        .config = load(a.path), .quiet = a.quiet || a.daemon, .verbose = a.verbose};
     if (p.config == NULL)
         return 1;
     const struct settings *settings = config_settings(p.config);

@@ -430,3 +430,84 @@ def test_other_forced_user_with_cache(ctx):
     p.wait(refused, "the new user's rights")
     for _ in range(20):
         assert refused()
+
+
+# ---- what is logged
+
+def lines(p, pattern):
+    import re
+    return len(re.findall(pattern, p.log()))
+
+
+def test_log_switches(ctx):
+    """log_connections, log_disconnections, log_pooler_errors, verbose: on start and after RELOAD."""
+    p = ctx.proxy(worker_threads=1, log_connections=0, log_disconnections=0, log_pooler_errors=0)
+
+    def come_and_go():
+        with p.connect(ctx.db) as c:
+            c.query("SELECT 1")
+        p.refused("nowhere")
+        p.wait(lambda: int(p.pool(ctx.db)["cl_active"]) == 0, "the client to be gone")
+
+    come_and_go()
+    seen = (r"login attempt: db=t0\w+ user=app", r"t0\w+/app@\S+ closing because: client close request \(age=",
+            r"pooler error: no such database: nowhere", r" DEBUG ")
+    assert [lines(p, pattern) for pattern in seen] == [0, 0, 0, 0]
+    p.reload(log_connections=1, log_disconnections=1, log_pooler_errors=1, verbose=1)
+    come_and_go()
+    for pattern in seen:
+        p.wait(lambda pattern=pattern: lines(p, pattern) > 0, pattern)
+    p.reload(log_connections=0, log_disconnections=0, log_pooler_errors=0, verbose=0)
+    p.wait(lambda: {r["key"]: r["value"] for r in p.console("SHOW CONFIG")}["log_pooler_errors"] == "0", "the reload")
+    before = [lines(p, pattern) for pattern in seen]
+    come_and_go()
+    assert [lines(p, pattern) for pattern in seen] == before
+
+
+# ---- sockets and names
+
+def test_so_reuseport(ctx):
+    """Two processes on one port; without it the second does not start."""
+    p = one(ctx, so_reuseport=1)
+    q = ctx.proxy(start=False, so_reuseport=1, listen_port=p.port)
+    q.port = p.port
+    q.start()
+    assert q.is_running() and p.is_running()
+    assert ctx.keep(q.connect(ctx.db)).value("SELECT 1") == "1"
+    r = ctx.proxy(start=False, so_reuseport=0, listen_port=p.port)
+    r.expect_failure = True
+    r.spawn()
+    assert r.wait_end() == 1
+    assert "cannot listen on" in r.log()
+
+
+def keepalive_timers(p):
+    with open(f"/proc/{p.process.pid}/net/tcp", encoding="ascii") as f:
+        rows = [row.split() for row in f.read().split("\n")[1:-1]]
+    return [row[5][:2] for row in rows if int(row[1].split(":")[1], 16) == p.port and row[3] == "01"]
+
+
+def test_tcp_keepalive_off(ctx):
+    p = one(ctx, tcp_keepalive=0)
+    c = ctx.keep(p.connect(ctx.db))
+    c.query("SELECT 1")
+    p.wait(lambda: keepalive_timers(p) == ["00"], "no timer", 3)
+    p.reload(tcp_keepalive=1)
+    c.close()
+    p.wait(lambda: keepalive_timers(p) == [], "it to be gone")
+
+    def has_timer():
+        ctx.keep(p.connect(ctx.db))
+        return "02" in keepalive_timers(p)
+
+    p.wait(has_timer, "a client with keepalives")
+
+
+def test_host_names(ctx):
+    """A name that can be looked up, and one that cannot: kept for dns_nxdomain_ttl, and told."""
+    p = one(ctx, server_login_retry=0.1, client_login_timeout=1, dns_max_ttl=1, dns_nxdomain_ttl=1,
+            databases={ctx.db: ctx.server(host="localhost"), "lost": ctx.server(host="no.such.host.invalid")})
+    assert ctx.keep(p.connect(ctx.db)).value("SELECT 1") == "1"
+    p.refused("lost")
+    p.wait_log("DNS lookup of no.such.host.invalid failed")
+    p.wait_log("closing because: server DNS lookup failed")

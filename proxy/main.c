@@ -501,6 +501,7 @@ static void live(struct process *p)
 static void finish(struct process *p, bool lived)
 {
     if (p->pooler != NULL) {
+        pooler_stop_resolver(p->pooler); // it may still be waking a worker
         for (int i = 0; i < p->pooler->worker_count; i++)
             if (p->pooler->workers[i] != NULL)
                 worker_join_free(p->pooler->workers[i], lived);

@@ -76,6 +76,12 @@ static void free_quota(struct hash_node *node, void *arg)
     mem_free(q);
 }
 
+void pooler_stop_resolver(struct pooler *pooler)
+{
+    resolver_free(pooler->resolver);
+    pooler->resolver = NULL;
+}
+
 void pooler_free(struct pooler *pooler)
 {
     hash_each(&pooler->routes, free_route, NULL);
@@ -86,7 +92,6 @@ void pooler_free(struct pooler *pooler)
     halt_fini(pooler);
     statement_registry_free(pooler->statements);
     texts_free(pooler->texts);
-    resolver_free(pooler->resolver);
     peers_use_free(pooler->peers);
     census_free(pooler->census);
     store_free(pooler->store);

@@ -74,6 +74,8 @@ struct cancel_key {
 };
 
 struct pooler *pooler_new(struct config *config, int worker_count);
+// After the workers have ended, before they are freed.
+void pooler_stop_resolver(struct pooler *pooler);
 void pooler_free(struct pooler *pooler);
 
 struct config *pooler_config(struct pooler *pooler); // counted for the caller

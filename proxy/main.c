@@ -148,7 +148,8 @@ static bool write_pidfile(const char *path)
         if (fscanf(old, "%d", &pid) == 1 && pid > 0 && pid != getpid() &&
             (kill(pid, 0) == 0 || errno == EPERM)) {
             fclose(old);
-            return fatal("pidfile exists, another instance running?", path);
+            log_write(LOG_LEVEL_FATAL, "pidfile '%s' exists, another instance running?", path);
+            return false;
         }
         fclose(old);
     }
@@ -159,13 +160,26 @@ static bool write_pidfile(const char *path)
     return fclose(f) == 0 || fatal(path, strerror(errno));
 }
 
-static void raise_descriptor_limit(void)
+// As many as the system gives; and how many it may take, in PgBouncer's words.
+static void raise_descriptor_limit(const struct config *config)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    if (limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+    int most = config_settings(config)->max_client_conn;
+    long expected = most + 10;
+    for (size_t i = 0; i < config_database_count(config); i++) {
+        const struct config_database *db = config_database_at(config, i);
+        long users = db->user != NULL ? 1 : (long)config_user_count(config);
+        expected += users * config_pool_size(config, db, NULL);
+    }
+    log_info("kernel file descriptor limit: %lld (hard: %lld); max_client_conn: %d, "
+             "max expected fd use: %ld",
+             (long long)limit.rlim_cur, (long long)limit.rlim_max, most, expected);
 }
 
 // ---- signals ----
@@ -549,7 +563,7 @@ int main(int argc, char **argv)
         return 1;
     }
     log_syslog(settings->syslog, settings->syslog_ident, settings->syslog_facility);
-    raise_descriptor_limit();
+    raise_descriptor_limit(p.config);
     if (a.user != NULL && !become_user(a.user))
         return 1;
     if (geteuid() == 0 && settings->user[0] == '\0') {

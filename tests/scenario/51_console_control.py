@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The console's control commands and the signals that do the same: tags, errors and effects as PgBouncer has them."""
+import random
 import signal
 import socket
+import struct
+import threading
 import time
 
-from pgwire import PeerClosed, PgError, bind, execute, parse, query, startup, sync
+from pgwire import PeerClosed, PgError, bind, execute, message, parse, query, startup, sync
 
 
 def console(ctx, p, **options):
@@ -532,3 +535,66 @@ def test_shutdown_while_suspended(ctx):
         p.signal(number)
         assert p.wait_end() == 0
         assert "suspend was in progress, going down immediately" in p.log()
+
+
+# ---- what must not happen
+
+
+def test_broken_messages(ctx):
+    """Whatever a console client sends, it is told so or put out, and nobody else notices."""
+    p = ctx.proxy(worker_threads=2)
+    watcher = console(ctx, p)
+    dice = random.Random(7)
+    for n in range(150):
+        c = p.connect("pgbouncer", "console")
+        try:
+            for _ in range(3):
+                body = bytes(dice.choices((0, 1, 65, 83, 80, 255), k=dice.randrange(0, 14)))
+                c.send(message(dice.choice("PBDECSHQFdcfXz"), body))
+            c.send(struct.pack("!cI", b"Q", dice.choice((0, 3, 4, 70000, 0xffffffff))))
+            c.socket.shutdown(socket.SHUT_WR)
+            c.wait_closed()
+        except (PeerClosed, OSError):
+            pass
+        c.close()
+        if n % 30 == 0:
+            assert watcher.query("SHOW POOLS").rows
+    assert watcher.query("SHOW VERSION").rows
+    p.wait(lambda: p.pool("pgbouncer", "pgbouncer")["cl_active"] == "2", "the others to be gone")
+
+
+def test_end_while_asking(ctx):
+    """Questions under way are answered or dropped, and the process ends."""
+    for number in (signal.SIGQUIT, signal.SIGINT, signal.SIGTERM):
+        p = ctx.proxy(worker_threads=3)
+        begun = threading.Barrier(5)
+
+        def ask(command, p=p, begun=begun):
+            with p.connect("pgbouncer", "console") as c:
+                c.ask(query(command))
+                begun.wait(20)
+                try:
+                    while True:
+                        c.send(query(command) * 5)
+                        c.until_ready(5)
+                except (PeerClosed, OSError):
+                    pass
+
+        threads = [ctx.thread(ask, command) for command in ("SHOW CLIENTS", "SHOW SERVERS", "RELOAD", "KILL_CLIENT 0")]
+        begun.wait(20)
+        p.signal(number)
+        assert p.wait_end() == 0
+        for t in threads:
+            t.result()
+
+
+def test_asker_leaves(ctx):
+    """Who does not wait for the answer is not missed."""
+    p = ctx.proxy(worker_threads=3)
+    for _ in range(60):
+        c = p.connect("pgbouncer", "console")
+        c.send(query("SHOW CLIENTS") + query("SHOW SOCKETS") + query("RECONNECT") + query("WAIT_CLOSE"))
+        c.abort()
+    p.wait(lambda: p.pool("pgbouncer", "pgbouncer")["cl_active"] == "1", "them to be gone")
+    with p.connect(ctx.db) as c:
+        assert c.value("SELECT 1") == "1"

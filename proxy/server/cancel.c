@@ -237,6 +237,7 @@ bool server_cancel(struct server *server, struct cancel_asker asker)
     cancel->server = server;
     cancel->address = server->address;
     server->cancels++;
+    server->route->cancels++;
     cancel_now(cancel);
     return true;
 }

@@ -89,6 +89,9 @@ static void accepted(struct client *client)
         return;
     }
     char why[200];
+    if (config_settings(client->worker->config)->log_connections)
+        log_info("C-%p: login failed: db=%s user=%s", (void *)client, client->database,
+                 client->user);
     snprintf(why, sizeof(why), "no such database: %s", client->database);
     client_fail(client, "3D000", why);
 }
@@ -154,12 +157,18 @@ void client_login_begin(struct client *client)
     }
 }
 
-// The password of a clear text or md5 answer ends with a NUL.
-static bool password(struct slice body, struct slice *text)
+// The password of a clear text or md5 answer, which ends with a NUL. False: the client was refused.
+static bool password(struct client *client, struct slice body, struct slice *text)
 {
     struct reader r = reader_of(body);
     *text = reader_cstr(&r);
-    return reader_done(&r);
+    if (!reader_done(&r))
+        client_fail(client, "08P01", "invalid password packet size");
+    else if (text->len == 0)
+        client_fail(client, "28P01", "empty password returned by client");
+    else
+        return true;
+    return false;
 }
 
 static void scram_prepare(struct client *client)
@@ -244,17 +253,17 @@ void client_login_message(struct client *client, struct slice body)
     }
     switch (login->next) {
     case LOGIN_PLAIN:
-        if (!password(body, &text))
-            client_fail(client, "08P01", "invalid password packet");
-        else if (secret_fits(secret_of(client), client->user, text))
+        if (!password(client, body, &text))
+            return;
+        if (secret_fits(secret_of(client), client->user, text))
             accepted(client);
         else
             refuse(client);
         return;
     case LOGIN_MD5:
-        if (!password(body, &text))
-            client_fail(client, "08P01", "invalid password packet");
-        else if (md5_check(text, secret_of(client), client->user, login->salt))
+        if (!password(client, body, &text))
+            return;
+        if (md5_check(text, secret_of(client), client->user, login->salt))
             accepted(client);
         else
             refuse(client);

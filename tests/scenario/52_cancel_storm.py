@@ -12,7 +12,11 @@ from runner import limit
 class Storm:
     """Targets are cancelled all the time; victims share their servers and must never notice."""
 
-    def __init__(self, addresses, database, seconds):
+    # Who asks is in the statement, and comes back.
+    sql = "SELECT '%s' FROM pg_sleep(%s)"
+
+    def __init__(self, addresses, database, seconds, sql=None):
+        self.sql = sql or self.sql
         self.addresses, self.database = addresses, database
         self.ends = time.monotonic() + seconds
         self.lock = threading.Lock()
@@ -47,7 +51,7 @@ class Storm:
                         self.keys = [k for k in self.keys if k[0] != number] + [(number, c.cancel_key)]
             n += 1
             mine = f"{number}-{n}"
-            sql = f"SELECT '{mine}' FROM pg_sleep({dice.choice((0, 0.001, 0.003, 0.01))})"
+            sql = self.sql % (mine, dice.choice((0, 0.001, 0.003, 0.01)))
             reply = c.ask(dice.choice((query, unit))(sql))
             if reply.sqlstate() == "57014":
                 self.count(hit=1)
@@ -89,8 +93,8 @@ class Storm:
                 w.close()
 
 
-def run(ctx, addresses, seconds=6, targets=5, victims=10, cancellers=2):
-    storm = Storm(addresses, ctx.db, seconds)
+def run(ctx, addresses, seconds=6, targets=5, victims=10, cancellers=2, sql=None):
+    storm = Storm(addresses, ctx.db, seconds, sql)
     threads = [ctx.thread(storm.client, n, n < targets) for n in range(targets + victims)]
     threads += [ctx.thread(storm.canceller, n) for n in range(cancellers)]
     for t in threads:
@@ -112,6 +116,15 @@ def test_settings_aligned_and_sessions_reset(ctx):
     """Statements of our own, between those of clients, must not take a cancel for a client's either."""
     p = ctx.proxy(default_pool_size=3, server_reset_query_always=1)
     run(ctx, [p.address], seconds=4)
+
+
+@limit(120)
+def test_sessions_looked_at(ctx):
+    """After a function that may have done anything we ask the session ourselves: a late cancel may hit that."""
+    ctx.sql("CREATE FUNCTION who(text, float8) RETURNS text LANGUAGE plpgsql AS "
+            "$$ BEGIN PERFORM pg_sleep($2); RETURN $1; END $$")
+    p = ctx.proxy(default_pool_size=3)
+    run(ctx, [p.address], seconds=4, sql="SELECT who('%s', %s)")
 
 
 @limit(120)

@@ -240,6 +240,22 @@ def test_server_ends(ctx):
     assert [e.sqlstate for e in last.errors] == ["57P01"], last.errors
 
 
+def test_console_commands(ctx):
+    """KILL ends it; PAUSE keeps new ones waiting."""
+    p = proxy(ctx)
+    c = ctx.keep(p.connect(ctx.db, USER, replication="database"))
+    before = walsenders(ctx)
+    p.console(f"KILL {ctx.db}")
+    c.wait_closed()
+    p.wait(lambda: walsenders(ctx) == before - 1, "its server's end")
+    p.console(f"RESUME {ctx.db}")
+    p.console("PAUSE")
+    late = ctx.thread(lambda: p.connect(ctx.db, USER, replication="database"))
+    p.wait(lambda: p.pool(ctx.db, USER)["cl_waiting"] == "1", "a waiting client")
+    p.console("RESUME")
+    assert ctx.keep(late.result()).value("SELECT 1") == "1"
+
+
 def test_shutdowns(ctx):
     """SIGINT waits for it, like PgBouncer; SIGQUIT does not."""
     p = proxy(ctx)
@@ -248,6 +264,10 @@ def test_shutdowns(ctx):
     p.wait_log("SIGINT")
     assert c.value("SELECT 1") == "1"
     c.close()
+    assert p.wait_end(10) == 0
+    p = proxy(ctx, shutdown_timeout=1)  # the time that SIGTERM gives them all
+    ctx.keep(p.connect(ctx.db, USER, replication="database"))
+    p.signal(signal.SIGTERM)
     assert p.wait_end(10) == 0
     p = proxy(ctx)
     c = ctx.keep(p.connect(ctx.db, USER, replication="database"))

@@ -108,10 +108,27 @@ def test_encryption_requests(ctx):
 
 
 def test_instead_of_a_password(ctx):
-    p = ctx.proxy(auth_type="md5")
-    for wrong, text in ((message("Q", cstring("SELECT 1")), "expected password response, got message type 81"),
-                        (b"p\0\0\0\1", "invalid message length"),
-                        (b"p\x7f\xff\xff\xff", "invalid message length")):
+    p = ctx.proxy()
+    for auth_type in ("md5", "plain"):
+        p.reload(auth_type=auth_type)
+        for wrong, state, text in (
+                (message("Q", cstring("SELECT 1")), "08P01", "expected password response, got message type 81"),
+                (b"p\0\0\0\1", "08P01", "invalid message length"),
+                (b"p\x7f\xff\xff\xff", "08P01", "invalid message length"),
+                (message("p", b""), "08P01", "invalid password packet size"),
+                (message("p", b"secret"), "08P01", "invalid password packet size"),
+                (message("p", b"secret\0more\0"), "08P01", "invalid password packet size"),
+                (message("p", b"\0"), "28P01", "empty password returned by client")):
+            c = ctx.keep(p.open())
+            c.send(startup({"user": "app", "database": ctx.db}))
+            assert c.read().kind == "R"
+            c.send(wrong)
+            error, = c.wait_closed().errors
+            says(error, state, text)
+    p.reload(auth_type="scram-sha-256")
+    for wrong, text in ((message("p", b"SCRAM-SHA-1\0\0\0\0\1n"),
+                         "client selected an invalid SASL authentication mechanism"),
+                        (message("p", b"SCRAM-SHA-256\0\0\0\0\1n"), "malformed SCRAM message")):
         c = ctx.keep(p.open())
         c.send(startup({"user": "app", "database": ctx.db}))
         assert c.read().kind == "R"

@@ -52,6 +52,7 @@ struct route {
     struct gucs *accepted; // counts; settings given at a start that a server took last
     bool has_keys;         // of a client's SCRAM login, for the server's (pass-through)
     struct scram_keys keys;
+    _Atomic bool asks_sequences;     // somebody used currval() or lastval() here
     struct profiles profiles;
     struct mentioned custom;
 };

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/session/align.h"
 
+#include <stdatomic.h>
+
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/ledger.h"
 #include "proxy/control/domain.h"
 #include "proxy/route.h"
-#include "proxy/session/client.h"
+#include "proxy/session/session.h"
+#include "proxy/sql/analysis.h"
 #include "proxy/session/remains.h"
 #include "proxy/session/session.h"
 #include "proxy/wire/message.h"
@@ -56,6 +59,31 @@ static void align_settings(struct client *client, struct server *server)
     server->profile_epoch = 0;
 }
 
+static bool others_sequences(const struct client *client, const struct server *server)
+{
+    return atomic_load_explicit(&client->route->asks_sequences, memory_order_relaxed) &&
+           server->sequences_of != client->number && client->mode != POOL_SESSION;
+}
+
+static void forget_sequences(struct client *client, struct server *server)
+{
+    server_inject(server, PURPOSE_RESET, "DISCARD SEQUENCES");
+    server->sequences_of = client->number;
+}
+
+void align_sequences(struct client *client, const struct analysis *analysis)
+{
+    struct server *server = client->server;
+    if (analysis == NULL || (analysis->effects & EFFECT_SEQUENCE) == 0)
+        return;
+    atomic_store_explicit(&client->route->asks_sequences, true, memory_order_relaxed);
+    // In a transaction the session's own nextval() may be what it asks for.
+    if (others_sequences(client, server) && client_at_rest(client)) {
+        session_to_server(client);
+        forget_sequences(client, server);
+    }
+}
+
 void align_session(struct client *client, struct server *server)
 {
     struct worker *worker = client->worker;
@@ -64,11 +92,14 @@ void align_session(struct client *client, struct server *server)
     bool resets = !gucs_equal(client->wanted, server->applied);
     uint64_t epoch = route->domain ? ledger_epoch(domain_ledger(route->domain)) : 0;
     bool unknown = route->domain != NULL && (server->profile_epoch != epoch || resets);
-    if (!differs && !resets && !unknown && !server->fresh)
+    bool asks = others_sequences(client, server);
+    if (!differs && !resets && !unknown && !asks && !server->fresh)
         return;
     sender_begin(&worker->to_server, &server->conn);
     if (server->fresh)
         server_freshen(server);
+    if (asks)
+        forget_sequences(client, server);
     if (differs)
         align_vars(client, server);
     if (resets)

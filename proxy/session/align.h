@@ -6,6 +6,7 @@
 #pragma once
 #include "proxy/server/server.h"
 
+struct analysis;
 struct client;
 struct error_fields;
 
@@ -32,6 +33,11 @@ void align_give_back(struct client *client, uint32_t own_vars);
 // Asks what connect_query made of a fresh session, for servers that clients share.
 void align_ask_base(struct server *server);
 void align_base_known(struct server *server);
+
+// What nextval() did in a session is told by currval() and lastval(): where a route's clients ask
+// for that, a server forgets it when it gets another client. analysis: of a statement about to be
+// sent, maybe the first one that asks.
+void align_sequences(struct client *client, const struct analysis *analysis);
 
 // The session is as new.
 void align_forget(struct server *server);

@@ -113,7 +113,7 @@ static void note_session(struct client *client, const struct analysis *analysis,
         client_pin(client, PIN_SET);
     }
     if ((effects & ~(uint32_t)(EFFECT_FOLLOWED_SET | EFFECT_RESET | EFFECT_DISCARD_ALL |
-                               EFFECT_DEALLOCATE_ALL)) == 0)
+                               EFFECT_DEALLOCATE_ALL | EFFECT_SEQUENCE)) == 0)
         return;
     static const struct {
         uint32_t effect;

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "proxy/route.h"
 #include "proxy/server/owed.h"
+#include "proxy/session/align.h"
 #include "proxy/session/given.h"
 #include "proxy/session/rerun.h"
 #include "proxy/session/session.h"
@@ -188,6 +189,7 @@ static enum step forward_query(struct client *client, struct slice *data, struct
         effects_mention(client, analysis, text);
     note_clearing(client, analysis);
     client->clearing = client->clears;
+    align_sequences(client, analysis);
     bool kept = says == SAYS_EXECUTE && rerun_mark(client, data->at);
     struct op *op = push(client, OP_QUERY);
     op->kept = kept;
@@ -288,6 +290,7 @@ static enum step forward_parse(struct client *client, struct slice *data, struct
         statement_unref(&statement);
         return refuse_parse(client, name.len == 0, why);
     }
+    align_sequences(client, statement->analysis);
     if (name.len > 0) {
         forward_named_parse(client, message, name, statement);
         statement_unref(&statement);
@@ -353,6 +356,8 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
     struct statement *meaning = session_meaning(client, name);
     if (!names_are_ready(client, meaning))
         return STEP_STOP;
+    if (meaning != NULL)
+        align_sequences(client, meaning->analysis);
     const char *as = sharing_name(client, name, meaning);
     const bool shares = session_shares_names(client);
     enum given_says says = SAYS_NOTHING;

@@ -59,6 +59,7 @@ enum session_effect {
     EFFECT_UNKNOWN = 1 << 13,       // unparsable
     EFFECT_EXECUTE = 1 << 14,       // ran what was prepared in SQL: may have done anything
     EFFECT_RESET = 1 << 15,         // beside one of the first two: RESET, SET ... TO DEFAULT
+    EFFECT_SEQUENCE = 1 << 16,      // reads what nextval() left: currval(), lastval()
 };
 
 struct sql_name {

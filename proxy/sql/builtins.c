@@ -171,6 +171,8 @@ enum builtin_deed builtin_function_deed(struct slice name)
     case VOLATILITY_VOLATILE:
         break;
     }
+    if (slice_is(name, "currval") || slice_is(name, "lastval"))
+        return BUILTIN_SEQUENCE;
     if (LISTED(harmless, name))
         return BUILTIN_NOTHING;
     if (LISTED(advisory, name))

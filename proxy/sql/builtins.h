@@ -18,6 +18,7 @@ enum builtin_deed {
     BUILTIN_NOTHING,    // writes no relation, leaves nothing in the session
     BUILTIN_ADVISORY,   // takes or gives back session level advisory locks
     BUILTIN_SET_CONFIG, // set_config()
+    BUILTIN_SEQUENCE,   // tells what this session did with sequences
     BUILTIN_ANYTHING,   // may run a query, write a relation, or was not reviewed
 };
 

@@ -180,6 +180,9 @@ static void judge_builtin(struct walk *w, const PgQuery__FuncCall *call, struct 
     case BUILTIN_ADVISORY:
         w->effects |= EFFECT_ADVISORY;
         break;
+    case BUILTIN_SEQUENCE:
+        w->effects |= EFFECT_SEQUENCE;
+        break;
     case BUILTIN_SET_CONFIG:
         if (!is_local_set_config(call))
             w->effects |= EFFECT_SET_CONFIG | (names_its_setting(call) ? 0 : EFFECT_FUNCTION);

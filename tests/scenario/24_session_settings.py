@@ -271,3 +271,31 @@ def test_invented_name_in_a_function(ctx):
     for _ in range(3):
         assert b.value("SHOW app.wish") == "mine"
         assert a.value("SHOW app.wish") == "yours"
+
+
+def test_sequences_of_others(ctx):
+    """currval() and lastval() tell nothing of what other clients did."""
+    ctx.sql("CREATE SEQUENCE s; GRANT ALL ON s TO PUBLIC; CREATE TABLE t(id serial, v text); GRANT ALL ON t TO PUBLIC;"
+            "GRANT ALL ON SEQUENCE t_id_seq TO PUBLIC")
+    p = ctx.proxy(default_pool_size=1)
+    asks = [lambda c, sql: c.ask(query(sql)), lambda c, sql: c.ask(unit(sql)),
+            lambda c, sql: c.ask(parse(sql, "") + bind() + execute() + sync())]
+    for ask in asks:
+        a, b = p.connect(ctx.db), p.connect(ctx.db)
+        a.query("SELECT nextval('s')")
+        for sql in ("SELECT lastval()", "SELECT currval('s')"):
+            assert ask(b, sql).sqlstate() == "55000", sql
+        # In a transaction it is the session's own.
+        b.query("BEGIN")
+        b.query("INSERT INTO t(v) VALUES ('x')")
+        mine = b.value("SELECT max(id) FROM t")
+        assert ask(b, "SELECT lastval()").value == mine
+        b.query("COMMIT")
+        assert ask(a, "SELECT lastval()").sqlstate() == "55000"
+        a.close()
+        b.close()
+    with p.connect(ctx.db) as c:
+        c.ask(parse("SELECT lastval()", "last") + sync())
+        with p.connect(ctx.db) as d:
+            d.query("SELECT nextval('s')")
+        assert c.ask(bind("last") + execute() + sync()).sqlstate() == "55000"

@@ -548,8 +548,6 @@ bool server_relay(struct server *server)
     case CONN_AGAIN:
         return true;
     case CONN_EOF:
-        server_close(server, "server conn crashed?");
-        return false;
     case CONN_ERROR:
         server_close(server, "server conn crashed?");
         return false;
@@ -574,9 +572,13 @@ bool server_relay(struct server *server)
     if (relay.client != NULL && conn_has_output(&relay.client->conn))
         conn_want_read(&server->conn, false); // until the client has taken it
     worker->relaying = server;
+    // Half a message behind the end (a notice, a notification): it is this client's, too.
+    bool whole = data.len == 0 && server->stream_left == 0;
+    bool ended = relay.ended || server->ended_before;
+    server->ended_before = ended && !whole;
     settle_names(server, relay.ended);
-    if (worker->relaying == server) // else it was closed or given away meanwhile
-        settle(server, relay.ended && server->status == 'I' && data.len == 0);
+    if (whole && worker->relaying == server) // else it was closed or given away meanwhile
+        settle(server, ended && server->status == 'I');
     worker->relaying = NULL;
     return true;
 }

@@ -82,6 +82,7 @@ struct server {
     int64_t opened_us;
     struct ops ops;
     uint32_t stream_left;    // of a message that is passed on as it comes
+    bool ended_before;       // it was ready, but half a message had come behind that
     bool copying_in;         // CopyInResponse was passed on, the end was not
     bool skipping;           // an error came and no Sync is on its way: it ignores the rest
     uint32_t early_syncs;    // sent before CopyInResponse came: PostgreSQL ignored them

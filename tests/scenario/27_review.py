@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where something of one client was met by another, or something of its own lost: found by reading."""
-from pgwire import bind, execute, parse, query, startup, sync
+import threading
+
+from fake import FakeServer
+from pgwire import bind, execute, message, parse, query, startup, sync
 from servers import move, release
 
 
@@ -203,3 +206,39 @@ def test_prepared_while_looked_at(ctx):
     p.wait(lambda: "set" not in pins(p), "the look")
     assert "prepare" in pins(p)
     assert a.ask(bind("s"), execute(), sync()).check().value == "of a"
+
+
+class Halves(FakeServer):
+    """Behind the answer to SELECT 2 comes half a message, and the rest when asked for."""
+
+    def __init__(self, late):
+        self.late, self.go = late, threading.Event()
+        super().__init__()
+
+    def _answer(self, sql, key):
+        out = super()._answer(sql, key)
+        if sql == "SELECT 2":
+            out += self.late[:12]
+            threading.Thread(target=self._rest, args=(self.open[-1],), daemon=True).start()
+        return out
+
+    def _rest(self, s):
+        self.go.wait()
+        s.sendall(self.late[12:])
+
+
+def test_half_a_message_behind_the_answer(ctx):
+    """All of it is its client's, and the next one gets the server then."""
+    for late in (message("N", b"SNOTICE\0C00000\0Mfor the first\0\0"),
+                 message("A", b"\0\0\0\1channel\0payload\0")):
+        with Halves(late) as f:
+            p = ctx.proxy({"x": {"host": "127.0.0.1", "port": f.port}}, default_pool_size=1,
+                          worker_threads=1)
+            a, b = (ctx.keep(p.connect("x")) for _ in range(2))
+            a.query("SELECT 2")
+            b.send(query("SELECT 1"))
+            assert b.is_quiet()
+            f.go.set()
+            assert a.read().raw == late
+            assert b.until_ready().kinds == "TDCZ"
+            p.stop()

@@ -239,8 +239,9 @@ static bool ready(struct server *server)
     server->state = SERVER_SETUP;
     log_debug("S-%p: %s/%s logged in to server", (void *)server, route->database, route->user);
     sender_begin(&worker->to_server, &server->conn);
-    if (server->connect_query_sent && route->pool->mode != POOL_SESSION)
-        align_ask_base(server);
+    const struct config_database *db = database_of(server);
+    if (server->connect_query_sent && db != NULL && route->pool->mode != POOL_SESSION)
+        align_ask_base(server, db->connect_query ? db->connect_query : "");
     if (route->domain != NULL) {
         server->profile_epoch = ledger_epoch(domain_ledger(route->domain));
         server_inject(server, PURPOSE_PROFILE, profile_question);

@@ -106,6 +106,17 @@ static void forget_statements(struct relay *relay, bool of_client_too)
     }
 }
 
+// Where it was ours (a reset), this was done when it was sent, with what follows a reset.
+static void forget_session(struct relay *relay)
+{
+    relay->server->profile = NULL;
+    relay->server->profile_epoch = 0;
+    relay->server->fresh = true;
+    align_forget(relay->server);
+    if (relay->client != NULL)
+        client_discarded(relay->client);
+}
+
 static const char discard_all[] = "DISCARD ALL";
 static const char deallocate_all[] = "DEALLOCATE ALL";
 
@@ -115,12 +126,8 @@ static void on_complete(struct relay *relay, struct slice body, const struct op 
     bool of_client = op == NULL || op->origin == OP_CLIENTS;
     if (slice_eq(body, slice_of(discard_all, sizeof(discard_all)))) {
         forget_statements(relay, of_client);
-        relay->server->profile = NULL;
-        relay->server->profile_epoch = 0;
-        relay->server->fresh = true;
-        align_forget(relay->server);
-        if (of_client && relay->client != NULL)
-            client_discarded(relay->client);
+        if (of_client)
+            forget_session(relay);
     } else if (slice_eq(body, slice_of(deallocate_all, sizeof(deallocate_all)))) {
         forget_statements(relay, of_client);
         if (of_client && relay->client != NULL)

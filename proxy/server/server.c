@@ -335,7 +335,7 @@ void server_freshen(struct server *server)
     if (db != NULL && db->connect_query != NULL && db->connect_query[0] != '\0') {
         server_inject(server, PURPOSE_CONNECT, db->connect_query);
         if (server->route->pool->mode != POOL_SESSION)
-            align_ask_base(server);
+            align_ask_base(server, db->connect_query);
     }
 }
 

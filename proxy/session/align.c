@@ -188,8 +188,10 @@ void align_look(struct client *client, struct server *server)
         route_custom(client->route, &client->mentioned);
     struct buf sql = {0};
     bool own_names = client->mode != POOL_SESSION && !session_shares_names(client);
-    remains_question(&sql, client->route->server_user, &client->mentioned, client->wanted,
+    struct gucs *known = gucs_join(server->base, client->wanted);
+    remains_question(&sql, client->route->server_user, &client->mentioned, known,
                      own_names ? NULL : &server->named);
+    gucs_unref(&known);
     sender_begin(&worker->to_server, &server->conn);
     inject(server, PURPOSE_VERIFY, &sql);
     if (!sender_end(&worker->to_server))
@@ -227,6 +229,15 @@ static uint32_t pins_of(uint32_t kinds)
     return bits;
 }
 
+// Was one of the base reset?
+static bool lacks_some(const struct gucs *now, const struct gucs *base)
+{
+    for (uint32_t i = 0; base != NULL && i < base->count; i++)
+        if (gucs_find(now, base->at[i].name) == NULL)
+            return true;
+    return false;
+}
+
 void align_looked(struct client *client, struct server *server)
 {
     struct remains *remains = server->remains;
@@ -244,6 +255,8 @@ void align_looked(struct client *client, struct server *server)
     }
     struct gucs *now = gucs_new(&remains->settings);
     struct gucs *own = gucs_without(now, server->base);
+    if (lacks_some(now, server->base)) // connect_query is due again
+        server->needs_settings_reset = true;
     gucs_unref(&now);
     route_note_custom(client->route, own);
     gucs_unref(&server->applied);
@@ -299,12 +312,14 @@ void align_give_back(struct client *client, uint32_t own_vars)
 
 // ---- connect_query ----
 
-void align_ask_base(struct server *server)
+void align_ask_base(struct server *server, const char *connect_query)
 {
-    struct mentioned none = {.count = 0};
+    struct mentioned names = {.count = 0};
     struct buf sql = {0};
     begin_answer(server);
-    remains_question(&sql, server->route->server_user, &none, NULL, &server->named);
+    mentioned_note(&names, slice_str(connect_query));
+    remains_question(&sql, server->route->server_user, &names, NULL, &server->named);
+    mentioned_fini(&names);
     inject(server, PURPOSE_BASE, &sql);
 }
 

@@ -31,7 +31,7 @@ void align_look_failed(struct server *server); // that end follows
 void align_give_back(struct client *client, uint32_t own_vars);
 
 // Asks what connect_query made of a fresh session, for servers that clients share.
-void align_ask_base(struct server *server);
+void align_ask_base(struct server *server, const char *connect_query);
 void align_base_known(struct server *server);
 
 // What nextval() did in a session is told by currval() and lastval(): where a route's clients ask

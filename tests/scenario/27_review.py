@@ -242,3 +242,41 @@ def test_half_a_message_behind_the_answer(ctx):
             assert a.read().raw == late
             assert b.until_ready().kinds == "TDCZ"
             p.stop()
+
+
+def with_connect_query(ctx, text, **settings):
+    databases = {ctx.db: ctx.server(connect_query="'" + text.replace("'", "''") + "'")}
+    return ctx.proxy(databases, default_pool_size=1, worker_threads=1, **settings)
+
+
+def test_connect_query_is_reset(ctx):
+    """What connect_query made of a session, everybody gets, whatever another one has reset."""
+    ctx.sql("GRANT other TO app")
+    p = with_connect_query(ctx, "SET work_mem = '7MB'; SET ROLE other")
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    for reset in ("RESET work_mem", "RESET ALL", "RESET ROLE", "DISCARD ALL", "SET ROLE app", "SET ROLE none",
+                  "SET work_mem TO DEFAULT"):
+        a.query(reset)
+        assert b.value("SHOW work_mem") == "7MB", reset
+        assert b.value("SELECT current_user") == "other", reset
+
+
+def test_connect_query_with_a_name_of_its_own(ctx):
+    p = with_connect_query(ctx, "SET app.env = 'prod'")
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    assert b.value("SHOW app.env") == "prod"
+    a.query("SET app.env = 'test'")
+    assert b.value("SHOW app.env") == "prod"
+    assert a.value("SHOW app.env") == "test"
+    a.query("RESET app.env")
+    assert b.value("SHOW app.env") == "prod"
+
+
+def test_connect_query_once(ctx):
+    """Once for each session that is new, or was made new."""
+    ctx.sql("CREATE TABLE log(i int); GRANT ALL ON log TO PUBLIC")
+    p = with_connect_query(ctx, "INSERT INTO log VALUES (1)", pool_mode="session")
+    for i in range(3):
+        with p.connect(ctx.db) as a:
+            assert a.value("SELECT 1") == "1"
+            assert a.value("SELECT count(*) FROM log") == str(i + 1)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """PROXY protocol: a trusted load balancer says whose connection it passes on; nobody else may."""
 import struct
+import sys
 
+import cluster as pg
 from pgwire import CANCEL_CODE, SSL_CODE, PeerClosed, Wire, query, startup
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -111,8 +113,12 @@ def test_unix_sockets(ctx):
     assert enter(ctx, p, V1, unix=True).value("SHOW application_name") == "shop - 192.0.2.7:4711"
     error = refusal(ctx, p, startup({"user": "app", "database": ctx.db}), unix=True)
     assert error.text == "PROXY protocol header is required", error
-    error = refusal(ctx, p, V1, startup({"user": "pgbouncer", "database": "pgbouncer"}), unix=True)
-    assert (error.sqlstate, error.text) == ("08P01", "not allowed"), error
+    # Somebody with the proxy's own uid gets into the console, unless it passes on somebody else.
+    console = startup({"user": "pgbouncer", "database": "pgbouncer"})
+    for header, kind in ((LOCAL, b"R"), (V1, b"E"), (V2, b"E")):
+        asks = (f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({p.socket_path!r}); "
+                f"s.sendall({header + console!r}); print(s.recv(1))")
+        assert pg.call([sys.executable, "-c", asks]).strip() == str(kind), header
 
 
 def test_malformed(ctx):

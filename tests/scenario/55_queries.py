@@ -65,6 +65,14 @@ def test_wait(ctx):
     assert int(waited["wait_time"]) > 20000 > int(waited["total_time"]), waited
     c.query("SELECT 'waited'::text")
     assert row(p, "::text")["wait_time"] == waited["wait_time"]
+    # Of what is sent together, the first has waited.
+    holder.query("BEGIN")
+    c.send(query("START TRANSACTION") + query("SELECT 'waited'::text") + query("COMMIT"))
+    p.wait(lambda: int((p.pool(ctx.db) or {}).get("maxwait_us", 0)) > 20000, "a wait")
+    holder.query("COMMIT")
+    c.until_ready(3).check()
+    assert int(row(p, "START TRANSACTION")["wait_time"]) > 20000, queries(p)
+    assert row(p, "::text")["wait_time"] == waited["wait_time"], queries(p)
 
 
 def test_hits(ctx):

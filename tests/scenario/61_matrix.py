@@ -14,7 +14,7 @@ from pgwire import PgError, bind, execute, parse, query, sync
 from runner import limit
 
 # What is known to be lost or seen: to be taken away from here.
-WAITS = {"UPDATE pg_settings", "set_config in a function", ("application_name", "undo"),
+WAITS = {"set_config in a function", *(f"set_config in a {place}" for place in ("trigger", "default", "rule", "view")), ("application_name", "undo"),
          ("application_name", "discard")}
 MOVES = "settings" in os.environ.get("NOT_YET", "")
 PID = "SELECT pg_backend_pid()"
@@ -79,6 +79,11 @@ IN_OTHER_WORDS = [
     Kind("set_config in a function", ["SELECT wish()"], TENANT, "seven", "", ["RESET app.tenant"]),
     Kind("UPDATE pg_settings", ["UPDATE pg_settings SET setting = '7168' WHERE name = 'work_mem'"], WORK, "7MB", "4MB",
          ["RESET work_mem"]),
+    Kind("set_config in a trigger", ["INSERT INTO fires VALUES (1)"], WORK, "7MB", "4MB", ["RESET work_mem"]),
+    Kind("set_config in a default", ["INSERT INTO defaults DEFAULT VALUES"], WORK, "7MB", "4MB", ["RESET work_mem"]),
+    Kind("set_config in a rule", ["UPDATE wishes_view SET v = '7MB' WHERE n = 'work_mem'"], WORK, "7MB", "4MB",
+         ["RESET work_mem"]),
+    Kind("set_config in a view", ["SELECT * FROM setting_view"], WORK, "7MB", "4MB", ["RESET work_mem"]),
     Kind("SET LOCAL", ["SET LOCAL work_mem = '7MB'"], WORK, "", "4MB", local=True),
     Kind("set_config local", ["SELECT set_config('app.tenant', 'seven', true)"], TENANT, "", "", local=True),
     Kind("SET TRANSACTION", ["SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"], "SHOW transaction_isolation", "",
@@ -118,6 +123,14 @@ SETUP = """DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET TimeZone = ''UTC'''
 CREATE SCHEMA deep; GRANT USAGE ON SCHEMA deep TO PUBLIC; GRANT other TO app;
 CREATE TABLE wishes(n text, v text); INSERT INTO wishes VALUES ('work_mem', '7MB'); GRANT SELECT ON wishes TO PUBLIC;
 CREATE FUNCTION wish() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('app.tenant', 'seven', false); END $$;
+CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM set_config('work_mem', '7MB', false); RETURN NEW; END $$;
+CREATE TABLE fires(i int); CREATE TRIGGER fire BEFORE INSERT ON fires FOR EACH ROW EXECUTE FUNCTION fire();
+CREATE TABLE defaults(v text DEFAULT set_config('work_mem', '7MB', false));
+CREATE VIEW wishes_view AS SELECT * FROM wishes;
+CREATE RULE rewrite AS ON UPDATE TO wishes_view DO INSTEAD SELECT set_config(old.n, new.v, false);
+CREATE VIEW setting_view AS SELECT set_config('work_mem', '7MB', false);
+GRANT ALL ON fires, defaults, wishes_view, setting_view TO PUBLIC;
 CREATE FUNCTION locks() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_lock(79); END $$;"""
 
 # How it ends: the statements around, and whether the state is still there for the client afterwards

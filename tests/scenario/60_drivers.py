@@ -83,7 +83,6 @@ def test_psycopg3(ctx):
 
 @limit(90)
 def test_asyncpg(ctx):
-    not_yet("settings")
     module("asyncpg")
     drive(ctx, pooled(ctx), "asyncpg_basics.py")
 
@@ -102,7 +101,6 @@ def test_sqlalchemy(ctx):
 
 @limit(90)
 def test_jdbc(ctx):
-    not_yet("settings")
     if not os.path.exists(JDBC) or not shutil.which("javac"):
         raise Skip("no pgjdbc: make drivers")
     drive(ctx, pooled(ctx, ignore_startup_parameters="extra_float_digits"), "JdbcBasics.java",
@@ -111,7 +109,6 @@ def test_jdbc(ctx):
 
 @limit(90)
 def test_node_postgres(ctx):
-    not_yet("settings")
     node = shutil.which("node")
     if not node or subprocess.run([node, "-e", "require('pg')"], capture_output=True, check=False, env=ENVIRONMENT).returncode:
         raise Skip("no node-postgres: make drivers")

@@ -92,7 +92,6 @@ def test_pg_restore(ctx):
 def test_postgres_fdw(ctx):
     """A foreign server behind the pool: postgres_fdw sets search_path, TimeZone and more on its session, reads with
     cursors in REPEATABLE READ, and uses savepoints."""
-    not_yet("settings")
     ctx.sql("CREATE TABLE t(id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 300) i")
     p = one(ctx)
     near = ctx.new_database()
@@ -121,7 +120,6 @@ def test_postgres_fdw(ctx):
 
 
 def test_set_config_in_any_place(ctx):
-    not_yet("settings")
     p, a, b = two(ctx)
     a.query("SELECT set_config('search_path', '', false), 1")
     a.run("SELECT count(*) FROM (SELECT set_config('statement_timeout', $1, false)) s", ["77777"])

@@ -5,7 +5,6 @@ A Client is one connection that is made anew when it ends. Its turns are chosen 
 seed says what each client does (not how the clients interleave). A turn that sees anything that is
 not its own, or not what PostgreSQL would say, raises Wrong.
 """
-import os
 import random
 import re
 
@@ -20,8 +19,6 @@ SETUP = f"""CREATE TABLE own(id int PRIMARY KEY, v text); INSERT INTO own SELECT
 CREATE TABLE inbox(who int, n int, v text); CREATE INDEX ON inbox(who);
 GRANT ALL ON own, inbox TO PUBLIC;"""
 SCHEMAS = 4
-# Have the clients settings of every kind, or only those that the server reports?
-FOLLOWED = os.environ.get("STORM_FOLLOWED", "") != ""
 
 
 def schemas():
@@ -64,8 +61,6 @@ class Client:
 
     def settings(self):
         """What the client says to its session first."""
-        if not FOLLOWED:
-            return []
         return [f"SET search_path = s{self.who % SCHEMAS}, public", f"SET my.id = '{self.who}'",
                 f"SET statement_timeout = {61000 + 2 * self.who + 1}"]
 
@@ -119,14 +114,12 @@ class Client:
         expect(row[0] == tag, "a foreign row", tag, row)
         self.seen(row[1])
         want = (f"client-{self.who}", self.user, f"<{self.who:+d}>0")
-        want += (str(self.who % SCHEMAS), str(self.who),
-                f"{61000 + 2 * self.who + 1}ms") if FOLLOWED else ()
+        want += (str(self.who % SCHEMAS), str(self.who), f"{61000 + 2 * self.who + 1}ms")
         got = tuple(row[2:])
-        expect(got[:len(want)] == want, "a foreign session", got, want)
+        expect(got == want, "a foreign session", got, want)
 
-    PLACE = "place" if FOLLOWED else "s0.place"
     LOOK = ("pg_backend_pid(), current_setting('application_name'), current_user, current_setting('TimeZone'), "
-            f"(SELECT k FROM {PLACE}), current_setting('my.id', true), current_setting('statement_timeout')")
+            "(SELECT k FROM place), current_setting('my.id', true), current_setting('statement_timeout')")
 
 
 def turn(weight):

@@ -35,8 +35,6 @@ DATABASE_SETTINGS = {"lc_messages": "C", "lc_monetary": "C", "lc_numeric": "C", 
                      "bytea_output": "hex", "timezone_abbreviations": "Default"}
 HAMMERS = 3
 PAUSE = 0.005
-# Do the neighbours have settings of their own? (Otherwise only what the server reports.)
-OWN_SETTINGS = os.environ.get("REGRESS_OWN", "") != ""
 PASSES = ("direct", "pooled", "cached")
 SCRIPT_SECONDS = 120
 
@@ -116,10 +114,8 @@ class Hammer(threading.Thread):
         self.ended, self.resting = threading.Event(), threading.Event()
         self.done, self.wrong = 0, []
         self.own = {"search_path": f"'hammer {who}', public", "my.id": f"'{who}'",
-                    "extra_float_digits": str(who % 3)} if OWN_SETTINGS else {}
-        path, mine, digits = ((f'"hammer {who}", public', str(who), str(who % 3)) if OWN_SETTINGS
-                              else ('"$user", public', None, "1"))
-        self.expected = (path, mine, f"hammer-{who}", digits, "0", "on", "postgres", "postgres", "0", "0", "0", "0",
+                    "extra_float_digits": str(who % 3)}
+        self.expected = (f'"hammer {who}", public', str(who), f"hammer-{who}", str(who % 3), "0", "on", "postgres", "postgres", "0", "0", "0", "0",
                          "up", "UTC", "ISO, YMD", "iso_8601", "read committed", "off", "UTF8", "hex")
 
     def run(self):

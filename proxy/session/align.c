@@ -184,8 +184,11 @@ void align_look(struct client *client, struct server *server)
     if (client->given != NULL || client->given_vars != NULL)
         client->aligning |= WAIT_LOOK; // a RESET goes back to those: nothing may run before
     begin_answer(server);
-    if (client->unseen)
+    if (client->unseen) {
+        uint32_t own = client->mentioned.count;
         route_custom(client->route, &client->mentioned);
+        client->mentioned.heard = client->mentioned.count - own;
+    }
     struct buf sql = {0};
     bool own_names = client->mode != POOL_SESSION && !session_shares_names(client);
     struct gucs *known = gucs_join(server->base, client->wanted);

@@ -40,6 +40,7 @@ void mentioned_fini(struct mentioned *m)
 {
     buf_fini(&m->names);
     m->count = 0;
+    m->heard = 0;
     m->too_many = false;
 }
 
@@ -115,13 +116,15 @@ void mentioned_note(struct mentioned *m, struct slice bytes)
 
 // ---- the question ----
 
-static void put_custom(struct buf *sql, const char *name, const char *encoding)
+// RESET leaves an empty value where another client once had the setting: of a name that this client
+// never said that is no setting of its own (and nothing that an extension loaded elsewhere takes).
+static void put_custom(struct buf *sql, const char *name, const char *encoding, bool own)
 {
     buf_printf(sql, " UNION ALL SELECT ");
     quote_encoded(sql, name, encoding);
     buf_printf(sql, ", v FROM pg_catalog.current_setting(");
     quote_encoded(sql, name, encoding);
-    buf_printf(sql, ", true) v WHERE v IS NOT NULL");
+    buf_printf(sql, ", true) v WHERE v %s", own ? "IS NOT NULL" : "OPERATOR(pg_catalog.<>) ''");
 }
 
 // Statements with a text of their own; the others were made through the protocol.
@@ -171,10 +174,10 @@ void remains_question(struct buf *sql, const char *user, const struct mentioned 
     buf_printf(sql, "%s", settings);
     for (uint32_t i = 0; known != NULL && i < known->count; i++)
         if (strchr(known->at[i].name, '.') != NULL)
-            put_custom(sql, known->at[i].name, known->at[i].encoding);
+            put_custom(sql, known->at[i].name, known->at[i].encoding, true);
     struct slice rest = buf_slice(&mentioned->names);
-    while (rest.len > 0) {
-        put_custom(sql, (const char *)rest.at, "");
+    for (uint32_t i = 0; rest.len > 0; i++) {
+        put_custom(sql, (const char *)rest.at, "", i < mentioned->count - mentioned->heard);
         rest = slice_skip(rest, strlen((const char *)rest.at) + 1);
     }
     buf_printf(sql, "%s UNION ALL SELECT 'session_authorization', session_user::pg_catalog.text"

@@ -32,7 +32,8 @@ struct remains {
 struct mentioned {
     struct buf names;
     uint32_t count;
-    bool too_many; // some are not in it
+    uint32_t heard; // the last so many are other clients' words, not this one's
+    bool too_many;  // some are not in it
 };
 void mentioned_fini(struct mentioned *m);
 // Notes whatever in the bytes looks like a name with a dot: too many do no harm.

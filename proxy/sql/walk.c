@@ -328,20 +328,12 @@ static void walk_select(struct walk *w, const PgQuery__SelectStmt *s)
     walk_with(w, s->with_clause, &s->base);
 }
 
-// A rule of this view calls set_config with what is written.
-static bool is_settings_view(const PgQuery__RangeVar *target)
-{
-    return target != NULL && strcmp(target->relname, "pg_settings") == 0;
-}
-
 // INSERT, UPDATE, DELETE, MERGE. The target is a child like others; it is written, not read.
 static void walk_dml(struct walk *w, const PgQuery__RangeVar *target,
                      const PgQuery__WithClause *with, const ProtobufCMessage *statement)
 {
     const PgQuery__RangeVar *outer = w->target;
     walk_write(w, target);
-    if (is_settings_view(target))
-        w->effects |= EFFECT_SET_CONFIG | EFFECT_FUNCTION;
     w->target = target;
     walk_with(w, with, statement);
     w->target = outer;

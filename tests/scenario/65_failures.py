@@ -251,6 +251,29 @@ def test_setting_is_not_requoted(ctx):
         b.query("COMMIT")
 
 
+def test_what_a_reset_leaves(ctx):
+    """RESET of an extension's setting, where the extension is not loaded, leaves an empty value on that server. It is
+    nobody's: taken for another client's own and set where the extension is, it would be refused, and end that one."""
+    ctx.sql("CREATE FUNCTION quiet() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'")
+    p, a, b = two(ctx)
+    pid = a.value(PID)
+    a.query("SET plpgsql.check_asserts = off")
+    assert a.value("SHOW plpgsql.check_asserts") == "off"
+    a.query("RESET plpgsql.check_asserts")
+    holders = [ctx.keep(p.connect(ctx.db)) for _ in range(2)]
+    for holder in holders:
+        holder.query("BEGIN")
+    there, elsewhere = sorted(holders, key=lambda h: h.value(PID) != pid)
+    elsewhere.query("DO $$ BEGIN END $$")  # loads it
+    there.query("COMMIT")
+    assert b.value(PID) == pid
+    b.query("SELECT quiet()")
+    there.query("BEGIN")
+    elsewhere.query("COMMIT")
+    assert b.value("SELECT pg_backend_pid() <> " + pid) == "t"
+    assert b.value("SHOW plpgsql.check_asserts") == "on"
+
+
 TRANSCRIPTS = [
     unit("SELECT 1"), unit("SELECT 1/0"), unit("SELECT 1", name="a") + bind("a") + describe() + execute() + sync(),
     parse("SELECT $1::int", "x", (23,)) + describe("S", "x") + sync() + bind("x", ["7"]) + execute() + sync(),

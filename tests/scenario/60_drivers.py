@@ -46,11 +46,6 @@ def drive(ctx, p, program, argv=("/usr/bin/python3",)):
         neighbours.end()
 
 
-def not_yet(what):
-    if what not in os.environ.get("NOT_YET", "").split(","):
-        raise Skip(f"waits for {what}")
-
-
 def module(name):
     if subprocess.run(["/usr/bin/python3", "-c", f"import {name}"], capture_output=True, check=False).returncode:
         raise Skip(f"no {name}: make drivers")

@@ -14,7 +14,7 @@ SECONDS = float(os.environ.get("STORM_SECONDS", "12"))
 SEED = os.environ.get("STORM_SEED", str(random.randrange(10 ** 6)))
 
 
-def storm(ctx, clients=200, cache=False, seconds=SECONDS, switches=1500, **settings):
+def storm(ctx, clients=200, cache=False, seconds=SECONDS, switches=600, **settings):
     ctx.note(f"STORM_SEED={SEED}")
     ctx.sql(SETUP + schemas())
     options = {"default_pool_size": 3, "worker_threads": 2, "max_prepared_statements": 3, "max_client_conn": 1000,

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from pgwire import PgError, bind, close, copy_data, copy_done, describe, execute, flush, parse, query, sync, unit
-from runner import Skip, limit
+from runner import limit
 from servers import PID, move, release
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"PGPASSWORD": "postgres-secret"}
@@ -13,11 +13,6 @@ FRESH = ("SELECT current_setting('search_path'), current_setting('statement_time
          "current_setting('default_transaction_read_only'), current_setting('TimeZone') <> 'Asia/Tokyo', "
          "coalesce(current_setting('app.tenant', true), '')")
 AS_NEW = [('"$user", public', "0", "off", "t", "")]
-
-
-def not_yet(what):
-    if what not in os.environ.get("NOT_YET", "").split(","):
-        raise Skip(f"waits for {what}")
 
 
 def one(ctx, **settings):

@@ -36,6 +36,17 @@ static void align_vars(struct client *client, struct server *server)
         client->aligning |= WAIT_VARS;
 }
 
+// What is sent behind settings without waiting must not run if they fail after all: then it meets a
+// transaction that has failed.
+static void guard(struct buf *sql)
+{
+    struct buf guarded = {0};
+    buf_printf(&guarded, "BEGIN;%sCOMMIT", (const char *)sql->at);
+    buf_u8(&guarded, 0);
+    buf_fini(sql);
+    *sql = guarded;
+}
+
 // A query of its own behind the other: values are in the client's encoding, which that one sets.
 static void align_settings(struct client *client, struct server *server)
 {
@@ -48,9 +59,11 @@ static void align_settings(struct client *client, struct server *server)
     if (sql.len == 1) { // all of it stands in the base already
         buf_fini(&sql);
     } else {
-        inject(server, PURPOSE_SETTINGS, &sql);
         if (!sure || !client->wanted_proven)
             client->aligning |= WAIT_SETTINGS;
+        else
+            guard(&sql);
+        inject(server, PURPOSE_SETTINGS, &sql);
     }
     server->foreign = server->applied != NULL;
     gucs_unref(&server->applied);

@@ -3,7 +3,7 @@
 import threading
 
 from fake import FakeServer
-from pgwire import bind, execute, message, parse, query, startup, sync
+from pgwire import PeerClosed, bind, execute, message, parse, query, startup, sync
 from servers import move, release
 
 
@@ -280,3 +280,20 @@ def test_connect_query_once(ctx):
         with p.connect(ctx.db) as a:
             assert a.value("SELECT 1") == "1"
             assert a.value("SELECT count(*) FROM log") == str(i + 1)
+
+
+def test_setting_that_fails_elsewhere(ctx):
+    """A setting that one server took may fail on another: nothing of its client runs there then."""
+    ctx.sql("CREATE TABLE seen(who text); GRANT ALL ON seen TO PUBLIC")
+    p = ctx.proxy(default_pool_size=1, worker_threads=1)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    a.query("SET plpgsql.foo = '1'")
+    b.query("DO $$BEGIN PERFORM 1; END$$")  # from here on such names are refused there
+    b.query("SET app.tenant = 'b'")
+    b.query("SELECT 1")
+    try:
+        a.query("INSERT INTO seen SELECT current_setting('app.tenant', true)")
+    except PeerClosed as closed:
+        assert closed.error.sqlstate == "42602"
+    assert "b" not in ctx.sql("SELECT who FROM seen")
+    assert b.value("SELECT count(*) FROM seen") == "0"

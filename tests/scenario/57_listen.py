@@ -171,7 +171,6 @@ def test_in_transaction(ctx):
     a.query("COMMIT")
     ctx.sql("NOTIFY x, '3'")
     assert hear(a) == [("x", "3")]
-    # Now by both ways: told once.
     a.query("LISTEN x")
     a.query("LISTEN y")
     ctx.sql("NOTIFY x, '4'; NOTIFY y, '5'")
@@ -179,6 +178,24 @@ def test_in_transaction(ctx):
     a.query("UNLISTEN *")
     ctx.sql("NOTIFY x, '6'; NOTIFY y, '7'")
     assert a.is_quiet()
+
+
+def test_by_both_ways(ctx):
+    """What the hub tells already is not told again by a server that the client made listen."""
+    p = ctx.proxy(default_pool_size=3, worker_threads=1)
+    a = ctx.keep(p.connect(ctx.db))
+    a.query("LISTEN x")
+    for part in ("BEGIN", "LISTEN x", "LISTEN z", "COMMIT"):
+        a.query(part)
+    ctx.sql("NOTIFY x, '1'")
+    ctx.sql("NOTIFY z, '2'")
+    assert sorted(hear(a, 2)) == [("x", "1"), ("z", "2")]
+    a.value("SELECT 1")
+    assert a.is_quiet()
+    a.query("UNLISTEN x")
+    ctx.sql("NOTIFY x, '3'")
+    ctx.sql("NOTIFY z, '4'")
+    assert hear(a) == [("z", "4")] and a.is_quiet()
 
 
 def test_unlisten_in_transaction(ctx):

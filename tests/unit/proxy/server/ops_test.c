@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/mem.h"
 #include "proxy/session/statement.h"
 #include "proxy/sql/texts.h"
 #include "tests/unit/dice.h"
@@ -69,6 +70,24 @@ static void test_unsettled(void **state)
 }
 
 // The name is copied: the message that it lay in is gone.
+// What SQL does to a name counts once it is answered: until then it is open, Sync or not.
+static void test_named_in_sql(void **state)
+{
+    struct ops ops = {0};
+    struct op *op = ops_push(&ops, OP_EXECUTE, OP_CLIENTS, PURPOSE_NONE);
+    op->says = 1;
+    op->name = mem_strdup("a");
+    op->name_bytes = 1;
+    assert_true(ops_unsettled(&ops, slice_str("a"), 0));
+    assert_false(ops_unsettled(&ops, slice_str("b"), 0));
+    assert_false(ops_unnamed_changes(&ops));
+    ops_pop(&ops);
+    assert_false(ops_unsettled(&ops, slice_str("a"), 0));
+    ops_push(&ops, OP_PARSE, OP_INJECTED, PURPOSE_PREPARE)->unnamed = true;
+    assert_true(ops_unnamed_changes(&ops));
+    ops_fini(&ops);
+}
+
 static void test_name_is_copied(void **state)
 {
     struct ops ops = {0};
@@ -183,7 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_and_growth),     cmocka_unit_test(test_unsettled),
         cmocka_unit_test(test_name_is_copied),       cmocka_unit_test(test_counts_are_given_back),
-        cmocka_unit_test(test_as_the_model),
+        cmocka_unit_test(test_named_in_sql),         cmocka_unit_test(test_as_the_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -569,6 +569,41 @@ static struct analysis *analysis_of_many(const char *head, const char *part, siz
 }
 
 // Texts that would end the process if they were parsed on an ordinary stack, or parsed at all.
+// The name that one statement gives or uses, and the channel.
+static void test_given_names(void **state)
+{
+    static const struct {
+        const char *sql, *prepared, *channel;
+        bool unlistens;
+    } cases[] = {
+        {"prepare P1 as select 1", "p1", "", false},
+        {"PREPARE \"P 1\" (int) AS SELECT $1", "P 1", "", false},
+        {"execute P1(1 + 1)", "p1", "", false},
+        {"deallocate prepare \"P\"\"1\"", "P\"1", "", false},
+        {"deallocate all", "", "", false},
+        {"prepare p as select 1; execute p", "", "", false},
+        {"explain execute p", "", "", false},
+        {"prepare \"na\xc3\xafve\" as select 1", "", "", false},
+        {"execute \"na\xefve\"", "", "", false},
+        {"select 1", "", "", false},
+        {"listen News", "", "news", false},
+        {"unlisten \"a b\"", "", "a b", true},
+        {"unlisten *", "", "", true},
+        {"unlisten \"\xc3\xaf\"", "", "", false},
+        {"listen \"\xc3\xaf\"", "", "", false},
+        {"listen a; listen b", "", "", false},
+        {"unlisten *; select 1", "", "", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct analysis *a = analysis_new(slice_str(cases[i].sql));
+        if (!slice_is(a->prepared, cases[i].prepared) || !slice_is(a->channel, cases[i].channel) ||
+            a->unlistens != cases[i].unlistens)
+            fail_msg("%s: %.*s %.*s %d", cases[i].sql, (int)a->prepared.len, a->prepared.at,
+                     (int)a->channel.len, a->channel.at, a->unlistens);
+        analysis_unref(&a);
+    }
+}
+
 static void test_deep(void **state)
 {
     static const struct {
@@ -694,6 +729,7 @@ int main(void)
         cmocka_unit_test(test_schema_changes),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_encodings),
+        cmocka_unit_test(test_given_names),
         cmocka_unit_test(test_deep),
         cmocka_unit_test(test_long),
         cmocka_unit_test(test_many_names),

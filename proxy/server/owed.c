@@ -26,8 +26,18 @@ void server_answer_local(struct server *server, struct sender *to_client)
     }
 }
 
+// What was sent behind the Sync has given the unnamed statement a newer meaning; NULL: nothing has.
+static struct op *newer_unnaming(const struct server *server, uint32_t skipped)
+{
+    for (uint32_t i = skipped; i < server->ops.count; i++)
+        if (ops_nth(&server->ops, i)->unnames)
+            return ops_nth(&server->ops, i);
+    return NULL;
+}
+
 // failed: this one met the error, the others were skipped. Newest first.
-static void undo(struct server *server, struct client *client, struct op *op, bool failed)
+static void undo(struct server *server, struct client *client, struct op *op, struct op *newer,
+                 bool failed)
 {
     if (op->origin != OP_LOCAL && op->kind == OP_PARSE) {
         if (op->after != NULL && !op->unnamed)
@@ -43,8 +53,9 @@ static void undo(struct server *server, struct client *client, struct op *op, bo
         statement_names_set(&client->names, slice_of(op->name, op->name_bytes), op->before);
     if (op->unnames) {
         // A Parse that failed had dropped the old unnamed statement already.
-        statement_unref(&client->unnamed);
-        client->unnamed = op->before && !failed ? statement_ref(op->before) : NULL;
+        struct statement **meaning = newer != NULL ? &newer->before : &client->unnamed;
+        statement_unref(meaning);
+        *meaning = op->before && !failed ? statement_ref(op->before) : NULL;
     }
 }
 
@@ -55,8 +66,9 @@ void owed_undo_skipped(struct server *server, struct client *client)
     while (skipped < server->ops.count && ops_nth(&server->ops, skipped)->kind != OP_SYNC)
         skipped++;
     server->skipping = skipped == server->ops.count;
+    struct op *newer = newer_unnaming(server, skipped);
     for (uint32_t i = skipped; i-- > 0;)
-        undo(server, client, ops_nth(&server->ops, i), i == 0);
+        undo(server, client, ops_nth(&server->ops, i), newer, i == 0);
     while (skipped-- > 0)
         ops_pop(&server->ops);
 }

@@ -306,7 +306,8 @@ static void note_answer(struct relay *relay)
     struct tally *tally = &client->route->tallies[relay->worker->number];
     int64_t now = relay->worker->now_us;
     bool open = relay->server->status != 'I';
-    client->clears = client->clearing = false;
+    if (relay->server->ops.count <= 1) // else it is the end of something earlier
+        client->clears = client->clearing = false;
     if (!client->in_transaction)
         client->xact_us = client->query_us;
     counter_add(&tally->queries, 1);

@@ -124,7 +124,7 @@ static struct op *inject_query(struct client *client, struct slice text)
 
 // ---- one name ----
 
-// In a failed transaction nothing can be prepared, nor executed.
+// In a failed transaction no text is run, whatever its names mean.
 static bool is_failed(const struct server *server)
 {
     return server->status == 'E' && ops_empty(&server->ops);
@@ -186,7 +186,7 @@ void given_ensure(struct client *client, struct slice name, struct statement *me
 {
     struct server *server = client->server;
     struct statement *has = statement_names_find(&server->named, name);
-    if (has == meaning || is_failed(server))
+    if (has == meaning)
         return;
     if (has != NULL || meaning != NULL)
         forget(client, name);
@@ -207,9 +207,7 @@ void given_ensure_taken(struct client *client, struct slice name)
         return;
     struct statement *nothing = statement_get(worker->pooler->statements, worker->texts, 0,
                                               slice_of("", 1), 1);
-    struct server *server = client->server;
-    if (!is_failed(server))
-        give(client, name, nothing, false);
+    give(client, name, nothing, false);
     statement_unref(&nothing);
 }
 
@@ -288,7 +286,9 @@ bool given_ready(struct client *client, const struct analysis *analysis, struct 
     struct statement *meaning = name.len > 0 ? session_meaning(client, name) : NULL;
     switch (says) {
     case SAYS_NOTHING:
-        ensure_all(client, names_any, simple);
+        // In a batch PostgreSQL refuses a text of several statements.
+        if (simple || analysis == NULL || analysis->kind != STATEMENT_MULTI)
+            ensure_all(client, names_any, simple);
         break;
     case SAYS_EXECUTE:
         given_ensure(client, name, meaning, simple);

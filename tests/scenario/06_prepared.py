@@ -207,6 +207,29 @@ def test_turned_off(ctx):
     assert ("s",) in c.query("SELECT name FROM pg_prepared_statements").rows
 
 
+def test_unnamed_behind_a_failed_one(ctx):
+    """The error of a Parse takes nothing from the one that was sent behind its Sync."""
+    p = ctx.proxy(default_pool_size=1)
+    c = ctx.keep(p.connect(ctx.db))
+    for bad in (parse("SELEC"), parse("SELECT 1") + bind() + execute() + parse("SELEC"),
+                bind("nope") + parse("SELECT 3")):
+        c.send(bad + sync() + query("SELECT 1") + parse("SELECT 7"))
+        assert c.until_ready(2).errors
+        assert c.ask(bind() + execute() + sync()).check().value == "7"
+        assert c.ask(bind() + execute() + sync()).check().value == "7"
+
+
+def test_deallocate_all_in_pipeline(ctx):
+    """What is sent behind DEALLOCATE ALL waits for it, also when the end of something earlier comes first."""
+    p = ctx.proxy(default_pool_size=1)
+    direct, c = ctx.direct("app"), ctx.keep(p.connect(ctx.db))
+    for wire in (direct, c):
+        wire.query("BEGIN")
+    for _ in range(5):
+        same(strip(direct), strip(c), query("SAVEPOINT s") + parse("SELECT 5", "d") + sync() + query("DEALLOCATE ALL")
+             + bind("d") + execute() + sync() + query("ROLLBACK TO s"), times=5)
+
+
 def test_many_clients_many_servers(ctx):
     """Forty clients with random statements under the same few names, on four servers."""
     import random

@@ -3,7 +3,8 @@
 import psycopg2
 
 from compare import same
-from pgwire import PgError, bind, close, describe, execute, flush, parse, query, sync, unit
+from pgwire import (Message, PgError, Reply, bind, close, describe, error_fields, execute, flush, parse, query, sync,
+                    unit)
 from servers import move, release
 
 TABLE = ("CREATE TABLE t(a int, b text); INSERT INTO t SELECT i, 'row ' || i FROM generate_series(1, 9) i;"
@@ -373,3 +374,66 @@ def test_errors_are_raised(ctx):
     else:
         raise AssertionError("no error")
     assert c.ask(unit("SELECT 1")).check().value == "1"
+
+
+class Plain:
+    """Replies with errors without the place in PostgreSQL's source: it may be another one's turn to fail."""
+
+    def __init__(self, wire):
+        self.wire = wire
+
+    def ask(self, *parts, times=1):
+        out = []
+        for m in self.wire.ask(*parts, times=times).messages:
+            if m.kind == "E":
+                f = error_fields(m.body)
+                # In a failed transaction the statement that is missing here is refused before its values are.
+                wrong = f["C"] in ("25P02", "08P01")
+                m = Message("E", b"refused" if wrong else "|".join(f.get(k, "") for k in "SCMDHP").encode())
+            out.append(m)
+        return Reply(out)
+
+
+def random_part(rng, who, state):
+    """One request of a client, with what it changes of its transaction."""
+    name = rng.choice("abcd")
+    text = f"SELECT '{who}:{name}:{rng.randrange(3)}', {rng.choice(['1', '2 AS x', '3::int8'])}"
+    simple = [f"PREPARE {name} AS {text}", f"PREPARE {name}(int) AS SELECT $1, '{who}'", f"EXECUTE {name}",
+              f"EXECUTE {name}({rng.randrange(9)})", f"DEALLOCATE {name}", f"EXECUTE {name}", "SELECT 1", "SELECT 1/0",
+              f"EXPLAIN (COSTS OFF) EXECUTE {name}", f"EXECUTE {name}; EXECUTE {name}", "SELECT upper('x')", "DEALLOCATE ALL"]
+    if rng.random() < 0.08 and (state["open"] or state["may_open"]):
+        state["open"] = not state["open"]
+        return query("BEGIN" if state["open"] else rng.choice(["COMMIT", "ROLLBACK"])), 1
+    kind = rng.random()
+    sql = rng.choice(simple)
+    if kind < 0.45:
+        return query(sql), 1
+    if kind < 0.65:
+        return parse(sql) + bind() + describe() + execute() + sync(), 1
+    if kind < 0.75:
+        return parse(text, name) + sync(), 1
+    if kind < 0.85:
+        return bind(name) + describe() + execute() + sync(), 1
+    if kind < 0.9:
+        return close("S", name) + describe("S", name) + sync(), 1
+    parts = [random_part(rng, who, {"open": False, "may_open": False}) for _ in range(3)]
+    return b"".join(part for part, _ in parts), sum(n for _, n in parts)
+
+
+def test_at_random(ctx):
+    """Each client has a twin that is connected directly: whatever they do, they get the same."""
+    import random
+    seed = random.randrange(1 << 30)
+    rng = random.Random(seed)
+    p = fresh(ctx, default_pool_size=6, max_prepared_statements=7)
+    ctx.sql("CREATE FUNCTION upper(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN $1; END'")
+    pairs = [(ctx.direct("app"), ctx.keep(p.connect(ctx.db)), {"open": False}) for _ in range(8)]
+    for step in range(1500):
+        who = rng.randrange(len(pairs))
+        direct, c, state = pairs[who]
+        state["may_open"] = sum(s["open"] for _, _, s in pairs) < 2
+        part, n = random_part(rng, who, state)
+        try:
+            same(Plain(direct), Plain(c), part, times=n)
+        except (AssertionError, TimeoutError) as error:
+            raise AssertionError(f"seed {seed}, step {step}, client {who}: {part!r}: {error}") from None

@@ -290,6 +290,8 @@ void align_looked(struct client *client, struct server *server)
     // Settings of names that nobody mentioned cannot be seen: they are reset.
     if (client->unseen || client->mentioned.too_many)
         server->needs_settings_reset = true;
+    if (client->unseen && !remains_knows_texts(&server->named))
+        server->needs_reset = true;
     client->unseen = false;
     mentioned_fini(&client->mentioned);
     remains_fini(remains);

@@ -133,11 +133,37 @@ static bool is_from_sql(const struct statement *s)
     return statement_is_sql(s) && s->text_bytes > 1;
 }
 
+// Its bytes may be another client's, in another encoding than the question's.
+static bool is_comparable(const struct statement *s)
+{
+    for (uint32_t i = 0; i < s->text_bytes; i++)
+        if (s->tail[i] >= 0x80)
+            return false;
+    return true;
+}
+
+static void find_incomparable(const char *name, struct statement *s, void *arg)
+{
+    *(bool *)arg |= is_from_sql(s) && !is_comparable(s);
+}
+
+bool remains_knows_texts(const struct statement_names *named)
+{
+    bool incomparable = false;
+    statement_names_each(named, find_incomparable, &incomparable);
+    return !incomparable;
+}
+
 static void put_named(const char *name, struct statement *s, void *arg)
 {
     struct buf *sql = arg;
     if (!is_from_sql(s))
         return;
+    if (!is_comparable(s)) {
+        buf_printf(sql, " AND name OPERATOR(pg_catalog.<>) ");
+        quote_literal(sql, name);
+        return;
+    }
     buf_printf(sql, " AND NOT ROW(name, statement) OPERATOR(pg_catalog.=) ROW(");
     quote_literal(sql, name);
     buf_printf(sql, ", ");

@@ -44,6 +44,8 @@ void mentioned_note(struct mentioned *m, struct slice bytes);
 // nothing else, is to be there; NULL: names are not shared, so that any statement is the client's.
 void remains_question(struct buf *sql, const char *user, const struct mentioned *mentioned,
                       const struct gucs *known, const struct statement_names *named);
+// Are those asked for by their texts? One that is not ASCII is by its name only.
+bool remains_knows_texts(const struct statement_names *named);
 // Takes in one row of the answer (the body of a DataRow).
 void remains_row(struct remains *r, struct slice row);
 void remains_fini(struct remains *r);

@@ -297,3 +297,16 @@ def test_setting_that_fails_elsewhere(ctx):
         assert closed.error.sqlstate == "42602"
     assert "b" not in ctx.sql("SELECT who FROM seen")
     assert b.value("SELECT count(*) FROM seen") == "0"
+
+
+def test_prepared_in_another_encoding(ctx):
+    """What one client prepared in its encoding does not pin another one."""
+    p = ctx.proxy(default_pool_size=1, worker_threads=1)
+    a = ctx.keep(p.connect(ctx.db, client_encoding="LATIN1"))
+    b = ctx.keep(p.connect(ctx.db))
+    a.query(b"PREPARE q AS SELECT '\xe9'")
+    for change in ("SET work_mem = '5MB'", "DO $$BEGIN PERFORM 1; END$$"):
+        assert a.query("EXECUTE q").rows_raw == [[b"\xe9"]]
+        b.query(change)
+        p.wait(lambda: pins(p) == "", "the look")
+    assert a.query("EXECUTE q").rows_raw == [[b"\xe9"]]

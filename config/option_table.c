@@ -149,7 +149,8 @@ const struct option option_table[] = {
     {BOOL("disable_pqexec", "0"), START(disable_pqexec),
      SAYS "Refuses the simple query protocol."},
     {TIME("dns_max_ttl", "15"), LIVE(dns_max_ttl_us),
-     SAYS "How long the addresses of a host name are kept."},
+     SAYS "How long the addresses of a host name are kept. Server connections to one that is not "
+          "among them any more are closed when they are free."},
     {TIME("dns_nxdomain_ttl", "15"), LIVE(dns_nxdomain_ttl_us),
      SAYS "How long it is kept that a host name could not be looked up."},
     {TIME("dns_zone_check_period", "0"), MOOT,

@@ -148,7 +148,8 @@ static void answer(struct resolver *resolver, struct resolution_mail *q)
     if (name->failed) {
         snprintf(q->problem, sizeof(q->problem), "%s", name->problem);
     } else {
-        q->address = name->addresses[name->turn++ % (unsigned)name->count];
+        unsigned which = q->first_only ? 0 : name->turn++ % (unsigned)name->count;
+        q->address = name->addresses[which];
         set_port(&q->address, q->port);
     }
     mailbox_post(q->answer, &q->mail);

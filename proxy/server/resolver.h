@@ -29,6 +29,7 @@ struct resolution_mail {
     uint64_t asker;         // the asker's own
     char *host;             // owns
     int port;
+    bool first_only;        // always the first address, not one after the other
     int64_t keep_us;        // how old an answer may be (dns_max_ttl)
     int64_t keep_failure_us; // ... one that says that there is none (dns_nxdomain_ttl)
     struct resolver_name *name; // borrows; lives as long as the resolver

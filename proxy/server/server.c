@@ -137,6 +137,8 @@ static void begin_connecting(struct server *server)
         question->asker = server->number;
         question->host = host;
         question->port = db->port;
+        // What is cached must come from the server that is followed.
+        question->first_only = server->route->domain != NULL;
         question->keep_us = config_settings(worker->config)->dns_max_ttl_us;
         question->keep_failure_us = config_settings(worker->config)->dns_nxdomain_ttl_us;
         worker->lookups++;

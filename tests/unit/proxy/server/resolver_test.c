@@ -43,6 +43,7 @@ struct desk {
     struct resolver *resolver;
     struct mailbox mailbox;
     int ends[2]; // a pipe: the answer came
+    bool first_only;
 };
 
 static void wake(void *arg)
@@ -75,6 +76,7 @@ static struct resolution_mail *ask(struct desk *desk, int64_t keep_us, int64_t k
     q->answer = &desk->mailbox;
     q->host = mem_strdup("db.example");
     q->port = 5432;
+    q->first_only = desk->first_only;
     q->keep_us = keep_us;
     q->keep_failure_us = keep_failure_us;
     resolver_ask(desk->resolver, q);
@@ -107,6 +109,9 @@ static void addresses_are_kept_and_take_turns(void **state)
     assert_int_equal(the_dns.lookups, 1);
     expect(&desk, 0, "10.0.0.2"); // too old for this asker
     assert_int_equal(the_dns.lookups, 2);
+    desk.first_only = true;
+    for (int i = 0; i < 3; i++)
+        expect(&desk, LONG_US, "10.0.0.1");
     desk_close(&desk);
 }
 

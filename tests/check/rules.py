@@ -125,6 +125,22 @@ def check_links(names):
                     breach(path, n, f"a link to {target}, which is not there")
 
 
+def check_failures(names):
+    """The tests that docs/failures.md names are there: `NN_file`, `NN_file/test`, and `test` behind one."""
+    path = "docs/failures.md"
+    tests = {os.path.splitext(os.path.basename(n))[0]: re.findall(r"^def test_(\w+)", "\n".join(lines_of(n)), re.M)
+             for n in names if n.startswith("tests/scenario/")}
+    for n, line in enumerate(lines_of(path), 1):
+        file = None
+        for word in re.findall(r"`(\w+(?:/\w+)?)`", line):
+            if re.match(r"\d\d_\w", word):
+                file, _, test = word.partition("/")
+            else:
+                test = word
+            if file and (file not in tests or test and test not in tests[file]):
+                breach(path, n, f"there is no test {file}/{test}")
+
+
 def main():
     names = tracked()
     for path in names:
@@ -139,6 +155,7 @@ def main():
                 check_functions(path, lines)
     check_architecture(names)
     check_links(names)
+    check_failures(names)
     for line in breaches:
         print(line)
     if "--warnings" in sys.argv:

@@ -245,7 +245,7 @@ class Pass:
 
     def plain(self, text):
         text = text.replace(self.directory, "DIRECTORY")
-        text = re.sub(rf"\b({self.port}|{self.cluster.port})\b", "PORT", text)
+        text = re.sub(rf"\b(port \"?)({self.port}|{self.cluster.port})\b", r"\1N", text)
         for pattern, instead in HIDDEN:
             text = pattern.sub(instead, text)
         return text.splitlines(keepends=True)

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "proxy/console/console.h"
 #include "proxy/session/client.h"
+#include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
 struct question *question_new(struct client *client, const char *name)
@@ -18,6 +19,22 @@ struct question *question_new(struct client *client, const char *name)
     q->home->pooler->console_mails++;
     console_asks(client, q);
     return q;
+}
+
+struct question *question_of_table(struct client *client, const struct table *table)
+{
+    struct question *q = question_new(client, "");
+    buf_put(&q->out, buf_slice(table->out)); // its RowDescription
+    q->table.shape = table->shape;
+    q->table.binary = table->binary;
+    q->done = question_shown;
+    return q;
+}
+
+void question_shown(struct client *client, struct question *q)
+{
+    message_complete(&q->out, "SHOW");
+    console_answer(client, buf_slice(&q->out));
 }
 
 void question_ask_workers(struct question *q)

@@ -41,6 +41,10 @@ struct question {
 
 struct question *question_new(struct client *client, const char *name);
 void question_ask_workers(struct question *q); // gives it away
+// One whose answer is the table begun in `table`: visit prints rows on each worker, question_shown
+// is its done.
+struct question *question_of_table(struct client *client, const struct table *table);
+void question_shown(struct client *client, struct question *q);
 void question_ask_main(struct question *q, enum errand errand);
 
 // The main thread has done what q asked for.

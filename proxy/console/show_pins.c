@@ -5,12 +5,10 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "proxy/console/console.h"
 #include "proxy/console/question.h"
 #include "proxy/route.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
-#include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
 static void rows_of(const struct client *client, const struct question *q, int64_t now)
@@ -39,20 +37,10 @@ static void visit(struct worker *worker, struct question *q)
     }
 }
 
-static void done(struct client *client, struct question *q)
-{
-    message_complete(&q->out, "SHOW");
-    console_answer(client, buf_slice(&q->out));
-}
-
 static enum command_result pins(struct client *client, struct table *table)
 {
-    struct question *q = question_new(client, "");
-    buf_put(&q->out, buf_slice(table->out)); // its RowDescription
-    q->table.shape = table->shape;
-    q->table.binary = table->binary;
+    struct question *q = question_of_table(client, table);
     q->visit = visit;
-    q->done = done;
     question_ask_workers(q);
     return COMMAND_LATER;
 }

@@ -112,16 +112,12 @@ static void done(struct client *client, struct question *q)
                                   TEXT(text_of(records[i]))});
     }
     mem_free(records);
-    message_complete(&q->out, "SHOW");
-    console_answer(client, buf_slice(&q->out));
+    question_shown(client, q);
 }
 
 static enum command_result queries(struct client *client, struct table *table)
 {
-    struct question *q = question_new(client, "");
-    buf_put(&q->out, buf_slice(table->out)); // its RowDescription
-    q->table.shape = table->shape;
-    q->table.binary = table->binary;
+    struct question *q = question_of_table(client, table);
     q->visit = visit;
     q->done = done;
     question_ask_workers(q);

@@ -260,21 +260,11 @@ static void visit(struct worker *worker, struct question *q)
             server_row(container_of(s, struct server, link), q);
 }
 
-static void done(struct client *client, struct question *q)
-{
-    message_complete(&q->out, "SHOW");
-    console_answer(client, buf_slice(&q->out));
-}
-
 static enum command_result ask(struct client *client, struct table *table, uint64_t which)
 {
-    struct question *q = question_new(client, "");
-    buf_put(&q->out, buf_slice(table->out)); // its RowDescription
-    q->table.shape = table->shape;
-    q->table.binary = table->binary;
+    struct question *q = question_of_table(client, table);
     q->number = which;
     q->visit = which == SHOW_FDS ? visit_fds : visit;
-    q->done = done;
     question_ask_workers(q);
     return COMMAND_LATER;
 }

@@ -7,7 +7,7 @@
 // What PREPARE and DEALLOCATE change counts once they are answered; a rollback does not undo it.
 // A text that cannot be understood (several statements, a function) gets all names made true first,
 // and the server is asked afterwards what is left (clean.h).
-// Only where names are shared; one worker. See docs/decisions/0020-names-given-in-sql.md.
+// Only where names are shared; one worker. See docs/decisions/0022-names-given-in-sql.md.
 #pragma once
 #include "proxy/session/client.h"
 #include "proxy/server/server.h"

@@ -3,7 +3,7 @@
 // are answered here, once the hub (hub.h) listens; in one, or in a text with more in it, they
 // run on the server of the client, which it then keeps. A client is told when PostgreSQL
 // would: when nothing of it is under way; until then they wait, within a bound.
-// Owned by the client; one worker. See docs/decisions/0021-listening.md.
+// Owned by the client; one worker. See docs/decisions/0023-listening.md.
 #pragma once
 #include "base/buf.h"
 #include "base/list.h"

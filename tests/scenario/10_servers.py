@@ -109,8 +109,18 @@ def test_server_restarted(ctx):
         c.query("SELECT 1")
     for mode in (signal.SIGINT, signal.SIGQUIT):
         ctx.pg.restart(mode)
+        # A login that met the restart is not repeated, and who asks is refused, for server_login_retry.
+        p.wait(lambda: serves(ctx, p), "the first login after the restart")
         for c in clients:
             assert c.value("SELECT 7") == "7"
+
+
+def serves(ctx, p):
+    try:
+        with p.connect(ctx.db) as c:
+            return c.value("SELECT 1") == "1"
+    except (PgError, PeerClosed):
+        return False
 
 
 def test_server_down_and_up(ctx):

@@ -281,7 +281,7 @@ void align_looked(struct client *client, struct server *server)
     // What it gave at its start counts again where it was reset.
     client->wanted = gucs_join(client->given, own);
     client->wanted_proven = true;
-    align_give_back(client, remains->own_vars);
+    align_give_back(client, client->resets, remains->own_vars);
     if (own != NULL) {
         server->profile = NULL;
         server->profile_epoch = 0;
@@ -309,15 +309,18 @@ static void tell(struct client *client, struct slice message)
     conn_flush(&client->conn); // a broken connection is noticed when it is read
 }
 
-void align_give_back(struct client *client, uint32_t own_vars)
+void align_give_back(struct client *client, uint8_t resets, uint32_t own_vars)
 {
     const struct gucs *given = client->given_vars;
     struct buf news = {0};
     client->discarded = false;
+    client->resets = 0;
     for (uint32_t i = 0; given != NULL && i < given->count; i++) {
         int var = var_find(given->at[i].name);
         const char *now = client->vars.value[var];
-        if ((own_vars & 1u << var) != 0 || (now != NULL && strcmp(now, given->at[i].value) == 0))
+        bool reset = resets & 1u << analysis_setting_reported(given->at[i].name);
+        if (!reset || (own_vars & 1u << var) != 0 ||
+            (now != NULL && strcmp(now, given->at[i].value) == 0))
             continue;
         vars_set(&client->vars, var, given->at[i].value);
         client->vars_proven = false;

@@ -26,9 +26,10 @@ void align_row(struct server *server, struct slice row);
 void align_looked(struct client *client, struct server *server);
 void align_look_failed(struct server *server); // that end follows
 
-// What it gave at its start of the reported settings holds again, but for those that the session
-// made since (bits 1 << enum followed_var). The client is told.
-void align_give_back(struct client *client, uint32_t own_vars);
+// What it gave at its start holds again of the reported settings that were reset (bits as in
+// analysis.h), but for those that the session made again since (bits 1 << enum followed_var). The
+// client is told.
+void align_give_back(struct client *client, uint8_t resets, uint32_t own_vars);
 
 // Asks what connect_query made of a fresh session, for servers that clients share.
 void align_ask_base(struct server *server, const char *connect_query);

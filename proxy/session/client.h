@@ -88,6 +88,7 @@ struct client {
     struct gucs *given;  // counts; those of them that it gave at its start
     struct gucs *given_vars;   // counts; of the reported settings, those that it gave
     bool wanted_proven;
+    uint8_t resets;            // of the reported settings, those that were reset (analysis.h)
     bool discarded;            // DISCARD ALL was answered: its reports come before it is ready
     bool realigned;            // it got another server because the first could not be aligned
     struct mentioned mentioned; // names that settings of the open transaction may have

@@ -110,6 +110,7 @@ static void note_session(struct client *client, const struct analysis *analysis,
         client->must_verify = true;
     if ((effects & EFFECT_RESET) != 0 && client->given_vars != NULL) {
         client->must_verify = true; // it goes back to what it gave
+        client->resets |= analysis->resets;
         client_pin(client, PIN_SET);
     }
     if ((effects & ~(uint32_t)(EFFECT_FOLLOWED_SET | EFFECT_RESET | EFFECT_DISCARD_ALL |

@@ -238,7 +238,7 @@ void client_finished(struct client *client)
         return;
     }
     if (client->discarded)
-        align_give_back(client, 0);
+        align_give_back(client, UINT8_MAX, 0);
     if (align_must_look(client)) {
         align_look(client, server);
         return;

@@ -84,6 +84,7 @@ static struct analysis *analysis_of(const struct walk *w)
         .refs = 1,
         .bypass = w->bypass,
         .effects = w->effects,
+        .resets = w->resets,
         .reads = copy_names(&room, &w->reads),
         .writes = copy_names(&room, &w->writes),
         .functions = copy_names(&room, &w->functions),
@@ -280,14 +281,14 @@ const char *statement_kind_name(enum statement_kind kind)
     return "";
 }
 
-bool analysis_setting_reported(const char *name)
+int analysis_setting_reported(const char *name)
 {
     static const char *const names[] = {
         "application_name", "client_encoding",           "datestyle",
         "intervalstyle",    "standard_conforming_strings", "timezone",
     };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    for (int i = 0; i < (int)(sizeof(names) / sizeof(names[0])); i++)
         if (strcasecmp(name, names[i]) == 0)
-            return true;
-    return false;
+            return i;
+    return -1;
 }

@@ -78,6 +78,7 @@ struct analysis {
     enum statement_kind kind;
     enum bypass bypass;    // BYPASS_NONE: cacheable as far as the text can tell
     uint32_t effects;      // bits of enum session_effect
+    uint8_t resets;        // reported settings that go back to their defaults: bits, by number
     uint32_t statements;   // how many statements the text holds
 
     struct sql_names reads;     // relations read anywhere; names of CTEs left out by scope, and
@@ -118,9 +119,9 @@ void analysis_unref(struct analysis **a); // clears the caller's pointer
 
 const char *statement_kind_name(enum statement_kind kind); // for logs: "select"
 
-// True for settings that PostgreSQL 15 reports when they change (GUC_REPORT) and that pgweir makes
-// true again on another server. name: lower case.
-bool analysis_setting_reported(const char *name);
+// The number (below 8) of a setting that PostgreSQL 15 reports when it changes (GUC_REPORT) and
+// that pgweir makes true again on another server; -1 for the others. name: any case.
+int analysis_setting_reported(const char *name);
 
 // True when the statement surely changes no relation and no schema.
 static inline bool analysis_only_reads(const struct analysis *a)

@@ -72,18 +72,27 @@ static bool is_transaction_setting(const char *name)
 
 static uint32_t effect_of_setting(const char *name)
 {
-    return analysis_setting_reported(name) ? EFFECT_FOLLOWED_SET : EFFECT_SET;
+    return analysis_setting_reported(name) >= 0 ? EFFECT_FOLLOWED_SET : EFFECT_SET;
+}
+
+static void note_reset(struct walk *w, const char *name)
+{
+    int number = analysis_setting_reported(name);
+    if (number >= 0)
+        w->resets |= (uint8_t)(1u << number);
+    w->effects |= effect_of_setting(name) | EFFECT_RESET;
 }
 
 static struct classified classify_set(struct walk *w, const PgQuery__VariableSetStmt *s)
 {
     switch (s->kind) {
     case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE:
+        if (!s->is_local && !is_transaction_setting(s->name))
+            w->effects |= effect_of_setting(s->name);
+        return plain(STATEMENT_SET);
     case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_DEFAULT:
         if (!s->is_local && !is_transaction_setting(s->name))
-            w->effects |= effect_of_setting(s->name) |
-                          (s->kind == PG_QUERY__VARIABLE_SET_KIND__VAR_SET_DEFAULT ? EFFECT_RESET
-                                                                                   : 0);
+            note_reset(w, s->name);
         return plain(STATEMENT_SET);
     case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_MULTI:
         if (strcmp(s->name, "TRANSACTION") != 0 && strcmp(s->name, "TRANSACTION SNAPSHOT") != 0)
@@ -91,10 +100,11 @@ static struct classified classify_set(struct walk *w, const PgQuery__VariableSet
         return plain(STATEMENT_SET);
     case PG_QUERY__VARIABLE_SET_KIND__VAR_RESET:
         if (!is_transaction_setting(s->name))
-            w->effects |= effect_of_setting(s->name) | EFFECT_RESET;
+            note_reset(w, s->name);
         return plain(STATEMENT_RESET);
     case PG_QUERY__VARIABLE_SET_KIND__VAR_RESET_ALL:
         w->effects |= EFFECT_SET | EFFECT_RESET;
+        w->resets = UINT8_MAX;
         return plain(STATEMENT_RESET);
     case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_CURRENT:
     default: // protobuf enums are open

@@ -31,6 +31,7 @@ struct walk {
     const PgQuery__RangeVar *target; // of the writing statement that is being walked; borrows
     enum bypass bypass; // the first reason met
     uint32_t effects;
+    uint8_t resets;
     bool defines;       // inside a definition: what it names is not run, read or written now
     bool writes_unknown;
     bool calls_unknown_function;

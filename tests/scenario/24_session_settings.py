@@ -299,3 +299,17 @@ def test_sequences_of_others(ctx):
         with p.connect(ctx.db) as d:
             d.query("SELECT nextval('s')")
         assert c.ask(bind("last") + execute() + sync()).sqlstate() == "55000"
+
+
+def test_own_value_that_is_the_servers(ctx):
+    """A value that a client chose stays its own where a server has the same by itself."""
+    p = ctx.proxy(default_pool_size=8)
+    c = ctx.keep(p.connect(ctx.db, DateStyle="German, DMY"))
+    c.query("SET DateStyle = 'ISO, MDY'")
+    holders = move(ctx, p, c)
+    for sql in ("SET work_mem = '5MB'", "RESET work_mem", "RESET TimeZone", "SELECT set_config('app.x', 'y', false)"):
+        c.query(sql)
+        assert c.value("SHOW DateStyle") == "ISO, MDY", sql
+    release(holders)
+    c.query("RESET DateStyle")
+    assert c.value("SHOW DateStyle") == "German, DMY"

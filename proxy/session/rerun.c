@@ -79,11 +79,19 @@ static bool begin_query(struct server *server, struct client *client)
     return true;
 }
 
+// User code may raise that SQLSTATE as well, after it has done something; the sentence is
+// translated, the name of the routine (plancache.c) is not.
+static bool is_of_plan(const struct error_fields *fields)
+{
+    return strcmp(fields->sqlstate, "0A000") == 0 &&
+           strcmp(fields->routine, "RevalidateCachedQuery") == 0;
+}
+
 static bool begin(struct server *server, struct client *client, const struct op *op,
-                 const char *sqlstate)
+                  const struct error_fields *fields)
 {
     bool synced;
-    if (!op->kept || strcmp(sqlstate, "0A000") != 0)
+    if (!op->kept || !is_of_plan(fields))
         return false;
     if (op->kind == OP_QUERY)
         return begin_query(server, client);
@@ -113,7 +121,7 @@ bool rerun_instead(struct server *server, struct client *client, const struct op
         return false;
     struct error_fields fields;
     error_fields_read(slice_skip(error, MESSAGE_HEADER_BYTES), &fields);
-    if (client != NULL && begin(server, client, op, fields.sqlstate))
+    if (client != NULL && begin(server, client, op, &fields))
         return true;
     if (strcmp(fields.sqlstate, "0A000") != 0 && strcmp(fields.sqlstate, "26000") != 0)
         return false;

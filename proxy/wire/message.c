@@ -118,5 +118,7 @@ void error_fields_read(struct slice body, struct error_fields *fields)
             snprintf(fields->sqlstate, sizeof(fields->sqlstate), "%s", s);
         else if (code == 'M')
             snprintf(fields->message, sizeof(fields->message), "%s", s);
+        else if (code == 'R')
+            snprintf(fields->routine, sizeof(fields->routine), "%s", s);
     }
 }

@@ -57,5 +57,6 @@ struct error_fields {
     char severity[16];
     char sqlstate[6];
     char message[256];
+    char routine[48]; // of the server's source
 };
 void error_fields_read(struct slice body, struct error_fields *fields);

@@ -251,3 +251,16 @@ def test_with_cache(ctx):
         c.ask(RUN).check()
         ctx.sql(sql)
         p.wait(lambda: len(c.ask(RUN).check().columns) == n, "the new column")
+
+
+def test_not_what_user_code_raises(ctx):
+    """That SQLSTATE from a function is no plan that changed: the statement is not run again."""
+    ctx.sql("CREATE SEQUENCE runs; GRANT ALL ON runs TO PUBLIC;"
+            "CREATE FUNCTION unsupported() RETURNS int LANGUAGE plpgsql AS"
+            " $$BEGIN PERFORM nextval('runs'); RAISE 'not this' USING ERRCODE = '0A000'; END$$")
+    p = ctx.proxy(default_pool_size=1)
+    c = ctx.keep(p.connect(ctx.db))
+    c.query("PREPARE q AS SELECT unsupported()")
+    for n in range(1, 4):
+        assert c.ask(query("EXECUTE q")).sqlstate() == "0A000"
+        assert ctx.sql("SELECT last_value FROM runs")[0][0] == str(n)

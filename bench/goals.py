@@ -26,10 +26,13 @@ def judge(result):
     """Yields (goal, load, ratio, verdict): 'met', 'missed' or 'open', and what to know about it."""
     for goal, kinds, target, limit, inclusive in GOALS:
         for block in result["blocks"]:
-            row = next((row for row in block["targets"] if row["target"] == target), None)
+            other = report.reference(block)
+            like = target
+            if other is not None and other["target"] == "pgbouncer-session" and target == "pgweir":
+                like = "pgweir-session"  # like with like
+            row = next((row for row in block["targets"] if row["target"] == like), None)
             if row is None or block["kind"] not in kinds:
                 continue
-            other = report.reference(block)
             ratio = report.ratio(row, other, "proxy_cpu_us")
             if row["errors"]:
                 verdict = "missed: it failed"
@@ -46,7 +49,8 @@ def _notes(row, other, limit):
     if own["min"] <= limit * theirs["max"] and own["max"] >= limit * theirs["min"]:
         yield "within the spread of the rounds"
     if other["target"] == "pgbouncer-session":
-        yield "against session mode"
+        yield ("both in session mode" if row["target"] == "pgweir-session"
+               else "against session mode")
     if row["noisy"] or other["noisy"]:
         yield "noisy"
     reads = row.get("server_scans", {"median": 0})["median"]

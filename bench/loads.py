@@ -70,13 +70,15 @@ def table(client_counts, quick):
 
 def fit(loads, chosen, prepares):
     """Keeps the chosen targets. A PgBouncer that cannot carry prepared statements in transaction
-    mode is shown in session mode instead, as far as its connections go."""
+    mode is shown in session mode instead, as far as its connections go, and pgweir in both."""
     fitted = []
     for load in loads:
         names = list(load.targets)
         if load.protocol == "prepared" and not prepares and "pgbouncer" in names:
             at = names.index("pgbouncer")
             names[at:at + 1] = ["pgbouncer-session"] if load.clients <= 64 else []
+            if load.clients <= 64 and "pgweir" in names:
+                names.insert(names.index("pgweir") + 1, "pgweir-session")
         kept = tuple(name for name in names if name.replace("-session", "") in chosen)
         if kept:
             fitted.append(Load(load.kind, load.protocol, load.clients, kept))

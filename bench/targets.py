@@ -11,7 +11,7 @@ import subprocess
 import scratch as place
 
 POOL_SIZE = 20
-SESSION_POOL_SIZE = 100  # PgBouncer in session mode: a server connection for each client
+SESSION_POOL_SIZE = 100  # in session mode: a server connection for each client
 PREPARED_STATEMENTS = 200
 TRANSPORTS = ("tcp", "unix")
 
@@ -20,12 +20,15 @@ TITLES = {
     "pgbouncer": "PgBouncer",
     "pgbouncer-session": "PgBouncer (session mode)",
     "pgweir": "pgweir",
+    "pgweir-session": "pgweir (session mode)",
     "pgweir-2w": "pgweir, 2 workers",
     "pgweir-cache": "pgweir, cache",
     "pgweir-cache-2w": "pgweir, cache, 2 workers",
 }
 PGWEIR_SETTINGS = {
     "pgweir": {"worker_threads": 1, "cache": "off"},
+    "pgweir-session": {"worker_threads": 1, "cache": "off", "pool_mode": "session",
+                       "default_pool_size": SESSION_POOL_SIZE},
     "pgweir-2w": {"worker_threads": 2, "cache": "off"},
     "pgweir-cache": {"worker_threads": 1, "cache": "on"},
     "pgweir-cache-2w": {"worker_threads": 2, "cache": "on"},

@@ -297,7 +297,8 @@ enum pool_result pool_request(struct pool *pool, struct pool_waiter *waiter, int
         enqueue(pool, waiter, now_us);
         task->check = found;
         if (!pool->paused && found == NULL) {
-            if (lacks_servers(pool) || pool->checking == 0)
+            // Others wait, too: whoever has idle ones serves them in order, or checks one for each.
+            if (pool->waiting.count > (size_t)pool->checking)
                 task->ask_worker = worker_with_idle(pool);
             may_open(pool, now_us, task);
         }

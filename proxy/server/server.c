@@ -386,7 +386,7 @@ static void begin_check(struct server *server)
 
 void server_do_task(struct worker *worker, struct route *route, const struct pool_task *task)
 {
-    if (task->ask_worker >= 0 && task->ask_worker != worker->number)
+    if (task->ask_worker >= 0) // itself, too, when others wait before this one
         worker_mail_serve(worker->pooler->workers[task->ask_worker], route);
     if (task->evict)
         worker_mail_share(worker->pooler);

@@ -375,3 +375,21 @@ def test_connect_timeout(ctx):
                 server_connect_timeout=0.5, client_login_timeout=2)
         assert p.refused("mute").severity == "FATAL"
         p.wait_log("closing because: connect timeout")
+
+
+def test_many_checks_at_once(ctx):
+    """Clients that ask at the same time, when all idle servers are to be checked: each gets one of them."""
+    for mode, begin in (("session", "SELECT 1"), ("transaction", "BEGIN")):
+        p = ctx.proxy(pool_mode=mode, default_pool_size=6, server_check_query="SELECT 1", server_check_delay=0)
+        for _ in range(3):
+            clients = [ctx.keep(p.connect(ctx.db)) for _ in range(6)]
+            for c in clients:
+                c.send(query(begin))
+            for c in clients:
+                c.until_ready(timeout=10).check()
+            assert len({c.value("SELECT pg_backend_pid()") for c in clients}) == 6
+            for c in clients:
+                if mode == "transaction":
+                    c.query("ROLLBACK")
+                c.close()
+            p.wait(lambda: p.pool(ctx.db)["sv_idle"] == "6", "idle servers")

@@ -198,8 +198,7 @@ static void note_task(struct world *w, struct side *s, int worker, const struct 
         return;
     }
     assert_true(s->idles[task->ask_worker] > 0);
-    if (task->ask_worker != worker) // else somebody was asked for those ahead of it
-        ask(w, s, task->ask_worker);
+    ask(w, s, task->ask_worker);
 }
 
 static void request(struct world *w, struct side *s, struct client *c)

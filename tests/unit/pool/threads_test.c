@@ -166,7 +166,7 @@ static void request(struct worker *worker, struct client *client)
         return;
     }
     CHECK(result == POOL_QUEUED);
-    if (task.ask_worker >= 0 && task.ask_worker != worker->number)
+    if (task.ask_worker >= 0)
         ask(worker, task.ask_worker);
     if (task.open) {
         CHECK(!worker->opening);

@@ -288,8 +288,10 @@ def test_lists(ctx):
                            "free_servers used_servers dns_names dns_zones dns_queries dns_pending").split(), lists
     assert lists["databases"] == 2 and lists["pools"] == 2 and lists["used_clients"] == 2, lists
     assert lists["used_servers"] == 1 and lists["login_clients"] == 0, lists
-    mem = {r["name"]: r for r in p.console("SHOW MEM")}
-    assert mem["client_cache"]["used"] == "2", mem
+
+    def clients():
+        return {r["name"]: r for r in p.console("SHOW MEM")}["client_cache"]["used"]
+    p.wait(lambda: clients() == "2", "the end of the other console's connection")
 
 
 def test_settings_of_postgresql(ctx):

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "proxy/sql/classify.h"
+#include "proxy/sql/comments.h"
 #include "proxy/sql/parse.h"
 #include "proxy/sql/walk.h"
 
@@ -83,6 +84,7 @@ static struct analysis *analysis_of(const struct walk *w)
         .tag = ANALYSIS_TAG,
         .refs = 1,
         .bypass = w->bypass,
+        .reasons = w->reasons,
         .effects = w->effects,
         .resets = w->resets,
         .reads = copy_names(&room, &w->reads),
@@ -110,6 +112,7 @@ static struct analysis *analyse_unknown(void)
 {
     struct walk w = {
         .bypass = BYPASS_UNPARSABLE,
+        .reasons = 1ull << BYPASS_UNPARSABLE,
         .effects = EFFECT_UNKNOWN,
         .writes_unknown = true,
         .ddl = true,
@@ -132,6 +135,7 @@ static void forget_names(struct analysis *a)
     a->writes.count = 0;
     if (a->bypass == BYPASS_NONE)
         a->bypass = BYPASS_ENCODING;
+    a->reasons |= 1ull << BYPASS_ENCODING;
 }
 
 static enum bypass bypass_of(const struct walk *w, size_t statements, enum statement_kind kind)
@@ -142,8 +146,6 @@ static enum bypass bypass_of(const struct walk *w, size_t statements, enum state
         return BYPASS_UNPARSABLE;
     if (kind != STATEMENT_SELECT)
         return BYPASS_NOT_SELECT;
-    if (w->bypass == BYPASS_NONE && w->reads.count == 0)
-        return BYPASS_NO_RELATION; // nothing could end the entry, and it is cheap anyway
     return w->bypass;
 }
 
@@ -159,6 +161,8 @@ static struct analysis *analyse_tree(const PgQuery__ParseResult *tree)
         all.plain_begin = i == 0 && one.plain_begin;
         all.plain_end = i == 0 && one.plain_end;
     }
+    if (w.reads.count == 0)
+        walk_deny(&w, BYPASS_NO_RELATION); // nothing could end the entry, and it is cheap anyway
     struct analysis *a = analysis_of(&w);
     a->kind = all.kind;
     if (tree->n_stmts != 1 || !bytes_are_ascii(a->prepared))
@@ -169,6 +173,8 @@ static struct analysis *analyse_tree(const PgQuery__ParseResult *tree)
     }
     a->statements = (uint32_t)tree->n_stmts;
     a->bypass = bypass_of(&w, tree->n_stmts, all.kind);
+    if (a->bypass != BYPASS_NONE)
+        a->reasons |= 1ull << a->bypass;
     a->may_end_transaction = all.may_end_transaction;
     a->begins_transaction = all.begins_transaction;
     a->plain_begin = all.plain_begin;
@@ -196,6 +202,7 @@ struct analysis *analysis_new(struct slice sql)
     struct analysis *a = NULL;
     parse(sql, analyse_parsed, &a);
     CHECK(a != NULL);
+    comments_hints(sql, &a->hints);
     return a;
 }
 

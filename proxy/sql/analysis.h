@@ -8,6 +8,7 @@
 // Not here: which relation a name means (resolve.h needs a catalog and a search path for that).
 #pragma once
 #include "base/slice.h"
+#include "cache/hints.h"
 #include "cache/statistics.h"
 
 enum statement_kind {
@@ -77,6 +78,8 @@ struct analysis {
     _Atomic uint32_t refs;
     enum statement_kind kind;
     enum bypass bypass;    // BYPASS_NONE: cacheable as far as the text can tell
+    uint64_t reasons;      // all that there are against it: bits 1 << enum bypass
+    struct hints hints;    // what its comments ask of the cache
     uint32_t effects;      // bits of enum session_effect
     uint8_t resets;        // reported settings that go back to their defaults: bits, by number
     uint32_t statements;   // how many statements the text holds

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "cache/rules.h"
 #include "proxy/sql/builtins.h"
 
 enum {
@@ -25,6 +26,7 @@ struct resolving {
     struct slots reads;
     struct slots writes;
     enum bypass bypass; // the first reason met
+    uint64_t reasons;   // all of them
     bool pending;
     bool barrier;
     bool captured;
@@ -33,6 +35,7 @@ struct resolving {
 
 static void deny(struct resolving *r, enum bypass reason)
 {
+    r->reasons |= 1ull << reason;
     if (r->bypass == BYPASS_NONE)
         r->bypass = reason;
 }
@@ -193,7 +196,8 @@ static int compare_slots(const void *a, const void *b)
 
 static struct resolution *resolution_of(struct resolving *r)
 {
-    uint32_t reads = r->bypass == BYPASS_NONE ? r->reads.count : 0;
+    const uint64_t putable = RULES_FORCEABLE | 1ull << BYPASS_NO_RELATION;
+    uint32_t reads = (r->reasons & ~putable) == 0 ? r->reads.count : 0;
     uint32_t writes = r->writes.count;
     qsort(r->reads.at, reads, sizeof(uint32_t), compare_slots);
     qsort(r->writes.at, writes, sizeof(uint32_t), compare_slots);
@@ -205,6 +209,7 @@ static struct resolution *resolution_of(struct resolving *r)
         .tag = RESOLUTION_TAG,
         .refs = 1,
         .bypass = r->bypass,
+        .reasons = r->reasons,
         .pending = r->pending,
         .barrier = r->barrier,
         .captured = r->captured,
@@ -225,6 +230,7 @@ struct resolution *resolve(const struct analysis *a, const struct catalog *catal
         .catalog = catalog,
         .path = path,
         .bypass = a->bypass,
+        .reasons = a->reasons,
         .barrier = a->writes_unknown,
     };
     if (!a->names_are_ascii && !path->utf8) {

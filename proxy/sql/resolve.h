@@ -22,6 +22,7 @@ struct resolution {
     uint32_t tag;
     _Atomic uint32_t refs;
     enum bypass bypass;     // BYPASS_NONE: may be answered from and stored in the cache
+    uint64_t reasons;       // all that there are against it: bits 1 << enum bypass
     bool pending;           // the catalog does not know all the names yet: ask for analysis_names()
     bool barrier;           // its commit must raise a barrier; closing the slots is not enough
     bool captured;          // a user's function or operator may stand behind a builtin's name or
@@ -29,7 +30,8 @@ struct resolution {
     bool opaque;            // reads a view or the like, whose own text may call anything; not part
                             // of barrier
     uint16_t read_count;    // slots that the result depends on, ascending, no two equal; only
-    uint16_t write_count;   // when bypass is none. Slots that its commit must close, likewise
+                            // when a rule could put all reasons aside (cache/rules.h)
+    uint16_t write_count;   // slots that its commit must close, likewise
     const uint32_t *reads;  // in one allocation with the resolution
     const uint32_t *writes;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/sql/template.h"
 
+#include "cache/hints.h"
+
 // What a byte may begin, outside of quotes. Anything that is not named here is one byte of an
 // operator or punctuation and stands for itself.
 enum byte_class {
@@ -229,6 +231,17 @@ static bool lex_line_comment(struct lexer *l)
     return true;
 }
 
+// One that is meant for us tells this text from those that ask for something else: it is kept.
+static bool keep_hints(struct lexer *l, const uint8_t *end)
+{
+    size_t n = (size_t)(end - l->at);
+    if (!hints_are(slice_of(l->at + 2, n - 4)))
+        return false;
+    memcpy(l->out, l->at, n);
+    l->out += n;
+    return true;
+}
+
 // A comment in slash and star is as good as a space. One within another: given up.
 static bool lex_block_comment(struct lexer *l)
 {
@@ -236,8 +249,9 @@ static bool lex_block_comment(struct lexer *l)
         if (at[0] == '/' && at[1] == '*')
             return false;
         if (at[0] == '*' && at[1] == '/') {
+            if (!keep_hints(l, at + 2))
+                *l->out++ = ' ';
             l->at = at + 2;
-            *l->out++ = ' ';
             return true;
         }
     }

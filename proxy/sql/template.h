@@ -4,7 +4,8 @@
 // The rule: texts of the same template have the same parse tree but for the values of constants.
 // One pass, no allocation, no state; any thread. Whatever could make a quick reading differ from
 // PostgreSQL's own (backslashes, dollar quotes, string prefixes, bytes beyond ASCII outside of
-// strings and comments) makes it give up: such a text is its own template. Comments are dropped.
+// strings and comments) makes it give up: such a text is its own template. Comments are dropped,
+// but for those that are meant for us (cache/hints.h).
 // Not here: what a statement means (analysis.h), and remembering it (texts.h).
 #pragma once
 #include "base/slice.h"

@@ -28,6 +28,7 @@ void walk_fini(struct walk *w)
 
 void walk_deny(struct walk *w, enum bypass reason)
 {
+    w->reasons |= 1ull << reason;
     if (w->bypass == BYPASS_NONE)
         w->bypass = reason;
 }
@@ -291,7 +292,7 @@ static void walk_cast(struct walk *w, const PgQuery__TypeCast *cast)
 
 static void walk_constant(struct walk *w, const PgQuery__AConst *constant)
 {
-    if (w->bypass == BYPASS_NONE && constant->val_case == PG_QUERY__A__CONST__VAL_SVAL &&
+    if (constant->val_case == PG_QUERY__A__CONST__VAL_SVAL &&
         template_has_datetime_word(slice_str(constant->sval->sval)))
         walk_deny(w, BYPASS_DATETIME_WORD);
 }

@@ -30,6 +30,7 @@ struct walk {
     const struct walk_scope *scope; // borrows
     const PgQuery__RangeVar *target; // of the writing statement that is being walked; borrows
     enum bypass bypass; // the first reason met
+    uint64_t reasons;   // all of them: bits 1 << enum bypass
     uint32_t effects;
     uint8_t resets;
     bool defines;       // inside a definition: what it names is not run, read or written now

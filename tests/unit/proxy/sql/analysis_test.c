@@ -718,6 +718,55 @@ static void test_not_terminated(void **state)
     analysis_unref(&a);
 }
 
+static struct hints hints_of(const char *sql)
+{
+    struct analysis *a = analysis_new(slice_str(sql));
+    struct hints hints = a->hints;
+    analysis_unref(&a);
+    return hints;
+}
+
+static void test_hints(void **state)
+{
+    assert_false(hints_of("select 1 from t").any);
+    assert_true(hints_of("/* pgweir: nocache */ select 1 from t").nocache);
+    assert_true(hints_of("select 1 /*pgweir:explain*/ from t").explain);
+    assert_true(hints_of("select 1 from t /* PGWEIR: ttl=5s, cache */").cache);
+    assert_int_equal(hints_of("select 1 from t /* pgweir: ttl=5s */").ttl_us, 5000000);
+    struct hints two = hints_of("/* pgweir: explain */ select $$x$$ /* pgweir: ttl=1 */ from t");
+    assert_true(two.explain && two.ttl_us == 1000000 && !two.unknown);
+    // Not in strings, names, other comments or comments to the end of a line.
+    assert_false(hints_of("select '/* pgweir: nocache */'").any);
+    assert_false(hints_of("select $a$/* pgweir: nocache */$a$").any);
+    assert_false(hints_of("select e'\\'/* pgweir: nocache */'").any);
+    assert_false(hints_of("select \"/* pgweir: nocache */\" from t").any);
+    assert_false(hints_of("select 1 -- /* pgweir: nocache */").any);
+    assert_false(hints_of("select 1 /* a /* pgweir: nocache */ b */").any);
+    assert_true(hints_of("select '\xff', 'x' /* pgweir: nocache */").nocache);
+    assert_true(hints_of("/* pgweir: frobnicate */ select 1").unknown);
+}
+
+static void test_reasons(void **state)
+{
+    struct analysis *a = analysis_new(slice_str("select f(a), now() from t for update"));
+    assert_int_equal(a->bypass, BYPASS_UNKNOWN_FUNCTION);
+    assert_int_equal(a->reasons, 1ull << BYPASS_UNKNOWN_FUNCTION |
+                                     1ull << BYPASS_VOLATILE_FUNCTION | 1ull << BYPASS_LOCKING);
+    analysis_unref(&a);
+    a = analysis_new(slice_str("select f(1)"));
+    assert_int_equal(a->reasons, 1ull << BYPASS_UNKNOWN_FUNCTION | 1ull << BYPASS_NO_RELATION);
+    analysis_unref(&a);
+    a = analysis_new(slice_str("update t set a = f(1)"));
+    assert_true((a->reasons >> BYPASS_NOT_SELECT & 1) == 1);
+    analysis_unref(&a);
+    a = analysis_new(slice_str("select f(1) from t; select 2"));
+    assert_true((a->reasons >> BYPASS_MULTI_STATEMENT & 1) == 1);
+    analysis_unref(&a);
+    a = analysis_new(slice_str("with x as (delete from t returning f(a)) select * from x"));
+    assert_true((a->reasons >> BYPASS_NOT_SELECT & 1) == 1);
+    analysis_unref(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -734,6 +783,8 @@ int main(void)
         cmocka_unit_test(test_long),
         cmocka_unit_test(test_many_names),
         cmocka_unit_test(test_not_terminated),
+        cmocka_unit_test(test_hints),
+        cmocka_unit_test(test_reasons),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

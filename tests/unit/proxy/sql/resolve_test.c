@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "cache/ledger.h"
+#include "cache/rules.h"
 #include "proxy/sql/resolve.h"
 
 static void add(struct catalog_builder *b, const char *schema, const char *name,
@@ -66,7 +67,8 @@ static void check_bypass(const char *sql, enum bypass bypass)
     struct resolution *r = resolve_text(sql, &path_public);
     if (r->bypass != bypass)
         fail_msg("%s: %s", sql, bypass_name(r->bypass));
-    if (bypass != BYPASS_NONE)
+    assert_true(bypass == BYPASS_NONE ? r->reasons == 0 : (r->reasons >> bypass & 1) == 1);
+    if ((r->reasons & ~RULES_FORCEABLE) != 0)
         assert_int_equal(r->read_count, 0);
     resolution_unref(&r);
     assert_null(r);

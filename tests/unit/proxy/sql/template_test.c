@@ -321,6 +321,17 @@ static void test_template_is_the_text(void **state)
     mem_free(arena);
 }
 
+// Comments for us are kept, others are blanks.
+static void test_hints(void **state)
+{
+    check("/* pgweir: nocache */select 1", "/* pgweir: nocache */select " I);
+    check("select/*PGWEIR:ttl=5s*/ 1", "select/*PGWEIR:ttl=5s*/ " I);
+    check("/* pgweirs */select 1 -- pgweir: nocache", " select " I " ");
+    check("select '/* pgweir: nocache */'", "select " S);
+    check("/* pgweir: a /* b */ */ select 1", NULL);
+    check("/*/ pgweir: cache */select 1", " select " I);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_given_up),
         cmocka_unit_test(test_datetime_words),
         cmocka_unit_test(test_rule),
+        cmocka_unit_test(test_hints),
         cmocka_unit_test(test_template_is_the_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,6 +122,16 @@ enum ledger_verdict ledger_judge(const struct ledger *l, struct stamp stamp,
     return fresh <= after_us ? LEDGER_BEHIND : LEDGER_OK;
 }
 
+struct stamp ledger_need(const struct ledger *l, const uint32_t *slots, size_t n)
+{
+    struct stamp need = {.epoch = atomic_load(&l->epoch)};
+    for (size_t i = 0; i < n; i++) {
+        uint64_t position = atomic_load(&l->slots[slots[i]].position);
+        need.from = position > need.from ? position : need.from;
+    }
+    return need;
+}
+
 bool ledger_is_on(const struct ledger *l)
 {
     return (atomic_load(&l->epoch) & 1) == 0;

@@ -84,6 +84,9 @@ enum ledger_verdict ledger_judge(const struct ledger *ledger, struct stamp stamp
                                  const uint32_t *slots, size_t n, int64_t now_us,
                                  int64_t max_staleness_us, int64_t after_us);
 
+// A fill of these dependencies with a stamp from before this is dead already.
+struct stamp ledger_need(const struct ledger *ledger, const uint32_t *slots, size_t n);
+
 bool ledger_is_on(const struct ledger *ledger);
 uint64_t ledger_epoch(const struct ledger *ledger);   // even while on, odd while off
 uint64_t ledger_stable(const struct ledger *ledger);  // meaningless while off

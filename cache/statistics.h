@@ -57,7 +57,9 @@ const char *bypass_sentence(enum bypass reason); // static
     X(misses, "misses", "cacheable queries that were not in memory")                               \
     X(stores, "stores", "replies put into memory")                                                 \
     X(abandoned, "abandoned", "fills that ended in an error or were not stored")                   \
-    X(invalidated, "invalidated", "entries met that a write had ended")
+    X(invalidated, "invalidated", "entries met that a write had ended")                            \
+    X(followed, "followed", "queries that waited for another client's run of the same")            \
+    X(followed_vainly, "followed_vainly", "those that were not answered by it")
 
 enum { STATISTICS_COUNT = BYPASS_COUNT STATISTICS_COUNTERS(COUNTER_ONE) };
 

@@ -21,6 +21,7 @@ enum {
 struct shard {
     pthread_mutex_t lock;
     struct hash_table table; // counts each entry once
+    struct flights flights;
     struct list small;       // oldest first
     struct list main;
     size_t small_bytes;
@@ -77,6 +78,7 @@ struct store *store_new(size_t budget_bytes, unsigned shards)
         list_init(&shard->small);
         list_init(&shard->main);
         shard->budget_bytes = budget_bytes / count;
+        shard->flights.last = (uint64_t)i << 48; // so that no two have the same number
     }
     return s;
 }
@@ -89,6 +91,7 @@ void store_free(struct store *s)
     store_clear(s);
     for (unsigned i = 0; i <= s->mask; i++) {
         hash_fini(&s->shards[i].table);
+        flights_fini(&s->shards[i].flights);
         pthread_mutex_destroy(&s->shards[i].lock);
     }
     free(s->shards);
@@ -233,6 +236,7 @@ bool store_put(struct store *s, struct entry *e)
         enqueue(shard, e, queue);
         shard->bytes += weight(e);
         shard->puts++;
+        flights_stored(&shard->flights, e->hash);
     } else {
         shard->refused++;
     }
@@ -296,4 +300,45 @@ struct store_stats store_stats(struct store *s)
         pthread_mutex_unlock(&shard->lock);
     }
     return sum;
+}
+
+// ---- Single flight ----------------------------------------------------------------------------
+
+enum store_answer store_join(struct store *s, struct slice key, struct key_hash hash,
+                             const struct flight_ask *ask, struct flight **flight,
+                             uint64_t *number)
+{
+    static const enum store_answer answers[] = {
+        [FLIGHT_LEAD] = STORE_LEAD, [FLIGHT_FOLLOW] = STORE_FOLLOW, [FLIGHT_ALONE] = STORE_ALONE};
+    struct shard *shard = shard_of(s, hash);
+    struct flight *fresh = mem_new(struct flight);
+    enum store_answer answer = STORE_LANDED;
+    pthread_mutex_lock(&shard->lock);
+    if (shard_find(shard, key, hash) == NULL)
+        answer = answers[flights_join(&shard->flights, hash, ask, fresh, number)];
+    pthread_mutex_unlock(&shard->lock);
+    if (answer == STORE_LEAD)
+        *flight = fresh;
+    else
+        mem_free(fresh);
+    return answer;
+}
+
+void store_flight_start(struct store *s, struct flight *flight, struct stamp stamp)
+{
+    struct shard *shard = shard_of(s, flight->hash);
+    pthread_mutex_lock(&shard->lock);
+    flights_start(&shard->flights, flight, stamp);
+    pthread_mutex_unlock(&shard->lock);
+}
+
+uint64_t store_flight_end(struct store *s, struct flight **flight, enum flight_end end)
+{
+    struct shard *shard = shard_of(s, (*flight)->hash);
+    pthread_mutex_lock(&shard->lock);
+    uint64_t workers = flights_end(&shard->flights, *flight, end);
+    pthread_mutex_unlock(&shard->lock);
+    mem_free(*flight);
+    *flight = NULL;
+    return workers;
 }

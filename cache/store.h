@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "cache/entry.h"
+#include "cache/flight.h"
 
 struct store;
 
@@ -43,3 +44,20 @@ void store_clear(struct store *store);
 // The largest entry (entry->bytes) that store_put takes.
 size_t store_entry_limit_bytes(const struct store *store);
 struct store_stats store_stats(struct store *store);
+
+// ---- Single flight (flight.h): what store_get did not find, or only dead ------------------------
+
+enum store_answer {
+    STORE_LEAD,   // *flight is the caller's, for store_flight_end(): ask the server
+    STORE_FOLLOW, // wait for the end of flight *number
+    STORE_ALONE,  // ask the server; nobody waits for it
+    STORE_LANDED, // an entry has come meanwhile: look again
+};
+
+enum store_answer store_join(struct store *store, struct slice key, struct key_hash hash,
+                             const struct flight_ask *ask, struct flight **flight,
+                             uint64_t *number);
+void store_flight_start(struct store *store, struct flight *flight, struct stamp stamp);
+// Takes the flight back and clears the pointer; after store_put, if it ends with one. Gives
+// the workers whose followers must be told now, a bit each (number % FLIGHT_WORKERS).
+uint64_t store_flight_end(struct store *store, struct flight **flight, enum flight_end end);

@@ -118,6 +118,9 @@ const struct option option_table[] = {
     {BOOL("cache", "off"), START(cache), OURS,
      SAYS "Answers repeated reads from memory, and ends an answer's life when a write touches the "
           "tables it came from. Needs `control_user`."},
+    {TIME("cache_follow_timeout", "30"), LIVE(cache_follow_timeout_us), OURS,
+     SAYS "A query that is not cached yet waits for at most this long while another client has the "
+          "server run the same one, instead of running it as well; 0: each runs its own."},
     {BYTES("cache_max_entry_size", "1M", 1024, INT64_C(1) << 31), LIVE(cache_max_entry_size_bytes),
      OURS, SAYS "A larger answer is not cached."},
     {BYTES("cache_size", "64M", 1 << 20, INT64_C(1) << 44), LIVE(cache_size_bytes), OURS,

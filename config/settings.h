@@ -140,6 +140,7 @@ struct settings {
     // The cache
     bool cache;
     int64_t cache_size_bytes;
+    int64_t cache_follow_timeout_us;
     int64_t cache_max_entry_size_bytes;
     int64_t max_staleness_us;
     enum config_monotonic_reads monotonic_reads;

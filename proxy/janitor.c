@@ -13,6 +13,7 @@
 #include "proxy/server/cancel.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
+#include "proxy/session/lead.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
@@ -33,7 +34,8 @@ static const struct config_user *user_of(const struct config *config, const char
 static void check_idle(struct client *client, const struct config *config, int64_t now)
 {
     const struct config_user *user = user_of(config, client->user);
-    if (over(now, client->since_us, config_client_idle_timeout_us(config, user)))
+    if (!link_in_list(&client->held) &&
+        over(now, client->since_us, config_client_idle_timeout_us(config, user)))
         client_fail(client, "08P01", "client_idle_timeout");
 }
 
@@ -82,6 +84,8 @@ static void check_waiting(struct client *client, const struct config *config, in
         client_fail(client, "08P01", "query_wait_timeout");
     else if (greeting && over(now, client->connected_us, settings->client_login_timeout_us))
         client_fail(client, "08P01", "client_login_timeout (server down)");
+    else if (link_in_list(&client->following))
+        lead_look(client, now);
     else if (!greeting && !client->told_waiting && over(now, client->since_us, notify_us))
         tell_waiting(client);
 }

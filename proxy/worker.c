@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/flight.h"
 #include "config/config.h"
 #include "proxy/console/console.h"
 #include "proxy/console/question.h"
@@ -18,6 +19,7 @@
 #include "proxy/route.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
+#include "proxy/session/lead.h"
 #include "proxy/sql/queries.h"
 #include "proxy/sql/texts.h"
 
@@ -38,6 +40,12 @@ struct cancel_mail {
     struct mail mail;
     uint64_t client; // number: whose query is meant
     struct cancel_asker asker;
+};
+
+struct flight_mail {
+    struct mail mail;
+    uint64_t flight;
+    int end;
 };
 
 struct shutdown_mail {
@@ -122,6 +130,19 @@ void worker_mail_halt(struct worker *worker)
     struct mail *m = mem_new(struct mail);
     m->kind = MAIL_HALT;
     mailbox_post(&worker->mailbox, m);
+}
+
+void worker_mail_flight(struct pooler *pooler, uint64_t workers, uint64_t flight, int end)
+{
+    for (int i = 0; i < pooler->worker_count; i++) {
+        if ((workers >> i % FLIGHT_WORKERS & 1) == 0)
+            continue;
+        struct flight_mail *m = mem_new(struct flight_mail);
+        m->mail.kind = MAIL_FLIGHT;
+        m->flight = flight;
+        m->end = end;
+        mailbox_post(&pooler->workers[i]->mailbox, &m->mail);
+    }
 }
 
 void worker_mail_console(struct worker *worker, struct mail *question)
@@ -295,6 +316,12 @@ static void handle_mail(struct worker *worker, struct mail *mail)
     case MAIL_CONSOLE:
         question_step(worker, container_of(mail, struct question, mail));
         return;
+    case MAIL_FLIGHT: {
+        struct flight_mail *m = container_of(mail, struct flight_mail, mail);
+        lead_told(worker, m->flight, m->end);
+        mem_free(m);
+        return;
+    }
     }
 }
 
@@ -365,6 +392,7 @@ struct worker *worker_new(struct pooler *pooler, int number)
     list_init(&worker->clients);
     list_init(&worker->servers);
     list_init(&worker->held);
+    list_init(&worker->following);
     list_init(&worker->hubs);
     list_init(&worker->cancelling);
     list_init(&worker->graves_clients);
@@ -426,6 +454,7 @@ static void drop_mail(struct mail *mail)
     case MAIL_SHARE:
     case MAIL_SHUTDOWN:
     case MAIL_HALT:
+    case MAIL_FLIGHT:
         mem_free(mail);
         return;
     }

@@ -35,6 +35,7 @@ enum worker_mail_kind {
     MAIL_SHUTDOWN,   // struct shutdown_mail
     MAIL_HALT,       // the halt mode has changed (halt.h)
     MAIL_CONSOLE,    // struct question
+    MAIL_FLIGHT,     // struct flight_mail: who follows it goes on
 };
 
 enum shutdown_mode {
@@ -66,6 +67,7 @@ struct worker {
     struct list clients;       // struct client
     struct list servers;       // struct server
     struct list held;          // struct client, waiting for a fresher cache
+    struct list following;     // struct client, waiting for another one's run (session/lead.h)
     struct list hubs;          // struct hub
     ev_timer held_timer;       // runs while there are any
     struct list graves_clients; // closed in this turn, freed at its end
@@ -110,6 +112,8 @@ void worker_mail_shutdown(struct worker *worker, enum shutdown_mode mode);
 void worker_mail_grant(struct worker *worker, struct server *server);
 
 void worker_mail_halt(struct worker *worker);
+// To every worker with a bit in `workers` (number % FLIGHT_WORKERS). end: enum flight_end.
+void worker_mail_flight(struct pooler *pooler, uint64_t workers, uint64_t flight, int end);
 void worker_mail_console(struct worker *worker, struct mail *question); // console/question.h
 
 // A client of this worker got a server (1) or lost it (-1). The worker's own thread.

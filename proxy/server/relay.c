@@ -10,7 +10,6 @@
 #include "base/reader.h"
 #include "cache/fill.h"
 #include "cache/ledger.h"
-#include "cache/store.h"
 #include "proxy/control/domain.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
@@ -19,6 +18,7 @@
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
 #include "proxy/session/given.h"
+#include "proxy/session/lead.h"
 #include "proxy/session/tracked.h"
 #include "proxy/session/listening.h"
 #include "proxy/session/replication.h"
@@ -67,20 +67,15 @@ static void record(struct relay *relay, char type, struct slice bytes)
             statistics_bypass(&relay->worker->cache, BYPASS_TOO_LARGE);
         counter_add(&relay->worker->cache.abandoned, 1);
         fill_abandon(&server->fill);
+        if (type != 'E') // that is looked at
+            lead_end(relay->client, FLIGHT_FAILED);
     }
 }
 
 static void record_end(struct relay *relay)
 {
-    struct server *server = relay->server;
-    if (server->fill == NULL)
-        return;
-    struct entry *entry = fill_commit(&server->fill, clock_us());
-    if (entry == NULL)
-        return;
-    if (store_put(relay->worker->pooler->store, entry))
-        counter_add(&relay->worker->cache.stores, 1);
-    entry_unref(&entry);
+    if (relay->server->fill != NULL)
+        lead_land(relay->client, fill_commit(&relay->server->fill, clock_us()));
 }
 
 // ---- ops ----
@@ -270,6 +265,7 @@ static bool on_error(struct relay *relay, struct slice message, const struct op 
     }
     if (op != NULL && op->origin == OP_INJECTED)
         return on_injected_error(relay, message, op->purpose);
+    lead_refused(relay->client, message);
     bool extended = op != NULL && owed_is_extended(op->kind);
     if (op != NULL && rerun_instead(relay->server, relay->client, op, message))
         return true;
@@ -345,6 +341,7 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
     if (!injected) {
         publish(relay, server->status);
         fill_abandon(&server->fill);
+        lead_end(relay->client, FLIGHT_FAILED);
         say(relay, message);
         note_answer(relay);
     }
@@ -577,8 +574,10 @@ bool server_relay(struct server *server)
         client_close(relay.client, "client unexpected eof");
         return false; // it may be gone, or somebody else's
     }
-    if (relay.client != NULL && conn_has_output(&relay.client->conn))
+    if (relay.client != NULL && conn_has_output(&relay.client->conn)) {
         conn_want_read(&server->conn, false); // until the client has taken it
+        lead_end(relay.client, FLIGHT_LEFT);  // nobody else shall wait for that
+    }
     worker->relaying = server;
     // Half a message behind the end (a notice, a notification): it is this client's, too.
     bool whole = data.len == 0 && server->stream_left == 0;

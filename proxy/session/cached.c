@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "proxy/control/domain.h"
 #include "proxy/route.h"
+#include "proxy/session/lead.h"
 #include "proxy/session/resolutions.h"
 #include "proxy/session/session.h"
 #include "proxy/session/unit.h"
@@ -178,6 +179,7 @@ static void answer(struct question *q, const struct entry *entry)
     if (worker->queries != NULL)
         tracked_hit(q->client, q->unit.simple ? q->unit.text : statement_text(q->statement));
     adopt(q);
+    q->client->since_us = worker->now_us; // it is not idle
     counter_add(&worker->cache.hits, 1);
     counter_add(&worker->cache.hit_bytes, body.len);
     route_count(q->client->route, worker, queries, 1);
@@ -236,6 +238,60 @@ static bool look_up(struct question *q, enum bypass *bypass)
     return verdict == LEDGER_OK;
 }
 
+// ---- one run for all who miss the same ----
+
+enum { FOLLOWS_MAX = 3 }; // then it asks for itself
+
+// Whose answer to wait for: true, another client's. Else the server is to be asked, and others may
+// wait for this client's answer if there is one in sight that may be served.
+static bool follow(struct question *q, bool *landed)
+{
+    struct client *client = q->client;
+    const struct resolution *resolution = q->resolution;
+    *landed = false;
+    if (client->flight != NULL || client->alone ||
+        config_settings(client->worker->config)->cache_follow_timeout_us == 0)
+        return false;
+    struct flight_ask ask = {
+        .worker = (unsigned)client->worker->number,
+        .may_follow = client->server == NULL && client->follows < FOLLOWS_MAX,
+        .need = ledger_need(q->ledger, resolution->reads, resolution->read_count),
+    };
+    switch (ledger_judge(q->ledger, q->stamp, resolution->reads, resolution->read_count, 0,
+                         INT64_MAX, INT64_MIN)) {
+    case LEDGER_OFF:
+    case LEDGER_DEAD:
+    case LEDGER_CLOSED:
+    case LEDGER_BARRIER:
+        return false; // what is filled now could not be served in a moment
+    case LEDGER_OK:
+    case LEDGER_STALE:
+    case LEDGER_BEHIND:
+        break;
+    }
+    uint64_t number = 0;
+    switch (store_join(client->worker->pooler->store, buf_slice(&client->worker->key), q->hash,
+                       &ask, &client->flight, &number)) {
+    case STORE_LEAD:
+    case STORE_ALONE:
+        return false;
+    case STORE_LANDED:
+        *landed = true;
+        return false;
+    case STORE_FOLLOW:
+        lead_follow(client, number);
+        return true;
+    }
+    return false;
+}
+
+// The flight that the client leads, if it does, goes on with this very key.
+static bool is_led(const struct question *q)
+{
+    const struct flight *flight = q->client->flight;
+    return flight != NULL && key_hash_eq(flight->hash, q->hash);
+}
+
 // Records the reply that the server will give, when all that the key says is true of it.
 static void begin_fill(struct question *q)
 {
@@ -258,6 +314,8 @@ static void begin_fill(struct question *q)
     size_t limit = store_entry_limit_bytes(worker->pooler->store);
     server->fill = fill_begin(buf_slice(&worker->key), q->hash, q->stamp, q->resolution->reads,
                               q->resolution->read_count, max < limit ? max : limit);
+    if (is_led(q))
+        store_flight_start(worker->pooler->store, client->flight, q->stamp);
 }
 
 // A server that a session keeps learns of a new epoch in between.
@@ -272,6 +330,21 @@ static void renew_profile(struct question *q)
     server_inject(server, PURPOSE_PROFILE, profile_question);
 }
 
+// Not in memory: does somebody ask for it already? A key that landed meanwhile is looked for again.
+static enum cached look_up_or_follow(struct question *q, enum bypass *bypass)
+{
+    bool landed = true;
+    for (int looks = 0; looks < 2 && landed; looks++) {
+        if (look_up(q, bypass))
+            return CACHED_HIT;
+        if (*bypass != BYPASS_NONE)
+            return CACHED_MISS;
+        if (follow(q, &landed))
+            return CACHED_HELD;
+    }
+    return CACHED_MISS;
+}
+
 static enum cached ask(struct question *q, bool may_hit)
 {
     struct client *client = q->client;
@@ -279,10 +352,11 @@ static enum cached ask(struct question *q, bool may_hit)
     enum bypass bypass = examine(q);
     if (bypass == BYPASS_NONE) {
         make_key(q);
-        if (may_hit && look_up(q, &bypass)) {
+        enum cached cached = may_hit ? look_up_or_follow(q, &bypass) : CACHED_MISS;
+        if (cached == CACHED_HIT)
             client->behind = 0;
-            return CACHED_HIT;
-        }
+        if (cached != CACHED_MISS)
+            return cached;
     }
     if (bypass == BYPASS_BEHIND && may_hit && client_may_hold(client)) {
         client_hold(client);
@@ -299,6 +373,9 @@ static enum cached ask(struct question *q, bool may_hit)
         counter_add(&statistics->misses, 1);
         begin_fill(q);
     }
+    bool filling = client->server != NULL && client->server->fill != NULL && is_led(q);
+    if (client->unit_decided && !filling)
+        lead_end(client, FLIGHT_LEFT);
     return CACHED_MISS;
 }
 
@@ -310,6 +387,7 @@ enum cached client_try_cache(struct client *client, struct slice data, bool may_
         return CACHED_MORE;
     case UNIT_OTHER:
         client->unit_decided = true;
+        lead_end(client, FLIGHT_LEFT);
         if (q.unit.executes)
             statistics_bypass(&client->worker->cache, BYPASS_SHAPE);
         return CACHED_MISS;
@@ -321,6 +399,8 @@ enum cached client_try_cache(struct client *client, struct slice data, bool may_
     if (cached == CACHED_HIT) {
         *used = q.unit.bytes;
         client->unit_decided = false;
+        lead_end(client, FLIGHT_STORED);
+        lead_done(client);
     }
     return cached;
 }

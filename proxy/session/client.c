@@ -12,6 +12,7 @@
 #include "proxy/console/console.h"
 #include "proxy/route.h"
 #include "proxy/server/server.h"
+#include "proxy/session/lead.h"
 #include "proxy/session/listening.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
@@ -63,6 +64,7 @@ void client_new(struct worker *worker, int fd, bool local)
     link_init(&client->waiter.link);
     link_init(&client->link);
     link_init(&client->held);
+    link_init(&client->following);
     conn_init(&client->conn, fd, on_readable, on_writable, client);
     list_push_back(&worker->clients, &client->link);
     worker->pooler->clients++;
@@ -156,6 +158,7 @@ static void end(struct client *client)
     replication_wants_no_more(client);
     listening_forget(client);
     client_unhold(client);
+    lead_leave(client);
     conn_close(&client->conn);
     list_remove(&worker->clients, &client->link);
     if (free_to_go) // else a server is on its way here, with a pointer to this client
@@ -196,6 +199,7 @@ void client_dismiss(struct client *client, const char *sqlstate, const char *why
     message_error(&message, "FATAL", sqlstate, why);
     conn_queue(&client->conn, buf_slice(&message));
     buf_fini(&message);
+    lead_leave(client);
     leave_server(client);
     client->closing = true;
     client->dismissed = why;

@@ -121,6 +121,12 @@ struct client {
     int64_t held_until_us;
     bool gave_up_hold;         // was held in vain: this one goes around the cache
     uint8_t behind;            // reads in a row that the cache was not fresh enough for
+    struct flight *flight;     // owns; others wait for the answer to the unit at hand: lead.h
+    struct link following;     // in worker->following: waits for another one's answer
+    uint64_t followed;         // number of that flight
+    int64_t followed_us;       // since when the unit at hand waits so; 0: it did not
+    uint8_t follows;           // ... and how often it did
+    bool alone;                // ... and does not any more
     bool unit_decided;         // the unit at hand was held against the cache already
     bool reading_paused;       // too much is queued here or at the server
     bool closing;              // to be closed once its output is out

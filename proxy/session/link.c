@@ -10,6 +10,7 @@
 #include "proxy/server/server.h"
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
+#include "proxy/session/lead.h"
 #include "proxy/session/listening.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
@@ -82,10 +83,11 @@ void client_request_server(struct client *client)
         client_fail(client, "08P01", "database removed");
         return;
     }
-    client->since_us = worker->now_us;
+    lead_unfollow(client);
+    client->since_us = client->followed_us != 0 ? client->followed_us : worker->now_us;
     client->waiter.first = client->state == CLIENT_GREETING;
     client->waiter.patience_us = patience_us(client);
-    switch (pool_request(route->pool, &client->waiter, client->since_us, &slot, &task)) {
+    switch (pool_request(route->pool, &client->waiter, worker->now_us, &slot, &task)) {
     case POOL_GRANTED:
         client_granted(client, container_of(slot, struct server, slot));
         return;
@@ -136,6 +138,7 @@ void client_granted(struct client *client, struct server *server)
     if (client->state != CLIENT_GREETING)
         client->state = CLIENT_LINKED;
     client->told_waiting = false;
+    lead_granted(client);
     server->mode = client->mode;
     client->since_us = now;
     client->query_us = client->answered_us = client->xact_us = now;
@@ -156,6 +159,7 @@ void client_cancel_waiting(struct client *client)
 {
     if (!pool_abandon(client->route->pool, &client->waiter))
         return; // a server is on its way: too late, as it may be with PostgreSQL
+    lead_leave(client);
     struct buf out = {0};
     message_error(&out, "ERROR", "57014", "canceling statement due to user request");
     conn_queue(&client->conn, buf_slice(&out));
@@ -177,6 +181,7 @@ void client_unlink(struct client *client)
         worker->relaying = NULL;
     client->in_transaction = client->clears = client->clearing = false;
     client->settling = client->looking = false;
+    lead_end(client, FLIGHT_LEFT);
     client->server = NULL;
     server->client = NULL;
     worker_link(worker, -1);

@@ -194,8 +194,144 @@ static void acknowledged_writes_are_seen(void **state)
     free(s);
 }
 
+// ---- single flight ------------------------------------------------------------------------------
+
+enum { PEOPLE = 4, QUESTIONS = 20000, LETTERS = PEOPLE * QUESTIONS * 2 };
+
+struct office { // one for each thread: ends of flights that it is told of
+    pthread_mutex_t lock;
+    pthread_cond_t news;
+    uint64_t *told;
+    size_t n_told;
+};
+
+struct town {
+    struct store *store;
+    struct office offices[PEOPLE];
+    _Atomic uint64_t runs, follows, hits;
+};
+
+struct citizen {
+    struct town *town;
+    unsigned number;
+    unsigned random;
+    size_t read; // letters
+    pthread_t thread;
+};
+
+static void tell(struct town *town, uint64_t workers, uint64_t flight)
+{
+    for (unsigned i = 0; i < PEOPLE; i++) {
+        if ((workers >> i & 1) == 0)
+            continue;
+        struct office *office = &town->offices[i];
+        pthread_mutex_lock(&office->lock);
+        office->told[office->n_told++] = flight;
+        pthread_cond_signal(&office->news);
+        pthread_mutex_unlock(&office->lock);
+    }
+}
+
+// Letters of flights that it follows no more are skipped; the one that it waits for must come.
+static void wait_for(struct citizen *c, uint64_t flight)
+{
+    struct office *office = &c->town->offices[c->number];
+    pthread_mutex_lock(&office->lock);
+    for (;;) {
+        while (c->read == office->n_told)
+            pthread_cond_wait(&office->news, &office->lock);
+        if (office->told[c->read++] == flight)
+            break;
+    }
+    pthread_mutex_unlock(&office->lock);
+}
+
+static void run_it(struct citizen *c, struct slice key, struct key_hash hash, struct flight *flight)
+{
+    struct town *town = c->town;
+    uint64_t number = flight ? flight->number : 0;
+    static const enum flight_end ends[] = {FLIGHT_FAILED, FLIGHT_LEFT, FLIGHT_STORED};
+    int how = rand_r(&c->random) % 8;
+    if (flight != NULL)
+        store_flight_start(town->store, flight, (struct stamp){0});
+    if (how > 2)
+        sched_yield();
+    if (how > 1) {
+        struct fill *f = fill_begin(key, hash, (struct stamp){0}, NULL, 0, 10);
+        struct entry *e = fill_commit(&f, 0);
+        store_put(town->store, e);
+        entry_unref(&e);
+    }
+    if (flight != NULL)
+        tell(town, store_flight_end(town->store, &flight, ends[how > 2 ? 2 : how]), number);
+    atomic_fetch_add(&town->runs, 1);
+}
+
+static void *live(void *arg)
+{
+    struct citizen *c = arg;
+    struct buf key_buf = {0};
+    for (int i = 0; i < QUESTIONS; i++) {
+        struct key_hash hash;
+        struct slice key = key_of(&key_buf, (uint32_t)rand_r(&c->random) % 3, &hash);
+        struct entry *e = store_get(c->town->store, key, hash);
+        if (e != NULL) {
+            atomic_fetch_add(&c->town->hits, 1);
+            if (rand_r(&c->random) % 4 == 0)
+                store_drop(c->town->store, e);
+            entry_unref(&e);
+            continue;
+        }
+        struct flight_ask ask = {.worker = c->number, .may_follow = true};
+        struct flight *flight = NULL;
+        uint64_t number = 0;
+        switch (store_join(c->town->store, key, hash, &ask, &flight, &number)) {
+        case STORE_LEAD:
+        case STORE_ALONE:
+            run_it(c, key, hash, flight);
+            break;
+        case STORE_FOLLOW:
+            atomic_fetch_add(&c->town->follows, 1);
+            wait_for(c, number);
+            break;
+        case STORE_LANDED:
+            break;
+        }
+    }
+    buf_fini(&key_buf);
+    return NULL;
+}
+
+static void who_follows_is_always_told(void **state)
+{
+    struct town *town = calloc(1, sizeof(*town));
+    town->store = store_new(1 << 20, 2);
+    struct citizen people[PEOPLE];
+    for (unsigned i = 0; i < PEOPLE; i++) {
+        pthread_mutex_init(&town->offices[i].lock, NULL);
+        pthread_cond_init(&town->offices[i].news, NULL);
+        town->offices[i].told = calloc(LETTERS, sizeof(uint64_t));
+    }
+    for (unsigned i = 0; i < PEOPLE; i++) {
+        people[i] = (struct citizen){.town = town, .number = i, .random = i + 1};
+        assert_int_equal(pthread_create(&people[i].thread, NULL, live, &people[i]), 0);
+    }
+    for (unsigned i = 0; i < PEOPLE; i++)
+        pthread_join(people[i].thread, NULL); // hangs if somebody is forgotten
+    print_message("%lu runs, %lu follow, %lu hits\n", atomic_load(&town->runs),
+                  atomic_load(&town->follows), atomic_load(&town->hits));
+    assert_true(atomic_load(&town->runs) > 0 && atomic_load(&town->hits) > 0);
+    for (unsigned i = 0; i < PEOPLE; i++)
+        free(town->offices[i].told);
+    store_free(town->store);
+    free(town);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(acknowledged_writes_are_seen)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(acknowledged_writes_are_seen),
+        cmocka_unit_test(who_follows_is_always_told),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/session/lead.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "cache/store.h"
+#include "config/config.h"
+#include "proxy/pooler.h"
+#include "proxy/session/client.h"
+#include "proxy/wire/message.h"
+#include "proxy/worker.h"
+
+// ---- followers ----
+
+void lead_follow(struct client *client, uint64_t number)
+{
+    struct worker *worker = client->worker;
+    CHECK(client->server == NULL && client->state == CLIENT_IDLE && client->flight == NULL);
+    client->followed = number;
+    client->follows++;
+    if (client->followed_us == 0) {
+        client->followed_us = clock_us();
+        counter_add(&worker->cache.followed, 1);
+    }
+    client->since_us = client->followed_us;
+    client->state = CLIENT_WAITING;
+    list_push_back(&worker->following, &client->following);
+}
+
+void lead_unfollow(struct client *client)
+{
+    if (link_in_list(&client->following))
+        list_remove(&client->worker->following, &client->following);
+}
+
+void lead_granted(struct client *client)
+{
+    if (client->followed_us != 0)
+        counter_add(&client->worker->cache.followed_vainly, 1);
+    lead_done(client);
+}
+
+void lead_done(struct client *client)
+{
+    client->followed_us = 0;
+    client->follows = 0;
+    client->alone = false;
+}
+
+// It asks again, from the beginning.
+static void go_on(struct client *client)
+{
+    lead_unfollow(client);
+    client->state = CLIENT_IDLE;
+    client_resume(client);
+}
+
+void lead_look(struct client *client, int64_t now_us)
+{
+    int64_t limit = config_settings(client->worker->config)->cache_follow_timeout_us;
+    if (now_us - client->followed_us < limit)
+        return;
+    client->alone = true;
+    go_on(client);
+}
+
+void lead_told(struct worker *worker, uint64_t flight, enum flight_end end)
+{
+    // To the front, in their order: going on may end others, or let them follow anew, at the back.
+    struct link *last = &worker->following.head;
+    list_each(&worker->following, l)
+    {
+        struct client *client = container_of(l, struct client, following);
+        if (client->followed != flight)
+            continue;
+        client->followed = 0;
+        client->alone |= end == FLIGHT_FAILED;
+        list_remove(&worker->following, l);
+        list_insert_after(&worker->following, last, l);
+        last = l;
+    }
+    struct link *l;
+    while ((l = list_first(&worker->following)) != NULL) {
+        struct client *client = container_of(l, struct client, following);
+        if (client->followed != 0)
+            return;
+        go_on(client);
+    }
+}
+
+// ---- leaders ----
+
+void lead_end(struct client *client, enum flight_end end)
+{
+    if (client == NULL || client->flight == NULL)
+        return;
+    struct pooler *pooler = client->worker->pooler;
+    uint64_t number = client->flight->number;
+    uint64_t workers = store_flight_end(pooler->store, &client->flight, end);
+    if (workers != 0)
+        worker_mail_flight(pooler, workers, number, end);
+}
+
+void lead_land(struct client *client, struct entry *entry)
+{
+    bool stored = client != NULL && entry != NULL &&
+                  store_put(client->worker->pooler->store, entry);
+    if (stored)
+        counter_add(&client->worker->cache.stores, 1);
+    entry_unref(&entry);
+    lead_end(client, stored ? FLIGHT_STORED : FLIGHT_FAILED);
+}
+
+void lead_refused(struct client *client, struct slice message)
+{
+    if (client == NULL || client->flight == NULL)
+        return;
+    struct error_fields fields;
+    error_fields_read(slice_of(message.at + 5, message.len - 5), &fields);
+    bool ended = strncmp(fields.sqlstate, "57", 2) == 0; // operator intervention
+    lead_end(client, ended ? FLIGHT_LEFT : FLIGHT_FAILED);
+}
+
+void lead_leave(struct client *client)
+{
+    lead_unfollow(client);
+    lead_end(client, FLIGHT_LEFT);
+    lead_done(client);
+}

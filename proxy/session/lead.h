@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// One run for concurrent misses on one key: who leads a flight (cache/flight.h) and ends it, who
+// follows one and is told of its end. The store decides; here clients wait and go on.
+//
+// A follower waits like one in the pool's queue (CLIENT_WAITING), but it is in no queue: it holds
+// no server and no place that a leader may need. When it is told, it asks again from the beginning.
+// The leader's flight ends when its answer is there, and on each way by which there will be none.
+#pragma once
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "cache/flight.h"
+
+struct client;
+struct entry;
+struct worker;
+
+// The client waits for the end of this flight.
+void lead_follow(struct client *client, uint64_t number);
+// It does not any more; nothing if it did not.
+void lead_unfollow(struct client *client);
+// It has a server for the unit at hand.
+void lead_granted(struct client *client);
+// The unit at hand is answered or given up: the next one begins anew.
+void lead_done(struct client *client);
+// Ends the flight that it leads and tells who follows; nothing without one. NULL is fine.
+void lead_end(struct client *client, enum flight_end end);
+// Its reply is recorded: stores the entry (takes the reference; NULL: it is too large) and ends it.
+void lead_land(struct client *client, struct entry *entry);
+// Ends it by an ErrorResponse: a cancelled or ended query is no answer, others' may go well.
+void lead_refused(struct client *client, struct slice message);
+// The unit is given up (cancelled, or the client ends): it leads and follows nothing any more.
+void lead_leave(struct client *client);
+// cache_follow_timeout; the janitor asks.
+void lead_look(struct client *client, int64_t now_us);
+// Mail: a flight that clients of this worker follow has ended.
+void lead_told(struct worker *worker, uint64_t flight, enum flight_end end);

@@ -92,18 +92,25 @@ JOBS ?= $(shell nproc)
 DEPS = gcc make pkg-config libc6-dev libev-dev libpq-dev libpg-query-dev libprotobuf-c-dev \
        libmicrohttpd-dev libsystemd-dev libssl-dev libxxhash-dev libjemalloc-dev libcmocka-dev \
        postgresql python3 python3-psycopg2
-# What the tests of real client libraries can do with; the small ones come with `make test`.
-DRIVERS = python3-psycopg python3-asyncpg python3-sqlalchemy python3-django
-DRIVERS_MORE = libpostgresql-jdbc-java default-jdk-headless node-pg
+# What tests can do with: real client libraries, and the original to compare with. What cannot be
+# installed is done without, and its tests are skipped.
+DRIVERS = python3-psycopg python3-asyncpg python3-sqlalchemy python3-django \
+          libpostgresql-jdbc-java default-jdk-headless
+WELCOME = $(DRIVERS) pgbouncer
 RUNNER = $(PYTHON) tests/lib/runner.py --build $(BUILD)
 SELF = $(MAKE) --no-print-directory
 
-.PHONY: help deps run test tests-built scenario consistency drivers regress regress-source asan tsan check
+.PHONY: help deps welcome run test tests-built scenario consistency drivers regress regress-source asan tsan check
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 deps: ## install the Debian packages that are missing (DEPS_MORE="..." for more of them)
 	@tests/lib/deps.sh $(DEPS) $(DEPS_MORE)
+
+welcome: deps
+	@$(SELF) deps DEPS_MORE='$(WELCOME)' 2>/dev/null || \
+	    for p in $(WELCOME); do $(SELF) deps DEPS_MORE="$$p" 2>/dev/null || echo "goes without: $$p"; done
+	@tests/drivers/node.sh build/node
 
 run: deps ## try it: scratch PostgreSQL, pgweir in front, a sample workload (DSN= names a server, RUN_ONCE=1 ends by itself)
 	@$(SELF) -j$(JOBS) all
@@ -111,8 +118,7 @@ run: deps ## try it: scratch PostgreSQL, pgweir in front, a sample workload (DSN
 
 tests-built: all $(UNIT_BIN)
 
-test: regress-source ## unit tests, repository rules and scenarios (T=pattern for some of them)
-	@$(SELF) deps DEPS_MORE='$(DRIVERS)'
+test: regress-source welcome ## unit tests, repository rules and scenarios (T=pattern for some of them)
 	@$(SELF) -j$(JOBS) tests-built
 	@$(RUNNER) --unit --check --scenario $(if $(T),--filter '$(T)')
 
@@ -128,8 +134,7 @@ REGRESS_SOURCE = build/regress-source
 regress-source: deps # PostgreSQL's own regression scripts; without a mirror the tests go without them
 	@tests/regress/source.sh $(REGRESS_SOURCE) || echo "the tests with PostgreSQL's own scripts are skipped"
 
-drivers: ## every client library that Debian has, through pgweir (installs a Java and a Node)
-	@for p in '$(DRIVERS)' $(DRIVERS_MORE); do $(SELF) deps DEPS_MORE="$$p" || echo "goes without: $$p"; done
+drivers: welcome ## the tests of real client libraries alone (installs a Java and a Node)
 	@$(SELF) -j$(JOBS) all
 	@$(RUNNER) --scenario --filter 60_drivers
 

@@ -25,6 +25,7 @@
 #define LATER(member) FIELD(member), .in_effect = false, .reloadable = true // has its field
 #define NO_EFFECT .offset = OPTION_NO_FIELD, .in_effect = false, .reloadable = true
 #define MOOT .offset = OPTION_NO_FIELD, .moot = true, .reloadable = true
+#define MOOT_START .offset = OPTION_NO_FIELD, .moot = true, .reloadable = false
 #define OURS .ours = true
 #define SAYS .sentence =
 
@@ -169,7 +170,7 @@ const struct option option_table[] = {
      SAYS "Where the cache learns of writes. `wal`: from the server's WAL, through a temporary "
           "slot. `proxy`: from the writes that pass through; correct only where nothing else "
           "writes. `auto`: `wal` where the server allows it, else no cache."},
-    {TEXT("job_name", "pgbouncer"), .alias = "service_name", LIVE(job_name),
+    {TEXT("job_name", "pgbouncer"), .alias = "service_name", START(job_name),
      SAYS "The name of a Windows service; shown, and of no other use."},
     {TEXT("listen_addr", ""), START(listen_addr),
      SAYS "Addresses, with commas between, to listen on for TCP; `*`: all; empty: none."},
@@ -215,7 +216,7 @@ const struct option option_table[] = {
      SAYS "This process's number among its peers, which stand in `[peers]`: a cancel request that "
           "comes to one of them is passed on to the one it is meant for. 0: no peers."},
     {TEXT("pidfile", ""), START(pidfile), SAYS "The file with the process id; needed for `-d`."},
-    {COUNT("pkt_buf", "4096", 0, INT_MAX), MOOT,
+    {COUNT("pkt_buf", "4096", 0, INT_MAX), MOOT_START,
      SAYS "PgBouncer's buffer size. Here a connection has a buffer only while it needs one."},
     {TIME("pool_idle_timeout", "0"), LIVE(pool_idle_timeout_us),
      SAYS "A pool without clients and server connections is forgotten after this long; 0: never."},
@@ -243,7 +244,7 @@ const struct option option_table[] = {
      SAYS "Further server connections for a pool whose clients wait too long."},
     {TIME("reserve_pool_timeout", "5"), LIVE(reserve_pool_timeout_us),
      SAYS "How long a client waits before the reserve is used; 0: it is not."},
-    {TEXT("resolv_conf", ""), MOOT,
+    {TEXT("resolv_conf", ""), MOOT_START,
      SAYS "PgBouncer's own resolv.conf. Here the system's resolver is used, with its "
           "configuration."},
     {COUNT("sbuf_loopcnt", "5", 0, INT_MAX), MOOT,
@@ -310,8 +311,8 @@ const struct option option_table[] = {
      SAYS "The kernel's buffer for each connection; 0: the system's."},
     {COUNT("tcp_user_timeout", "0", 0, INT_MAX), LIVE(tcp_user_timeout_ms),
      SAYS "Milliseconds that sent bytes may stay unacknowledged; 0: the system's."},
-    {TEXT("track_extra_parameters", "IntervalStyle"), NO_EFFECT,
-     SAYS "PgBouncer's further parameters to follow; settings of every kind are followed here."},
+    {TEXT("track_extra_parameters", "IntervalStyle"), MOOT_START,
+     SAYS "PgBouncer's further parameters to follow. Here settings of every kind are followed."},
     {COUNT("track_queries", "0", 0, 65000), LIVE(track_queries), OURS,
      SAYS "How many query texts, with constants taken out, each worker keeps figures of for SHOW "
           "QUERIES; 0: none, and nothing is measured. A kilobyte or so each."},

@@ -472,7 +472,7 @@ struct pool_waiter *pool_hopeless(struct pool *pool, int worker, int64_t now_us)
         list_each(&pool->waiting, l)
         {
             struct pool_waiter *waiter = container_of(l, struct pool_waiter, link);
-            if (found == NULL && waiter->worker == worker && waiter->first)
+            if (found == NULL && waiter->worker == worker)
                 found = waiter;
         }
     }

@@ -60,7 +60,6 @@ struct pool_waiter {
     struct pool *pool;
     int worker;
     enum waiter_state state;   // written under the pool's lock
-    bool first;                // waits for the pool's first connection, to be greeted
     int64_t since_us;          // when it was queued
     int64_t patience_us;       // it is refused when it would wait far longer; 0: it is not
 };
@@ -165,7 +164,7 @@ static inline bool pool_contended(const struct pool *pool)
     return pool->database_quota->contended > 0 || pool->user_quota->contended > 0;
 }
 
-// A first waiter of this worker when the server refuses the login; removed; or NULL.
+// A waiter of this worker when there is no server and the login was refused; removed; or NULL.
 struct pool_waiter *pool_hopeless(struct pool *pool, int worker, int64_t now_us);
 
 // An idle connection of this worker, taken out for closing, and why: released before

@@ -210,7 +210,7 @@ static void sweep_hopeless(struct worker *worker, struct route *route, int64_t n
 {
     struct pool_waiter *waiter;
     while ((waiter = pool_hopeless(route->pool, worker->number, now)) != NULL)
-        client_refuse(client_of(waiter));
+        client_refuse(client_of(waiter), true);
 }
 
 static void sweep_idle(struct worker *worker, struct route *route, int64_t now)

@@ -255,14 +255,14 @@ static bool refused(struct server *server, struct slice body)
 {
     struct error_fields fields;
     error_fields_read(body, &fields);
-    char why[320];
-    snprintf(why, sizeof(why), "server login failed: %s %s", fields.severity, fields.message);
+    char why[256]; // what clients are told, word for word
+    snprintf(why, sizeof(why), "%s", fields.message);
     // A server that is starting up, shutting down or full is as one that cannot be reached.
     server->refused = strncmp(fields.sqlstate, "57P", 3) != 0 &&
                       strncmp(fields.sqlstate, "53", 2) != 0;
     snprintf(server->refused_state, sizeof(server->refused_state), "%s", fields.sqlstate);
-    log_warning("S-%p: %s/%s %s", (void *)server, server->route->database, server->route->user,
-                why);
+    log_warning("S-%p: %s/%s server login failed: %s %s", (void *)server, server->route->database,
+                server->route->user, fields.severity, why);
     if (server->own) {
         server->refused = true;
         replication_refused(server->client, body);

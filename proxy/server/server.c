@@ -46,6 +46,18 @@ const char *server_state_name(enum server_state state)
 
 // ---- opening ----
 
+// The reason is PgBouncer's sentence, which clients are told, too; the cause stands before it.
+static void not_connected(struct server *server, int problem)
+{
+    char where[ORIGIN_TEXT_BYTES];
+    struct origin origin;
+    origin_of_address(&origin, &server->address.to.any, server->address.length);
+    origin_for_log(&origin, where, sizeof(where));
+    log_warning("S-%p: %s/%s connect() to %s: %s", (void *)server, server->route->database,
+                server->route->user, where, strerror(problem));
+    server_close(server, "connect failed");
+}
+
 static void on_connected(struct ev_loop *loop, ev_io *io, int events)
 {
     struct server *server = io->data;
@@ -54,9 +66,7 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
     socklen_t len = sizeof(problem);
     getsockopt(server->conn.fd, SOL_SOCKET, SO_ERROR, &problem, &len);
     if (problem != 0) {
-        char why[160];
-        snprintf(why, sizeof(why), "connect failed: %s", strerror(problem));
-        server_close(server, why);
+        not_connected(server, problem);
         return;
     }
     ev_io_stop(loop, &server->conn.writable);
@@ -80,9 +90,7 @@ static void connect_to(struct server *server, const struct address *address)
     server->conn.held = server->worker->suspended;
     int rc = connect(fd, &address->to.any, address->length);
     if (rc < 0 && errno != EINPROGRESS) {
-        char why[160];
-        snprintf(why, sizeof(why), "connect failed: %s", strerror(errno));
-        server_close(server, why);
+        not_connected(server, errno);
         return;
     }
     server->conn.loop = server->worker->loop;

@@ -185,8 +185,9 @@ void client_finished(struct client *client); // its server is ready, idle and ow
 bool client_at_rest(const struct client *client);
 void client_pin(struct client *client, enum pin pin);
 void client_discarded(struct client *client); // DISCARD ALL was answered
-// PgBouncer's sentence for a failing pool, to a client that would wait in vain.
-void client_refuse(struct client *client);
+// To a client that would wait in vain, its pool's last failure: the server's own sentence if it
+// has waited for that, else PgBouncer's for a pool that has been failing.
+void client_refuse(struct client *client, bool waited);
 
 // held.c: a session that has just read around the cache may hit only what is known to be as new.
 // One that keeps reading would stay behind for ever, as each read around the cache moves the mark;

@@ -15,14 +15,18 @@
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
-void client_refuse(struct client *client)
+void client_refuse(struct client *client, bool waited)
 {
     struct pool *pool = client->route->pool;
     char why[400];
     char state[6];
     pthread_mutex_lock(&pool->lock);
-    snprintf(why, sizeof(why),
-             "server login has been failing, cached error: %s (server_login_retry)", pool->failure);
+    if (waited)
+        snprintf(why, sizeof(why), "%s", pool->failure);
+    else
+        snprintf(why, sizeof(why),
+                 "server login has been failing, cached error: %s (server_login_retry)",
+                 pool->failure);
     snprintf(state, sizeof(state), "%s", pool->failure_state[0] ? pool->failure_state : "08006");
     pthread_mutex_unlock(&pool->lock);
     client_fail(client, state, why);
@@ -85,7 +89,6 @@ void client_request_server(struct client *client)
     }
     lead_unfollow(client);
     client->since_us = client->followed_us != 0 ? client->followed_us : worker->now_us;
-    client->waiter.first = client->state == CLIENT_GREETING;
     client->waiter.patience_us = patience_us(client);
     switch (pool_request(route->pool, &client->waiter, worker->now_us, &slot, &task)) {
     case POOL_GRANTED:
@@ -97,7 +100,7 @@ void client_request_server(struct client *client)
         server_do_task(worker, route, &task);
         return;
     case POOL_FAILING:
-        client_refuse(client);
+        client_refuse(client, false);
         return;
     case POOL_HOPELESS:
         refuse_hopeless(client);

@@ -95,8 +95,11 @@ class Proxy:
                  for name, options in self.user_settings.items()}
         peers = {number: " ".join(f"{k}={v}" for k, v in options.items())
                  for number, options in self.peers.items()}
-        self._put(self.ini, ini_text({"databases": databases, "users": users, "peers": peers,
-                                      "pgbouncer": settings}))
+        sections = {"databases": databases, "users": users, "peers": peers, "pgbouncer": settings}
+        if not self.is_pgweir:
+            # Versions of it differ in the sections that they know.
+            sections = {name: entries for name, entries in sections.items() if entries}
+        self._put(self.ini, ini_text(sections))
         self._put(f"{self.directory}/userlist.txt",
                   "".join('"%s" "%s"\n' % (name.replace('"', '""'), secret.replace('"', '""'))
                           for name, secret in self.users.items()))

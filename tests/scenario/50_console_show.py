@@ -448,7 +448,7 @@ def test_metrics_of_pools(ctx):
 
 def drive(ctx, program, *argv):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-    environment |= {"PGPASSWORD": "app-secret", "NODE_PATH": os.environ.get("NODE_PATH", "/usr/share/nodejs")}
+    environment |= {"PGPASSWORD": "app-secret", "NODE_PATH": f"/usr/share/nodejs:{ROOT}/build/node/node_modules"}
     p = ctx.proxy(auth_type="scram-sha-256", admin_users="app")
     done = subprocess.run([*argv, f"{ROOT}/tests/drivers/{program}", "127.0.0.1", str(p.port), ctx.db, "app"],
                           capture_output=True, text=True, timeout=80, check=False, env=environment)

@@ -4,7 +4,7 @@ import socket
 import time
 
 from cluster import free_port
-from pgwire import query
+from pgwire import PgError, query
 
 ALIVE = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND datname = '{}'"
 
@@ -87,7 +87,7 @@ def test_hosts_of_which_one_fails(ctx):
     for _ in range(2):
         c = ctx.keep(q.connect(ctx.db))
         c.query("BEGIN")
-    assert q.log().count("connect failed") == 1, q.log()
+    assert q.log().count("closing because: connect failed") == 1, q.log()
 
 
 def test_a_bad_word_for_hosts(ctx):
@@ -339,20 +339,92 @@ def test_slow_close(ctx):
 def test_login_retry(ctx):
     """While it fails, who asks is told at once, with the reason; after the pause it is tried again."""
     p = one(ctx, databases={ctx.db: ctx.server(dbname="is_not_there")}, server_login_retry=1)
+    reason = 'database "is_not_there" does not exist'
     first = p.refused(ctx.db)
-    assert "is_not_there" in first.text, first
+    assert (first.sqlstate, first.text) == ("3D000", reason), first
     started = time.monotonic()
     second = p.refused(ctx.db)
     assert time.monotonic() - started < 0.5
-    assert second.text.startswith("server login has been failing, cached error:"), second
-    assert second.text.endswith("(server_login_retry)"), second
+    assert second.text == f"server login has been failing, cached error: {reason} (server_login_retry)", second
+    p.wait_log(f"WARNING S-0x\\w+: .* server login failed: FATAL {reason}")
+    p.wait_log(f"closing because: {reason} ")
     p.databases[ctx.db] = ctx.server()
     p.reload(server_login_retry=0.1)
     p.wait(lambda: may_login(p, ctx.db), "a login that works")
 
 
+def end_servers(ctx, p):
+    ctx.sql(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = 'app' "
+            f"AND datname = '{ctx.db}'")
+    p.wait(lambda: p.pool(ctx.db)["sv_idle"] == "0", "the pool to be empty")
+
+
+def test_refused_login_ends_who_waits(ctx):
+    """Once the server says no, and there is no other, who waits hears its words, logged in or not."""
+    p = one(ctx, server_login_retry=15, query_wait_timeout=120)
+    c = ctx.keep(p.connect(ctx.db))
+    c.query("SELECT 1")
+    ctx.sql("ALTER ROLE app NOLOGIN")
+    try:
+        end_servers(ctx, p)
+        c.send(query("SELECT 2"))
+        error = c.wait_closed(timeout=10).errors[0]
+        assert (error.severity, error.sqlstate) == ("FATAL", "28000"), error
+        assert error.text == 'role "app" is not permitted to log in', error
+        assert refusal(ctx, p) == ('server login has been failing, cached error: role "app" is not permitted to '
+                                   'log in (server_login_retry)')
+    finally:
+        ctx.sql("ALTER ROLE app LOGIN")
+
+
+def test_refused_login_beside_a_server(ctx):
+    """As long as the pool has a server, there is somebody to wait for."""
+    p = ctx.proxy(default_pool_size=2, server_login_retry=15)
+    first, second = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    first.query("BEGIN")
+    ctx.sql("ALTER ROLE app NOLOGIN")
+    try:
+        second.send(query("SELECT 2"))
+        p.wait_log("server login failed: FATAL")
+        assert second.is_quiet(0.3)
+        third = ctx.keep(p.connect(ctx.db))
+        third.send(query("SELECT 3"))
+        assert third.is_quiet(0.1)
+        first.query("COMMIT")
+        assert second.until_ready().value == "2" and third.until_ready().value == "3"
+    finally:
+        ctx.sql("ALTER ROLE app LOGIN")
+
+
+def test_full_server_is_waited_for(ctx):
+    """A server that is full or starts up is one that will be there: who waits goes on waiting."""
+    p = one(ctx, server_login_retry=0.2)
+    c = ctx.keep(p.connect(ctx.db))
+    c.query("SELECT 1")
+    ctx.sql("ALTER ROLE app CONNECTION LIMIT 0")
+    try:
+        end_servers(ctx, p)
+        c.send(query("SELECT 2"))
+        p.wait_log('server login failed: FATAL too many connections for role "app"')
+        assert c.is_quiet(0.3)
+        # Who comes now, in the pause, is refused.
+        p.wait(lambda: "cached error: too many connections" in refusal(ctx, p), "a refusal", interval=0.02)
+    finally:
+        ctx.sql("ALTER ROLE app CONNECTION LIMIT -1")
+    assert c.until_ready().value == "2"
+
+
+def refusal(ctx, p):
+    """What a new client is told at its login or (the pool was in use before) at its first query."""
+    try:
+        with p.connect(ctx.db) as c:
+            c.send(query("SELECT 1"))
+            return "" if c.is_quiet(0.05) else c.wait_closed().errors[0].text
+    except PgError as error:
+        return error.text
+
+
 def may_login(p, database):
-    from pgwire import PgError
     try:
         p.connect(database).close()
         return True
@@ -364,7 +436,8 @@ def test_unreachable_is_told(ctx):
     p = one(ctx, databases={"gone": {"host": "127.0.0.1", "port": free_port()}}, client_login_timeout=1,
             server_login_retry=15)
     assert p.refused("gone").text == "client_login_timeout (server down)"
-    assert "cached error: connect failed" in p.refused("gone").text
+    assert p.refused("gone").text == "server login has been failing, cached error: connect failed (server_login_retry)"
+    p.wait_log("connect\\(\\) to 127.0.0.1:[0-9]+: Connection refused")
 
 
 def test_connect_timeout(ctx):

@@ -32,6 +32,17 @@ resolv_conf server_tls13_ciphers server_tls_ca_file server_tls_cert_file server_
 unix_socket_group
 """.split()
 
+# ... which a reload does not change.
+RESTART = """
+disable_pqexec job_name listen_addr listen_backlog listen_port pidfile pkt_buf resolv_conf so_reuseport
+track_extra_parameters unix_socket_dir unix_socket_group unix_socket_mode user
+""".split()
+# ... with a default that a line cannot stand for in test_all_defaults, or that the test sets itself.
+OTHERS = {"auth_file": "", "auth_query": "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END "
+          "FROM pg_authid WHERE rolname=$1 AND rolcanlogin", "listen_addr": "", "listen_port": "6432", "logfile": "",
+          "pidfile": "", "pool_idle_timeout": "0", "server_reset_query": "DISCARD ALL", "unix_socket_dir": "/tmp",
+          "user": ""}
+
 UNKNOWN = r"unknown|unrecognized|invalid"
 
 
@@ -60,9 +71,51 @@ def check(ctx, p, complaints=UNKNOWN + "|has no effect|no meaning"):
 def test_all_defaults(ctx):
     text = "[databases]\n" + f"{ctx.db} = host=127.0.0.1 port={ctx.pg.port}\n" + "[pgbouncer]\n"
     text += "\n".join(line.replace("=", " = ", 1) for line in DEFAULTS)
-    text += "\nserver_reset_query = DISCARD ALL\n" + "\n".join(f"{name} =" for name in EMPTY) + "\n"
+    text += "\nservice_name = pgbouncer\nserver_reset_query = DISCARD ALL\n" + "\n".join(f"{name} =" for name in EMPTY) + "\n"
     p = start_with(ctx, text, "defaults")
     check(ctx, p)
+
+
+def test_defaults_and_reloads(ctx):
+    """SHOW CONFIG: every setting of PgBouncer, in the order of the alphabet, with its default, and whether RELOAD
+    changes it; what is ours stands among them."""
+    want = {line.split("=", 1)[0]: line.split("=", 1)[1] for line in DEFAULTS} | dict.fromkeys(EMPTY, "") | OTHERS
+    rows = ctx.proxy().console("SHOW CONFIG")
+    assert [r["key"] for r in rows] == sorted(r["key"] for r in rows)
+    have = {r["key"]: r for r in rows}
+    assert {name: have[name]["default"] for name in want} == want
+    restart = {name for name in want if have[name]["changeable"] == "no"}
+    assert restart == set(RESTART), restart ^ set(RESTART)
+    assert len(want) == 100, len(want)  # and `service_name`, another name of `job_name`
+
+
+def refuses(ctx, **settings):
+    """It does not start with these; returns what it says."""
+    p = ctx.proxy(start=False, **settings)
+    p.expect_failure = True
+    p.spawn()
+    assert p.wait_end() == 1, settings
+    return p.log()
+
+
+def test_what_cannot_be_kept_is_refused(ctx):
+    """A setting that would make a connection safer is never accepted and then ignored."""
+    for name in ("client_tls_sslmode", "server_tls_sslmode"):
+        for mode in ("require", "verify-ca", "verify-full"):
+            log = refuses(ctx, **{name: mode})
+            assert re.search(rf"pgweir.ini:\d+: .*{mode}.*{name}.*TLS is not available", log), log
+    for method in ("cert", "hba", "ldap", "pam"):
+        log = refuses(ctx, auth_type=method)
+        assert re.search(rf"pgweir.ini:\d+: .*{method}.*auth_type.*not available", log), log
+
+
+def test_without_effect_nobody_gets_in(ctx):
+    """What needs `auth_query` is refused as long as there is none, and the log says why."""
+    p = ctx.proxy(auth_type="md5", auth_user="postgres", auth_hba_file="/etc/hosts", server_tls_ca_file="/etc/hosts",
+                  users={"postgres": "postgres-secret", "console": "console-secret"})
+    for name in ("auth_user", "auth_hba_file", "server_tls_ca_file"):
+        assert f"{name} has no effect yet" in p.log(), name
+    assert p.refused(ctx.db, "app", "app-secret").sqlstate in ("28P01", "28000")
 
 
 def test_all_keys_of_lines(ctx):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real client libraries. Each driver's program is tests/drivers/NAME_*.py (or .js, .java) and gets
 host, port, database and user; it ends with status 0 and prints what it did. Those whose library is not
-installed are skipped: `make drivers` installs them all."""
+installed are skipped: `make test` and `make drivers` install what they can."""
 import os
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ from runner import ROOT, Skip, limit
 
 JDBC = "/usr/share/java/postgresql.jar"
 ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {
-    "PGPASSWORD": "app-secret", "NODE_PATH": os.environ.get("NODE_PATH", "/usr/share/nodejs")}
+    "PGPASSWORD": "app-secret", "NODE_PATH": f"/usr/share/nodejs:{ROOT}/build/node/node_modules"}
 
 
 class Neighbours:

@@ -339,14 +339,12 @@ static void test_unreachable(void **state)
 {
     struct bench b;
     bench_size(&b, 2);
-    b.waiter[0].first = true;
     queued(&b, 0, 0, true, -1);
     pool_open_failed(b.pool, b.now, false, "08006", "no route");
     assert_null(pool_hopeless(b.pool, 0, b.now));
     assert_false(pool_may_open(b.pool, b.now + 15 * SECOND_US - 1, &b.task)); // the pause
     assert_int_equal(request(&b, 1, 1), POOL_FAILING); // who asks now is told
     b.now += 15 * SECOND_US;
-    b.waiter[1].first = true;
     queued(&b, 1, 1, true, -1);
     pool_opened(b.pool, &b.server[0], 0, b.now);
     returned_to(&b, 0, 0);
@@ -358,10 +356,8 @@ static void test_refused_login_is_told(void **state)
 {
     struct bench b;
     bench_size(&b, 2);
-    b.waiter[0].first = b.waiter[1].first = true;
     queued(&b, 0, 0, true, -1);
     queued(&b, 1, 1, false, -1);
-    queued(&b, 2, 1, false, -1); // greeted already: it waits on
     assert_null(pool_hopeless(b.pool, 0, b.now)); // not known yet
     pool_open_failed(b.pool, b.now, true, "28P01", "password authentication failed");
     assert_string_equal(b.pool->failure, "password authentication failed");
@@ -373,12 +369,28 @@ static void test_refused_login_is_told(void **state)
     assert_ptr_equal(pool_hopeless(b.pool, 0, b.now), &b.waiter[0]);
     assert_int_equal(request(&b, 0, 0), POOL_FAILING);
     assert_int_equal(b.waiter[0].state, WAITER_NONE);
-    assert_int_equal(request(&b, 3, 0), POOL_FAILING); // nor one that was greeted
+    assert_int_equal(request(&b, 3, 0), POOL_FAILING); // who asks
     b.now += 15 * SECOND_US;
     queued(&b, 0, 0, true, -1); // it may try again
     pool_opened(b.pool, &b.server[0], 0, b.now);
-    for (int i = 0; i < 2; i++)
-        returned_to(&b, 0, (int[]){2, 0}[i]);
+    returned_to(&b, 0, 0);
+    bench_close(&b);
+}
+
+// With a server there is somebody to wait for.
+static void test_refused_login_beside_a_server(void **state)
+{
+    struct bench b;
+    bench_size(&b, 2);
+    queued(&b, 0, 0, true, -1);
+    pool_opened(b.pool, &b.server[0], 0, b.now);
+    returned_to(&b, 0, 0);
+    queued(&b, 1, 0, true, -1);
+    pool_open_failed(b.pool, b.now, true, "28P01", "password authentication failed");
+    assert_null(pool_hopeless(b.pool, 0, b.now));
+    queued(&b, 2, 0, false, -1); // nor is who asks now refused
+    returned_to(&b, 0, 1);
+    returned_to(&b, 0, 2);
     bench_close(&b);
 }
 
@@ -600,6 +612,7 @@ int main(void)
         cmocka_unit_test(test_take_idle),
         cmocka_unit_test(test_unreachable),
         cmocka_unit_test(test_refused_login_is_told),
+        cmocka_unit_test(test_refused_login_beside_a_server),
         cmocka_unit_test(test_long_failure_is_cut),
         cmocka_unit_test(test_abandon_or_granted),
         cmocka_unit_test(test_pause),

@@ -23,7 +23,7 @@ struct fact {
 
 struct row {
     struct row *next;
-    struct catalog_relation relation; // schema: behind the struct; name: the fact's
+    struct catalog_relation relation; // name: the fact's; others: behind the struct
 };
 
 struct catalog {
@@ -32,6 +32,7 @@ struct catalog {
     uint64_t version;
     enum bypass denied;
     size_t relations;
+    bool utf8;
     struct hash_table facts;
 };
 
@@ -97,11 +98,20 @@ void catalog_builder_relation(struct catalog_builder *b, const struct catalog_re
 {
     struct fact *f = fact_make(b, relation->name);
     f->loaded = true;
-    struct row *row = mem_zalloc(sizeof(*row) + relation->schema.len);
+    size_t bytes = sizeof(struct row) + relation->schema.len;
+    for (uint8_t i = 0; i < relation->key.count; i++)
+        bytes += relation->key.columns[i].name.len;
+    struct row *row = mem_zalloc(bytes);
     row->relation = *relation;
     row->relation.name = f->name;
     row->relation.schema = copy_behind(row + 1, relation->schema);
-    row->relation.slot = ledger_slot_of(relation->schema, relation->name);
+    uint8_t *at = (uint8_t *)(row + 1) + relation->schema.len;
+    for (uint8_t i = 0; i < relation->key.count; i++) {
+        row->relation.key.columns[i].name = copy_behind(at, relation->key.columns[i].name);
+        at += relation->key.columns[i].name.len;
+    }
+    row->relation.table = ledger_table(relation->schema, relation->name);
+    row->relation.slot = ledger_table_slot(row->relation.table);
     row->next = f->rows;
     f->rows = row;
     b->catalog->relations++;
@@ -133,6 +143,11 @@ void catalog_builder_capture_function(struct catalog_builder *b, struct slice na
 void catalog_builder_capture_operator(struct catalog_builder *b, struct slice name)
 {
     fact_make(b, name)->captured_operator = true;
+}
+
+void catalog_builder_utf8(struct catalog_builder *b)
+{
+    b->catalog->utf8 = true;
 }
 
 void catalog_builder_deny(struct catalog_builder *b, enum bypass reason)
@@ -198,6 +213,11 @@ enum bypass catalog_denied(const struct catalog *c)
 size_t catalog_relations(const struct catalog *c)
 {
     return c->relations;
+}
+
+bool catalog_utf8(const struct catalog *c)
+{
+    return c->utf8;
 }
 
 static const struct catalog_relation *row_in(const struct fact *f, struct slice schema)

@@ -13,16 +13,30 @@
 #include <stdint.h>
 
 #include "base/slice.h"
+#include "cache/rowkey.h"
 #include "cache/statistics.h"
 
 struct catalog;
 struct catalog_builder;
 
+// The columns of a table whose values, old and new, every event of a row tells: those of its
+// replica identity. None: a reader depends on the table.
+struct catalog_key {
+    uint8_t count; // 0: none
+    struct {
+        struct slice name;
+        enum rowkey_type type;
+        bool modified; // has a length or precision: what is stored may not be what was given
+    } columns[ROWKEY_COLUMNS_MAX];
+};
+
 struct catalog_relation {
     struct slice schema;
     struct slice name;
     uint32_t oid;
-    uint32_t slot;      // ledger_slot_of(schema, name); the builder sets it
+    uint64_t table;     // ledger_table(schema, name); the builder sets it
+    uint32_t slot;      // its table slot; likewise
+    struct catalog_key key;
     enum bypass bypass; // BYPASS_NONE: its rows may be cached; else why not
     bool writes_known;  // a write to it touches it alone: no triggers, rules, cascades, children
 };
@@ -48,7 +62,7 @@ enum catalog_answer {
 struct catalog_builder *catalog_builder_new(uint64_t version);
 void catalog_builder_free(struct catalog_builder *b); // without finishing; NULL is fine
 void catalog_builder_name(struct catalog_builder *b, struct slice name); // loaded, found or not
-// Copies; relation->slot is ignored. Its name counts as loaded.
+// Copies; relation->table and slot are ignored. Its name counts as loaded.
 void catalog_builder_relation(struct catalog_builder *b, const struct catalog_relation *relation);
 // The volatility of pg_catalog's own; called again for one name, the worst stays.
 void catalog_builder_function(struct catalog_builder *b, struct slice name,
@@ -59,6 +73,8 @@ void catalog_builder_operator(struct catalog_builder *b, struct slice name,
 // PostgreSQL's own.
 void catalog_builder_capture_function(struct catalog_builder *b, struct slice name);
 void catalog_builder_capture_operator(struct catalog_builder *b, struct slice name);
+// The server's encoding is UTF8.
+void catalog_builder_utf8(struct catalog_builder *b);
 // Nothing of this database may be cached (e.g. a user's cast between builtin types).
 void catalog_builder_deny(struct catalog_builder *b, enum bypass reason);
 // Frees the builder; one reference.
@@ -72,6 +88,7 @@ void catalog_unref(struct catalog **c); // clears the pointer; *c may be NULL
 uint64_t catalog_version(const struct catalog *c);
 enum bypass catalog_denied(const struct catalog *c); // BYPASS_NONE: as each relation says
 size_t catalog_relations(const struct catalog *c);   // how many are known
+bool catalog_utf8(const struct catalog *c);
 
 // One relation, by schema and name. Borrowed while the catalog is held.
 enum catalog_answer catalog_find(const struct catalog *c, struct slice schema, struct slice name,

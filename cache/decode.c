@@ -41,7 +41,7 @@ static bool take_quoted(struct slice *s, uint8_t *out, size_t *len)
     return n > 0;
 }
 
-static bool take_identifier(struct slice *s, uint8_t *out, size_t *len)
+bool decode_identifier(struct slice *s, uint8_t *out, size_t *len)
 {
     if (s->len > 0 && s->at[0] == '"')
         return take_quoted(s, out, len);
@@ -59,8 +59,8 @@ static bool take_identifier(struct slice *s, uint8_t *out, size_t *len)
 
 static bool take_table(struct slice *s, struct decode_name *out)
 {
-    return take_identifier(s, out->schema_bytes, &out->schema_len) && skip(s, ".") &&
-           take_identifier(s, out->name_bytes, &out->name_len);
+    return decode_identifier(s, out->schema_bytes, &out->schema_len) && skip(s, ".") &&
+           decode_identifier(s, out->name_bytes, &out->name_len);
 }
 
 // A decimal xid that fills the rest of the line.
@@ -95,6 +95,7 @@ static struct decoded decode_tables(struct slice line)
     else if (count != 1 || !(skip(&line, ": INSERT:") || skip(&line, ": UPDATE:") ||
                              skip(&line, ": DELETE:")))
         return bad;
+    d.row = line;
     return d;
 }
 

@@ -7,8 +7,8 @@
 //   message: transactional: 1 prefix: ...
 //   COMMIT 731
 //
-// Only the head of a line is looked at, never the row: the cost does not depend on its width. What
-// is not understood is an error, for the follower must not pass over an event in silence.
+// Only the head of a line is looked at, the row is row.h's. What is not understood is an error, for
+// the follower must not pass over an event in silence.
 // Names are those of the replication connection's encoding.
 #pragma once
 #include <stdbool.h>
@@ -31,6 +31,7 @@ struct decoded {
     enum decode_kind kind;
     uint32_t xid;        // BEGIN, COMMIT: the top-level transaction
     struct slice tables; // TABLE, TRUNCATE: the quoted names, checked; borrows from the line
+    struct slice row;    // TABLE: what follows, unchecked; likewise
 };
 
 struct decode_name { // unquoted
@@ -45,3 +46,7 @@ struct decoded decode_line(struct slice line);
 // The next table of a DECODE_TABLE or DECODE_TRUNCATE line; false when there are no more. Consumes
 // d->tables.
 bool decode_next_table(struct decoded *d, struct decode_name *out);
+
+// Takes a name, quoted or not, from the front. False: there is none, or it is longer than
+// DECODE_NAME_BYTES, which is how much there is room for.
+bool decode_identifier(struct slice *s, uint8_t *out, size_t *len);

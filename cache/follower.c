@@ -6,6 +6,7 @@
 #include "cache/decode.h"
 #include "cache/pending.h"
 #include "cache/snapshot.h"
+#include "cache/touched.h"
 
 // What the server does, and what follows from it (walsender.c, logical.c, snapbuild.c, xact.c of
 // PostgreSQL 15):
@@ -23,7 +24,6 @@
 
 enum {
     TICKETS_MAX = 65536,
-    TOUCHED_MAX = 1024,
     MARKS_MAX = 64,
     KEEPALIVE_AGAIN_US = 20000,
     FLUSH_AFTER_US = 20000,
@@ -52,10 +52,8 @@ struct follower {
     bool in_transaction;
     bool in_message; // the transaction has sent a message, and perhaps nothing else
     uint32_t xid;
-    bool touched_all;
-    size_t n_touched;
-    uint32_t touched[TOUCHED_MAX]; // slots, each once
-    uint64_t touched_bits[LEDGER_SLOTS / 64];
+    struct catalog *catalog; // counts; NULL: none is known
+    struct touched touched;  // by the transaction
     struct pending pending;
     bool keepalive_asked;
     int64_t keepalive_us; // last asked for; INT64_MIN never
@@ -72,10 +70,11 @@ struct follower {
     int64_t fresh_us; // newest instant whose mark was passed; INT64_MIN none
 
     // Own writes. A ticket goes from waiting (no reading sent since it came) to riding (on the
-    // one in flight), and then away, or with a barrier to barriers until its position is passed.
+    // one in flight), and then away; or, with a barrier or slots that are held, to passing until
+    // its position is passed.
     struct list waiting;
     struct list riding;
-    struct list barriers;
+    struct list passing;
     uint64_t watched; // a position of an own write; watched until passed, then the newest one
     uint64_t newest_write;
     int64_t watched_us; // since
@@ -86,29 +85,15 @@ enum { FOLLOWER_TAG = 0xf0110e40 };
 
 // ---- Tickets ----------------------------------------------------------------------------------
 
-struct ticket *ticket_new(const uint32_t *slots, uint32_t n, bool barrier)
-{
-    struct ticket *t = mem_zalloc(sizeof(*t) + n * sizeof(*slots));
-    link_init(&t->link);
-    t->barrier = barrier;
-    t->n = n;
-    if (n > 0)
-        memcpy(t->slots, slots, n * sizeof(*slots));
-    return t;
-}
-
-void ticket_free(struct ticket *t)
-{
-    mem_free(t);
-}
-
 static struct ticket *ticket_of(struct link *link)
 {
     return container_of(link, struct ticket, link);
 }
 
+// Its written slots were settled before.
 static void ticket_end(struct follower *f, struct ticket *t)
 {
+    ledger_open(f->ledger, t->slots + t->n_written, ticket_held(t));
     if (t->barrier)
         ledger_lower_barrier(f->ledger);
     ticket_free(t);
@@ -119,7 +104,7 @@ static void ticket_end(struct follower *f, struct ticket *t)
 static void ticket_end_unplaced(struct follower *f, struct ticket *t)
 {
     CHECK(!ledger_is_on(f->ledger));
-    ledger_settle(f->ledger, t->slots, t->n, 0);
+    ledger_settle(f->ledger, t->slots, t->n_written, 0);
     ticket_end(f, t);
 }
 
@@ -130,8 +115,8 @@ static void tickets_end_unplaced(struct follower *f)
         ticket_end_unplaced(f, ticket_of(link));
     while ((link = list_pop_front(&f->riding)) != NULL)
         ticket_end_unplaced(f, ticket_of(link));
-    while ((link = list_pop_front(&f->barriers)) != NULL)
-        ticket_end(f, ticket_of(link)); // its slots were settled when it came here
+    while ((link = list_pop_front(&f->passing)) != NULL)
+        ticket_end(f, ticket_of(link));
 }
 
 // pg_current_wal_insert_lsn() at the end of a full page points behind the next page's header,
@@ -163,10 +148,10 @@ static void tickets_place(struct follower *f, uint64_t position, int64_t now_us)
     }
     while ((link = list_pop_front(&f->riding)) != NULL) {
         struct ticket *t = ticket_of(link);
-        ledger_settle(f->ledger, t->slots, t->n, position);
-        if (t->barrier) {
+        ledger_settle(f->ledger, t->slots, t->n_written, position);
+        if (t->barrier || ticket_held(t) > 0) {
             t->position = position;
-            list_push_back(&f->barriers, &t->link);
+            list_push_back(&f->passing, &t->link);
         } else {
             ticket_free(t);
         }
@@ -181,7 +166,7 @@ bool follower_ticket(struct follower *f, struct ticket *t)
         return true;
     }
     list_push_back(&f->waiting, &t->link);
-    if (f->waiting.count + f->riding.count + f->barriers.count <= TICKETS_MAX)
+    if (f->waiting.count + f->riding.count + f->passing.count <= TICKETS_MAX)
         return true;
     follower_lost(f, LEDGER_OFF_OVERFLOW);
     return false;
@@ -189,8 +174,8 @@ bool follower_ticket(struct follower *f, struct ticket *t)
 
 // ---- Moving the ledger ------------------------------------------------------------------------
 
-// After anything that was learnt. Events have been entered already: freshness and barriers, which
-// vouch for them, come after.
+// After anything that was learnt. Events have been entered already: freshness, barriers and held
+// slots, which vouch for them, come after.
 static void advance(struct follower *f)
 {
     const struct pending_commit *first = pending_first(&f->pending);
@@ -207,8 +192,8 @@ static void advance(struct follower *f)
     if (ledger_is_on(f->ledger) && f->fresh_us != INT64_MIN)
         ledger_freshen(f->ledger, f->fresh_us);
     struct link *link;
-    while ((link = list_first(&f->barriers)) != NULL && ticket_of(link)->position <= f->passed) {
-        list_remove(&f->barriers, link);
+    while ((link = list_first(&f->passing)) != NULL && ticket_of(link)->position <= f->passed) {
+        list_remove(&f->passing, link);
         ticket_end(f, ticket_of(link));
     }
 }
@@ -223,14 +208,6 @@ static void mark_add(struct follower *f, uint64_t flush_lsn)
 
 // ---- Life -------------------------------------------------------------------------------------
 
-static void touched_clear(struct follower *f)
-{
-    for (size_t i = 0; i < f->n_touched; i++)
-        f->touched_bits[f->touched[i] / 64] = 0;
-    f->n_touched = 0;
-    f->touched_all = false;
-}
-
 static void forget(struct follower *f)
 {
     f->following = f->settled = f->schema_suspect = false;
@@ -240,7 +217,7 @@ static void forget(struct follower *f)
     f->keepalive_fruitless = 0;
     f->fresh_us = f->keepalive_us = f->flush_us = INT64_MIN;
     pace_reset(&f->pace);
-    touched_clear(f);
+    touched_clear(&f->touched);
     pending_clear(&f->pending);
 }
 
@@ -252,7 +229,7 @@ struct follower *follower_new(struct ledger *ledger, int64_t max_staleness_us)
     f->max_staleness_us = max_staleness_us;
     list_init(&f->waiting);
     list_init(&f->riding);
-    list_init(&f->barriers);
+    list_init(&f->passing);
     forget(f);
     return f;
 }
@@ -263,6 +240,7 @@ void follower_free(struct follower *f)
         return;
     follower_lost(f, LEDGER_OFF_DISABLED);
     snapshot_fini(&f->snapshot);
+    catalog_unref(&f->catalog);
     TAG_CLEAR(f);
     mem_free(f);
 }
@@ -271,6 +249,13 @@ void follower_set_max_staleness(struct follower *f, int64_t max_staleness_us)
 {
     TAG_CHECK(f, FOLLOWER_TAG);
     f->max_staleness_us = max_staleness_us;
+}
+
+void follower_set_catalog(struct follower *f, struct catalog *catalog)
+{
+    TAG_CHECK(f, FOLLOWER_TAG);
+    catalog_unref(&f->catalog);
+    f->catalog = catalog == NULL ? NULL : catalog_ref(catalog);
 }
 
 void follower_begin(struct follower *f, const struct follower_start *start)
@@ -295,19 +280,6 @@ void follower_lost(struct follower *f, enum ledger_off_reason reason)
 
 // ---- The stream -------------------------------------------------------------------------------
 
-static void touch(struct follower *f, uint32_t slot)
-{
-    uint64_t bit = (uint64_t)1 << (slot % 64);
-    if (f->touched_all || (f->touched_bits[slot / 64] & bit))
-        return;
-    if (f->n_touched == TOUCHED_MAX) {
-        f->touched_all = true;
-        return;
-    }
-    f->touched_bits[slot / 64] |= bit;
-    f->touched[f->n_touched++] = slot;
-}
-
 static bool transaction_begin(struct follower *f, uint32_t xid)
 {
     if (f->in_transaction)
@@ -315,18 +287,15 @@ static bool transaction_begin(struct follower *f, uint32_t xid)
     f->in_transaction = true;
     f->in_message = false;
     f->xid = xid;
-    touched_clear(f);
+    touched_clear(&f->touched);
     return true;
 }
 
 static bool transaction_tables(struct follower *f, struct decoded *line)
 {
-    struct decode_name n;
     if (!f->in_transaction)
         return false;
-    while (decode_next_table(line, &n))
-        touch(f, ledger_slot_of(slice_of(n.schema_bytes, n.schema_len),
-                                slice_of(n.name_bytes, n.name_len)));
+    touched_line(&f->touched, line, f->catalog);
     return true;
 }
 
@@ -336,14 +305,14 @@ static bool transaction_commit(struct follower *f, uint32_t xid, uint64_t positi
         return false;
     f->in_transaction = false;
     f->transactions++;
-    if (f->touched_all) {
+    if (f->touched.all) {
         f->wide++;
         ledger_event_all(f->ledger, position);
     }
-    for (size_t i = 0; i < f->n_touched; i++)
-        ledger_event(f->ledger, f->touched[i], position);
+    for (size_t i = 0; i < f->touched.n; i++)
+        ledger_event(f->ledger, f->touched.slots[i], position);
     // Nothing to show for itself: DDL, GRANT, ANALYZE. (Rows of unlogged tables, too.)
-    if (f->n_touched == 0 && !f->in_message)
+    if (f->touched.n == 0 && !f->in_message)
         f->schema_suspect = true;
     f->passed = position;
     return true;
@@ -576,7 +545,7 @@ struct follower_status follower_status(const struct follower *f)
         .gate_us = f->pace.gate_us,
         .pending_commits = f->pending.count,
         .tickets = f->waiting.count + f->riding.count,
-        .barriers = f->barriers.count,
+        .barriers = f->passing.count,
         .transactions = f->transactions,
         .wide = f->wide,
         .following = f->following,

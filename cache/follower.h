@@ -21,29 +21,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/list.h"
-#include "base/mailbox.h"
 #include "base/slice.h"
+#include "cache/catalog.h"
 #include "cache/ledger.h"
 #include "cache/pace.h"
+#include "cache/ticket.h"
 
 struct follower;
-
-// An own write that was answered by the server, and whose slots the worker has closed (and the
-// barrier raised, if so marked) on the ledger *before* it posted this.
-struct ticket {
-    struct mail mail;  // for the poster's mailbox to the control thread; not used by the follower
-    struct link link;  // the follower's
-    uint64_t position; // the follower's
-    bool barrier;      // a barrier was raised for it
-    uint32_t backend;  // 0; or it was not answered, and this process of the server may yet commit
-                       // it. Nothing to the follower: if it does, the stream will tell
-    uint32_t n;
-    uint32_t slots[]; // closed
-};
-
-struct ticket *ticket_new(const uint32_t *slots, uint32_t n, bool barrier); // any thread
-void ticket_free(struct ticket *ticket);
 
 struct follower_start {
     // Consistent point of the slot: commits after it will come by the stream.
@@ -92,7 +76,7 @@ struct follower_status {
     int64_t gate_us;          // how long the last gate reading took
     size_t pending_commits;   // seen in the stream, not yet visible
     size_t tickets;           // own writes not yet placed
-    size_t barriers;          // own writes with unknown effects, not yet through
+    size_t barriers;          // own writes with unknown effects or keys, not yet through
     uint64_t transactions;    // commits seen since it was made
     uint64_t wide;            // of these, too wide to follow table by table: they end all entries
     bool following;           // between begin and lost
@@ -104,6 +88,14 @@ struct follower *follower_new(struct ledger *ledger, int64_t max_staleness_us);
 void follower_free(struct follower *f); // as lost first; NULL is fine
 void follower_set_max_staleness(struct follower *f, int64_t max_staleness_us);
 
+// The catalog that says which columns are a table's key (it takes a count of its own; NULL: none is
+// known, so every row event touches all rows of its table). Right after it was published to the
+// workers, before anything else is told, and before the ledger is flushed if it says otherwise than
+// the last one did. Then no entry of the new epoch was made by another catalog. Events of
+// transactions that ran before what the catalog shows are told by it as well; every fill that uses
+// it was sent after they were visible, since what changes a key waits for them.
+void follower_set_catalog(struct follower *f, struct catalog *catalog);
+
 // Both connections stand. The ledger stays off until nothing below the horizon runs and a first
 // freshness is known. Must not be following.
 void follower_begin(struct follower *f, const struct follower_start *start);
@@ -113,7 +105,7 @@ void follower_lost(struct follower *f, enum ledger_off_reason reason);
 // ---- The stream ---------------------------------------------------------------------------------
 
 // One XLogData message: the LSN of its header (dataStart, which equals walEnd in logical decoding)
-// and its payload, borrowed for the call. Give the whole payload: only its head is looked at.
+// and its payload, borrowed for the call.
 bool follower_data(struct follower *f, uint64_t lsn, struct slice line);
 // One keepalive ('k'): its walEnd.
 bool follower_keepalive(struct follower *f, uint64_t wal_end);

@@ -16,6 +16,8 @@ struct slot {
     _Atomic uint32_t closed;   // own writes not yet placed
 };
 
+enum { RAISED_SLOTS = 64 };
+
 struct ledger {
     uint32_t tag;
     _Atomic uint32_t barriers;
@@ -23,6 +25,8 @@ struct ledger {
     _Atomic uint64_t stable;  // of the even epoch that it was set for
     _Atomic int64_t fresh_us; // INT64_MIN: unknown
     _Atomic int off_reason;
+    _Atomic uint64_t floor;   // no slot's position is lower; written by the control thread only
+    uint64_t raised[LEDGER_SLOTS / RAISED_SLOTS / 64]; // a bit for some slots each; likewise
     struct slot slots[LEDGER_SLOTS];
 };
 
@@ -57,12 +61,41 @@ void ledger_free(struct ledger *l)
     mem_free(l);
 }
 
+// ---- Slots ------------------------------------------------------------------------------------
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+    a *= 0x9e3779b97f4a7c15u;
+    return (a ^ (a >> 29)) + b;
+}
+
 // Two hashes, mixed with an order: no copy of the names, and ("ab","c") is not ("a","bc").
+uint64_t ledger_table(struct slice schema, struct slice name)
+{
+    return mix(hash_bytes(schema.at, schema.len), hash_bytes(name.at, name.len));
+}
+
+uint32_t ledger_table_slot(uint64_t table)
+{
+    return (uint32_t)(table >> 32) % LEDGER_SLOTS;
+}
+
 uint32_t ledger_slot_of(struct slice schema, struct slice name)
 {
-    uint64_t mixed = hash_bytes(schema.at, schema.len) * 0x9e3779b97f4a7c15u;
-    mixed = (mixed ^ (mixed >> 29)) + hash_bytes(name.at, name.len);
-    return (uint32_t)(mixed >> 32) % LEDGER_SLOTS;
+    return ledger_table_slot(ledger_table(schema, name));
+}
+
+uint32_t ledger_rows_slot(uint64_t table)
+{
+    return ledger_table_slot(mix(table, 0xc2b2ae3d27d4eb4fu));
+}
+
+uint32_t ledger_key_slot(uint64_t table, const uint64_t *values, size_t n)
+{
+    uint64_t mixed = mix(table, n);
+    for (size_t i = 0; i < n; i++)
+        mixed = mix(mixed, values[i]);
+    return ledger_table_slot(mix(mixed, 0x165667b19e3779f9u));
 }
 
 // ---- Any thread -------------------------------------------------------------------------------
@@ -85,8 +118,9 @@ bool ledger_stamp(const struct ledger *l, struct stamp *out)
 //  - fresh before the slots: who sees a freshness sees every event that it covers (events are
 //    entered first), and, as the epoch is read later still, every flush that came before it.
 //  - barriers before the slots: a barrier is lowered after the events that it waited for.
-//  - closed before position, in each slot: settling raises the position, then opens. Who finds it
-//    opened finds the position raised; who finds it not yet closed was asked before the write's
+//  - closed, of all slots, before the position of any: settling raises the position, then opens;
+//    and a rows slot is opened after events have raised the positions of key slots. Who finds it
+//    opened finds the positions raised; who finds it not yet closed was asked before the write's
 //    client had its answer, and may still see the old state.
 //  - the epoch last of all: turning off changes it before anything is settled at 0 or lowered, or
 //    positions are forgotten. Whoever was misled by these sees the other epoch here.
@@ -96,12 +130,12 @@ enum ledger_verdict ledger_judge(const struct ledger *l, struct stamp stamp,
 {
     int64_t fresh = atomic_load(&l->fresh_us);
     uint32_t barriers = atomic_load(&l->barriers);
-    uint64_t newest = 0;
     uint32_t closed = 0;
+    for (size_t i = 0; i < n; i++)
+        closed |= atomic_load(&l->slots[slots[i]].closed);
+    uint64_t newest = atomic_load(&l->floor);
     for (size_t i = 0; i < n; i++) {
-        const struct slot *slot = &l->slots[slots[i]];
-        closed |= atomic_load(&slot->closed);
-        uint64_t position = atomic_load(&slot->position);
+        uint64_t position = atomic_load(&l->slots[slots[i]].position);
         newest = position > newest ? position : newest;
     }
     uint64_t epoch = atomic_load(&l->epoch);
@@ -124,7 +158,7 @@ enum ledger_verdict ledger_judge(const struct ledger *l, struct stamp stamp,
 
 struct stamp ledger_need(const struct ledger *l, const uint32_t *slots, size_t n)
 {
-    struct stamp need = {.epoch = atomic_load(&l->epoch)};
+    struct stamp need = {.epoch = atomic_load(&l->epoch), .from = atomic_load(&l->floor)};
     for (size_t i = 0; i < n; i++) {
         uint64_t position = atomic_load(&l->slots[slots[i]].position);
         need.from = position > need.from ? position : need.from;
@@ -191,21 +225,27 @@ void ledger_flush(struct ledger *l)
 
 // ---- The control thread -------------------------------------------------------------------------
 
-static void slot_raise(struct slot *slot, uint64_t position)
+static void slot_raise(struct ledger *l, uint32_t slot, uint64_t position)
 {
-    if (position > atomic_load(&slot->position)) // no other thread writes it
-        atomic_store(&slot->position, position);
+    CHECK(slot < LEDGER_SLOTS);
+    if (position <= atomic_load(&l->slots[slot].position)) // no other thread writes it
+        return;
+    l->raised[slot / RAISED_SLOTS / 64] |= (uint64_t)1 << (slot / RAISED_SLOTS % 64);
+    atomic_store(&l->slots[slot].position, position);
 }
 
 void ledger_settle(struct ledger *l, const uint32_t *slots, size_t n, uint64_t position)
 {
     TAG_CHECK(l, LEDGER_TAG);
     for (size_t i = 0; i < n; i++) {
-        CHECK(slots[i] < LEDGER_SLOTS);
-        struct slot *slot = &l->slots[slots[i]];
-        slot_raise(slot, position);
-        CHECK(atomic_fetch_sub(&slot->closed, 1) > 0);
+        slot_raise(l, slots[i], position);
+        CHECK(atomic_fetch_sub(&l->slots[slots[i]].closed, 1) > 0);
     }
+}
+
+void ledger_open(struct ledger *l, const uint32_t *slots, size_t n)
+{
+    ledger_settle(l, slots, n, 0);
 }
 
 void ledger_lower_barrier(struct ledger *l)
@@ -217,15 +257,14 @@ void ledger_lower_barrier(struct ledger *l)
 void ledger_event(struct ledger *l, uint32_t slot, uint64_t position)
 {
     TAG_CHECK(l, LEDGER_TAG);
-    CHECK(slot < LEDGER_SLOTS);
-    slot_raise(&l->slots[slot], position);
+    slot_raise(l, slot, position);
 }
 
 void ledger_event_all(struct ledger *l, uint64_t position)
 {
     TAG_CHECK(l, LEDGER_TAG);
-    for (size_t i = 0; i < LEDGER_SLOTS; i++)
-        slot_raise(&l->slots[i], position);
+    if (position > atomic_load(&l->floor))
+        atomic_store(&l->floor, position);
 }
 
 void ledger_advance(struct ledger *l, uint64_t stable)
@@ -248,10 +287,11 @@ void ledger_reset(struct ledger *l)
 {
     TAG_CHECK(l, LEDGER_TAG);
     CHECK(!ledger_is_on(l));
-    for (size_t i = 0; i < LEDGER_SLOTS; i++) {
-        if (atomic_load(&l->slots[i].position) != 0)
+    atomic_store(&l->floor, 0);
+    for (size_t i = 0; i < LEDGER_SLOTS; i++)
+        if (l->raised[i / RAISED_SLOTS / 64] & (uint64_t)1 << (i / RAISED_SLOTS % 64))
             atomic_store(&l->slots[i].position, 0);
-    }
+    memset(l->raised, 0, sizeof(l->raised));
 }
 
 // The epoch changes last.

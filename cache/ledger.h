@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is known of one database: how new its tables may be, and how far that knowledge reaches.
 //
-// A position is a WAL position (LSN). A dependency is a table, by schema and name; dependencies
-// hash to a fixed array of slots, and slot[d] is the position of the last known event that touched
-// d. `stable` is the highest position S such that every transaction that committed at or before S
-// is visible to any snapshot taken from now on. A fill takes a stamp {epoch, from = stable} before
-// its query is sent; its result may be served only while slot[d] <= from for each dependency d.
+// A position is a WAL position (LSN). A dependency is a table, by schema and name, or the rows of a
+// table with one key; dependencies hash to a fixed array of slots, and slot[d] is the position of
+// the last known event that touched d. `stable` is the highest position S such that every
+// transaction that committed at or before S is visible to any snapshot taken from now on. A fill
+// takes a stamp {epoch, from = stable} before its query is sent; its result may be served only
+// while slot[d] <= from for each dependency d.
+//
+// Of each table there are three kinds of slots:
+//
+//   table   of entries that read it as a whole; touched by whatever touches the table
+//   rows    of entries that read only rows of keys that they name: touched by what may have touched
+//           any row (TRUNCATE, a row whose key is not told)
+//   key     of such entries, too, one for each key that they name: touched by what touches a row
+//           that has, or had, this key
+//
+// So an entry depends on the table slot of a table, or on its rows slot and on key slots. And what
+// touches a row of known key touches the table slot and the key slot (of the old key and the new).
 //
 // Threads: any thread may stamp and judge, without locks. Workers close slots, raise barriers and
 // flush; everything else belongs to the control thread. Lives until the last thread is gone.
@@ -18,9 +30,9 @@
 
 #include "base/slice.h"
 
-enum { LEDGER_SLOTS = 65536 };
+enum { LEDGER_SLOTS = 1 << 18 };
 
-struct ledger; // about 1 MiB
+struct ledger; // about 4 MiB, of which the system gives what is touched
 
 // Taken before a fill's query is sent; part of the entry. Plain data.
 struct stamp {
@@ -69,6 +81,13 @@ void ledger_free(struct ledger *ledger); // NULL is fine; nobody may be using it
 // same in every ledger of this process. Any thread.
 uint32_t ledger_slot_of(struct slice schema, struct slice name);
 
+// The same of a table that is named once and for all (ledger_table), and its other slots. values:
+// of the columns of its key, in the catalog's order (rowkey.h).
+uint64_t ledger_table(struct slice schema, struct slice name);
+uint32_t ledger_table_slot(uint64_t table);
+uint32_t ledger_rows_slot(uint64_t table);
+uint32_t ledger_key_slot(uint64_t table, const uint64_t *values, size_t n);
+
 // ---- Any thread -------------------------------------------------------------------------------
 
 // A stamp for a fill whose query has NOT been sent yet; false when the ledger is off (then the
@@ -111,6 +130,8 @@ void ledger_flush(struct ledger *ledger);
 // Places own writes: raises the slots to position (at least the commit's), then opens them once.
 // Position 0 only opens: allowed when the ledger has been turned off since they were closed.
 void ledger_settle(struct ledger *ledger, const uint32_t *slots, size_t n, uint64_t position);
+// Opens them once and raises nothing: what was written has come as events meanwhile.
+void ledger_open(struct ledger *ledger, const uint32_t *slots, size_t n);
 void ledger_lower_barrier(struct ledger *ledger);
 
 // A commit at position touched this slot. Events must be entered before a freshness that covers

@@ -10,7 +10,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "cache/catalog.h"
-#include "cache/follower.h"
+#include "cache/ticket.h"
 #include "cache/ledger.h"
 #include "proxy/control/domain_inside.h"
 
@@ -272,12 +272,14 @@ void domain_hurry(struct domain *d)
         call(d);
 }
 
-static void mark(struct domain *d, const uint32_t *slots, size_t n, bool barrier, uint32_t backend)
+static void mark(struct domain *d, const struct ticket_slots *slots, bool barrier,
+                 uint32_t backend)
 {
-    ledger_close(d->ledger, slots, n);
+    ledger_close(d->ledger, slots->written, slots->n_written);
+    ledger_close(d->ledger, slots->held, slots->n_held);
     if (barrier)
         ledger_raise_barrier(d->ledger);
-    struct ticket *ticket = ticket_new(slots, (uint32_t)n, barrier);
+    struct ticket *ticket = ticket_new(slots, barrier);
     ticket->mail.kind = DOMAIN_MAIL_TICKET;
     ticket->backend = backend;
     mailbox_post(&d->mailbox, &ticket->mail);
@@ -307,23 +309,23 @@ static void mark_namesakes(struct domain *d, bool ddl, uint32_t backend)
         if (ddl)
             mark_ddl(canonical);
         else
-            mark(canonical, NULL, 0, true, backend);
+            mark(canonical, &(struct ticket_slots){.n_written = 0}, true, backend);
     }
 }
 
-void domain_wrote(struct domain *d, const uint32_t *slots, size_t n, bool barrier)
+void domain_wrote(struct domain *d, const struct ticket_slots *slots, bool barrier)
 {
-    domain_in_doubt(d, slots, n, barrier, 0);
+    domain_in_doubt(d, slots, barrier, 0);
 }
 
-void domain_in_doubt(struct domain *d, const uint32_t *slots, size_t n, bool barrier,
+void domain_in_doubt(struct domain *d, const struct ticket_slots *slots, bool barrier,
                      uint32_t backend_pid)
 {
     struct domain *canonical = atomic_load(&d->canonical);
     if (canonical == NULL)
         mark_namesakes(d, false, backend_pid);
     else
-        mark(canonical, slots, n, barrier, backend_pid);
+        mark(canonical, slots, barrier, backend_pid);
 }
 
 void domain_ddl(struct domain *d)

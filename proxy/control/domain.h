@@ -30,6 +30,7 @@
 
 struct catalog;
 struct ledger;
+struct ticket_slots;
 struct domain;
 struct domains;
 
@@ -74,18 +75,19 @@ void domain_want_names(struct domain *domain, const struct slice *names, size_t 
 void domain_hurry(struct domain *domain);
 
 // A write's commit was answered by the server, and the client has NOT been answered yet. Closes the
-// slots (ledger_slot_of()) of what it wrote, and with barrier (effects not known) stops all hits;
+// slots of what it wrote (ticket.h says which are which), and with barrier (effects not known)
+// stops all hits;
 // both before this returns. They open again when the control thread has learnt the position that
 // covers the commit. Also right for a statement that failed: closing too much only
 // costs hits.
-void domain_wrote(struct domain *domain, const uint32_t *slots, size_t n, bool barrier);
+void domain_wrote(struct domain *domain, const struct ticket_slots *slots, bool barrier);
 
 // A client or a connection to the server is lost between a write and the answer to its commit: the
 // server may commit it, now or later, as long as its process lives. backend_pid is that of its
 // BackendKeyData. Call it BEFORE the socket to the server is closed, with what domain_wrote() would
 // have got. With WAL this is domain_wrote(): the stream tells what became of it. Else (invalidation
 // = proxy) slots and barrier are held until the process is gone, however long it works on.
-void domain_in_doubt(struct domain *domain, const uint32_t *slots, size_t n, bool barrier,
+void domain_in_doubt(struct domain *domain, const struct ticket_slots *slots, bool barrier,
                      uint32_t backend_pid);
 
 // DDL, GRANT, ALTER ROLE ... was committed through the proxy and the client has not been answered

@@ -331,6 +331,7 @@ static void on_loaded(void *arg, struct catalog *catalog, bool changed)
 {
     struct following *f = arg;
     f->status.catalog_loads++;
+    follower_set_catalog(f->follower, catalog);
     domain_publish(f->domain, catalog);
     f->status.schema_changes += loads_end(&f->loads, changed, clock_us());
     if (f->state != FOLLOWING_LOADING) {

@@ -29,6 +29,7 @@ static void place(struct own_writes *o, struct ticket *ticket)
     bool on = ledger_is_on(o->ledger);
     if (ticket->barrier)
         ledger_flush(o->ledger);
+    // No stream tells which keys the held ones were: they rise as well.
     ledger_settle(o->ledger, ticket->slots, ticket->n, on ? ++o->count : 0);
     if (on)
         ledger_advance(o->ledger, o->count);

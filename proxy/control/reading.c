@@ -130,6 +130,8 @@ void reading_load(struct reading_connection *r, const struct slice *names, size_
     r->new_names = (char *)literal.at; // ours from now on
     r->changed = r->names == NULL;
     r->builder = catalog_builder_new(version);
+    if (r->identity.utf8)
+        catalog_builder_utf8(r->builder);
     for (size_t i = 0; i < n; i++)
         catalog_builder_name(r->builder, names[i]);
     query(r, STEP_LOAD_BEGIN, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", NULL);

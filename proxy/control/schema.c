@@ -39,6 +39,8 @@ const char schema_identity_sql[] =
 //   pg_attribute   columns' names, types, privileges; a changed default or check constraint also
 //                  shows here or in pg_class
 //   pg_trigger     only the first one shows in pg_class
+//   pg_index       which indexes are the primary key and the replica identity: their columns are
+//                  what a row is known by
 //   pg_namespace   of those tables: name, privileges
 //   pg_proc, pg_operator, pg_cast, made by users (from oid 16384), and pg_type of the names of
 //                  common types: what could be taken for PostgreSQL's own
@@ -61,6 +63,9 @@ const char schema_identity_sql[] =
     " (SELECT " SUM("concat(t.oid, ' ', t.x)")                                                     \
     "  FROM c CROSS JOIN LATERAL (SELECT oid, xmin AS x FROM pg_trigger"                           \
     "   WHERE tgrelid = c.oid OFFSET 0) t WHERE c.relhastriggers),"                                \
+    " (SELECT " SUM("concat(i.oid, ' ', i.x)")                                                     \
+    "  FROM c CROSS JOIN LATERAL (SELECT indexrelid AS oid, xmin AS x FROM pg_index"               \
+    "   WHERE indrelid = c.oid AND (indisprimary OR indisreplident) OFFSET 0) i),"                 \
     " (SELECT " SUM("concat(n.oid, ' ', n.xmin)")                                                  \
     "  FROM pg_namespace n WHERE n.oid = ANY (ARRAY(SELECT relnamespace FROM c))),"                \
     " (SELECT " SUM("concat(p.oid, ' ', p.xmin)") " FROM pg_proc p WHERE p.oid >= 16384),"         \
@@ -97,7 +102,23 @@ const char schema_fingerprint_sql[] = RELATIONS_IN_USE "SELECT " FINGERPRINT;
 // unique_key_recheck: they look, and write nothing.
 #define HARMLESS_TRIGGERS "'{1644,1645,1648,1649,1654,1655,1250}'::oid[]"
 
-// The last column: can a write to it touch anything else, by a trigger, or by what a function in a
+// The columns whose values, old and new, the stream tells of every row that changes: those of the
+// index that RelationGetIdentityKeyBitmap() takes (relcache.c), or with REPLICA IDENTITY FULL those
+// of the primary key. For each type, length or precision, bytes of the name, the name. A column
+// whose equality is not that of its bytes gives type 0.
+#define KEY_COLUMNS                                                                                \
+    " (SELECT string_agg(concat_ws(' ',"                                                           \
+    "   CASE WHEN coalesce(l.collisdeterministic, true) THEN a.atttypid ELSE 0 END, a.atttypmod,"  \
+    "   octet_length(a.attname::text), a.attname::text), '' ORDER BY a.attnum)"                    \
+    "  FROM pg_index i JOIN generate_series(0, i.indnkeyatts - 1) AS k(n) ON true"                 \
+    "   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k.n]"                    \
+    "   LEFT JOIN pg_collation l ON l.oid = a.attcollation"                                        \
+    "  WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique AND i.indimmediate"             \
+    "   AND i.indpred IS NULL AND i.indexprs IS NULL AND c.relkind = 'r'"                          \
+    "   AND CASE c.relreplident WHEN 'i' THEN i.indisreplident WHEN 'n' THEN false"                \
+    "    ELSE i.indisprimary END)"
+
+// The last but one: can a write to it touch anything else, by a trigger, or by what a function in a
 // default, a check or a domain does? Functions of PostgreSQL's own leave no row in pg_depend.
 const char schema_relations_sql[] =
     "SELECT n.nspname, c.relname, c.oid, c.relkind, c.relpersistence, c.relhassubclass,"
@@ -114,14 +135,15 @@ const char schema_relations_sql[] =
     "   ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid WHERE k.conrelid = c.oid"
     "   AND k.contype = 'c' AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass))"
     " OR EXISTS (SELECT FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid"
-    "   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND y.typtype = 'd')"
+    "   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND y.typtype = 'd'),"
+    KEY_COLUMNS
     " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relname = ANY ($1::name[]) AND c.relpersistence <> 't'";
 
 enum relation_column {
     RELATION_SCHEMA, RELATION_NAME, RELATION_OID, RELATION_KIND, RELATION_PERSISTENCE,
     RELATION_CHILDREN, RELATION_ROW_SECURITY, RELATION_RULES, RELATION_HEAP, RELATION_TYPES_SAFE,
-    RELATION_SIDE_EFFECTS, RELATION_COLUMNS,
+    RELATION_SIDE_EFFECTS, RELATION_KEY, RELATION_COLUMNS,
 };
 
 // A function is chosen by name, number and types of arguments, and an untyped literal fits many: a
@@ -187,6 +209,27 @@ static bool relation_writes_known(const PGresult *r, int row)
            is(r, row, RELATION_SIDE_EFFECTS, 'f');
 }
 
+// What KEY_COLUMNS gave. No key: too many columns, one of a type without a form, or none at all.
+static struct catalog_key relation_key(struct slice columns)
+{
+    struct catalog_key key = {.count = 0};
+    char *at = (char *)columns.at, *end = at + columns.len; // ends with a NUL, of libpq's
+    while (at < end) {
+        uint32_t type = (uint32_t)strtoul(at, &at, 10);
+        long modifier = strtol(at, &at, 10);
+        unsigned long bytes = strtoul(at, &at, 10);
+        if (key.count == ROWKEY_COLUMNS_MAX || rowkey_type_of(type) == ROWKEY_NONE ||
+            at == end || bytes == 0 || bytes > (unsigned long)(end - at - 1))
+            return (struct catalog_key){.count = 0};
+        key.columns[key.count].name = slice_of(at + 1, bytes);
+        key.columns[key.count].type = rowkey_type_of(type);
+        key.columns[key.count].modified = modifier >= 0;
+        key.count++;
+        at += 1 + bytes;
+    }
+    return key;
+}
+
 bool schema_add_relations(struct catalog_builder *builder, const PGresult *result)
 {
     if (PQnfields(result) != RELATION_COLUMNS)
@@ -198,6 +241,7 @@ bool schema_add_relations(struct catalog_builder *builder, const PGresult *resul
             .oid = (uint32_t)strtoul(PQgetvalue(result, row, RELATION_OID), NULL, 10),
             .bypass = relation_bypass(result, row),
             .writes_known = relation_writes_known(result, row),
+            .key = relation_key(value(result, row, RELATION_KEY)),
         };
         catalog_builder_relation(builder, &relation);
     }

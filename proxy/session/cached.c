@@ -15,6 +15,7 @@
 #include "proxy/session/session.h"
 #include "proxy/session/unit.h"
 #include "proxy/session/tracked.h"
+#include "proxy/sql/keys.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
@@ -102,9 +103,8 @@ static enum bypass examine(struct question *q)
         return BYPASS_TRANSACTION;
     if (client->server != NULL && client->server->profile != q->profile)
         return BYPASS_NO_PROFILE;
-    bool utf8 = is_setting(client, VAR_CLIENT_ENCODING, "UTF8");
     q->resolution = resolution_front_get(client->worker->resolutions, q->domain, q->analysis,
-                                         q->profile, utf8);
+                                         q->profile, session_speaks_utf8(client));
     return q->resolution ? q->resolution->bypass : BYPASS_CATALOG_PENDING;
 }
 
@@ -238,6 +238,42 @@ static bool look_up(struct question *q, enum bypass *bypass)
     return verdict == LEDGER_OK;
 }
 
+// ---- what the reply depends on ----
+
+enum { DEPENDENCIES_MAX = 512, DEPENDENCY_KEYS_MAX = 64 };
+_Static_assert(DEPENDENCIES_MAX >= RESOLVE_SLOTS_MAX + DEPENDENCY_KEYS_MAX * 2 + 128,
+               "tables, keys, and the rows slots of their tables");
+
+// Tables; of those of which only rows with certain keys are read, those keys. Where a key cannot
+// be told, or there are too many of them, the table.
+static size_t dependencies(const struct question *q, uint32_t *out)
+{
+    const struct resolution *r = q->resolution;
+    bool simple = q->unit.simple;
+    struct key_values values = {
+        .analysis = q->analysis,
+        .text = simple ? q->unit.text : statement_text(q->statement),
+        .types = simple ? slice_of("", 0) : statement_types(q->statement),
+        .bind = q->unit.bind,
+        .utf8 = r->utf8 && session_speaks_utf8(q->client),
+    };
+    size_t n = r->read_count, keys = 0;
+    memcpy(out, r->reads, n * sizeof(*out));
+    for (uint16_t i = 0; i < r->read_scan_count; i++) {
+        uint32_t slots[KEYS_MAX];
+        int found = keys_slots(&values, &r->read_scans[i], slots);
+        if (found < 0 || keys + (size_t)found > DEPENDENCY_KEYS_MAX) {
+            out[n++] = ledger_table_slot(r->read_scans[i].table);
+            continue;
+        }
+        keys += (size_t)found;
+        memcpy(out + n, slots, (size_t)found * sizeof(*out));
+        n += (size_t)found;
+        out[n++] = ledger_rows_slot(r->read_scans[i].table);
+    }
+    return n;
+}
+
 // ---- one run for all who miss the same ----
 
 enum { FOLLOWS_MAX = 3 }; // then it asks for itself
@@ -247,18 +283,18 @@ enum { FOLLOWS_MAX = 3 }; // then it asks for itself
 static bool follow(struct question *q, bool *landed)
 {
     struct client *client = q->client;
-    const struct resolution *resolution = q->resolution;
     *landed = false;
     if (client->flight != NULL || client->alone ||
         config_settings(client->worker->config)->cache_follow_timeout_us == 0)
         return false;
+    uint32_t slots[DEPENDENCIES_MAX];
+    size_t n = dependencies(q, slots);
     struct flight_ask ask = {
         .worker = (unsigned)client->worker->number,
         .may_follow = client->server == NULL && client->follows < FOLLOWS_MAX,
-        .need = ledger_need(q->ledger, resolution->reads, resolution->read_count),
+        .need = ledger_need(q->ledger, slots, n),
     };
-    switch (ledger_judge(q->ledger, q->stamp, resolution->reads, resolution->read_count, 0,
-                         INT64_MAX, INT64_MIN)) {
+    switch (ledger_judge(q->ledger, q->stamp, slots, n, 0, INT64_MAX, INT64_MIN)) {
     case LEDGER_OFF:
     case LEDGER_DEAD:
     case LEDGER_CLOSED:
@@ -305,15 +341,16 @@ static void begin_fill(struct question *q)
     client->unit_left = q->unit.bytes;
     // A write to what it reads is not yet placed, or not yet known to be visible: the reply would
     // be dead on arrival.
+    uint32_t slots[DEPENDENCIES_MAX];
+    size_t n = dependencies(q, slots);
     enum ledger_verdict verdict =
-        ledger_judge(q->ledger, q->stamp, q->resolution->reads, q->resolution->read_count, 0,
-                     INT64_MAX, INT64_MIN);
+        ledger_judge(q->ledger, q->stamp, slots, n, 0, INT64_MAX, INT64_MIN);
     if (verdict == LEDGER_DEAD || verdict == LEDGER_CLOSED)
         return;
     size_t max = (size_t)config_settings(worker->config)->cache_max_entry_size_bytes;
     size_t limit = store_entry_limit_bytes(worker->pooler->store);
-    server->fill = fill_begin(buf_slice(&worker->key), q->hash, q->stamp, q->resolution->reads,
-                              q->resolution->read_count, max < limit ? max : limit);
+    server->fill = fill_begin(buf_slice(&worker->key), q->hash, q->stamp, slots, (uint32_t)n,
+                              max < limit ? max : limit);
     if (is_led(q))
         store_flight_start(worker->pooler->store, client->flight, q->stamp);
 }

@@ -2,6 +2,7 @@
 #include "proxy/session/effects.h"
 
 #include "cache/ledger.h"
+#include "cache/ticket.h"
 #include "proxy/control/domain.h"
 #include "proxy/route.h"
 #include "proxy/server/server.h"
@@ -10,22 +11,71 @@
 #include "proxy/session/listening.h"
 #include "proxy/session/resolutions.h"
 #include "proxy/session/unsafe.h"
+#include "proxy/sql/keys.h"
 #include "proxy/worker.h"
 
-static void note_slots(struct effects *e, const struct resolution *r)
+static bool has_slot(const uint32_t *slots, uint8_t count, uint32_t slot)
 {
-    for (uint16_t i = 0; i < r->write_count; i++) {
-        bool known = false;
-        for (uint8_t k = 0; k < e->count; k++)
-            known |= e->slots[k] == r->writes[i];
-        if (known)
-            continue;
-        if (e->count == EFFECTS_SLOTS_MAX) {
-            e->barrier = true;
-            return;
-        }
-        e->slots[e->count++] = r->writes[i];
+    for (uint8_t i = 0; i < count; i++)
+        if (slots[i] == slot)
+            return true;
+    return false;
+}
+
+static void note_table(struct effects *e, uint32_t slot)
+{
+    if (has_slot(e->slots, e->count, slot))
+        return;
+    if (e->count == EFFECTS_SLOTS_MAX)
+        e->barrier = true;
+    else
+        e->slots[e->count++] = slot;
+}
+
+static void note_held(struct effects *e, uint32_t slot)
+{
+    if (has_slot(e->held, e->held_count, slot))
+        return;
+    if (e->held_count == EFFECTS_HELD_MAX)
+        e->barrier = true;
+    else
+        e->held[e->held_count++] = slot;
+}
+
+// The rows that a place names, or else any row of that table.
+static void note_keys(struct effects *e, const struct resolved_scan *scan,
+                      const struct key_values *values)
+{
+    uint32_t keys[KEYS_MAX];
+    int n = values == NULL ? -1 : keys_slots(values, scan, keys);
+    if (n < 0 || e->keys + n > EFFECTS_KEYS_MAX || e->count + n > EFFECTS_SLOTS_MAX) {
+        note_held(e, ledger_rows_slot(scan->table));
+        return;
     }
+    for (int i = 0; i < n; i++) {
+        if (has_slot(e->slots, e->count, keys[i]))
+            continue;
+        e->slots[e->count++] = keys[i];
+        e->keys++;
+    }
+}
+
+static void note_slots(struct effects *e, const struct resolution *r,
+                       const struct key_values *values, uint64_t epoch)
+{
+    struct key_values known;
+    if (e->count == 0 && e->held_count == 0)
+        e->epoch = epoch;
+    if (values != NULL) {
+        known = *values;
+        known.utf8 = values->utf8 && r->utf8;
+    }
+    for (uint16_t i = 0; i < r->write_count; i++)
+        note_table(e, r->writes[i]);
+    for (uint16_t i = 0; i < r->held_count; i++)
+        note_held(e, r->held[i]);
+    for (uint16_t i = 0; i < r->write_scan_count; i++)
+        note_keys(e, &r->write_scans[i], values == NULL ? NULL : &known);
 }
 
 // What its names mean on the client's server now; NULL: that is not known.
@@ -56,7 +106,8 @@ static void note_captures(struct client *client, const struct analysis *analysis
 }
 
 // Which tables it writes, as far as that can be known.
-static void note_writes(struct client *client, const struct analysis *analysis)
+static void note_writes(struct client *client, const struct analysis *analysis,
+                        const struct key_values *values)
 {
     struct effects *e = &client->effects;
     if (analysis == NULL) {
@@ -75,7 +126,7 @@ static void note_writes(struct client *client, const struct analysis *analysis)
     if (r == NULL || r->barrier)
         e->barrier = true;
     else
-        note_slots(e, r);
+        note_slots(e, r, values, client->server->profile_epoch);
 }
 
 // SET LOCAL, and its like: names may mean something else until the transaction ends.
@@ -152,7 +203,8 @@ void effects_mention(struct client *client, const struct analysis *analysis, str
         mentioned_note(&client->mentioned, bytes);
 }
 
-void effects_note(struct client *client, const struct analysis *analysis)
+void effects_note(struct client *client, const struct analysis *analysis,
+                  const struct key_values *values)
 {
     // First what changes the meaning of names: in one text of several statements, in any order.
     if (analysis != NULL && analysis->bypass != BYPASS_NONE && changes_locally(analysis))
@@ -161,7 +213,7 @@ void effects_note(struct client *client, const struct analysis *analysis)
         note_captures(client, analysis);
     if (client->route->domain != NULL &&
         (analysis == NULL || !analysis_only_reads(analysis) || analysis->may_end_transaction))
-        note_writes(client, analysis);
+        note_writes(client, analysis, values);
     note_session(client, analysis, analysis ? analysis->effects : EFFECT_UNKNOWN);
 }
 
@@ -173,6 +225,18 @@ void effects_note_arguments(struct client *client, const struct analysis *analys
         client->effects.barrier = true;
 }
 
+// What was noted is what names, keys and triggers were then. Since the schema has changed, it may
+// have run under another one: it waits for locks, and sees what is there when it gets them.
+static bool is_outdated(const struct effects *e, struct domain *domain)
+{
+    return (e->count > 0 || e->held_count > 0) && e->epoch != ledger_epoch(domain_ledger(domain));
+}
+
+static struct ticket_slots slots_of(const struct effects *e)
+{
+    return (struct ticket_slots){e->slots, e->count, e->held, e->held_count};
+}
+
 void effects_publish(struct client *client)
 {
     const struct effects *e = &client->effects;
@@ -181,8 +245,10 @@ void effects_publish(struct client *client)
         return;
     if (e->ddl)
         domain_ddl(domain);
-    if (e->count > 0 || e->barrier)
-        domain_wrote(domain, e->slots, e->count, e->barrier);
+    bool barrier = e->barrier || is_outdated(e, domain);
+    struct ticket_slots slots = slots_of(e);
+    if (e->count > 0 || e->held_count > 0 || barrier)
+        domain_wrote(domain, &slots, barrier);
 }
 
 void effects_in_doubt(struct client *client, uint32_t process)
@@ -191,8 +257,10 @@ void effects_in_doubt(struct client *client, uint32_t process)
     struct domain *domain = client->route->domain;
     if (domain == NULL || !effects_any(e))
         return;
+    bool barrier = e->barrier || e->ddl || is_outdated(e, domain);
     if (e->ddl)
         domain_ddl(domain);
-    domain_in_doubt(domain, e->slots, e->count, e->barrier || e->ddl, process);
+    struct ticket_slots slots = slots_of(e);
+    domain_in_doubt(domain, &slots, barrier, process);
     *e = (struct effects){.count = 0};
 }

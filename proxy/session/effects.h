@@ -9,13 +9,15 @@
 
 struct analysis;
 struct client;
-struct resolution;
+struct key_values;
 
-enum { EFFECTS_SLOTS_MAX = 16 };
+enum { EFFECTS_SLOTS_MAX = 32, EFFECTS_KEYS_MAX = 20, EFFECTS_HELD_MAX = 12 };
 
 struct effects {
-    uint32_t slots[EFFECTS_SLOTS_MAX];
-    uint8_t count;
+    uint32_t slots[EFFECTS_SLOTS_MAX]; // of tables, and of keys that are written
+    uint32_t held[EFFECTS_HELD_MAX];   // rows slots, where the keys are not known
+    uint64_t epoch;                    // of the ledger, when the first of these was noted
+    uint8_t count, keys, held_count;   // keys: how many of the slots are such
     bool barrier;
     bool ddl;
     bool path_unknown; // the search path may have been changed in it
@@ -24,12 +26,13 @@ struct effects {
 
 static inline bool effects_any(const struct effects *e)
 {
-    return e->count > 0 || e->barrier || e->ddl;
+    return e->count > 0 || e->held_count > 0 || e->barrier || e->ddl;
 }
 
 // Notes what running this statement may do to tables and to the session (pins, resets). NULL: a
-// statement that was not read, which may do anything.
-void effects_note(struct client *client, const struct analysis *analysis);
+// statement that was not read, which may do anything. values: those it runs with; NULL: not known.
+void effects_note(struct client *client, const struct analysis *analysis,
+                  const struct key_values *values);
 // What was sent with such a statement may name settings: its text, its values.
 void effects_mention(struct client *client, const struct analysis *analysis, struct slice bytes);
 // What evaluating the arguments of an EXECUTE may do; what it executes is noted by itself.

@@ -16,6 +16,7 @@
 #include "proxy/session/unsafe.h"
 #include "proxy/session/sharing.h"
 #include "proxy/session/tracked.h"
+#include "proxy/sql/keys.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
@@ -181,8 +182,10 @@ static enum step forward_query(struct client *client, struct slice *data, struct
     }
     if (analysis != NULL)
         count_bypass(client, analysis);
+    struct key_values values = {.analysis = analysis, .text = text,
+                                .utf8 = session_speaks_utf8(client)};
     if (says == SAYS_NOTHING)
-        effects_note(client, analysis);
+        effects_note(client, analysis, &values);
     else
         given_note(client, says, analysis);
     if (whole)
@@ -340,6 +343,15 @@ static void mark_saying(struct client *client, struct op *op)
         given_mark(client, op, says, s->analysis, slice_of(text.at, text.len + 1));
 }
 
+// What binding it may do, with these values (as behind the names in a Bind; empty: not all there).
+static void note_bound(struct client *client, const struct statement *meaning, struct slice bind)
+{
+    struct key_values values = {.analysis = meaning->analysis, .text = statement_text(meaning),
+                                .types = statement_types(meaning), .bind = bind,
+                                .utf8 = session_speaks_utf8(client)};
+    effects_note(client, meaning->analysis, bind.len > 0 ? &values : NULL);
+}
+
 static enum step forward_bind(struct client *client, struct slice *data, struct frame frame)
 {
     struct reader r = reader_of(slice_of(data->at + 5, (data->len < frame.length
@@ -362,7 +374,7 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
     const bool shares = session_shares_names(client);
     enum given_says says = SAYS_NOTHING;
     if (meaning != NULL && !vars_text_is_plain(&client->vars, statement_text(meaning))) {
-        effects_note(client, NULL);
+        effects_note(client, NULL, NULL);
     } else if (meaning != NULL) {
         count_bypass(client, meaning->analysis);
         // In a session's own names SQL may have given this one another meaning.
@@ -371,11 +383,14 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
             says = given_says(client, meaning->analysis, statement_text(meaning));
         if (says != SAYS_NOTHING)
             given_note(client, says, meaning->analysis);
+        else if (sure || name.len == 0)
+            note_bound(client, meaning, data->len < frame.length ? slice_of("", 0)
+                                                                 : slice_of(r.at, reader_left(&r)));
         else
-            effects_note(client, sure || name.len == 0 ? meaning->analysis : NULL);
+            effects_note(client, NULL, NULL);
         note_clearing(client, meaning->analysis);
     } else if (name.len > 0 && (client->pins != 0 || !shares)) {
-        effects_note(client, NULL); // perhaps prepared in SQL: anything
+        effects_note(client, NULL, NULL); // perhaps prepared in SQL: anything
     }
     if (client->must_verify) {
         const struct analysis *analysis = meaning != NULL ? meaning->analysis : NULL;
@@ -534,7 +549,7 @@ enum step forward_message(struct client *client, struct slice *data, struct fram
     case 'B':
         return forward_bind(client, data, frame);
     case 'F':
-        effects_note(client, NULL);
+        effects_note(client, NULL, NULL);
         push(client, OP_FUNCTION);
         pass(client, data, frame);
         return STEP_ON;

@@ -314,11 +314,11 @@ void given_note(struct client *client, enum given_says says, const struct analys
     if (meaning == NULL) {
         // Nobody knows it: an error, unless unseen code has prepared it.
         if (client->pins & (1u << PIN_PREPARE | 1u << PIN_FUNCTION))
-            effects_note(client, analysis);
+            effects_note(client, analysis, NULL);
         return;
     }
     bool plain = vars_text_is_plain(&client->vars, statement_text(meaning));
-    effects_note(client, plain ? meaning->analysis : NULL);
+    effects_note(client, plain ? meaning->analysis : NULL, NULL);
     effects_note_arguments(client, analysis);
     effects_mention(client, NULL, statement_text(meaning));
 }

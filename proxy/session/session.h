@@ -30,6 +30,12 @@ uint64_t session_scope(struct client *client);
 // Are statements' names shared between clients (and so translated)?
 bool session_shares_names(const struct client *client);
 
+static inline bool session_speaks_utf8(const struct client *client)
+{
+    const char *encoding = client->vars.value[VAR_CLIENT_ENCODING];
+    return encoding != NULL && strcmp(encoding, "UTF8") == 0;
+}
+
 // A message of ours, made in the worker's text buffer and sent to the server.
 static inline struct buf *session_compose(struct client *client)
 {

@@ -47,6 +47,12 @@ static inline struct slice statement_tail(const struct statement *s)
     return slice_of(s->tail, (size_t)s->text_bytes + s->types_bytes);
 }
 
+// The declared types of its parameters: count and oids; empty when SQL's.
+static inline struct slice statement_types(const struct statement *s)
+{
+    return slice_of(s->tail + s->text_bytes, s->types_bytes);
+}
+
 struct statement_registry *statement_registry_new(void);
 void statement_registry_free(struct statement_registry *registry); // none may be left
 

@@ -26,15 +26,57 @@ static size_t names_bytes(const struct walk_names *names)
 static struct slice copy_bytes(uint8_t **out, struct slice from)
 {
     struct slice copy = slice_of(*out, from.len);
-    memcpy(*out, from.at, from.len);
+    if (from.len > 0)
+        memcpy(*out, from.at, from.len);
     *out += from.len;
     return copy;
 }
 
 struct room { // what is left of the allocation behind the analysis
     struct sql_name *names;
+    struct sql_fix *fixes;
+    struct sql_value *values;
+    struct sql_scan *scans;
     uint8_t *bytes;
 };
+
+static size_t keys_bytes(const struct fixed *f)
+{
+    size_t bytes = f->n_fixes * sizeof(struct sql_fix) + f->n_scans * sizeof(struct sql_scan) +
+                   f->n_values * sizeof(struct sql_value);
+    for (uint16_t i = 0; i < f->n_fixes; i++)
+        bytes += f->fixes[i].column.len + f->fixes[i].other_column.len;
+    return bytes;
+}
+
+static bool is_shared(const struct fixed *f, const struct sql_value *v)
+{
+    return v->kind == SQL_PARAMETER &&
+           (v->number >= FIXED_PARAMETERS_MAX || f->uses[v->number] > 1);
+}
+
+static struct sql_keys copy_keys(struct room *room, const struct fixed *f)
+{
+    struct sql_keys keys = {room->scans, room->fixes, room->values, f->n_scans, f->n_fixes,
+                            f->n_values};
+    if (f->lost)
+        return (struct sql_keys){.n_scans = 0};
+    for (uint16_t i = 0; i < f->n_scans; i++) {
+        room->scans[i] = f->scans[i].scan;
+        if (!f->scans[i].placed) // a CTE's name
+            room->scans[i].name = UINT16_MAX;
+    }
+    for (uint16_t i = 0; i < f->n_fixes; i++) {
+        room->fixes[i] = f->fixes[i];
+        room->fixes[i].column = copy_bytes(&room->bytes, f->fixes[i].column);
+        room->fixes[i].other_column = copy_bytes(&room->bytes, f->fixes[i].other_column);
+    }
+    for (uint16_t i = 0; i < f->n_values; i++) {
+        room->values[i] = f->values[i];
+        room->values[i].shared = is_shared(f, &f->values[i]);
+    }
+    return keys;
+}
 
 static struct sql_names copy_names(struct room *room, const struct walk_names *from)
 {
@@ -69,7 +111,8 @@ static struct analysis *analysis_of(const struct walk *w)
                                         &w->fields, &w->operators, &w->casts};
     struct slice prepared = slice_str(w->prepared ? w->prepared : "");
     struct slice channel = slice_str(w->channel ? w->channel : "");
-    size_t bytes = sizeof(struct analysis) + prepared.len + channel.len;
+    const struct fixed *fixed = &w->fixed;
+    size_t bytes = sizeof(struct analysis) + prepared.len + channel.len + keys_bytes(fixed);
     size_t count = 0;
     bool ascii = true;
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
@@ -79,7 +122,10 @@ static struct analysis *analysis_of(const struct walk *w)
     }
     struct analysis *a = mem_alloc(bytes);
     struct sql_name *names = (struct sql_name *)(a + 1);
-    struct room room = {names, (uint8_t *)(names + count)};
+    struct room room = {.names = names, .fixes = (struct sql_fix *)(names + count)};
+    room.values = (struct sql_value *)(room.fixes + fixed->n_fixes);
+    room.scans = (struct sql_scan *)(room.values + fixed->n_values);
+    room.bytes = (uint8_t *)(room.scans + fixed->n_scans);
     *a = (struct analysis){
         .tag = ANALYSIS_TAG,
         .refs = 1,
@@ -93,6 +139,7 @@ static struct analysis *analysis_of(const struct walk *w)
         .fields = copy_names(&room, &w->fields),
         .operators = copy_names(&room, &w->operators),
         .casts = copy_names(&room, &w->casts),
+        .keys = copy_keys(&room, fixed),
         .prepared = copy_bytes(&room.bytes, prepared),
         .channel = copy_bytes(&room.bytes, channel),
         .unlistens = w->unlistens,
@@ -133,6 +180,7 @@ static void forget_names(struct analysis *a)
     a->writes_unknown |= a->writes.count > 0;
     a->reads.count = 0;
     a->writes.count = 0;
+    a->keys.n_scans = 0;
     if (a->bypass == BYPASS_NONE)
         a->bypass = BYPASS_ENCODING;
     a->reasons |= 1ull << BYPASS_ENCODING;
@@ -149,9 +197,10 @@ static enum bypass bypass_of(const struct walk *w, size_t statements, enum state
     return w->bypass;
 }
 
-static struct analysis *analyse_tree(const PgQuery__ParseResult *tree)
+static struct analysis *analyse_tree(const PgQuery__ParseResult *tree, struct slice text)
 {
     struct walk w = {0};
+    fixed_begin(&w.fixed, text);
     struct classified all = {.kind = STATEMENT_EMPTY};
     for (size_t i = 0; i < tree->n_stmts; i++) {
         struct classified one = classify(&w, tree->stmts[i]->stmt);
@@ -183,27 +232,33 @@ static struct analysis *analyse_tree(const PgQuery__ParseResult *tree)
     return a;
 }
 
+struct analysing {
+    struct slice sql;
+    struct analysis *made;
+};
+
 static void analyse_parsed(const struct parsed *parsed, void *arg)
 {
-    struct analysis **out = arg;
+    struct analysing *a = arg;
     if (parsed->tree == NULL) {
-        *out = analyse_unknown();
+        a->made = analyse_unknown();
         return;
     }
-    *out = analyse_tree(parsed->tree);
-    if (parsed->foreign && !(*out)->names_are_ascii)
-        forget_names(*out);
+    // Where bytes were replaced the tree's locations are those of another text.
+    a->made = analyse_tree(parsed->tree, parsed->foreign ? slice_of("", 0) : a->sql);
+    if (parsed->foreign && !a->made->names_are_ascii)
+        forget_names(a->made);
 }
 
 struct analysis *analysis_new(struct slice sql)
 {
     if (sql.len > ANALYSIS_TEXT_MAX_BYTES)
         return analyse_unknown();
-    struct analysis *a = NULL;
+    struct analysing a = {.sql = sql};
     parse(sql, analyse_parsed, &a);
-    CHECK(a != NULL);
-    comments_hints(sql, &a->hints);
-    return a;
+    CHECK(a.made != NULL);
+    comments_hints(sql, &a.made->hints);
+    return a.made;
 }
 
 // ---- Its life -----------------------------------------------------------------------------------

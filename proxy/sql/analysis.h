@@ -73,6 +73,50 @@ struct sql_names {
     uint32_t count;            // no two are equal
 };
 
+// Which rows a statement reads or writes, as far as it names them: for each place of a relation in
+// it, what its columns must equal. Made by fixed.h, used by keys.h with the values of a text.
+enum sql_value_kind { SQL_PARAMETER, SQL_INTEGER, SQL_DECIMAL, SQL_STRING };
+
+struct sql_value {
+    uint16_t number; // of the parameter, from 1; or which of the template's constants, from 0
+    uint8_t kind;    // enum sql_value_kind
+    bool negative;   // a constant behind a minus
+    bool array;      // any of its elements is meant
+    bool shared;     // a parameter that occurs elsewhere, too, which may decide on its type
+    uint32_t cast;   // type that it is cast to (pg_type.oid; of the elements); 0: it is not
+};
+
+enum sql_fix_kind {
+    FIX_EQUAL,    // the column equals one of the values
+    FIX_SAME,     // it equals a column of another place of the same statement
+    FIX_SET,      // it is assigned to: not the one that it was
+    FIX_CONFLICT, // ON CONFLICT names it
+};
+
+struct sql_fix {
+    struct slice column;
+    uint16_t kind;           // enum sql_fix_kind
+    uint16_t first, count;   // EQUAL, SAME: values (of the other column)
+    uint16_t other;          // SAME: which place
+    struct slice other_column;
+};
+
+struct sql_scan {        // one place of a relation
+    uint16_t name;       // in reads or writes
+    bool written;        // in writes
+    bool whole;          // it may be any row
+    bool given;          // the values are those of new rows (INSERT)
+    uint16_t first, count; // of fixes
+};
+
+// A name in reads or writes without any place: it may be any row.
+struct sql_keys {
+    const struct sql_scan *scans;   // borrow from the analysis
+    const struct sql_fix *fixes;
+    const struct sql_value *values;
+    uint16_t n_scans, n_fixes, n_values;
+};
+
 struct analysis {
     uint32_t tag;
     _Atomic uint32_t refs;
@@ -93,6 +137,7 @@ struct analysis {
                                 // that name and a user's function f takes a row of t
     struct sql_names operators; // used anywhere, also behind IN, BETWEEN, LIKE, NULLIF ...
     struct sql_names casts;     // names of the types that values are cast to
+    struct sql_keys keys;
     struct slice prepared;      // the name in one PREPARE, EXECUTE or DEALLOCATE; empty: none, or
                                 // not in ASCII
     struct slice channel;       // of one LISTEN or UNLISTEN, likewise; of UNLISTEN *: empty

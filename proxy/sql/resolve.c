@@ -6,16 +6,23 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "cache/ledger.h"
 #include "cache/rules.h"
 #include "proxy/sql/builtins.h"
 
 enum {
     RESOLUTION_TAG = 0x7265736c,
     SAME_NAME_MAX = 16, // relations of one name along one path; more are not looked at
+    SCANS_MAX = 32,     // places with keys; relations at others are read and written as a whole
 };
 
 struct slots {
     uint32_t at[RESOLVE_SLOTS_MAX];
+    uint32_t count;
+};
+
+struct scans {
+    struct resolved_scan at[SCANS_MAX];
     uint32_t count;
 };
 
@@ -25,6 +32,9 @@ struct resolving {
     const struct search_path *path;
     struct slots reads;
     struct slots writes;
+    struct slots held;
+    struct scans read_scans;
+    struct scans write_scans;
     enum bypass bypass; // the first reason met
     uint64_t reasons;   // all of them
     bool pending;
@@ -69,8 +79,113 @@ static enum catalog_answer find(const struct resolving *r, const struct sql_name
     return answer;
 }
 
-static void resolve_read(struct resolving *r, const struct sql_name *name)
+// ---- Keys ---------------------------------------------------------------------------------------
+
+static int key_column(const struct catalog_key *key, struct slice name)
 {
+    for (int i = 0; i < key->count; i++)
+        if (slice_eq(key->columns[i].name, name))
+            return i;
+    return -1;
+}
+
+// Is the other column known to be of the same form, whatever relation its place means? Then what
+// equals it equals the values. (Not with padding: text that equals the padded value may differ.)
+static bool is_same(const struct resolving *r, const struct sql_fix *fix, enum rowkey_type type)
+{
+    const struct catalog_relation *found[SAME_NAME_MAX];
+    const struct sql_scan *other = &r->analysis->keys.scans[fix->other];
+    size_t n;
+    if (type == ROWKEY_PADDED || other->whole || other->name >= r->analysis->reads.count ||
+        find(r, &r->analysis->reads.at[other->name], found, &n) != CATALOG_FOUND)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        int column = key_column(&found[i]->key, fix->other_column);
+        if (column < 0 || found[i]->key.columns[column].type != type)
+            return false;
+    }
+    return true;
+}
+
+// A fix for this column of the key; -1: none.
+static int find_fix(const struct resolving *r, const struct sql_scan *scan,
+                    const struct catalog_key *key, int column)
+{
+    for (int i = scan->first; i < scan->first + scan->count; i++) {
+        const struct sql_fix *fix = &r->analysis->keys.fixes[i];
+        if (!slice_eq(fix->column, key->columns[column].name))
+            continue;
+        if (fix->kind == FIX_EQUAL ||
+            (fix->kind == FIX_SAME && is_same(r, fix, key->columns[column].type)))
+            return i;
+    }
+    return -1;
+}
+
+// Does the statement leave rows the key that they have? ON CONFLICT touches another row if that is
+// in conflict by other columns; by text, perhaps one of other bytes: an index has a collation of
+// its own.
+static bool keeps_key(const struct resolving *r, const struct sql_scan *scan,
+                      const struct catalog_key *key)
+{
+    int conflicting = 0, conflicts = 0;
+    for (int i = scan->first; i < scan->first + scan->count; i++) {
+        const struct sql_fix *fix = &r->analysis->keys.fixes[i];
+        int column = key_column(key, fix->column);
+        if (fix->kind == FIX_SET && column >= 0)
+            return false;
+        if (fix->kind != FIX_CONFLICT)
+            continue;
+        conflicts++;
+        conflicting += column >= 0 && key->columns[column].type != ROWKEY_TEXT &&
+                       key->columns[column].type != ROWKEY_PADDED;
+    }
+    return conflicts == 0 || (conflicts == key->count && conflicting == key->count);
+}
+
+static bool scan_of(const struct resolving *r, const struct sql_scan *scan,
+                    const struct catalog_relation *relation, struct resolved_scan *out)
+{
+    const struct catalog_key *key = &relation->key;
+    if (scan->whole || key->count == 0 || !keeps_key(r, scan, key))
+        return false;
+    *out = (struct resolved_scan){.table = relation->table, .given = scan->given, .n = key->count};
+    for (int i = 0; i < key->count; i++) {
+        int fix = find_fix(r, scan, key, i);
+        if (fix < 0)
+            return false;
+        out->columns[i].fix = (uint16_t)fix;
+        out->columns[i].type = (uint8_t)key->columns[i].type;
+        out->columns[i].modified = key->columns[i].modified;
+    }
+    return true;
+}
+
+// Adds what all places of a name fix of this relation. False: somewhere it is any row.
+static bool add_scans(struct resolving *r, uint32_t name, bool written,
+                      const struct catalog_relation *relation)
+{
+    struct scans *scans = written ? &r->write_scans : &r->read_scans;
+    const struct sql_keys *keys = &r->analysis->keys;
+    uint32_t before = scans->count;
+    for (uint16_t i = 0; i < keys->n_scans; i++) {
+        const struct sql_scan *scan = &keys->scans[i];
+        if (scan->name != name || scan->written != written)
+            continue;
+        if (scans->count == SCANS_MAX || !scan_of(r, scan, relation, &scans->at[scans->count])) {
+            scans->count = before;
+            return false;
+        }
+        scans->count++;
+    }
+    return scans->count > before;
+}
+
+// ---- Relations, read and written ----------------------------------------------------------------
+
+static void resolve_read(struct resolving *r, uint32_t number)
+{
+    const struct sql_name *name = &r->analysis->reads.at[number];
     const struct catalog_relation *found[SAME_NAME_MAX];
     size_t n;
     switch (find(r, name, found, &n)) {
@@ -91,13 +206,14 @@ static void resolve_read(struct resolving *r, const struct sql_name *name)
         r->opaque |= reason == BYPASS_RELATION_KIND || reason == BYPASS_ROW_SECURITY;
         if (reason != BYPASS_NONE)
             deny(r, reason);
-        else if (!add_slot(&r->reads, found[i]->slot))
+        else if (!add_scans(r, number, false, found[i]) && !add_slot(&r->reads, found[i]->slot))
             deny(r, BYPASS_UNSUPPORTED);
     }
 }
 
-static void resolve_write(struct resolving *r, const struct sql_name *name)
+static void resolve_write(struct resolving *r, uint32_t number)
 {
+    const struct sql_name *name = &r->analysis->writes.at[number];
     const struct catalog_relation *found[SAME_NAME_MAX];
     size_t n;
     switch (find(r, name, found, &n)) {
@@ -111,9 +227,13 @@ static void resolve_write(struct resolving *r, const struct sql_name *name)
     case CATALOG_FOUND:
         break;
     }
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         if (!add_slot(&r->writes, found[i]->slot) || !found[i]->writes_known)
             r->barrier = true;
+        if (!add_scans(r, number, true, found[i]) &&
+            !add_slot(&r->held, ledger_rows_slot(found[i]->table)))
+            r->barrier = true;
+    }
 }
 
 // ---- Functions, operators, casts ----------------------------------------------------------------
@@ -194,17 +314,45 @@ static int compare_slots(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static const uint32_t *copy_slots(uint32_t **out, struct slots *from)
+{
+    uint32_t *copy = *out;
+    qsort(from->at, from->count, sizeof(uint32_t), compare_slots);
+    memcpy(copy, from->at, from->count * sizeof(uint32_t));
+    *out += from->count;
+    return copy;
+}
+
+static const struct resolved_scan *copy_scans(struct resolved_scan **out, const struct scans *from)
+{
+    struct resolved_scan *copy = *out;
+    memcpy(copy, from->at, from->count * sizeof(*copy));
+    *out += from->count;
+    return copy;
+}
+
+// What a rule puts aside (a user's operator, a function) may read other rows than conditions say.
+static void read_tables(struct resolving *r)
+{
+    for (uint32_t i = 0; i < r->read_scans.count; i++)
+        if (!add_slot(&r->reads, ledger_table_slot(r->read_scans.at[i].table)))
+            deny(r, BYPASS_UNSUPPORTED);
+    r->read_scans.count = 0;
+}
+
 static struct resolution *resolution_of(struct resolving *r)
 {
     const uint64_t putable = RULES_FORCEABLE | 1ull << BYPASS_NO_RELATION;
-    uint32_t reads = (r->reasons & ~putable) == 0 ? r->reads.count : 0;
-    uint32_t writes = r->writes.count;
-    qsort(r->reads.at, reads, sizeof(uint32_t), compare_slots);
-    qsort(r->writes.at, writes, sizeof(uint32_t), compare_slots);
-    struct resolution *made = mem_alloc(sizeof(*made) + (reads + writes) * sizeof(uint32_t));
-    uint32_t *slots = (uint32_t *)(made + 1);
-    memcpy(slots, r->reads.at, reads * sizeof(uint32_t));
-    memcpy(slots + reads, r->writes.at, writes * sizeof(uint32_t));
+    if (r->reasons != 0)
+        read_tables(r);
+    if ((r->reasons & ~putable) != 0)
+        r->reads.count = 0;
+    size_t n_slots = r->reads.count + r->writes.count + r->held.count;
+    size_t n_scans = r->read_scans.count + r->write_scans.count;
+    struct resolution *made = mem_alloc(sizeof(*made) + n_scans * sizeof(struct resolved_scan) +
+                                        n_slots * sizeof(uint32_t));
+    struct resolved_scan *scans = (struct resolved_scan *)(made + 1);
+    uint32_t *slots = (uint32_t *)(scans + n_scans);
     *made = (struct resolution){
         .tag = RESOLUTION_TAG,
         .refs = 1,
@@ -214,10 +362,17 @@ static struct resolution *resolution_of(struct resolving *r)
         .barrier = r->barrier,
         .captured = r->captured,
         .opaque = r->opaque,
-        .read_count = (uint16_t)reads,
-        .write_count = (uint16_t)writes,
-        .reads = slots,
-        .writes = slots + reads,
+        .utf8 = r->catalog != NULL && catalog_utf8(r->catalog),
+        .read_count = (uint16_t)r->reads.count,
+        .write_count = (uint16_t)r->writes.count,
+        .held_count = (uint16_t)r->held.count,
+        .read_scan_count = (uint16_t)r->read_scans.count,
+        .write_scan_count = (uint16_t)r->write_scans.count,
+        .reads = copy_slots(&slots, &r->reads),
+        .writes = copy_slots(&slots, &r->writes),
+        .held = copy_slots(&slots, &r->held),
+        .read_scans = copy_scans(&scans, &r->read_scans),
+        .write_scans = copy_scans(&scans, &r->write_scans),
     };
     return made;
 }
@@ -246,9 +401,9 @@ struct resolution *resolve(const struct analysis *a, const struct catalog *catal
         resolve_casts(&r);
     }
     for (uint32_t i = 0; i < a->reads.count; i++)
-        resolve_read(&r, &a->reads.at[i]);
+        resolve_read(&r, i);
     for (uint32_t i = 0; i < a->writes.count; i++)
-        resolve_write(&r, &a->writes.at[i]);
+        resolve_write(&r, i);
     return resolution_of(&r);
 }
 

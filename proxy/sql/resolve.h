@@ -18,6 +18,19 @@ struct search_path {
     bool utf8; // the client speaks UTF8: then names beyond ASCII mean what they say
 };
 
+// A place of a relation in the statement at which only rows of certain keys are read or written,
+// for one relation that its name means. The keys are known with the values (keys.h).
+struct resolved_scan {
+    uint64_t table; // ledger_table()
+    bool given;     // new rows (INSERT)
+    uint8_t n;      // columns of the key
+    struct {
+        uint16_t fix; // in the analysis
+        uint8_t type; // enum rowkey_type
+        bool modified;
+    } columns[ROWKEY_COLUMNS_MAX];
+};
+
 struct resolution {
     uint32_t tag;
     _Atomic uint32_t refs;
@@ -29,11 +42,19 @@ struct resolution {
                             // behind t.f: to be treated like EFFECT_FUNCTION
     bool opaque;            // reads a view or the like, whose own text may call anything; not part
                             // of barrier
+    bool utf8;              // of the server; for values of keys
     uint16_t read_count;    // slots that the result depends on, ascending, no two equal; only
                             // when a rule could put all reasons aside (cache/rules.h)
     uint16_t write_count;   // slots that its commit must close, likewise
+    uint16_t held_count;    // and rows slots, of writes to any row, likewise
+    uint16_t read_scan_count;  // what it depends on besides: rows of certain keys; only when
+                               // bypass is none
+    uint16_t write_scan_count; // and what besides it writes; all tables of these are in writes
     const uint32_t *reads;  // in one allocation with the resolution
     const uint32_t *writes;
+    const uint32_t *held;
+    const struct resolved_scan *read_scans;
+    const struct resolved_scan *write_scans;
 };
 
 // catalog: NULL when nothing is known yet (everything pending). The caller holds the one

@@ -308,6 +308,24 @@ struct template template_of(struct slice sql, uint8_t *out)
     return (struct template){.bytes = slice_of(out, (size_t)(l.out - out)), .verbatim = false};
 }
 
+// No byte of a text that is left as it is can be taken for a placeholder: those are BYTE_STRANGE.
+size_t template_constants(struct slice sql, struct template_constant *out)
+{
+    uint8_t scratch[TEMPLATE_MAX_BYTES];
+    size_t n = 0;
+    if (sql.len > TEMPLATE_MAX_BYTES)
+        return 0;
+    struct lexer l = {.at = sql.at, .begin = sql.at, .end = sql.at + sql.len, .out = scratch};
+    while (l.at < l.end) {
+        const uint8_t *from = l.at, *written = l.out;
+        if (!lex_one(&l))
+            return 0;
+        if (l.out - written == 1 && *written <= TEMPLATE_STRING && n < TEMPLATE_CONSTANTS_MAX)
+            out[n++] = (struct template_constant){slice_of(from, (size_t)(l.at - from)), *written};
+    }
+    return n;
+}
+
 static inline bool is_letter(uint8_t byte)
 {
     byte |= 0x20;

@@ -26,6 +26,16 @@ struct template {
 // now, today, tomorrow or yesterday stay as they are: read as a date they are volatile.
 struct template template_of(struct slice sql, uint8_t *out);
 
+// What was taken out of a text, in order: the raw constants, and which of the three each is.
+enum { TEMPLATE_CONSTANTS_MAX = 256 };
+struct template_constant {
+    struct slice raw; // borrows from the text
+    uint8_t kind;
+};
+// The first ones, at most TEMPLATE_CONSTANTS_MAX; none of a text that is its own template. Texts of
+// one template have as many, and the n-th of one stands where the n-th of another does.
+size_t template_constants(struct slice sql, struct template_constant *out);
+
 // True when bytes contain one of those four words, in any case, with no letter directly around it.
 // To be asked for parameter values too, whatever their declared type.
 bool template_has_datetime_word(struct slice bytes);

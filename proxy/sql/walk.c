@@ -24,6 +24,7 @@ void walk_fini(struct walk *w)
     mem_free(w->fields.at);
     mem_free(w->operators.at);
     mem_free(w->casts.at);
+    fixed_fini(&w->fixed);
 }
 
 void walk_deny(struct walk *w, enum bypass reason)
@@ -35,22 +36,25 @@ void walk_deny(struct walk *w, enum bypass reason)
 
 // ---- Names --------------------------------------------------------------------------------------
 
-static void add_name(struct walk *w, struct walk_names *names, const char *schema, const char *name)
+// Which one it is; UINT32_MAX: it is not noted.
+static uint32_t add_name(struct walk *w, struct walk_names *names, const char *schema,
+                         const char *name)
 {
     struct sql_name added = {slice_str(schema), slice_str(name)};
     if (w->defines)
-        return;
+        return UINT32_MAX;
     for (uint32_t i = 0; i < names->count; i++)
         if (slice_eq(names->at[i].name, added.name) && slice_eq(names->at[i].schema, added.schema))
-            return;
+            return i;
     if (names->count == WALK_NAMES_MAX) {
         walk_deny(w, BYPASS_UNSUPPORTED);
         w->writes_unknown = true;
-        return;
+        return UINT32_MAX;
     }
     if (names->at == NULL)
         names->at = mem_alloc(WALK_NAMES_MAX * sizeof(*names->at));
-    names->at[names->count++] = added;
+    names->at[names->count] = added;
+    return names->count++;
 }
 
 static const char *string_of(const PgQuery__Node *node)
@@ -94,7 +98,8 @@ void walk_read(struct walk *w, const PgQuery__RangeVar *relation)
         walk_deny(w, BYPASS_CATALOG_RELATION);
         return;
     }
-    add_name(w, &w->reads, relation->schemaname, relation->relname);
+    fixed_place(&w->fixed, relation, false,
+                add_name(w, &w->reads, relation->schemaname, relation->relname));
 }
 
 void walk_write(struct walk *w, const PgQuery__RangeVar *relation)
@@ -110,7 +115,8 @@ void walk_write(struct walk *w, const PgQuery__RangeVar *relation)
         if (strcmp(relation->relname, "pg_settings") == 0)
             w->effects |= EFFECT_SET; // its rule calls set_config()
     }
-    add_name(w, &w->writes, relation->schemaname, relation->relname);
+    fixed_place(&w->fixed, relation, true,
+                add_name(w, &w->writes, relation->schemaname, relation->relname));
 }
 
 // ---- WITH ---------------------------------------------------------------------------------------
@@ -326,6 +332,7 @@ static void walk_fields(struct walk *w, PgQuery__Node **fields, size_t n, bool f
 
 static void walk_select(struct walk *w, const PgQuery__SelectStmt *s)
 {
+    fixed_select(&w->fixed, s);
     walk_with(w, s->with_clause, &s->base);
 }
 
@@ -334,6 +341,7 @@ static void walk_dml(struct walk *w, const PgQuery__RangeVar *target,
                      const PgQuery__WithClause *with, const ProtobufCMessage *statement)
 {
     const PgQuery__RangeVar *outer = w->target;
+    fixed_write(&w->fixed, statement);
     walk_write(w, target);
     w->target = target;
     walk_with(w, with, statement);
@@ -483,6 +491,7 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         return;
     case NODE(PARAM_REF):
         w->has_parameters = true;
+        fixed_parameter(&w->fixed, ((const PgQuery__ParamRef *)message)->number);
         return;
     case NODE(COLUMN_REF):
         walk_fields(w, ((const PgQuery__ColumnRef *)message)->fields,

@@ -7,6 +7,7 @@
 #include <pg_query/pg_query.pb-c.h>
 
 #include "proxy/sql/analysis.h"
+#include "proxy/sql/fixed.h"
 
 enum { WALK_NAMES_MAX = 256 }; // distinct names of a kind; more: not cached, and a barrier
 
@@ -27,6 +28,7 @@ struct walk {
     struct walk_names fields;
     struct walk_names operators;
     struct walk_names casts;
+    struct fixed fixed;
     const struct walk_scope *scope; // borrows
     const PgQuery__RangeVar *target; // of the writing statement that is being walked; borrows
     enum bypass bypass; // the first reason met

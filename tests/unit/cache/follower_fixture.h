@@ -132,7 +132,8 @@ static inline void write_through(const char *table, bool barrier)
     ledger_close(l, slots, n);
     if (barrier)
         ledger_raise_barrier(l);
-    follower_ticket(f, ticket_new(slots, n, barrier));
+    struct ticket_slots all = {.written = slots, .n_written = n};
+    follower_ticket(f, ticket_new(&all, barrier));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

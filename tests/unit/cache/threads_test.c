@@ -18,6 +18,7 @@
 #include "cache/store.h"
 
 enum { TABLES = 4, READERS = 2, WRITERS = 2, ROUNDS = 100000, BOUND_US = 1000000 };
+enum { HELD = 1 << 8, WIDE = 1024 };
 
 struct shared {
     struct ledger *ledger;
@@ -28,7 +29,7 @@ struct shared {
     uint64_t value[TABLES];         // under server
     _Atomic uint64_t acked[TABLES]; // newest acknowledged value
     pthread_mutex_t mail_lock;      // tables of own writes, for the control thread
-    uint32_t mail[1 << 17];
+    uint32_t mail[1 << 17];         // a table, and perhaps HELD
     size_t n_mail;
     _Atomic int running; // readers and writers
     _Atomic uint64_t hits;
@@ -43,9 +44,17 @@ struct part {
 
 static const char *const names[TABLES] = {"a", "b", "c", "d"};
 
+// An entry depends on a key of a table. A write closes the key's slot, or holds the table's rows
+// slot until an event has raised the key's.
 static uint32_t slot_of(uint32_t table)
 {
-    return ledger_slot_of(slice_str("public"), slice_str(names[table]));
+    const uint64_t key = 5;
+    return ledger_key_slot(ledger_table(slice_str("public"), slice_str(names[table])), &key, 1);
+}
+
+static uint32_t rows_of(uint32_t table)
+{
+    return ledger_rows_slot(ledger_table(slice_str("public"), slice_str(names[table])));
 }
 
 static struct slice key_of(struct buf *key, uint32_t table, struct key_hash *hash)
@@ -71,14 +80,16 @@ static void *writer(void *arg)
     for (int i = 0; i < ROUNDS / 20; i++) {
         for (int pause = rand_r(&p->random) % 4; pause > 0; pause--)
             sched_yield();
-        uint32_t table = (uint32_t)rand_r(&p->random) % TABLES, slot = slot_of(table);
+        uint32_t table = (uint32_t)rand_r(&p->random) % TABLES;
+        uint32_t held = rand_r(&p->random) % 2 ? HELD : 0;
+        uint32_t slot = held ? rows_of(table) : slot_of(table);
         pthread_mutex_lock(&s->server);
         s->position++;
         uint64_t value = ++s->value[table];
         pthread_mutex_unlock(&s->server);
         ledger_close(s->ledger, &slot, 1);
         pthread_mutex_lock(&s->mail_lock);
-        s->mail[s->n_mail++] = table;
+        s->mail[s->n_mail++] = table | held;
         pthread_mutex_unlock(&s->mail_lock);
         raise_to(&s->acked[table], value);
         if (i % 500 == 0)
@@ -91,13 +102,15 @@ static void *writer(void *arg)
 static void fill(struct shared *s, struct slice key, struct key_hash hash, uint32_t table)
 {
     struct stamp stamp;
-    uint32_t slot = slot_of(table);
+    uint32_t slots[WIDE]; // the key first, the rows last: what is in between gives a race its time
+    for (uint32_t i = 0; i < WIDE; i++)
+        slots[i] = i == 0 ? slot_of(table) : i == WIDE - 1 ? rows_of(table) : 7 * i;
     if (!ledger_stamp(s->ledger, &stamp))
         return;
     pthread_mutex_lock(&s->server);
     uint64_t value = s->value[table];
     pthread_mutex_unlock(&s->server);
-    struct fill *f = fill_begin(key, hash, stamp, &slot, 1, 100);
+    struct fill *f = fill_begin(key, hash, stamp, slots, WIDE, 100);
     fill_append(f, slice_of(&value, sizeof(value)));
     struct entry *e = fill_commit(&f, 0);
     store_put(s->store, e);
@@ -110,7 +123,8 @@ static void *reader(void *arg)
     struct shared *s = p->shared;
     pthread_barrier_wait(&s->start);
     struct buf key_buf = {0};
-    for (int i = 0; i < ROUNDS; i++) {
+    // On a busy machine the control thread may come late: without it nothing is fresh.
+    for (int i = 0; i < ROUNDS || (i < 100 * ROUNDS && atomic_load(&s->hits) < ROUNDS / 100); i++) {
         uint32_t table = (uint32_t)rand_r(&p->random) % TABLES;
         struct key_hash hash;
         struct slice key = key_of(&key_buf, table, &hash);
@@ -154,8 +168,15 @@ static void *control(void *arg)
         if (off)
             ledger_turn_off(s->ledger, LEDGER_OFF_STREAM_LOST);
         for (; done < n; done++) {
-            uint32_t slot = slot_of(s->mail[done]);
-            ledger_settle(s->ledger, &slot, 1, off ? 0 : position);
+            uint32_t table = s->mail[done] & ~(uint32_t)HELD;
+            uint32_t slot = slot_of(table), rows = rows_of(table);
+            if (!(s->mail[done] & HELD)) {
+                ledger_settle(s->ledger, &slot, 1, off ? 0 : position);
+                continue;
+            }
+            if (!off)
+                ledger_event(s->ledger, slot, position);
+            ledger_open(s->ledger, &rows, 1);
         }
         if (off) {
             ledger_reset(s->ledger);

@@ -11,6 +11,10 @@
 //       max_staleness; and so after every change of the schema
 //   and a session never goes back behind what it read around the cache.
 //
+// Some tables have a key: transactions then write rows, by key or moving from one key to another,
+// or any rows; what the stream tells of them is made as test_decoding makes it. Fills read a table
+// as a whole, or the rows of a key.
+//
 // To show that the rules are needed, each is broken in turn (enum broken), from outside: what the
 // follower is told, or when a worker does its part. Then the checks must fail.
 #include "cache/follower.h"
@@ -23,8 +27,8 @@
 
 #include "base/mem.h"
 
-enum { TABLES = 6, BOUND_US = 60000, TURNS = 40000, SEEDS = 12 };
-enum { TXNS = 4096, LINES = 16384, FILLS = 64, TICKETS = 64, READS = 16 };
+enum { TABLES = 6, KEYED = 4, KEYS = 3, BOUND_US = 60000, TURNS = 40000, SEEDS = 12 };
+enum { TXNS = 4096, LINES = 16384, FILLS = 64, TICKETS = 64, READS = 16, EARLY = 256 };
 
 enum broken {
     SOUND,
@@ -36,6 +40,13 @@ enum broken {
     LATE_STAMP,     // the stamp is taken after the query has run
     ANSWER_INSTANT, // freshness as of the reading's answer
     GATE_FRESHENS,  // a gate reading counts as one that found the schema unchanged
+    NO_ROWS,        // entries of a key do not depend on all rows of the table
+    NO_HOLD,        // own writes to unknown keys close the table only
+    EARLY_OPEN,     // and open what they hold as soon as they are placed
+    NO_KEY_CLOSE,   // own writes to known keys close the table only
+    NO_OLD_KEY,     // the stream does not tell the key that a row had
+    NO_KEY_EVENT,   // nor what the rows' keys are: the table is touched, nothing else
+    BROKEN_END,
 };
 
 enum state { RUNNING, IN_WAL, VISIBLE, ANSWERED };
@@ -44,6 +55,8 @@ struct txn {
     enum state state;
     uint32_t xid;
     uint32_t tables; // bits
+    uint8_t from[TABLES], to[TABLES]; // keys of the row, before and after; KEYS: any rows
+    bool named[TABLES];               // the statement says which key
     bool own;        // through the proxy
     bool hidden;     // its tables are not known to the worker: a barrier
     bool async;      // synchronous_commit = off
@@ -59,7 +72,8 @@ struct fill {
     bool busy;
     bool filled;
     uint32_t tables;
-    uint32_t slots[TABLES];
+    uint8_t key[TABLES]; // KEYS: the table as a whole
+    uint32_t slots[2 * TABLES];
     uint32_t n;
     struct stamp stamp;
     bool stamped;
@@ -71,6 +85,7 @@ struct line { // of the stream, on its way to the follower
     uint64_t position;
     uint32_t xid;
     uint32_t tables;
+    uint8_t from[TABLES], to[TABLES];
 };
 
 struct world {
@@ -85,7 +100,8 @@ struct world {
     uint32_t oldest; // all before are answered
     uint32_t next_xid;
     uint64_t insert, flush;
-    int64_t acked_turn[TABLES]; // newest visibility among answered own writes
+    int64_t acked_turn[TABLES][KEYS + 1]; // newest visibility among answered own writes, by key;
+                                          // KEYS: of any row
     uint32_t schema;            // how often it was changed
     // the stream
     bool up;
@@ -102,6 +118,8 @@ struct world {
     struct fill fills[FILLS];
     struct ticket *mail[TICKETS];
     size_t n_mail;
+    uint32_t early[EARLY]; // held slots that are opened by the next reading
+    uint32_t n_early;
     struct { int64_t us, turn; } reads[READS];
     // the outcome
     uint64_t hits, violations;
@@ -122,11 +140,40 @@ static bool chance(struct world *w, uint32_t percent)
     return rnd(w, 100) < percent;
 }
 
-static uint32_t slot_of(int table)
+static uint64_t table_of(int table)
 {
     char name[8];
     snprintf(name, sizeof(name), "t%d", table);
-    return ledger_slot_of(slice_str("public"), slice_str(name));
+    return ledger_table(slice_str("public"), slice_str(name));
+}
+
+static uint32_t slot_of(int table)
+{
+    return ledger_table_slot(table_of(table));
+}
+
+static uint32_t key_slot_of(int table, int key)
+{
+    char text[8];
+    uint64_t value;
+    snprintf(text, sizeof(text), "%d", key);
+    assert_true(rowkey_text(ROWKEY_INTEGER, slice_str(text), &value));
+    return ledger_key_slot(table_of(table), &value, 1);
+}
+
+static struct catalog *keyed_catalog(void)
+{
+    struct catalog_builder *b = catalog_builder_new(1);
+    for (int i = 0; i < KEYED; i++) {
+        char name[8];
+        snprintf(name, sizeof(name), "t%d", i);
+        struct catalog_relation r = {.schema = slice_str("public"), .name = slice_str(name)};
+        r.key.count = 1;
+        r.key.columns[0].name = slice_str("id");
+        r.key.columns[0].type = ROWKEY_INTEGER;
+        catalog_builder_relation(b, &r);
+    }
+    return catalog_builder_finish(b);
 }
 
 static struct txn *txn_at(struct world *w, uint32_t i)
@@ -147,6 +194,17 @@ static void txn_begin(struct world *w)
     t->tables = 1u << rnd(w, TABLES);
     if (chance(w, 20))
         t->tables |= 1u << rnd(w, TABLES);
+    for (int i = 0; i < TABLES; i++) {
+        t->from[i] = t->to[i] = (uint8_t)rnd(w, KEYS);
+        t->named[i] = chance(w, 60);
+        if (i >= KEYED || chance(w, 10)) { // TRUNCATE; or a table without a key
+            t->from[i] = t->to[i] = KEYS;
+            t->named[i] = false;
+        } else if (chance(w, 25)) { // a row gets another key
+            t->to[i] = (uint8_t)rnd(w, KEYS);
+            t->named[i] = false;
+        }
+    }
     t->schema = !t->own && chance(w, 8);
     if (t->schema && chance(w, 50))
         t->tables = 0; // an empty transaction, for the stream
@@ -164,19 +222,38 @@ static void flush_wal(struct world *w)
 
 static void worker_marks(struct world *w, struct txn *t)
 {
-    uint32_t slots[TABLES], n = 0;
+    uint32_t slots[2 * TABLES], n = 0, held[TABLES], n_held = 0;
     for (int i = 0; i < TABLES && !t->hidden; i++) {
-        if (t->tables & (1u << i))
-            slots[n++] = slot_of(i);
+        if (!(t->tables & (1u << i)))
+            continue;
+        slots[n++] = slot_of(i);
+        if (t->named[i] && w->broken != NO_KEY_CLOSE)
+            slots[n++] = key_slot_of(i, t->from[i]);
+        if (!t->named[i] && w->broken != NO_HOLD)
+            held[n_held++] = ledger_rows_slot(table_of(i));
     }
     t->marked = true;
     if (w->n_mail == TICKETS || (w->broken == NO_CLOSE && !t->hidden) ||
         (w->broken == NO_BARRIER && t->hidden))
         return;
     ledger_close(w->ledger, slots, n);
+    ledger_close(w->ledger, held, n_held);
+    for (; w->broken == EARLY_OPEN && n_held > 0; n_held--) {
+        if (w->n_early == EARLY)
+            ledger_open(w->ledger, &held[n_held - 1], 1);
+        else
+            w->early[w->n_early++] = held[n_held - 1];
+    }
     if (t->hidden)
         ledger_raise_barrier(w->ledger);
-    w->mail[w->n_mail++] = ticket_new(slots, n, t->hidden);
+    struct ticket_slots all = {slots, n, held, n_held};
+    w->mail[w->n_mail++] = ticket_new(&all, t->hidden);
+}
+
+// Is a row of this key (KEYS: any row) among those that it changed in the table?
+static bool touches(const struct txn *t, int table, int key)
+{
+    return key == KEYS || t->from[table] == KEYS || t->from[table] == key || t->to[table] == key;
 }
 
 static void txn_step(struct world *w, struct txn *t)
@@ -207,8 +284,11 @@ static void txn_step(struct world *w, struct txn *t)
         }
         t->state = ANSWERED;
         for (int i = 0; t->own && i < TABLES; i++) {
-            if ((t->tables & (1u << i)) && t->visible_turn > w->acked_turn[i])
-                w->acked_turn[i] = t->visible_turn;
+            for (int k = 0; k <= KEYS; k++) {
+                if ((t->tables & (1u << i)) && touches(t, i, k) &&
+                    t->visible_turn > w->acked_turn[i][k])
+                    w->acked_turn[i][k] = t->visible_turn;
+            }
         }
         return;
     case ANSWERED:
@@ -283,7 +363,10 @@ static void sender_turn(struct world *w)
         }
         if (next == NULL)
             break;
-        stream_put(w, (struct line){false, next->position, next->xid, next->tables});
+        struct line line = {false, next->position, next->xid, next->tables, {0}, {0}};
+        memcpy(line.from, next->from, sizeof(line.from));
+        memcpy(line.to, next->to, sizeof(line.to));
+        stream_put(w, line);
         w->sent = next->position;
     }
     w->sent = w->flush;
@@ -297,6 +380,23 @@ static void lose(struct world *w, enum ledger_off_reason reason)
     w->n_lines = 0;
 }
 
+// As test_decoding with the default replica identity: the old key when it was another one.
+static void print_row(const struct world *w, const struct line *line, int table, char *out,
+                      size_t bytes)
+{
+    int from = line->from[table], to = line->to[table];
+    if (w->broken == NO_KEY_EVENT && table < KEYED) // a key that nobody reads
+        snprintf(out, bytes, "table public.t%d: UPDATE: id[integer]:%d", table, KEYS + 1);
+    else if (from == KEYS && table < KEYED)
+        snprintf(out, bytes, "table public.t%d: TRUNCATE: (no-flags)", table);
+    else if (from == to || w->broken == NO_OLD_KEY)
+        snprintf(out, bytes, "table public.t%d: UPDATE: v[text]:'x' id[integer]:%d", table, to);
+    else
+        snprintf(out, bytes,
+                 "table public.t%d: UPDATE: old-key: id[integer]:%d new-tuple: v[text]:'x' "
+                 "id[integer]:%d", table, from, to);
+}
+
 static void deliver(struct world *w)
 {
     if (w->n_lines == 0)
@@ -304,7 +404,7 @@ static void deliver(struct world *w)
     struct line line = w->lines[w->first_line];
     w->first_line = (w->first_line + 1) % LINES;
     w->n_lines--;
-    char text[64];
+    char text[128];
     bool kept = true;
     if (line.keepalive) {
         kept = follower_keepalive(w->follower, line.position);
@@ -312,7 +412,7 @@ static void deliver(struct world *w)
         snprintf(text, sizeof(text), "BEGIN %u", line.xid);
         kept = follower_data(w->follower, line.position - 4, slice_str(text));
         for (int i = 0; i < TABLES; i++) {
-            snprintf(text, sizeof(text), "table public.t%d: UPDATE: x", i);
+            print_row(w, &line, i, text, sizeof(text));
             if (line.tables & (1u << i))
                 kept = kept && follower_data(w->follower, line.position - 2, slice_str(text));
         }
@@ -377,6 +477,8 @@ static void control_turn(struct world *w)
         w->asked = READING_NONE;
         w->evaluated = false;
         assert_true(follower_reading(w->follower, w->now, &w->reading));
+        ledger_open(w->ledger, w->early, w->n_early);
+        w->n_early = 0;
         if (w->reading.schema == READING_SCHEMA_CHANGED)
             load_catalog(w);
     }
@@ -406,8 +508,15 @@ static void fill_step(struct world *w, struct fill *e)
         if (chance(w, 30))
             e->tables |= 1u << rnd(w, TABLES);
         for (int i = 0; i < TABLES; i++) {
-            if (e->tables & (1u << i))
+            e->key[i] = i < KEYED && chance(w, 70) ? (uint8_t)rnd(w, KEYS) : KEYS;
+            if (!(e->tables & (1u << i)))
+                continue;
+            if (e->key[i] < KEYS) // the order must not matter: the rows slot comes last
+                e->slots[e->n++] = key_slot_of(i, e->key[i]);
+            if (e->key[i] == KEYS)
                 e->slots[e->n++] = slot_of(i);
+            else if (w->broken != NO_ROWS)
+                e->slots[e->n++] = ledger_rows_slot(table_of(i));
         }
         e->stamped = ledger_stamp(w->ledger, &e->stamp);
     } else if (!e->filled) {
@@ -422,7 +531,9 @@ static void fill_step(struct world *w, struct fill *e)
 
 static bool sees(const struct fill *e, const struct txn *t)
 {
-    bool matters = t->schema || (t->tables & e->tables);
+    bool matters = t->schema;
+    for (int i = 0; i < TABLES; i++)
+        matters |= (t->tables & e->tables & (1u << i)) && touches(t, i, e->key[i]);
     return !matters || t->state < VISIBLE || t->visible_turn <= e->read_turn;
 }
 
@@ -430,7 +541,7 @@ static void check(struct world *w, const struct fill *e, int64_t read_turn)
 {
     bool right = true;
     for (int i = 0; i < TABLES; i++)
-        right &= !(e->tables & (1u << i)) || w->acked_turn[i] <= e->read_turn;
+        right &= !(e->tables & (1u << i)) || w->acked_turn[i][e->key[i]] <= e->read_turn;
     for (uint32_t i = w->n_txns > 500 ? w->n_txns - 500 : 0; i < w->n_txns; i++) {
         const struct txn *t = txn_at(w, i);
         if (sees(e, t))
@@ -499,6 +610,9 @@ static struct world *run(enum broken broken, uint64_t seed)
     w->random = seed * 0x9e3779b97f4a7c15u + 1;
     w->ledger = ledger_new();
     w->follower = follower_new(w->ledger, BOUND_US);
+    struct catalog *catalog = keyed_catalog();
+    follower_set_catalog(w->follower, catalog);
+    catalog_unref(&catalog);
     w->next_xid = 100;
     w->insert = w->flush = 1000;
     w->now = 1000000;
@@ -550,9 +664,11 @@ static void each_rule_is_needed(void **state)
         [NO_GATE] = "no gate", [NO_CLOSE] = "no close", [NO_BARRIER] = "no barrier",
         [EARLY_TICKET] = "early ticket", [NO_HORIZON] = "no horizon",
         [LATE_STAMP] = "late stamp", [ANSWER_INSTANT] = "instant of the answer",
-        [GATE_FRESHENS] = "a gate freshens",
+        [GATE_FRESHENS] = "a gate freshens", [NO_ROWS] = "no rows slot", [NO_HOLD] = "no hold",
+        [EARLY_OPEN] = "early open", [NO_KEY_CLOSE] = "no key closed",
+        [NO_OLD_KEY] = "no old key", [NO_KEY_EVENT] = "no key in events",
     };
-    for (int broken = NO_GATE; broken <= GATE_FRESHENS; broken++) {
+    for (int broken = NO_GATE; broken < BROKEN_END; broken++) {
         uint64_t violations = 0, seed = 1;
         for (; seed <= 10 * SEEDS && violations == 0; seed++) {
             struct world *w = run((enum broken)broken, seed);

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "cache/catalog.h"
 #include "cache/ledger.h"
+#include "cache/ticket.h"
 #include "config/config.h"
 #include "proxy/control/control.h"
 #include "proxy/control/domain.h"
@@ -36,6 +37,18 @@ static void cluster(const char *action)
     char command[256];
     snprintf(command, sizeof(command), "tests/lib/control_cluster.sh %s %s %d", action, dir, port);
     assert_int_equal(system(command), 0);
+}
+
+// slot: of a table; NULL: none.
+static void in_doubt(struct domain *of, const uint32_t *slot, bool barrier, uint32_t backend)
+{
+    struct ticket_slots slots = {.written = slot, .n_written = slot != NULL};
+    domain_in_doubt(of, &slots, barrier, backend);
+}
+
+static void wrote(struct domain *of, const uint32_t *slot, bool barrier)
+{
+    in_doubt(of, slot, barrier, 0);
 }
 
 static void ignore_notice(void *arg, const char *text)
@@ -279,7 +292,7 @@ static void an_own_write_is_closed_and_then_placed(void **state)
     start_and_wait("");
     assert_true(pump_until(is_ok_anew, 1000));
     run("UPDATE item SET v = v + 1 WHERE id = 1");
-    domain_wrote(domain, &slot, 1, false);
+    wrote(domain, &slot, false);
     assert_int_not_equal(judge(), LEDGER_OK); // at once
     take_stamp();
     assert_int_not_equal(judge(), LEDGER_OK);
@@ -287,7 +300,7 @@ static void an_own_write_is_closed_and_then_placed(void **state)
     assert_true(pump_until(is_ok_anew, 1000));
     print_message("own write to hits again: %lld us\n", (long long)(clock_us() - from_us));
 
-    domain_wrote(domain, NULL, 0, true); // unknown effects
+    wrote(domain, NULL, true); // unknown effects
     assert_int_equal(judge(), LEDGER_BARRIER);
     assert_true(pump_until(is_ok, 1000)); // the barrier flushes nothing
 }
@@ -299,7 +312,7 @@ static void with_asynchronous_commit_own_writes_are_placed_too(void **state)
     run("SET synchronous_commit = off");
     for (int i = 0; i < 20; i++) {
         run("UPDATE item SET v = v + 1 WHERE id = 1");
-        domain_wrote(domain, &slot, 1, true);
+        wrote(domain, &slot, true);
         assert_int_not_equal(judge(), LEDGER_OK);
         assert_true(pump_until(is_ok_anew, 2000));
     }
@@ -347,7 +360,7 @@ static void a_terminated_stream_turns_the_ledger_off_at_once(void **state)
     run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE application_name = 'pgweir control'");
     assert_true(pump_until(is_off, 2000));
-    domain_wrote(domain, &slot, 1, true);
+    wrote(domain, &slot, true);
     domain_ddl(domain);
     assert_true(pump_until(is_on, 5000));
     assert_true(pump_until(is_ok_anew, 1000));
@@ -545,7 +558,7 @@ static void two_names_of_one_database_share_a_ledger(void **state)
     assert_true(domains_get(control_domains(control), &target) == second);
     // Before it is known which database that is, a write through it stops the other's hits.
     assert_true(pump_until(is_ok_anew, 1000));
-    domain_wrote(second, &slot, 1, false);
+    wrote(second, &slot, false);
     assert_int_equal(judge(), LEDGER_BARRIER);
     for (int i = 0; i < 200 && status_of(second).state != DOMAIN_ALIAS; i++)
         pump_ms(10);
@@ -553,7 +566,7 @@ static void two_names_of_one_database_share_a_ledger(void **state)
     assert_ptr_equal(domain_canonical(second), domain);
     assert_ptr_equal(domain_ledger(second), ledger());
     assert_true(pump_until(is_ok_anew, 1000));
-    domain_wrote(second, &slot, 1, false);
+    wrote(second, &slot, false);
     assert_int_not_equal(judge(), LEDGER_OK);
     assert_true(pump_until(is_ok_anew, 1000));
     // One of them loses its connection: both find out again who they are.
@@ -599,7 +612,7 @@ static void own_writes_alone_can_be_trusted(void **state)
     start_and_wait("invalidation=proxy");
     assert_string_equal(run("SELECT count(*) FROM pg_replication_slots"), "0");
     assert_true(pump_until(is_ok_anew, 1000));
-    domain_wrote(domain, &slot, 1, false);
+    wrote(domain, &slot, false);
     assert_int_equal(judge(), LEDGER_CLOSED);
     struct stamp old = stamp;
     assert_true(pump_until(is_ok_anew, 1000));
@@ -607,7 +620,7 @@ static void own_writes_alone_can_be_trusted(void **state)
     stamp = old;
     assert_int_equal(judge(), LEDGER_DEAD);
     stamp = new;
-    domain_wrote(domain, NULL, 0, true);
+    wrote(domain, NULL, true);
     assert_int_equal(judge(), LEDGER_BARRIER);
     assert_true(pump_until(is_ok_anew, 1000));
     stamp = new;
@@ -627,7 +640,7 @@ static void a_write_in_doubt_is_held_while_its_process_lives(void **state)
     assert_true(pump_until(is_ok_anew, 1000));
     PGconn *writer = connect_as("postgres");
     PQclear(PQexec(writer, "BEGIN; UPDATE item SET v = v + 1 WHERE id = 2"));
-    domain_in_doubt(domain, &slot, 1, false, (uint32_t)PQbackendPID(writer));
+    in_doubt(domain, &slot, false, (uint32_t)PQbackendPID(writer));
     struct stamp old = stamp;
     pump_ms(150);
     take_stamp();
@@ -636,7 +649,7 @@ static void a_write_in_doubt_is_held_while_its_process_lives(void **state)
         "WHERE application_name = 'pgweir control'");
     assert_true(pump_until(is_off, 2000));
     PGconn *other = connect_as("postgres");
-    domain_in_doubt(domain, NULL, 0, true, (uint32_t)PQbackendPID(other)); // while it is off
+    in_doubt(domain, NULL, true, (uint32_t)PQbackendPID(other)); // while it is off
     assert_true(pump_until(is_on, 5000));
     pump_ms(100);
     assert_int_equal(ledger_barriers(ledger()), 1);
@@ -656,7 +669,7 @@ static void a_write_in_doubt_is_held_while_its_process_lives(void **state)
 
     start_and_wait(""); // with the WAL it is as any other
     assert_true(pump_until(is_ok_anew, 1000));
-    domain_in_doubt(domain, &slot, 1, true, (uint32_t)PQbackendPID(sql));
+    in_doubt(domain, &slot, true, (uint32_t)PQbackendPID(sql));
     assert_int_not_equal(judge(), LEDGER_OK);
     assert_true(pump_until(is_ok_anew, 1000));
 }
@@ -677,7 +690,7 @@ static void *worker(void *arg)
         if (catalog != NULL)
             catalog_knows(catalog, name);
         catalog_unref(&catalog);
-        domain_wrote(domain, &slot, 1, n % 5 == 0);
+        wrote(domain, &slot, n % 5 == 0);
         if (n % 97 == 0)
             domain_ddl(domain);
         usleep(200);

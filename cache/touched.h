@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The slots that one transaction in the stream has touched, each once: gathered line by line, given
+// to the ledger at its commit. Bounded: rows beyond some hundred keys touch all rows of their
+// table, and slots beyond some thousand all there are. Owned by the follower.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cache/catalog.h"
+#include "cache/decode.h"
+#include "cache/ledger.h"
+
+enum { TOUCHED_MAX = 1024, TOUCHED_KEYS_MAX = 768 };
+
+struct touched { // zeroed to begin
+    bool all;    // more than can be told
+    size_t n;
+    size_t keys; // of these, slots of keys
+    uint32_t slots[TOUCHED_MAX];
+    uint64_t bits[LEDGER_SLOTS / 64];
+};
+
+void touched_clear(struct touched *t);
+// A line of the kind TABLE or TRUNCATE; consumes its tables. The catalog says what keys tables
+// have; NULL: nothing is known. An older or newer one than the line is of does no harm: see
+// follower.h.
+void touched_line(struct touched *t, struct decoded *line, const struct catalog *catalog);

@@ -1,0 +1,551 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/sql/fixed.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+#define NODE(name) PG_QUERY__NODE__NODE_##name
+
+enum {
+    SCANS_MAX = 64,
+    FIXES_MAX = 256,
+    VALUES_MAX = 512,
+    LEAVES_MAX = 32,     // relations in one FROM
+    CONDITIONS_MAX = 64, // of one statement
+    ROWS_MAX = 32,       // of one INSERT
+};
+
+void fixed_begin(struct fixed *f, struct slice text)
+{
+    f->text = text;
+    f->constants = mem_alloc(TEMPLATE_CONSTANTS_MAX * sizeof(*f->constants));
+    f->n_constants = template_constants(text, f->constants);
+}
+
+void fixed_fini(struct fixed *f)
+{
+    mem_free(f->constants);
+    mem_free(f->scans);
+    mem_free(f->fixes);
+    mem_free(f->values);
+}
+
+void fixed_parameter(struct fixed *f, int32_t number)
+{
+    if (number >= 1 && number < FIXED_PARAMETERS_MAX && f->uses[number] < 2)
+        f->uses[number]++;
+}
+
+// ---- Room ---------------------------------------------------------------------------------------
+
+static bool has_room(struct fixed *f)
+{
+    if (f->scans == NULL) {
+        f->scans = mem_alloc(SCANS_MAX * sizeof(*f->scans));
+        f->fixes = mem_alloc(FIXES_MAX * sizeof(*f->fixes));
+        f->values = mem_alloc(VALUES_MAX * sizeof(*f->values));
+    }
+    f->lost |= f->n_scans == SCANS_MAX || f->n_fixes == FIXES_MAX || f->n_values == VALUES_MAX;
+    return !f->lost;
+}
+
+static struct fixed_scan *add_scan(struct fixed *f, const PgQuery__RangeVar *relation)
+{
+    if (!has_room(f))
+        return NULL;
+    struct fixed_scan *s = &f->scans[f->n_scans++];
+    *s = (struct fixed_scan){.relation = relation, .scan = {.first = f->n_fixes}};
+    return s;
+}
+
+// Fixes are added to the scan that was added last.
+static void add_fix(struct fixed *f, struct sql_fix fix)
+{
+    if (!has_room(f))
+        return;
+    f->fixes[f->n_fixes++] = fix;
+    f->scans[f->n_scans - 1].scan.count++;
+}
+
+static bool add_value(struct fixed *f, struct sql_value value)
+{
+    if (!has_room(f))
+        return false;
+    f->values[f->n_values++] = value;
+    return true;
+}
+
+void fixed_place(struct fixed *f, const PgQuery__RangeVar *relation, bool written, uint32_t name)
+{
+    struct fixed_scan *scan = NULL;
+    if (name == UINT32_MAX) // no name: no place needed
+        return;
+    for (uint16_t i = 0; i < f->n_scans && scan == NULL; i++)
+        if (f->scans[i].relation == relation && !f->scans[i].placed)
+            scan = &f->scans[i];
+    if (scan == NULL) {
+        scan = add_scan(f, relation);
+        if (scan == NULL)
+            return;
+        scan->scan.whole = true;
+    }
+    scan->placed = true;
+    scan->scan.name = (uint16_t)name;
+    scan->scan.written = written;
+}
+
+// ---- Values -------------------------------------------------------------------------------------
+
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
+}
+
+// The parser puts a negative constant where its minus stands.
+static const struct template_constant *constant_at(const struct fixed *f, size_t location,
+                                                   bool *negative)
+{
+    if (location >= f->text.len)
+        return NULL;
+    *negative = f->text.at[location] == '-';
+    if (*negative)
+        for (location++; location < f->text.len && is_blank(f->text.at[location]);)
+            location++;
+    for (size_t i = 0; i < f->n_constants; i++)
+        if (f->constants[i].raw.at == f->text.at + location)
+            return &f->constants[i];
+    return NULL;
+}
+
+static bool string_is(struct slice raw, const char *value)
+{
+    for (size_t i = 1; i + 1 < raw.len; i++, value++) {
+        if (raw.at[i] != (uint8_t)*value)
+            return false;
+        i += raw.at[i] == '\'';
+    }
+    return *value == '\0';
+}
+
+static bool number_is(struct slice raw, bool negative, const char *value)
+{
+    if (negative != (value[0] == '-'))
+        return false;
+    return slice_eq(raw, slice_str(value + negative));
+}
+
+// Is the constant the one that the parser saw? Then it is in every text of the template.
+static bool take_constant(const struct fixed *f, const PgQuery__AConst *c, struct sql_value *out)
+{
+    bool negative = false, same = false;
+    const struct template_constant *at = constant_at(f, (size_t)c->location, &negative);
+    if (at == NULL || c->isnull || c->location < 0)
+        return false;
+    out->number = (uint16_t)(at - f->constants);
+    out->negative = negative;
+    if (at->kind == TEMPLATE_INTEGER && c->val_case == PG_QUERY__A__CONST__VAL_IVAL) {
+        out->kind = SQL_INTEGER;
+        same = strtoll((const char *)at->raw.at, NULL, 10) * (negative ? -1 : 1) == c->ival->ival;
+    } else if (at->kind == TEMPLATE_DECIMAL && c->val_case == PG_QUERY__A__CONST__VAL_FVAL) {
+        out->kind = SQL_DECIMAL;
+        same = number_is(at->raw, negative, c->fval->fval);
+    } else if (at->kind == TEMPLATE_STRING && c->val_case == PG_QUERY__A__CONST__VAL_SVAL) {
+        out->kind = SQL_STRING;
+        same = !negative && string_is(at->raw, c->sval->sval);
+    }
+    return same;
+}
+
+static const char *string_of(const PgQuery__Node *node)
+{
+    return node->node_case == NODE(STRING) ? node->string->sval : "";
+}
+
+// Types that a value may be cast to, by the names that the parser gives them (or that are written).
+static uint32_t cast_oid(const PgQuery__TypeName *type)
+{
+    static const struct {
+        const char *name;
+        uint32_t oid;
+    } types[] = {{"int2", 21}, {"int4", 23},      {"int8", 20},  {"text", 25},
+                 {"varchar", 1043}, {"uuid", 2950}, {"bool", 16}, {"date", 1082},
+                 {"numeric", 1700}};
+    if (type == NULL || type->setof || type->pct_type || type->n_typmods > 0 ||
+        type->n_names < 1 || type->n_names > 2 ||
+        (type->n_names == 2 && strcmp(string_of(type->names[0]), "pg_catalog") != 0))
+        return 0;
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+        if (strcmp(string_of(type->names[type->n_names - 1]), types[i].name) == 0)
+            return types[i].oid;
+    return 0;
+}
+
+// A constant or a parameter, cast or not. array: the cast must be to an array, if there is one.
+static bool take_value(struct fixed *f, const PgQuery__Node *node, bool array)
+{
+    struct sql_value value = {.array = array};
+    if (node != NULL && node->node_case == NODE(TYPE_CAST)) {
+        const PgQuery__TypeName *type = node->type_cast->type_name;
+        value.cast = cast_oid(type);
+        if (value.cast == 0 || (type->n_array_bounds > 0) != array)
+            return false;
+        node = node->type_cast->arg;
+    }
+    if (node == NULL)
+        return false;
+    if (node->node_case == NODE(PARAM_REF)) {
+        int32_t number = node->param_ref->number;
+        if (number < 1 || number > UINT16_MAX)
+            return false;
+        value.kind = SQL_PARAMETER;
+        value.number = (uint16_t)number;
+        return add_value(f, value);
+    }
+    if (node->node_case != NODE(A_CONST) || !take_constant(f, node->a_const, &value))
+        return false;
+    return (!array || value.kind == SQL_STRING) && add_value(f, value);
+}
+
+static bool take_list(struct fixed *f, PgQuery__Node **items, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!take_value(f, items[i], false))
+            return false;
+    return n > 0;
+}
+
+// ---- Conditions ---------------------------------------------------------------------------------
+
+struct column {
+    const char *place; // NULL: not qualified
+    const char *name;
+};
+
+// It holds of the leaves [from, to).
+struct condition {
+    int from, to;
+    struct column column;
+    struct column same; // its name is NULL: the column equals one of the values
+    uint16_t first, count;
+};
+
+struct leaf {
+    const PgQuery__RangeVar *relation;
+    bool renamed; // its columns may have other names here
+};
+
+struct level { // one SELECT, or one UPDATE or DELETE
+    struct fixed *fixed;
+    struct leaf leaves[LEAVES_MAX];
+    int n_leaves;
+    struct condition conditions[CONDITIONS_MAX]; // those beyond are left out
+    int n_conditions;
+    bool full; // leaves were left out
+};
+
+static bool take_column(const PgQuery__Node *node, struct column *out)
+{
+    if (node == NULL || node->node_case != NODE(COLUMN_REF))
+        return false;
+    const PgQuery__ColumnRef *ref = node->column_ref;
+    for (size_t i = 0; i < ref->n_fields; i++)
+        if (ref->fields[i]->node_case != NODE(STRING))
+            return false;
+    if (ref->n_fields == 0 || ref->n_fields > 2)
+        return false;
+    out->place = ref->n_fields == 2 ? ref->fields[0]->string->sval : NULL;
+    out->name = ref->fields[ref->n_fields - 1]->string->sval;
+    return true;
+}
+
+static bool is_equality(const PgQuery__AExpr *e)
+{
+    return e->n_name == 1 && strcmp(string_of(e->name[0]), "=") == 0;
+}
+
+static bool take_array(struct fixed *f, const PgQuery__Node *node)
+{
+    if (node == NULL)
+        return false;
+    if (node->node_case == NODE(A_ARRAY_EXPR))
+        return take_list(f, node->a_array_expr->elements, node->a_array_expr->n_elements);
+    return take_value(f, node, true);
+}
+
+// What an expression says of a column, in values; false: nothing.
+static bool take_comparison(struct fixed *f, const PgQuery__AExpr *e, struct column *column,
+                            struct column *same)
+{
+    if (!is_equality(e))
+        return false;
+    switch ((int)e->kind) {
+    case PG_QUERY__A__EXPR__KIND__AEXPR_OP:
+        if (take_column(e->lexpr, column) && take_column(e->rexpr, same))
+            return true;
+        same->name = NULL;
+        return (take_column(e->lexpr, column) && take_value(f, e->rexpr, false)) ||
+               (take_column(e->rexpr, column) && take_value(f, e->lexpr, false));
+    case PG_QUERY__A__EXPR__KIND__AEXPR_IN:
+        return take_column(e->lexpr, column) && e->rexpr != NULL &&
+               e->rexpr->node_case == NODE(LIST) &&
+               take_list(f, e->rexpr->list->items, e->rexpr->list->n_items);
+    case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY:
+        return take_column(e->lexpr, column) && take_array(f, e->rexpr);
+    }
+    return false;
+}
+
+static void add_condition(struct level *l, const PgQuery__AExpr *e, int from, int to)
+{
+    struct fixed *f = l->fixed;
+    if (l->n_conditions == CONDITIONS_MAX || !has_room(f))
+        return;
+    struct condition c = {.from = from, .to = to, .first = f->n_values};
+    if (!take_comparison(f, e, &c.column, &c.same)) {
+        f->n_values = c.first; // what was taken before it failed
+        return;
+    }
+    c.count = (uint16_t)(f->n_values - c.first);
+    l->conditions[l->n_conditions++] = c;
+    if (c.same.name != NULL && l->n_conditions < CONDITIONS_MAX) { // either way round
+        struct column swap = c.column;
+        c.column = c.same;
+        c.same = swap;
+        l->conditions[l->n_conditions++] = c;
+    }
+}
+
+static void add_conditions(struct level *l, const PgQuery__Node *node, int from, int to)
+{
+    if (node == NULL)
+        return;
+    if (node->node_case == NODE(A_EXPR)) {
+        add_condition(l, node->a_expr, from, to);
+    } else if (node->node_case == NODE(BOOL_EXPR) &&
+               node->bool_expr->boolop == PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR) {
+        for (size_t i = 0; i < node->bool_expr->n_args; i++)
+            add_conditions(l, node->bool_expr->args[i], from, to);
+    }
+}
+
+// ---- FROM ---------------------------------------------------------------------------------------
+
+static void add_leaf(struct level *l, const PgQuery__RangeVar *relation)
+{
+    l->full |= l->n_leaves == LEAVES_MAX;
+    if (!l->full)
+        l->leaves[l->n_leaves++] = (struct leaf){
+            relation, relation->alias != NULL && relation->alias->n_colnames > 0};
+}
+
+static void add_from(struct level *l, const PgQuery__Node *node);
+
+static void add_join(struct level *l, const PgQuery__JoinExpr *join)
+{
+    int from = l->n_leaves;
+    add_from(l, join->larg);
+    int middle = l->n_leaves;
+    add_from(l, join->rarg);
+    int to = l->n_leaves;
+    switch ((int)join->jointype) {
+    case PG_QUERY__JOIN_TYPE__JOIN_INNER:
+        add_conditions(l, join->quals, from, to);
+        break;
+    case PG_QUERY__JOIN_TYPE__JOIN_LEFT:
+        add_conditions(l, join->quals, middle, to);
+        break;
+    case PG_QUERY__JOIN_TYPE__JOIN_RIGHT:
+        add_conditions(l, join->quals, from, middle);
+        break;
+    }
+    if (join->alias != NULL || join->join_using_alias != NULL)
+        for (int i = from; i < to; i++)
+            l->leaves[i].renamed = true;
+}
+
+static void add_from(struct level *l, const PgQuery__Node *node)
+{
+    if (node == NULL)
+        return;
+    if (node->node_case == NODE(RANGE_VAR))
+        add_leaf(l, node->range_var);
+    else if (node->node_case == NODE(JOIN_EXPR))
+        add_join(l, node->join_expr);
+}
+
+// ---- What it comes to ---------------------------------------------------------------------------
+
+static const char *name_of(const struct leaf *leaf)
+{
+    return leaf->relation->alias != NULL ? leaf->relation->alias->aliasname
+                                         : leaf->relation->relname;
+}
+
+// A column without a qualifier is that of the one relation that has such a column, or of all those
+// that a join merges it from: whoever knows the columns may take it for theirs.
+static bool may_be_of(const struct leaf *leaf, const struct column *column)
+{
+    return column->place == NULL || strcmp(column->place, name_of(leaf)) == 0;
+}
+
+static bool holds_of(const struct condition *c, int leaf)
+{
+    return c->from <= leaf && leaf < c->to;
+}
+
+// The condition that fixes the very column, of the one place that has its qualifier, by values.
+static const struct condition *fixing(const struct level *l, const struct column *column, int *leaf)
+{
+    *leaf = -1;
+    for (int i = 0; column->place != NULL && i < l->n_leaves; i++) {
+        if (strcmp(name_of(&l->leaves[i]), column->place) != 0)
+            continue;
+        if (*leaf >= 0 || l->leaves[i].renamed)
+            return NULL;
+        *leaf = i;
+    }
+    for (int i = 0; *leaf >= 0 && i < l->n_conditions; i++) {
+        const struct condition *c = &l->conditions[i];
+        if (c->same.name == NULL && holds_of(c, *leaf) && c->column.place != NULL &&
+            strcmp(c->column.place, column->place) == 0 &&
+            strcmp(c->column.name, column->name) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+// The scans of a level are added in the order of its leaves.
+static void fix_leaf(struct level *l, int leaf, uint16_t first_scan)
+{
+    struct fixed *f = l->fixed;
+    struct fixed_scan *scan = add_scan(f, l->leaves[leaf].relation);
+    if (scan == NULL)
+        return;
+    scan->scan.whole = l->leaves[leaf].renamed;
+    for (int i = 0; i < l->n_conditions; i++) {
+        const struct condition *c = &l->conditions[i];
+        if (!holds_of(c, leaf) || !may_be_of(&l->leaves[leaf], &c->column))
+            continue;
+        struct sql_fix fix = {.column = slice_str(c->column.name), .kind = FIX_EQUAL,
+                              .first = c->first, .count = c->count};
+        if (c->same.name != NULL) {
+            int other;
+            const struct condition *fixes = fixing(l, &c->same, &other);
+            if (fixes == NULL || c->column.place == NULL)
+                continue;
+            fix = (struct sql_fix){.column = slice_str(c->column.name), .kind = FIX_SAME,
+                                   .first = fixes->first, .count = fixes->count,
+                                   .other = (uint16_t)(first_scan + other),
+                                   .other_column = slice_str(c->same.name)};
+        }
+        add_fix(f, fix);
+    }
+}
+
+void fixed_select(struct fixed *f, const PgQuery__SelectStmt *s)
+{
+    struct level l = {.fixed = f};
+    if (s->n_from_clause == 0 || !has_room(f))
+        return;
+    for (size_t i = 0; i < s->n_from_clause; i++)
+        add_from(&l, s->from_clause[i]);
+    add_conditions(&l, s->where_clause, 0, l.n_leaves);
+    if (l.full)
+        return; // none is foreseen: each is read as a whole
+    uint16_t first_scan = f->n_scans;
+    for (int i = 0; i < l.n_leaves; i++)
+        fix_leaf(&l, i, first_scan);
+}
+
+// ---- Writes -------------------------------------------------------------------------------------
+
+static void fix_sets(struct fixed *f, PgQuery__Node **targets, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        add_fix(f, (struct sql_fix){
+                       .column = slice_str(targets[i]->node_case == NODE(RES_TARGET)
+                                               ? targets[i]->res_target->name : ""),
+                       .kind = FIX_SET});
+}
+
+static void fix_where(struct fixed *f, const PgQuery__RangeVar *target, const PgQuery__Node *where)
+{
+    struct level l = {.fixed = f};
+    add_leaf(&l, target);
+    add_conditions(&l, where, 0, 1);
+    fix_leaf(&l, 0, f->n_scans);
+}
+
+// Only where it is the key that rows conflict in; resolve.c knows.
+static bool fix_conflict(struct fixed *f, const PgQuery__OnConflictClause *c)
+{
+    if (c == NULL || c->action == PG_QUERY__ON_CONFLICT_ACTION__ONCONFLICT_NOTHING)
+        return true;
+    const PgQuery__InferClause *infer = c->infer;
+    if (infer == NULL || infer->conname[0] != 0 || infer->where_clause != NULL)
+        return false;
+    for (size_t i = 0; i < infer->n_index_elems; i++) {
+        const PgQuery__Node *node = infer->index_elems[i];
+        if (node->node_case != NODE(INDEX_ELEM) || node->index_elem->name[0] == 0 ||
+            node->index_elem->n_collation > 0 || node->index_elem->n_opclass > 0)
+            return false;
+        add_fix(f, (struct sql_fix){.column = slice_str(node->index_elem->name),
+                                    .kind = FIX_CONFLICT});
+    }
+    fix_sets(f, c->target_list, c->n_target_list);
+    return true;
+}
+
+// The values of one column in all rows.
+static bool take_given(struct fixed *f, PgQuery__Node **rows, size_t n_rows, size_t column)
+{
+    for (size_t i = 0; i < n_rows; i++)
+        if (rows[i]->node_case != NODE(LIST) || column >= rows[i]->list->n_items ||
+            !take_value(f, rows[i]->list->items[column], false))
+            return false;
+    return true;
+}
+
+static void fix_insert(struct fixed *f, const PgQuery__InsertStmt *s)
+{
+    const PgQuery__SelectStmt *values =
+        s->select_stmt != NULL && s->select_stmt->node_case == NODE(SELECT_STMT)
+            ? s->select_stmt->select_stmt : NULL;
+    if (values == NULL || values->n_values_lists == 0 || values->n_values_lists > ROWS_MAX ||
+        s->override == PG_QUERY__OVERRIDING_KIND__OVERRIDING_USER_VALUE)
+        return;
+    struct fixed_scan *scan = add_scan(f, s->relation);
+    if (scan == NULL)
+        return;
+    scan->scan.given = true;
+    for (size_t i = 0; i < s->n_cols && has_room(f); i++) {
+        uint16_t first = f->n_values;
+        const PgQuery__Node *column = s->cols[i];
+        if (column->node_case != NODE(RES_TARGET) || column->res_target->n_indirection > 0 ||
+            !take_given(f, values->values_lists, values->n_values_lists, i)) {
+            f->n_values = first;
+            continue;
+        }
+        add_fix(f, (struct sql_fix){.column = slice_str(column->res_target->name),
+                                    .kind = FIX_EQUAL, .first = first,
+                                    .count = (uint16_t)(f->n_values - first)});
+    }
+    scan->scan.whole = !fix_conflict(f, s->on_conflict_clause);
+}
+
+void fixed_write(struct fixed *f, const ProtobufCMessage *statement)
+{
+    const ProtobufCMessageDescriptor *type = statement->descriptor;
+    if (type == &pg_query__insert_stmt__descriptor) {
+        fix_insert(f, (const PgQuery__InsertStmt *)statement);
+    } else if (type == &pg_query__update_stmt__descriptor) {
+        const PgQuery__UpdateStmt *s = (const PgQuery__UpdateStmt *)statement;
+        fix_where(f, s->relation, s->where_clause);
+        if (!f->lost && f->n_scans > 0)
+            fix_sets(f, s->target_list, s->n_target_list);
+    } else if (type == &pg_query__delete_stmt__descriptor) {
+        const PgQuery__DeleteStmt *s = (const PgQuery__DeleteStmt *)statement;
+        fix_where(f, s->relation, s->where_clause);
+    }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a statement fixes: for each place of a relation in it, the columns that equal constants,
+// parameters, or columns that do, in every row that matters. Gathered beside the walk, statement
+// by statement, from what the conditions of FROM and WHERE say together (AND); nothing under OR,
+// NOT or CASE counts.
+//
+// A place in FROM is restricted by WHERE, by ON of the inner joins around it, and by ON of the
+// outer joins around it on whose other side rows are preserved. Then rows without the values are
+// neither seen nor missed: the statement depends on the relation, at this place, through the other
+// rows only. (Equality with a value is never true of NULL, so a row that an outer join makes up
+// fails as well.)
+//
+// Internal to proxy/sql. Not here: whether these columns are a key, and whether the values can be
+// told (resolve.h, keys.h).
+#pragma once
+#include <pg_query/pg_query.pb-c.h>
+
+#include "proxy/sql/analysis.h"
+#include "proxy/sql/template.h"
+
+enum { FIXED_PARAMETERS_MAX = 64 }; // of higher ones it is not known how often they occur
+
+struct fixed_scan {
+    const PgQuery__RangeVar *relation; // borrows
+    bool placed;                       // it is known what it names; else it is a CTE's name
+    struct sql_scan scan;
+};
+
+struct fixed { // zeroed to begin
+    struct slice text; // that is being read; empty: where its constants are is not known
+    struct template_constant *constants; // owns
+    size_t n_constants;
+    struct fixed_scan *scans; // own
+    struct sql_fix *fixes;    // their columns borrow from the tree
+    struct sql_value *values;
+    uint16_t n_scans, n_fixes, n_values;
+    uint8_t uses[FIXED_PARAMETERS_MAX]; // of parameters, from 1; 2: two or more
+    bool lost; // more than there is room for: nothing is known
+};
+
+void fixed_begin(struct fixed *f, struct slice text);
+void fixed_fini(struct fixed *f);
+
+// Before what is in them is walked.
+void fixed_select(struct fixed *f, const PgQuery__SelectStmt *s);
+void fixed_write(struct fixed *f, const ProtobufCMessage *statement); // INSERT, UPDATE, DELETE, any
+// The walk has found that a relation is read or written, by which of its names (UINT32_MAX: not
+// noted). One that was not foreseen is read or written as a whole.
+void fixed_place(struct fixed *f, const PgQuery__RangeVar *relation, bool written, uint32_t name);
+void fixed_parameter(struct fixed *f, int32_t number);

@@ -141,6 +141,45 @@ def check_failures(names):
                 breach(path, n, f"there is no test {file}/{test}")
 
 
+def surface():
+    """What a DBA can set and say, from the tables in the source: {section of docs/coverage.md: names}."""
+    def found(path, pattern):
+        return re.findall(pattern, "\n".join(lines_of(path)), re.M)
+    lines = "\n".join(lines_of("config/line.c"))
+    keys = {kind: re.findall(r'^    \{"(\w+)"', block, re.M)
+            for kind, block in re.findall(r"struct key (\w+)_keys\[\] = \{(.*?)\n\};", lines, re.S)}
+    console = found("proxy/console/command.c", r'\{"(\w+)", (?:command_\w+|show), (?:true|false)\}')
+    shows = [name for path in tracked() if re.match(r"proxy/console/show\w*\.c$", path)
+             for name in found(path, r'^    \{"(\w+)",(?:$| \{)')]
+    return {"Settings": found("config/option_table.c", r'^    \{[A-Z_]+\("(\w+)"'),
+            "[databases]": keys["database"], "[users]": keys["user"], "[peers]": keys["peer"],
+            "Console": [c.upper() for c in console] + ["SET"] + [f"SHOW {s.upper()}" for s in shows]}
+
+
+def check_coverage(names):
+    """docs/coverage.md names, for each of those, a test that is there and whose file speaks of it."""
+    path = "docs/coverage.md"
+    texts = {os.path.splitext(os.path.basename(n))[0]: "\n".join(lines_of(n))
+             for n in names if n.startswith("tests/scenario/")}
+    section, rows = None, {}
+    for n, line in enumerate(lines_of(path), 1):
+        if line.startswith("## "):
+            section = line[3:]
+        row = re.match(r"\| `([^`]+)` \| (.*) \|$", line)
+        if row:
+            rows[section, row.group(1)] = n
+            for file, _, test in (word.partition("/") for word in re.findall(r"`(\w+/?\w*)`", row.group(2))):
+                if file not in texts or test and not re.search(rf"^def test_{test}\b", texts[file], re.M):
+                    breach(path, n, f"there is no test {file}/{test}")
+                elif not re.search(rf"\b{row.group(1).split()[-1]}\b", texts[file], re.I):
+                    breach(path, n, f"{file} does not speak of {row.group(1)}")
+    wanted = {(s, name) for s, all_of_them in surface().items() for name in all_of_them}
+    for s, name in sorted(wanted - set(rows)):
+        breach(path, 1, f"no row for {name} under {s}: which scenario test shows its effect?")
+    for s, name in sorted(set(rows) - wanted):
+        breach(path, rows[s, name], f"{name} is not in the source")
+
+
 def main():
     names = tracked()
     for path in names:
@@ -156,6 +195,7 @@ def main():
     check_architecture(names)
     check_links(names)
     check_failures(names)
+    check_coverage(names)
     for line in breaches:
         print(line)
     if "--warnings" in sys.argv:

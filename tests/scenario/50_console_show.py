@@ -443,6 +443,27 @@ def test_metrics_of_pools(ctx):
     assert "pgweir_pool_queries_total{" not in p.http("/metrics")[1]
 
 
+def test_invalidation(ctx):
+    """A row for each followed database: whether hits are possible, and how fresh the cache is."""
+    p = ctx.cache_proxy()
+
+    def row():
+        rows = p.console("SHOW INVALIDATION")
+        assert len(rows) == 1 and rows[0]["database"] == f"{ctx.db}@127.0.0.1:{ctx.pg.port}", rows
+        return rows[0]
+
+    before = row()
+    assert before["state"] == "following" and before["reason"] == "" and before["slot"].startswith("pgweir_"), before
+    assert re.fullmatch(r"[0-9A-F]+/[0-9A-F]+", before["stable"]) and int(before["readings"]) > 0, before
+    assert 0 <= int(before["fresh_age_us"]) < 10_000_000 and int(before["reading_us"]) > 0, before
+    ctx.sql("INSERT INTO warm VALUES (77)")
+    p.wait(lambda: int(row()["transactions"]) > int(before["transactions"]), "the commit to be seen")
+    assert ctx.sql("SELECT slot_name FROM pg_replication_slots")[0][0] == before["slot"]
+    ctx.sql(f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{before['slot']}'")
+    p.wait(lambda: int(row()["reconnects"]) > int(before["reconnects"]) and row()["state"] == "following", "a new slot")
+    assert row()["slot"] != before["slot"]
+
+
 # ---- drivers (see 60_drivers.py)
 
 

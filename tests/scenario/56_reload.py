@@ -230,7 +230,8 @@ def test_options_that_need_a_restart(ctx):
 
 def test_options_without_meaning(ctx):
     """Accepted, and said once."""
-    given = {"pkt_buf": 8192, "sbuf_loopcnt": 9, "resolv_conf": "/etc/resolv.conf", "dns_zone_check_period": 5}
+    given = {"pkt_buf": 8192, "sbuf_loopcnt": 9, "resolv_conf": "/etc/resolv.conf", "dns_zone_check_period": 5,
+             "track_extra_parameters": "search_path"}
     p = one(ctx, **given)
     p.reload()
     for name in given:

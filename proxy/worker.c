@@ -345,12 +345,17 @@ static void empty_graves(struct worker *worker)
         server_free(container_of(l, struct server, link));
 }
 
-// Before the events of a turn are handled: one reading of the clock serves them all.
-static void begin_turn(struct ev_loop *loop)
+// Handles the events at hand. One reading of the clock serves them all, and what they have to say
+// is sent behind them: a send may find a connection broken, which is an event again.
+static void take_turn(struct ev_loop *loop)
 {
     struct worker *worker = ev_userdata(loop);
     worker->now_us = clock_us();
-    ev_invoke_pending(loop);
+    do {
+        ev_invoke_pending(loop);
+        sender_send_posted(&worker->to_server);
+        sender_send_posted(&worker->to_client);
+    } while (ev_pending_count(loop) > 0);
 }
 
 static void on_turn_end(struct ev_loop *loop, ev_prepare *prepare, int events)
@@ -382,7 +387,7 @@ struct worker *worker_new(struct pooler *pooler, int number)
     CHECK(worker->loop != NULL);
     worker->now_us = clock_us();
     ev_set_userdata(worker->loop, worker);
-    ev_set_invoke_pending_cb(worker->loop, begin_turn);
+    ev_set_invoke_pending_cb(worker->loop, take_turn);
     mailbox_init(&worker->mailbox, wake_worker, worker);
     worker->config = pooler_config(pooler);
     take_limits(worker);

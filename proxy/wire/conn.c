@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "proxy/wire/sender.h"
 
 void conn_init(struct conn *conn, int fd, conn_callback readable, conn_callback writable,
                void *data)
@@ -16,11 +17,17 @@ void conn_init(struct conn *conn, int fd, conn_callback readable, conn_callback 
     conn->readable.data = conn->writable.data = data;
 }
 
+static void send_posted(struct conn *conn)
+{
+    if (conn->posted != NULL)
+        sender_send_posted(conn->posted);
+}
+
 void conn_close(struct conn *conn)
 {
     if (conn->fd < 0)
         return;
-    conn_detach(conn);
+    conn_detach(conn); // what is posted goes out before
     close(conn->fd);
     conn->fd = -1;
     buf_fini(&conn->in);
@@ -41,6 +48,7 @@ void conn_detach(struct conn *conn)
 {
     if (conn->loop == NULL)
         return;
+    send_posted(conn);
     ev_io_stop(conn->loop, &conn->readable);
     ev_io_stop(conn->loop, &conn->writable);
     conn->loop = NULL;
@@ -107,6 +115,7 @@ void conn_keep(struct conn *conn, struct slice rest)
 
 enum conn_result conn_flush(struct conn *conn)
 {
+    send_posted(conn);
     while (conn_has_output(conn)) {
         ssize_t put = send(conn->fd, conn->out.at + conn->out_sent,
                            conn->out.len - conn->out_sent, MSG_NOSIGNAL);
@@ -131,6 +140,7 @@ enum conn_result conn_flush(struct conn *conn)
 
 void conn_queue(struct conn *conn, struct slice bytes)
 {
+    send_posted(conn);
     if (conn->out_sent > 0) {
         buf_consume(&conn->out, conn->out_sent);
         conn->out_sent = 0;

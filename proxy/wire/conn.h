@@ -11,6 +11,8 @@
 
 #include "base/buf.h"
 
+struct sender;
+
 enum { CONN_AREA_BYTES = 64 * 1024 };
 
 struct conn {
@@ -24,6 +26,7 @@ struct conn {
     struct buf in;        // owns; bytes received and not handled
     struct buf out;       // owns; bytes not taken by the socket; sent first
     size_t out_sent;      // of out, already taken
+    struct sender *posted; // borrows; it has bytes for this conn that go out first; NULL: none has
     uint64_t received, sent; // bytes, in all
 };
 

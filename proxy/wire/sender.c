@@ -6,19 +6,12 @@
 
 #include "base/check.h"
 
-static void clear(struct sender *s)
-{
-    s->count = 0;
-    s->end = NULL;
-    s->scratch_used = 0;
-}
-
 void sender_begin(struct sender *s, struct conn *conn)
 {
-    CHECK(s->conn == NULL);
+    CHECK(s->conn == NULL && s->count == 0);
     s->conn = conn;
     s->failed = false;
-    clear(s);
+    s->end = NULL;
 }
 
 static void add_run(struct sender *s, const uint8_t *at, size_t len)
@@ -65,57 +58,124 @@ void sender_put_apart(struct sender *s, struct slice bytes)
         add_run(s, bytes.at, bytes.len);
 }
 
-static size_t skip_sent(struct sender *s, size_t sent)
+// What the socket did not take waits in the conn until it is writable.
+static void keep_unsent(struct conn *conn, const struct iovec *runs, int count, size_t sent)
 {
     int i = 0;
-    while (i < s->count && sent >= s->runs[i].iov_len)
-        sent -= s->runs[i++].iov_len;
-    for (; i < s->count; i++) {
-        conn_queue(s->conn,
-                   slice_of((uint8_t *)s->runs[i].iov_base + sent, s->runs[i].iov_len - sent));
+    while (i < count && sent >= runs[i].iov_len)
+        sent -= runs[i++].iov_len;
+    for (; i < count; i++) {
+        conn_queue(conn, slice_of((uint8_t *)runs[i].iov_base + sent, runs[i].iov_len - sent));
         sent = 0;
     }
-    return s->conn->out.len;
+    if (conn_has_output(conn) && conn->loop != NULL)
+        ev_io_start(conn->loop, &conn->writable);
 }
 
-static ssize_t send_runs(struct sender *s)
+// False: the connection is broken.
+static bool send_runs(struct conn *conn, struct iovec *runs, int count)
 {
-    ssize_t put;
-    do {
-        if (s->count == 1) {
-            put = send(s->conn->fd, s->runs[0].iov_base, s->runs[0].iov_len, MSG_NOSIGNAL);
-        } else {
-            struct msghdr message = {.msg_iov = s->runs, .msg_iovlen = (size_t)s->count};
-            put = sendmsg(s->conn->fd, &message, MSG_NOSIGNAL);
-        }
-    } while (put < 0 && errno == EINTR);
-    if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        put = 0;
-    return put;
+    ssize_t put = 0;
+    if (!conn_has_output(conn)) {
+        do {
+            if (count == 1) {
+                put = send(conn->fd, runs[0].iov_base, runs[0].iov_len, MSG_NOSIGNAL);
+            } else {
+                struct msghdr message = {.msg_iov = runs, .msg_iovlen = (size_t)count};
+                put = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+            }
+        } while (put < 0 && errno == EINTR);
+        if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            put = 0;
+    }
+    if (put < 0)
+        return false;
+    conn->sent += (uint64_t)put;
+    if (count > 1 || (size_t)put < runs[0].iov_len)
+        keep_unsent(conn, runs, count, (size_t)put);
+    return true;
+}
+
+// ---- posting ----
+
+void sender_send_posted(struct sender *s)
+{
+    for (int i = 0; i < s->posted; i++)
+        s->posts[i].conn->posted = NULL; // whatever is queued meanwhile is behind it
+    for (int i = 0; i < s->posted; i++) {
+        struct conn *conn = s->posts[i].conn;
+        struct iovec run = {.iov_base = s->scratch + s->posts[i].at, .iov_len = s->posts[i].len};
+        if (!send_runs(conn, &run, 1))
+            ev_feed_event(conn->loop, &conn->readable, EV_READ);
+    }
+    s->posted = 0;
+    if (s->count == 0)
+        s->scratch_used = 0;
+}
+
+static size_t total(const struct sender *s)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < s->count; i++)
+        bytes += s->runs[i].iov_len;
+    return bytes;
+}
+
+static bool is_posted_last(const struct sender *s, uint32_t at)
+{
+    return s->posted > 0 && s->posts[s->posted - 1].conn == s->conn &&
+           s->posts[s->posted - 1].at + s->posts[s->posted - 1].len == at;
+}
+
+// False: it must be sent now.
+static bool post(struct sender *s)
+{
+    struct conn *conn = s->conn;
+    size_t bytes = total(s);
+    if (bytes > SENDER_SMALL_BYTES || s->posted == SENDER_POSTS || conn_has_output(conn) ||
+        conn->loop == NULL || (conn->posted != NULL && conn->posted != s))
+        return false;
+    const uint8_t *first = s->runs[0].iov_base;
+    bool there = s->count == 1 && s->end == s->scratch + s->scratch_used;
+    if (!there && SENDER_SCRATCH_BYTES - s->scratch_used < bytes)
+        return false;
+    uint32_t at = (uint32_t)(there ? (size_t)(first - s->scratch) : s->scratch_used);
+    for (int i = 0; i < s->count && !there; i++) {
+        memcpy(s->scratch + s->scratch_used, s->runs[i].iov_base, s->runs[i].iov_len);
+        s->scratch_used += s->runs[i].iov_len;
+    }
+    if (is_posted_last(s, at)) {
+        s->posts[s->posted - 1].len += (uint32_t)bytes;
+    } else {
+        s->posts[s->posted].conn = conn;
+        s->posts[s->posted].at = at;
+        s->posts[s->posted++].len = (uint32_t)bytes;
+    }
+    conn->posted = s;
+    return true;
 }
 
 bool sender_flush(struct sender *s)
 {
     CHECK(s->conn != NULL);
-    if (s->count > 0 && !s->failed) {
-        ssize_t put = 0;
-        if (!conn_has_output(s->conn))
-            put = send_runs(s);
-        if (put < 0) {
-            s->failed = true;
-        } else {
-            s->conn->sent += (uint64_t)put;
-            if (skip_sent(s, (size_t)put) > 0 && s->conn->loop != NULL)
-                ev_io_start(s->conn->loop, &s->conn->writable);
-        }
-    }
-    clear(s);
+    sender_send_posted(s);
+    if (s->conn->posted != NULL)
+        sender_send_posted(s->conn->posted);
+    if (s->count > 0 && !s->failed)
+        s->failed = !send_runs(s->conn, s->runs, s->count);
+    s->count = 0;
+    s->end = NULL;
+    s->scratch_used = 0;
     return !s->failed;
 }
 
 bool sender_end(struct sender *s)
 {
-    bool ok = sender_flush(s);
+    bool ok = !s->failed;
+    if (s->count > 0 && (s->failed || !post(s)))
+        ok = sender_flush(s);
+    s->count = 0;
+    s->end = NULL;
     s->conn = NULL;
     return ok;
 }

@@ -28,6 +28,7 @@ static void open_flow(struct flow *f, uint64_t seed)
     f->said = malloc(ALL_BYTES);
     f->put = f->got = 0;
     f->sender.conn = NULL;
+    f->sender.count = f->sender.posted = 0;
     pair_open(&f->pair, NULL, NULL);
     conn_attach(&f->pair.conn, f->pair.loop);
 }
@@ -49,6 +50,7 @@ static void hear(struct flow *f, size_t most)
 // The rest of it, as the loop would.
 static void finish(struct flow *f)
 {
+    sender_send_posted(&f->sender);
     while (conn_flush(&f->pair.conn) == CONN_AGAIN) {
         assert_true(ev_is_active(&f->pair.conn.writable));
         hear(f, SIZE_MAX);
@@ -149,6 +151,10 @@ static void test_random_brackets(void **state)
             one_bracket(f);
             if (dice_below(&f->dice, 3) == 0)
                 conn_flush(&f->pair.conn);
+            if (dice_below(&f->dice, 3) == 0)
+                sender_send_posted(&f->sender);
+            if (dice_below(&f->dice, 8) == 0)
+                conn_queue(&f->pair.conn, next_bytes(f, dice_below(&f->dice, 500)));
             if (dice_below(&f->dice, 10) == 0)
                 finish(f);
             else
@@ -230,12 +236,124 @@ static void test_broken_connection(void **state)
     free(f);
 }
 
+static void say_some(struct flow *f, size_t n)
+{
+    sender_begin(&f->sender, &f->pair.conn);
+    sender_put(&f->sender, next_bytes(f, n));
+    assert_true(sender_end(&f->sender));
+}
+
+// What is short goes out at the end of the turn, in one piece; what is long at once, behind it.
+static void test_posted(void **state)
+{
+    struct flow *f = calloc(1, sizeof(*f));
+    open_flow(f, 8);
+    say_some(f, 10);
+    say_some(f, 20);
+    hear(f, SIZE_MAX);
+    assert_int_equal(f->got, 0);
+    assert_int_equal(f->sender.posted, 1);
+    sender_send_posted(&f->sender);
+    hear(f, SIZE_MAX);
+    assert_int_equal(f->got, 30);
+    assert_null(f->pair.conn.posted);
+    say_some(f, 10);
+    say_some(f, SENDER_SMALL_BYTES + 1);
+    hear(f, SIZE_MAX);
+    assert_int_equal(f->got, 30 + 10 + SENDER_SMALL_BYTES + 1);
+    say_some(f, 10);
+    conn_queue(&f->pair.conn, next_bytes(f, 10)); // behind what is posted
+    assert_null(f->pair.conn.posted);
+    close_flow(f);
+    free(f);
+}
+
+// Many connections, more than there is room for; each gets its own.
+static void test_posted_to_many(void **state)
+{
+    enum { MANY = SENDER_POSTS + 20 };
+    struct sender *s = calloc(1, sizeof(*s));
+    struct pair pairs[MANY];
+    for (int i = 0; i < MANY; i++) {
+        pair_open(&pairs[i], NULL, NULL);
+        conn_attach(&pairs[i].conn, pairs[i].loop);
+    }
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < MANY; i++) {
+            uint8_t word[3] = {(uint8_t)i, (uint8_t)round, 7};
+            sender_begin(s, &pairs[i].conn);
+            sender_copy(s, slice_of(word, sizeof(word)));
+            assert_true(sender_end(s));
+        }
+    }
+    sender_send_posted(s);
+    for (int i = 0; i < MANY; i++) {
+        uint8_t got[20];
+        assert_int_equal(pair_peer_read(&pairs[i], got, sizeof(got)), 9);
+        for (int round = 0; round < 3; round++)
+            assert_true(got[round * 3] == i && got[round * 3 + 1] == round);
+        pair_close(&pairs[i]);
+    }
+    free(s);
+}
+
+// Closing and detaching say it before.
+static void test_posted_before_the_end(void **state)
+{
+    struct flow *f = calloc(1, sizeof(*f));
+    open_flow(f, 9);
+    say_some(f, 10);
+    conn_detach(&f->pair.conn);
+    hear(f, SIZE_MAX);
+    assert_int_equal(f->got, 10);
+    conn_attach(&f->pair.conn, f->pair.loop);
+    say_some(f, 10);
+    conn_close(&f->pair.conn);
+    hear(f, SIZE_MAX);
+    assert_int_equal(f->got, 20);
+    assert_int_equal(f->sender.posted, 0);
+    pair_close(&f->pair);
+    free(f->said);
+    free(f);
+}
+
+static int heard_of_it;
+
+static void hears(struct ev_loop *loop, ev_io *io, int events)
+{
+    heard_of_it++;
+}
+
+// The owner of a broken connection learns of it as of any end.
+static void test_posted_to_a_broken_connection(void **state)
+{
+    struct flow *f = calloc(1, sizeof(*f));
+    open_flow(f, 10);
+    ev_set_cb(&f->pair.conn.readable, hears);
+    close(f->pair.peer);
+    say_some(f, 10);
+    sender_send_posted(&f->sender);
+    assert_int_equal(ev_pending_count(f->pair.loop), 1);
+    ev_invoke_pending(f->pair.loop);
+    assert_int_equal(heard_of_it, 1);
+    say_some(f, 10);
+    sender_send_posted(&f->sender);
+    conn_close(&f->pair.conn); // nothing is pending for who is closed
+    ev_invoke_pending(f->pair.loop);
+    assert_int_equal(heard_of_it, 1);
+    pair_close(&f->pair);
+    free(f->said);
+    free(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_brackets),    cmocka_unit_test(test_many_runs),
         cmocka_unit_test(test_behind_what_is_queued), cmocka_unit_test(test_nothing_to_say),
-        cmocka_unit_test(test_broken_connection),
+        cmocka_unit_test(test_broken_connection), cmocka_unit_test(test_posted),
+        cmocka_unit_test(test_posted_to_many), cmocka_unit_test(test_posted_before_the_end),
+        cmocka_unit_test(test_posted_to_a_broken_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,7 +165,7 @@ static void note_session(struct client *client, const struct analysis *analysis,
         client_pin(client, PIN_SET);
     }
     if ((effects & ~(uint32_t)(EFFECT_FOLLOWED_SET | EFFECT_RESET | EFFECT_DISCARD_ALL |
-                               EFFECT_DEALLOCATE_ALL | EFFECT_SEQUENCE)) == 0)
+                               EFFECT_DEALLOCATE_ALL | EFFECT_SEQUENCE | EFFECT_NAMES)) == 0)
         return;
     static const struct {
         uint32_t effect;
@@ -221,7 +221,10 @@ void effects_note_arguments(struct client *client, const struct analysis *analys
 {
     uint32_t others = analysis->effects & ~(uint32_t)(EFFECT_PREPARE | EFFECT_EXECUTE);
     note_session(client, analysis, others);
-    if (client->route->domain != NULL && analysis->functions.count + analysis->operators.count > 0)
+    if (client->route->domain == NULL)
+        return;
+    client->effects.ddl |= analysis->ddl; // CREATE TABLE AS EXECUTE
+    if (analysis->ddl || analysis->functions.count + analysis->operators.count > 0)
         client->effects.barrier = true;
 }
 

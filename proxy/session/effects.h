@@ -35,7 +35,8 @@ void effects_note(struct client *client, const struct analysis *analysis,
                   const struct key_values *values);
 // What was sent with such a statement may name settings: its text, its values.
 void effects_mention(struct client *client, const struct analysis *analysis, struct slice bytes);
-// What evaluating the arguments of an EXECUTE may do; what it executes is noted by itself.
+// What a text with EXECUTE may do beside what it executes, which is noted by itself: the evaluation
+// of its arguments, CREATE TABLE AS around it.
 void effects_note_arguments(struct client *client, const struct analysis *analysis);
 // Tells the cache, before the answer that acknowledges the commit goes out.
 void effects_publish(struct client *client);

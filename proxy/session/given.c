@@ -33,6 +33,8 @@ enum given_says given_says(struct client *client, const struct analysis *analysi
             return SAYS_NOTHING;
         return SAYS_PREPARE;
     case STATEMENT_EXECUTE:
+    case STATEMENT_EXPLAIN: // of an EXECUTE, as in the next one
+    case STATEMENT_DDL:
         return SAYS_EXECUTE;
     case STATEMENT_DEALLOCATE:
         return SAYS_DEALLOCATE;
@@ -182,15 +184,21 @@ static void forget(struct client *client, struct slice name)
     statement_names_set(given, name, NULL);
 }
 
+// The name means nothing that is not wanted. Is something to be prepared for it?
+static bool clear(struct client *client, struct slice name, struct statement *meaning)
+{
+    struct statement *has = statement_names_find(&client->server->named, name);
+    if (has == meaning)
+        return false;
+    if (has != NULL || meaning != NULL)
+        forget(client, name);
+    return meaning != NULL;
+}
+
 void given_ensure(struct client *client, struct slice name, struct statement *meaning, bool simple)
 {
     struct server *server = client->server;
-    struct statement *has = statement_names_find(&server->named, name);
-    if (has == meaning)
-        return;
-    if (has != NULL || meaning != NULL)
-        forget(client, name);
-    if (meaning == NULL)
+    if (!clear(client, name, meaning))
         return;
     int limit = config_settings(client->worker->config)->max_prepared_statements;
     if (server->named.table.count >= (size_t)limit) {
@@ -244,7 +252,9 @@ static void ensure_all(struct client *client, bool protocol_too, bool simple)
     statement_names_each(&client->names, find_missing, &d);
     for (size_t at = 0; at < d.out.len; at += strlen((char *)d.out.at + at) + 1) {
         struct slice name = slice_str((char *)d.out.at + at);
-        given_ensure(client, name, session_meaning(client, name), simple);
+        struct statement *meaning = session_meaning(client, name);
+        if (clear(client, name, meaning)) // however many: they are wanted at once
+            give(client, name, meaning, simple);
         struct ops *ops = &client->server->ops;
         for (uint32_t i = ops->count; simple && i-- > 0 && ops_nth(ops, i)->origin == OP_INJECTED;)
             ops_nth(ops, i)->quiet = true;
@@ -270,7 +280,8 @@ bool given_ready(struct client *client, const struct analysis *analysis, struct 
                  bool simple)
 {
     struct server *server = client->server;
-    bool names_any = analysis != NULL && (analysis->effects & (EFFECT_PREPARE | EFFECT_EXECUTE));
+    const uint32_t naming = EFFECT_PREPARE | EFFECT_EXECUTE | EFFECT_NAMES;
+    bool names_any = analysis != NULL && (analysis->effects & naming) != 0;
     if (!session_shares_names(client) || (!names_any && server->named.table.count == 0 &&
                                           client->names.in_sql == 0 && ops_empty(&server->ops)))
         return true;
@@ -318,7 +329,8 @@ void given_note(struct client *client, enum given_says says, const struct analys
         return;
     }
     bool plain = vars_text_is_plain(&client->vars, statement_text(meaning));
-    effects_note(client, plain ? meaning->analysis : NULL, NULL);
+    if ((analysis->effects & EFFECT_EXECUTE) != 0) // else its plan is shown
+        effects_note(client, plain ? meaning->analysis : NULL, NULL);
     effects_note_arguments(client, analysis);
     effects_mention(client, NULL, statement_text(meaning));
 }

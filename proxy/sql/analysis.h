@@ -61,6 +61,7 @@ enum session_effect {
     EFFECT_EXECUTE = 1 << 14,       // ran what was prepared in SQL: may have done anything
     EFFECT_RESET = 1 << 15,         // beside one of the first two: RESET, SET ... TO DEFAULT
     EFFECT_SEQUENCE = 1 << 16,      // reads what nextval() left: currval(), lastval()
+    EFFECT_NAMES = 1 << 17,         // reads which statements are prepared; nothing to pin for
 };
 
 struct sql_name {
@@ -138,8 +139,8 @@ struct analysis {
     struct sql_names operators; // used anywhere, also behind IN, BETWEEN, LIKE, NULLIF ...
     struct sql_names casts;     // names of the types that values are cast to
     struct sql_keys keys;
-    struct slice prepared;      // the name in one PREPARE, EXECUTE or DEALLOCATE; empty: none, or
-                                // not in ASCII
+    struct slice prepared;      // the name in one PREPARE, EXECUTE (also in EXPLAIN and in CREATE
+                                // TABLE AS) or DEALLOCATE; empty: none, or not in ASCII
     struct slice channel;       // of one LISTEN or UNLISTEN, likewise; of UNLISTEN *: empty
 
     bool writes_unknown;    // may write relations that are not in writes: needs a barrier

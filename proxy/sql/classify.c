@@ -174,17 +174,28 @@ static struct classified classify_copy(struct walk *w, const PgQuery__CopyStmt *
     return plain(STATEMENT_COPY);
 }
 
+// What a plan is shown of is not run; but the arguments of an EXECUTE are evaluated.
+static void note_explained(struct walk *w, const PgQuery__Node *query)
+{
+    if (query->node_case == NODE(CREATE_TABLE_AS_STMT))
+        query = query->create_table_as_stmt->query;
+    if (query == NULL || query->node_case != NODE(EXECUTE_STMT))
+        return;
+    w->effects |= EFFECT_PREPARE;
+    w->prepared = query->execute_stmt->name;
+    walk_children(w, &query->execute_stmt->base);
+}
+
 // Only ANALYZE runs the statement. EXPLAIN (ANALYZE false) counts as ANALYZE: the value is a
 // constant, and the analysis holds for others too.
 static struct classified classify_explain(struct walk *w, const PgQuery__ExplainStmt *s)
 {
     if (s->query == NULL)
         return plain(STATEMENT_EXPLAIN);
-    bool runs = has_option(s->options, s->n_options, "analyze");
-    if (runs)
+    if (has_option(s->options, s->n_options, "analyze"))
         classify(w, s->query);
-    else if (s->query->node_case == NODE(EXECUTE_STMT))
-        w->effects |= EFFECT_PREPARE;
+    else
+        note_explained(w, s->query);
     return plain(STATEMENT_EXPLAIN);
 }
 
@@ -262,7 +273,6 @@ static struct classified classify_by_node(struct walk *w, const PgQuery__Node *s
         w->prepared = s->prepare_stmt->name;
         return with_effect(w, STATEMENT_PREPARE, EFFECT_PREPARE);
     case NODE(EXECUTE_STMT):
-        w->prepared = s->execute_stmt->name;
         walk_node(w, s);
         return plain(STATEMENT_EXECUTE);
     case NODE(DEALLOCATE_STMT):

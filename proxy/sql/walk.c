@@ -95,6 +95,8 @@ void walk_read(struct walk *w, const PgQuery__RangeVar *relation)
                 return;
     if (is_system_schema(relation->schemaname) ||
         (relation->schemaname[0] == 0 && starts_with(relation->relname, "pg_"))) {
+        if (strcmp(relation->relname, "pg_prepared_statements") == 0)
+            w->effects |= EFFECT_NAMES;
         walk_deny(w, BYPASS_CATALOG_RELATION);
         return;
     }
@@ -520,6 +522,7 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         return;
     case NODE(EXECUTE_STMT): // also in CREATE TABLE AS EXECUTE: the text was seen earlier, not now
         w->writes_unknown = true;
+        w->prepared = ((const PgQuery__ExecuteStmt *)message)->name;
         w->effects |= EFFECT_PREPARE | EFFECT_EXECUTE;
         walk_children(w, message); // the arguments
         return;

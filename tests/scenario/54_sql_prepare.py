@@ -2,7 +2,7 @@
 """SQL's PREPARE, EXECUTE and DEALLOCATE in transaction mode: as with PostgreSQL directly, and no pin."""
 import psycopg2
 
-from compare import same
+from compare import comparable, same
 from pgwire import (Message, PgError, Reply, bind, close, describe, error_fields, execute, flush, parse, query, sync,
                     unit)
 from servers import move, release
@@ -267,6 +267,72 @@ def test_many(ctx):
             c.send(query(f"EXECUTE s{n % 8}"))
         for i, c in enumerate(clients):
             assert c.until_ready().check().value == (f"{i}:{n % 8}" if i % 2 else f"even:{n % 8}")
+
+
+# All places where the grammar has EXECUTE.
+PLACES = {
+    "EXECUTE {}": "EXECUTE {}",
+    "EXPLAIN": "EXPLAIN (COSTS OFF) EXECUTE {}",
+    "ANALYZE": "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE {}",
+    "CREATE": "CREATE TABLE made AS EXECUTE {}",
+    "NO DATA": "CREATE TABLE IF NOT EXISTS made AS EXECUTE {} WITH NO DATA",
+    "EXPLAIN CREATE": "EXPLAIN (COSTS OFF) CREATE TABLE made AS EXECUTE {}",
+    "ANALYZE CREATE": "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) CREATE TABLE made AS EXECUTE {}",
+    "TEMP": "CREATE TEMP TABLE made AS EXECUTE {}",
+    "MULTI": "SELECT 1; EXPLAIN (COSTS OFF) EXECUTE {}",
+}
+
+
+def test_every_place_of_execute(ctx):
+    """Wherever EXECUTE stands, on any server, with more names than a server keeps; alone in its text it needs no pin."""
+    p = fresh(ctx, default_pool_size=6, max_prepared_statements=3)
+    ctx.sql("CREATE TABLE made(); GRANT ALL ON SCHEMA public TO PUBLIC; DROP TABLE made")
+    direct, c = ctx.direct("app"), ctx.keep(p.connect(ctx.db))
+    for k in (direct, c):
+        for n in range(8):
+            k.query(f"PREPARE p{n}(int) AS SELECT b FROM t WHERE a = {n} + $1 ORDER BY b")
+    for place, text in PLACES.items():
+        for how in (query,) if ";" in text else (query, extended):
+            holders = move(ctx, p, c)
+            for name in ("p3(1)", "p7(1 + 1)", "p0(1/0)", "nope(1)"):
+                replies = []
+                for k in (direct, c):
+                    replies.append([comparable(k.ask(how(sql))) for sql in
+                                    (text.format(name), "SELECT * FROM made ORDER BY 1", "DROP TABLE IF EXISTS made")])
+                assert replies[0] == replies[1], (place, name, replies)
+            if place not in ("TEMP", "MULTI"):
+                assert p.console("SHOW PINS") == [], place
+            c.query("SELECT 1")
+            p.wait(lambda: p.console("SHOW PINS") == [], "the end of the pins")
+            release(holders)
+
+
+def test_arguments_of_explain_execute(ctx):
+    """They are evaluated: what they leave in the session is seen."""
+    ctx.sql("CREATE FUNCTION leave() RETURNS int LANGUAGE plpgsql AS"
+            " $$BEGIN PERFORM set_config('app.left', 'something', false); RETURN 1; END$$")
+    p = fresh(ctx)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    a.query("PREPARE q(int) AS SELECT $1")
+    a.query("EXPLAIN EXECUTE q(leave())")
+    assert b.value("SELECT current_setting('app.left', true)") in (None, "")
+
+
+def test_pg_prepared_statements(ctx):
+    """It has a client's own names, wherever it is, and nobody else's (but for the shared ones)."""
+    p = fresh(ctx, default_pool_size=6)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    look = "SELECT name, statement, from_sql FROM pg_prepared_statements WHERE name !~ '^PGWEIR_' ORDER BY 1"
+    b.query("PREPARE other AS SELECT 2")
+    a.query("PREPARE one AS SELECT 1")
+    a.ask(parse("SELECT 3", "three") + sync()).check()
+    expected = [("one", "PREPARE one AS SELECT 1", "t"), ("three", "SELECT 3", "f")]
+    for how in (a.query, a.run, lambda sql: a.query("SELECT count(*) FROM pg_catalog.pg_prepared_statements;" + sql)):
+        holders = move(ctx, p, a)
+        assert how(look).rows[-2:] == expected
+        assert b.query(look).rows == [("other", "PREPARE other AS SELECT 2", "t")]
+        assert p.console("SHOW PINS") == []
+        release(holders)
 
 
 def test_settings(ctx):

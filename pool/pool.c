@@ -71,9 +71,14 @@ static void idle_remove(struct pool *pool, struct pool_server *server)
     idle_changed(pool, -1);
 }
 
-static struct pool_server *idle_next(const struct pool *pool, int worker)
+static struct pool_server *idle_next(const struct pool *pool, int worker,
+                                     const struct pool_server *preferred)
 {
     const struct list *idle = &pool->idle[worker];
+    if (preferred != NULL)
+        list_each(idle, i)
+            if (container_of(i, struct pool_server, link) == preferred)
+                return container_of(i, struct pool_server, link);
     struct link *l = pool->limits.round_robin ? list_last(idle) : list_first(idle);
     return l != NULL ? container_of(l, struct pool_server, link) : NULL;
 }
@@ -84,9 +89,10 @@ static bool needs_check(const struct pool *pool, const struct pool_server *serve
 }
 
 // The next idle connection of this worker, taken out. One that must be checked first is marked.
-static struct pool_server *idle_take(struct pool *pool, int worker, int64_t now_us)
+static struct pool_server *idle_take(struct pool *pool, int worker,
+                                     const struct pool_server *preferred, int64_t now_us)
 {
-    struct pool_server *server = idle_next(pool, worker);
+    struct pool_server *server = idle_next(pool, worker, preferred);
     if (server == NULL)
         return NULL;
     idle_remove(pool, server);
@@ -283,7 +289,7 @@ enum pool_result pool_request(struct pool *pool, struct pool_waiter *waiter, int
     struct pool_server *found = NULL;
     pthread_mutex_lock(&pool->lock);
     if (list_empty(&pool->waiting) && !pool->paused)
-        found = idle_take(pool, waiter->worker, now_us);
+        found = idle_take(pool, waiter->worker, waiter->prefers, now_us);
     if (found != NULL && !found->checking) {
         *server = found;
         waiter->pool = pool;
@@ -337,7 +343,7 @@ bool pool_serve(struct pool *pool, int worker, int64_t now_us, struct pool_serve
     pthread_mutex_lock(&pool->lock);
     // Those who will get one that is being checked need no other.
     bool wanted = !pool->paused && pool->waiting.count > (size_t)pool->checking;
-    struct pool_server *found = wanted ? idle_take(pool, worker, now_us) : NULL;
+    struct pool_server *found = wanted ? idle_take(pool, worker, NULL, now_us) : NULL;
     if (found != NULL && found->checking) {
         task->check = found;
     } else if (found != NULL) {

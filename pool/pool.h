@@ -62,6 +62,7 @@ struct pool_waiter {
     enum waiter_state state;   // written under the pool's lock
     int64_t since_us;          // when it was queued
     int64_t patience_us;       // it is refused when it would wait far longer; 0: it is not
+    const struct pool_server *prefers; // if it is idle on its worker; only compared, maybe gone
 };
 
 struct pool {

@@ -15,6 +15,7 @@
 #include "proxy/login/scram.h"
 #include "proxy/profile.h"
 #include "proxy/session/remains.h"
+#include "proxy/session/sequences.h"
 #include "proxy/session/vars.h"
 #include "proxy/tally.h"
 
@@ -53,6 +54,7 @@ struct route {
     bool has_keys;         // of a client's SCRAM login, for the server's (pass-through)
     struct scram_keys keys;
     _Atomic bool asks_sequences;     // somebody used currval() or lastval() here
+    struct sequence_users sequence_users;
     struct profiles profiles;
     struct mentioned custom;
 };

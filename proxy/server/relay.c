@@ -23,6 +23,7 @@
 #include "proxy/session/listening.h"
 #include "proxy/session/replication.h"
 #include "proxy/session/rerun.h"
+#include "proxy/session/sequences.h"
 #include "proxy/session/unsafe.h"
 #include "proxy/worker.h"
 
@@ -112,8 +113,7 @@ static void forget_session(struct relay *relay)
         client_discarded(relay->client);
 }
 
-static const char discard_all[] = "DISCARD ALL";
-static const char deallocate_all[] = "DEALLOCATE ALL";
+static const char discard_all[] = "DISCARD ALL", deallocate_all[] = "DEALLOCATE ALL";
 
 // body: the command tag and its NUL.
 static void on_complete(struct relay *relay, struct slice body, const struct op *op)
@@ -132,6 +132,8 @@ static void on_complete(struct relay *relay, struct slice body, const struct op 
     } else if (relay->client != NULL && relay->client->listening != NULL) {
         listening_completed(relay->client, slice_of(body.at, body.len - 1));
     }
+    if (of_client && relay->client != NULL && relay->client->sequences.forgets)
+        sequences_completed(relay->client, body);
     // Syncs sent into a COPY that went well were ignored by the server, and are forgotten.
     relay->server->copying_in = false;
     relay->server->early_syncs = 0;
@@ -196,16 +198,15 @@ static void mute(struct relay *relay)
 // A statement could not be prepared on the client's behalf: as if the client had done it here.
 static void on_refused(struct relay *relay, struct slice message)
 {
-    struct server *server = relay->server;
-    struct op *op = ops_head(&server->ops);
+    const struct op *op = ops_head(&relay->server->ops);
     const bool quiet = op->quiet || op->mute;
     if (!quiet)
         say(relay, message);
     if (op->kind == OP_QUERY)
-        given_undo(server, op);
+        given_undo(relay->server, op);
     else
-        owed_undo_skipped(server, relay->client);
-    op = ops_head(&server->ops);
+        owed_undo_skipped(relay->server, relay->client);
+    op = ops_head(&relay->server->ops);
     if (!quiet && op != NULL && op->origin == OP_INJECTED)
         mute(relay); // a query follows
 }
@@ -266,14 +267,15 @@ static bool on_error(struct relay *relay, struct slice message, const struct op 
     if (op != NULL && op->origin == OP_INJECTED)
         return on_injected_error(relay, message, op->purpose);
     lead_refused(relay->client, message);
-    bool extended = op != NULL && owed_is_extended(op->kind);
     if (op != NULL && rerun_instead(relay->server, relay->client, op, message))
         return true;
+    if (relay->client != NULL && relay->client->sequences.asked)
+        sequences_failed(relay->client, message);
     if (op != NULL && op->purpose == PURPOSE_REFUSE)
         unsafe_say_error(relay->client, op);
     else if (op == NULL || !op->mute)
         say(relay, message);
-    if (extended)
+    if (op != NULL && owed_is_extended(op->kind))
         owed_undo_skipped(relay->server, relay->client);
     return true;
 }

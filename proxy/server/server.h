@@ -75,7 +75,7 @@ struct server {
     struct gucs *applied; // counts; the other settings that it has, beyond base
     struct gucs *base;    // counts; those that connect_query made
     struct remains *remains;    // owns; the answer of what was left in it, as it comes
-    uint64_t sequences_of;   // number of the client whose currval() it knows; 0: anybody's
+    uint64_t sequences_of;   // number of the client whose currval() it knows; see sequences.h
     bool foreign;            // it had other settings before the last ones were applied
     struct buf welcome;      // owns; ParameterStatus messages, during login
     bool connect_query_sent; // during login

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/session/align.h"
 
-#include <stdatomic.h>
-
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/ledger.h"
@@ -11,7 +9,7 @@
 #include "proxy/session/session.h"
 #include "proxy/sql/analysis.h"
 #include "proxy/session/remains.h"
-#include "proxy/session/session.h"
+#include "proxy/session/sequences.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -72,32 +70,7 @@ static void align_settings(struct client *client, struct server *server)
     server->profile_epoch = 0;
 }
 
-static bool others_sequences(const struct client *client, const struct server *server)
-{
-    return atomic_load_explicit(&client->route->asks_sequences, memory_order_relaxed) &&
-           server->sequences_of != client->number && client->mode != POOL_SESSION;
-}
-
-static void forget_sequences(struct client *client, struct server *server)
-{
-    server_inject(server, PURPOSE_RESET, "DISCARD SEQUENCES");
-    server->sequences_of = client->number;
-}
-
-void align_sequences(struct client *client, const struct analysis *analysis)
-{
-    struct server *server = client->server;
-    if (analysis == NULL || (analysis->effects & EFFECT_SEQUENCE) == 0)
-        return;
-    atomic_store_explicit(&client->route->asks_sequences, true, memory_order_relaxed);
-    // In a transaction the session's own nextval() may be what it asks for.
-    if (others_sequences(client, server) && client_at_rest(client)) {
-        session_to_server(client);
-        forget_sequences(client, server);
-    }
-}
-
-void align_session(struct client *client, struct server *server)
+void align_session(struct client *client, struct server *server, bool newly)
 {
     struct worker *worker = client->worker;
     struct route *route = client->route;
@@ -105,14 +78,14 @@ void align_session(struct client *client, struct server *server)
     bool resets = !gucs_equal(client->wanted, server->applied);
     uint64_t epoch = route->domain ? ledger_epoch(domain_ledger(route->domain)) : 0;
     bool unknown = route->domain != NULL && (server->profile_epoch != epoch || resets);
-    bool asks = others_sequences(client, server);
-    if (!differs && !resets && !unknown && !asks && !server->fresh)
+    bool forgets = newly && sequences_take(client, server);
+    if (!differs && !resets && !unknown && !forgets && !server->fresh)
         return;
     sender_begin(&worker->to_server, &server->conn);
     if (server->fresh)
         server_freshen(server);
-    if (asks)
-        forget_sequences(client, server);
+    if (forgets)
+        server_inject(server, PURPOSE_RESET, sequences_forget);
     if (differs)
         align_vars(client, server);
     if (resets)
@@ -286,7 +259,7 @@ void align_looked(struct client *client, struct server *server)
         server->profile = NULL;
         server->profile_epoch = 0;
     }
-    client->pins = pins_of(remains->kinds) | (client->pins & (1u << PIN_LOAD));
+    client->pins = pins_of(remains->kinds) | (client->pins & (1u << PIN_LOAD | 1u << PIN_SEQUENCE));
     // Settings of names that nobody mentioned cannot be seen: they are reset.
     if (client->unseen || client->mentioned.too_many)
         server->needs_settings_reset = true;

@@ -10,8 +10,8 @@ struct analysis;
 struct client;
 struct error_fields;
 
-// Sends what makes the difference; nothing when there is none.
-void align_session(struct client *client, struct server *server);
+// Sends what makes the difference; nothing when there is none. newly: it has just got the server.
+void align_session(struct client *client, struct server *server, bool newly);
 // One of those questions was answered, or failed. A server of which another client's settings
 // could not be taken off is closed, and the client gets another one; else the client is told.
 void align_done(struct client *client, struct server *server, enum op_purpose purpose);
@@ -34,11 +34,6 @@ void align_give_back(struct client *client, uint8_t resets, uint32_t own_vars);
 // Asks what connect_query made of a fresh session, for servers that clients share.
 void align_ask_base(struct server *server, const char *connect_query);
 void align_base_known(struct server *server);
-
-// What nextval() did in a session is told by currval() and lastval(): where a route's clients ask
-// for that, a server forgets it when it gets another client. analysis: of a statement about to be
-// sent, maybe the first one that asks.
-void align_sequences(struct client *client, const struct analysis *analysis);
 
 // The session is as new.
 void align_forget(struct server *server);

@@ -85,7 +85,7 @@ static enum bypass examine(struct question *q)
         return bypass;
     if (q->unit.has_max_rows)
         return BYPASS_MAX_ROWS;
-    if (client->pins != 0 ||
+    if (client_pins_session(client) ||
         !is_setting(client, VAR_STANDARD_CONFORMING_STRINGS, "on"))
         return BYPASS_SESSION_STATE;
     if (!q->unit.simple && unit_has_datetime_word(q->unit.bind))

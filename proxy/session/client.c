@@ -43,6 +43,7 @@ const char *pin_name(enum pin pin)
 {
     static const char *const names[PIN_COUNT] = {
         "none", "set", "temp", "cursor", "prepare", "listen", "advisory", "load", "function",
+        "sequence",
     };
     return names[pin];
 }
@@ -108,7 +109,7 @@ static void leave_server(struct client *client)
                  !client->open_batch && client->stream_left == 0 && !server->copying_in &&
                  !server->skipping && !conn_has_output(&server->conn) &&
                  server->stream_left == 0 && server->conn.in.len == 0;
-    if (client->pins != 0)
+    if (client_pins_session(client)) // of sequences the next one makes it forget
         server->needs_reset = true;
     if (!clean)
         effects_in_doubt(client, server->process);

@@ -13,6 +13,7 @@
 #include "proxy/session/effects.h"
 #include "proxy/session/origin.h"
 #include "proxy/session/remains.h"
+#include "proxy/session/sequences.h"
 #include "proxy/session/statement.h"
 #include "proxy/session/vars.h"
 #include "proxy/wire/conn.h"
@@ -47,9 +48,9 @@ const char *client_state_name(enum client_state state);
 
 // Why a client keeps its server. What is left behind is asked when the transaction is over
 // (align.h): PIN_SET (settings) and PIN_FUNCTION (code that we cannot see) end with the answer, the
-// others when it says that their cause has ended. LOAD stays.
+// others when it says that their cause has ended. LOAD stays, SEQUENCE until DISCARD.
 enum pin { PIN_NONE, PIN_SET, PIN_TEMP, PIN_CURSOR, PIN_PREPARE, PIN_LISTEN, PIN_ADVISORY,
-           PIN_LOAD, PIN_FUNCTION, PIN_COUNT };
+           PIN_LOAD, PIN_FUNCTION, PIN_SEQUENCE, PIN_COUNT };
 const char *pin_name(enum pin pin);
 
 struct client {
@@ -132,6 +133,7 @@ struct client {
     bool closing;              // to be closed once its output is out
     const char *dismissed;     // ... and why; NULL: it asked for it
     uint32_t pins;             // bits 1 << enum pin
+    struct sequences sequences; // what it did with them
     int64_t pinned_us;         // since when there are any
     struct effects effects;    // of the open transaction
     bool went_around;          // something was read in it that was not a mere miss
@@ -183,6 +185,11 @@ void client_cancel_waiting(struct client *client); // its statement, not its con
 void client_unlink(struct client *client); // the server is nobody's afterwards
 void client_finished(struct client *client); // its server is ready, idle and owes nothing
 bool client_at_rest(const struct client *client);
+// Is there a pin whose cause may be anything in the session, names and privileges included?
+static inline bool client_pins_session(const struct client *client)
+{
+    return (client->pins & ~(1u << PIN_SEQUENCE)) != 0;
+}
 void client_pin(struct client *client, enum pin pin);
 void client_discarded(struct client *client); // DISCARD ALL was answered
 // To a client that would wait in vain, its pool's last failure: the server's own sentence if it

@@ -84,7 +84,7 @@ static const struct resolution *meaning(struct client *client, const struct anal
     // Where the search path may have been changed, names may mean other tables than they did.
     const struct server *server = client->server;
     struct domain *domain = domain_canonical(client->route->domain);
-    if (server == NULL || server->profile == NULL || client->pins != 0 ||
+    if (server == NULL || server->profile == NULL || client_pins_session(client) ||
         client->effects.path_unknown ||
         server->profile_epoch != ledger_epoch(domain_ledger(domain)))
         return NULL;
@@ -164,8 +164,12 @@ static void note_session(struct client *client, const struct analysis *analysis,
         client->resets |= analysis->resets;
         client_pin(client, PIN_SET);
     }
+    if (effects & (EFFECT_SEQUENCE_USE | EFFECT_FUNCTION | EFFECT_UNKNOWN |
+                   EFFECT_DISCARD_SEQUENCES))
+        sequences_note(client, analysis, effects);
     if ((effects & ~(uint32_t)(EFFECT_FOLLOWED_SET | EFFECT_RESET | EFFECT_DISCARD_ALL |
-                               EFFECT_DEALLOCATE_ALL | EFFECT_SEQUENCE | EFFECT_NAMES)) == 0)
+                               EFFECT_DEALLOCATE_ALL | EFFECT_SEQUENCE | EFFECT_NAMES |
+                               EFFECT_SEQUENCE_USE)) == 0)
         return;
     static const struct {
         uint32_t effect;

@@ -12,6 +12,7 @@
 #include "proxy/session/align.h"
 #include "proxy/session/given.h"
 #include "proxy/session/rerun.h"
+#include "proxy/session/sequences.h"
 #include "proxy/session/session.h"
 #include "proxy/session/unsafe.h"
 #include "proxy/session/sharing.h"
@@ -38,6 +39,15 @@ static void pass(struct client *client, struct slice *data, struct frame frame)
     sender_put(session_to_server(client), slice_cut(data, n));
     client->stream_left = frame.length - (uint32_t)n;
     client->stream_discard = false;
+}
+
+// The message is dropped.
+static void pass_by(struct client *client, struct slice *data, struct frame frame)
+{
+    size_t n = data->len < frame.length ? data->len : frame.length;
+    slice_cut(data, n);
+    client->stream_left = frame.length - (uint32_t)n;
+    client->stream_discard = true;
 }
 
 static enum step fail(struct client *client, const char *why)
@@ -136,7 +146,7 @@ static enum step refuse_query(struct client *client, uint32_t why)
     return STEP_ON;
 }
 
-// In the place of a Parse.
+// In the place of a Parse, or of a Bind (which is not there any more).
 static enum step refuse_parse(struct client *client, bool unnamed, uint32_t why)
 {
     struct op *op = push(client, OP_PARSE);
@@ -174,6 +184,10 @@ static enum step forward_query(struct client *client, struct slice *data, struct
         slice_cut(data, frame.length);
         return refuse_query(client, why);
     }
+    if (sequences_refuse(client, analysis)) {
+        slice_cut(data, frame.length);
+        return refuse_query(client, PIN_SEQUENCE);
+    }
     enum given_says says = SAYS_NOTHING;
     if (given_concerns(analysis)) {
         if (!given_ready(client, analysis, text, true))
@@ -192,7 +206,7 @@ static enum step forward_query(struct client *client, struct slice *data, struct
         effects_mention(client, analysis, text);
     note_clearing(client, analysis);
     client->clearing = client->clears;
-    align_sequences(client, analysis);
+    sequences_ask(client, analysis, true);
     bool kept = says == SAYS_EXECUTE && rerun_mark(client, data->at);
     struct op *op = push(client, OP_QUERY);
     op->kept = kept;
@@ -293,7 +307,7 @@ static enum step forward_parse(struct client *client, struct slice *data, struct
         statement_unref(&statement);
         return refuse_parse(client, name.len == 0, why);
     }
-    align_sequences(client, statement->analysis);
+    sequences_ask(client, statement->analysis, false);
     if (name.len > 0) {
         forward_named_parse(client, message, name, statement);
         statement_unref(&statement);
@@ -368,8 +382,12 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
     struct statement *meaning = session_meaning(client, name);
     if (!names_are_ready(client, meaning))
         return STEP_STOP;
+    if (meaning != NULL && sequences_refuse(client, meaning->analysis)) {
+        pass_by(client, data, frame);
+        return refuse_parse(client, false, PIN_SEQUENCE);
+    }
     if (meaning != NULL)
-        align_sequences(client, meaning->analysis);
+        sequences_ask(client, meaning->analysis, true);
     const char *as = sharing_name(client, name, meaning);
     const bool shares = session_shares_names(client);
     enum given_says says = SAYS_NOTHING;

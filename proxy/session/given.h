@@ -6,8 +6,8 @@
 // the client's, in the same write: another client's is closed, the client's own prepared.
 // What PREPARE and DEALLOCATE change counts once they are answered; a rollback does not undo it.
 // A text that cannot be understood (several statements, a function) gets all names made true first,
-// and the server is asked afterwards what is left (remains.h). One that reads pg_prepared_statements
-// gets them, too.
+// and the server is asked afterwards what is left (remains.h). One that reads
+// pg_prepared_statements gets them, too.
 // Only where names are shared; one worker. See docs/decisions/0022-names-given-in-sql.md.
 #pragma once
 #include "proxy/session/client.h"

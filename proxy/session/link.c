@@ -90,6 +90,7 @@ void client_request_server(struct client *client)
     lead_unfollow(client);
     client->since_us = client->followed_us != 0 ? client->followed_us : worker->now_us;
     client->waiter.patience_us = patience_us(client);
+    client->waiter.prefers = sequences_prefer(client);
     switch (pool_request(route->pool, &client->waiter, worker->now_us, &slot, &task)) {
     case POOL_GRANTED:
         client_granted(client, container_of(slot, struct server, slot));
@@ -151,7 +152,7 @@ void client_granted(struct client *client, struct server *server)
     server->state = SERVER_LINKED;
     server->since_us = now;
     worker_link(worker, 1);
-    align_session(client, server);
+    align_session(client, server, true);
     if (client->state == CLIENT_GREETING && ops_empty(&server->ops))
         client_finished(client); // it had those settings
     if (waited && client->state == CLIENT_LINKED)
@@ -213,6 +214,7 @@ void client_pin(struct client *client, enum pin pin)
 void client_discarded(struct client *client)
 {
     client->pins = 0;
+    client->sequences = (struct sequences){.open = false};
     listening_forget(client);
     client->must_verify = client->unseen = false;
     client->discarded = true;
@@ -241,6 +243,7 @@ void client_finished(struct client *client)
         return;
     }
     client->since_us = client->worker->now_us;
+    client->sequences.open = client->sequences.asked = false;
     if (client->worker->shutdown == SHUTDOWN_DRAIN) {
         client_dismiss(client, "57P01", client_terminated);
         return;
@@ -258,7 +261,7 @@ void client_finished(struct client *client)
         client_unlink(client);
         server_release(server);
     } else if (client->aligning == 0 && !gucs_equal(client->wanted, server->applied)) {
-        align_session(client, server); // what it gave at its start was reset
+        align_session(client, server, false); // what it gave at its start was reset
     }
     if (client->listening != NULL)
         listening_flush(client);

@@ -21,12 +21,18 @@ static const struct {
     {EFFECT_LISTEN, PIN_LISTEN, "LISTEN"},
     {EFFECT_ADVISORY, PIN_ADVISORY, "a session level advisory lock"},
     {EFFECT_LOAD, PIN_LOAD, "a loaded library"},
+    {0, PIN_SEQUENCE, "currval() or lastval() in a later transaction"}, // see sequences.h
 };
 enum { KINDS = sizeof(kinds) / sizeof(*kinds) };
 
 static enum config_unsafe_state choice(const struct client *client)
 {
     return config_settings(client->worker->config)->unsafe_state;
+}
+
+bool unsafe_is_refused(const struct client *client)
+{
+    return client->mode != POOL_SESSION && choice(client) == CONFIG_UNSAFE_ERROR;
 }
 
 static const char *what(uint32_t pin)
@@ -39,8 +45,7 @@ static const char *what(uint32_t pin)
 
 bool unsafe_refuses(const struct client *client, const struct analysis *analysis, uint32_t *why)
 {
-    if (analysis == NULL || analysis->effects == 0 || client->mode == POOL_SESSION ||
-        choice(client) != CONFIG_UNSAFE_ERROR)
+    if (analysis == NULL || analysis->effects == 0 || !unsafe_is_refused(client))
         return false;
     for (size_t i = 0; i < KINDS; i++) {
         *why = kinds[i].pin;

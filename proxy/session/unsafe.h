@@ -11,6 +11,8 @@
 struct analysis;
 struct client;
 
+// Is it so that what would pin is refused?
+bool unsafe_is_refused(const struct client *client);
 // Is it to be refused? *why: the pin that it would need. NULL: not read, so it is not.
 bool unsafe_refuses(const struct client *client, const struct analysis *analysis, uint32_t *why);
 // What is sent in place of a Query, and of a Parse (of the unnamed statement).

@@ -62,6 +62,8 @@ enum session_effect {
     EFFECT_RESET = 1 << 15,         // beside one of the first two: RESET, SET ... TO DEFAULT
     EFFECT_SEQUENCE = 1 << 16,      // reads what nextval() left: currval(), lastval()
     EFFECT_NAMES = 1 << 17,         // reads which statements are prepared; nothing to pin for
+    EFFECT_SEQUENCE_USE = 1 << 18,  // nextval(), setval(), or rows whose defaults may call it
+    EFFECT_DISCARD_SEQUENCES = 1 << 19, // beside EFFECT_DISCARD_SOME
 };
 
 struct sql_name {
@@ -154,6 +156,7 @@ struct analysis {
     bool unlistens;         // one UNLISTEN, of channel or of all
     bool names_are_ascii;   // else the bytes of names are in the client's encoding
     size_t bytes;           // memory it holds, for the bound in texts.h
+    uint64_t hash;          // of its template; 0: not from texts.h
 };
 
 enum { ANALYSIS_TEXT_MAX_BYTES = 1 << 20 }; // a longer text is STATEMENT_UNKNOWN

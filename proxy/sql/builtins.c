@@ -37,10 +37,10 @@ static const char *const stable_but_cacheable_operators[] = {
 // Volatile, but without a trace in tables and in the session. The sequence functions write a
 // sequence, which is never cached; large objects are rows of a catalog that is never cached.
 static const char *const harmless[] = {
-    "clock_timestamp", "current_query", "currval", "gen_random_uuid", "lastval", "lo_close",
+    "clock_timestamp", "current_query", "gen_random_uuid", "lo_close",
     "lo_creat", "lo_create", "lo_from_bytea", "lo_get", "lo_lseek", "lo_lseek64", "lo_open",
     "lo_put", "lo_tell", "lo_tell64", "lo_truncate", "lo_truncate64", "lo_unlink", "loread",
-    "lowrite", "nextval", "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared",
+    "lowrite", "pg_advisory_xact_lock", "pg_advisory_xact_lock_shared",
     "pg_blocking_pids", "pg_cancel_backend", "pg_collation_actual_version", "pg_control_checkpoint",
     "pg_control_init", "pg_control_recovery", "pg_control_system", "pg_create_restore_point",
     "pg_current_logfile", "pg_current_wal_flush_lsn", "pg_current_wal_insert_lsn",
@@ -70,7 +70,7 @@ static const char *const harmless[] = {
     "pg_stat_reset_slru", "pg_stat_reset_subscription_stats", "pg_switch_wal", "pg_table_size",
     "pg_tablespace_size", "pg_terminate_backend", "pg_total_relation_size",
     "pg_try_advisory_xact_lock", "pg_try_advisory_xact_lock_shared", "pg_xact_commit_timestamp",
-    "pg_xact_commit_timestamp_origin", "pg_xact_status", "random", "setval", "timeofday",
+    "pg_xact_commit_timestamp_origin", "pg_xact_status", "random", "timeofday",
     "txid_status",
 };
 
@@ -173,6 +173,8 @@ enum builtin_deed builtin_function_deed(struct slice name)
     }
     if (slice_is(name, "currval") || slice_is(name, "lastval"))
         return BUILTIN_SEQUENCE;
+    if (slice_is(name, "nextval") || slice_is(name, "setval"))
+        return BUILTIN_SEQUENCE_USE;
     if (LISTED(harmless, name))
         return BUILTIN_NOTHING;
     if (LISTED(advisory, name))

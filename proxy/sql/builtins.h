@@ -19,6 +19,7 @@ enum builtin_deed {
     BUILTIN_ADVISORY,   // takes or gives back session level advisory locks
     BUILTIN_SET_CONFIG, // set_config()
     BUILTIN_SEQUENCE,   // tells what this session did with sequences
+    BUILTIN_SEQUENCE_USE, // does something with one
     BUILTIN_ANYTHING,   // may run a query, write a relation, or was not reviewed
 };
 

@@ -165,6 +165,8 @@ static struct classified classify_truncate(struct walk *w, const PgQuery__Trunca
 
 static struct classified classify_copy(struct walk *w, const PgQuery__CopyStmt *s)
 {
+    if (s->is_from)
+        w->effects |= EFFECT_SEQUENCE_USE;
     if (s->relation != NULL && s->is_from)
         walk_write(w, s->relation);
     else if (s->relation != NULL)
@@ -215,6 +217,8 @@ static struct classified classify_discard(struct walk *w, const PgQuery__Discard
 {
     w->effects |= s->target == PG_QUERY__DISCARD_MODE__DISCARD_ALL ? EFFECT_DISCARD_ALL
                                                                     : EFFECT_DISCARD_SOME;
+    if (s->target == PG_QUERY__DISCARD_MODE__DISCARD_SEQUENCES)
+        w->effects |= EFFECT_DISCARD_SEQUENCES;
     return plain(STATEMENT_DISCARD);
 }
 

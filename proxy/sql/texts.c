@@ -104,6 +104,7 @@ static struct text *text_new(const struct text_key *key, struct slice sql)
     if (len > 0)
         memcpy(text->bytes, key->bytes.at, len);
     text->analysis = analysis_new(sql);
+    text->analysis->hash = key->hash;
     return text;
 }
 

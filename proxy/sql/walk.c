@@ -192,6 +192,9 @@ static void judge_builtin(struct walk *w, const PgQuery__FuncCall *call, struct 
     case BUILTIN_SEQUENCE:
         w->effects |= EFFECT_SEQUENCE;
         break;
+    case BUILTIN_SEQUENCE_USE:
+        w->effects |= EFFECT_SEQUENCE_USE;
+        break;
     case BUILTIN_SET_CONFIG:
         if (!is_local_set_config(call))
             w->effects |= EFFECT_SET_CONFIG | (names_its_setting(call) ? 0 : EFFECT_FUNCTION);
@@ -452,6 +455,7 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         walk_select(w, (const PgQuery__SelectStmt *)message);
         return;
     case NODE(INSERT_STMT):
+        w->effects |= w->defines ? 0 : EFFECT_SEQUENCE_USE;
         walk_dml(w, ((const PgQuery__InsertStmt *)message)->relation,
                  ((const PgQuery__InsertStmt *)message)->with_clause, message);
         return;
@@ -464,6 +468,7 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
                  ((const PgQuery__DeleteStmt *)message)->with_clause, message);
         return;
     case NODE(MERGE_STMT):
+        w->effects |= w->defines ? 0 : EFFECT_SEQUENCE_USE;
         walk_dml(w, ((const PgQuery__MergeStmt *)message)->relation,
                  ((const PgQuery__MergeStmt *)message)->with_clause, message);
         return;

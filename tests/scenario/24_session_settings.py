@@ -277,10 +277,10 @@ def test_sequences_of_others(ctx):
     """currval() and lastval() tell nothing of what other clients did."""
     ctx.sql("CREATE SEQUENCE s; GRANT ALL ON s TO PUBLIC; CREATE TABLE t(id serial, v text); GRANT ALL ON t TO PUBLIC;"
             "GRANT ALL ON SEQUENCE t_id_seq TO PUBLIC")
-    p = ctx.proxy(default_pool_size=1)
     asks = [lambda c, sql: c.ask(query(sql)), lambda c, sql: c.ask(unit(sql)),
             lambda c, sql: c.ask(parse(sql, "") + bind() + execute() + sync())]
     for ask in asks:
+        p = ctx.proxy(default_pool_size=1)  # one that does not know yet who will ask
         a, b = p.connect(ctx.db), p.connect(ctx.db)
         a.query("SELECT nextval('s')")
         for sql in ("SELECT lastval()", "SELECT currval('s')"):
@@ -294,6 +294,7 @@ def test_sequences_of_others(ctx):
         assert ask(a, "SELECT lastval()").sqlstate() == "55000"
         a.close()
         b.close()
+    p = ctx.proxy(default_pool_size=1)
     with p.connect(ctx.db) as c:
         c.ask(parse("SELECT lastval()", "last") + sync())
         with p.connect(ctx.db) as d:

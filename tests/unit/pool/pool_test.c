@@ -595,9 +595,25 @@ static void test_mode_names(void **state)
     assert_string_equal(pool_mode_name(POOL_STATEMENT), "statement");
 }
 
+static void an_idle_one_that_is_preferred_goes_first(void **state)
+{
+    struct bench b;
+    bench_size(&b, 3);
+    idle_all(&b, 3, (int[]){1, 1, 2});
+    b.waiter[0].prefers = &b.server[0];
+    granted(&b, 0, 1, 0);
+    b.waiter[1].prefers = &b.server[2]; // not of this worker
+    granted(&b, 1, 1, 1);
+    b.waiter[2].prefers = &b.server[0]; // in use
+    queued(&b, 2, 1, false, 2);
+    assert_true(pool_abandon(b.pool, &b.waiter[2]));
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_idle_one_that_is_preferred_goes_first),
         cmocka_unit_test(test_first_come_first_served),
         cmocka_unit_test(test_no_overtaking),
         cmocka_unit_test(test_own_worker_most_recent),

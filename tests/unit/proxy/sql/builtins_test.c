@@ -73,7 +73,7 @@ static void test_deeds(void **state)
     assert_int_equal(builtin_function_deed(NAME("lower")), BUILTIN_NOTHING);
     assert_int_equal(builtin_function_deed(NAME("now")), BUILTIN_NOTHING);
     assert_int_equal(builtin_function_deed(NAME("random")), BUILTIN_NOTHING);
-    assert_int_equal(builtin_function_deed(NAME("nextval")), BUILTIN_NOTHING);
+    assert_int_equal(builtin_function_deed(NAME("nextval")), BUILTIN_SEQUENCE_USE);
     assert_int_equal(builtin_function_deed(NAME("pg_advisory_xact_lock")), BUILTIN_NOTHING);
     assert_int_equal(builtin_function_deed(NAME("pg_advisory_lock")), BUILTIN_ADVISORY);
     assert_int_equal(builtin_function_deed(NAME("set_config")), BUILTIN_SET_CONFIG);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "proxy/route.h"
+#include "proxy/session/sequences.h"
 #include "proxy/session/session.h"
 #include "proxy/sql/prepared_text.h"
 #include "proxy/worker.h"
@@ -332,6 +333,8 @@ void given_note(struct client *client, enum given_says says, const struct analys
     if ((analysis->effects & EFFECT_EXECUTE) != 0) // else its plan is shown
         effects_note(client, plain ? meaning->analysis : NULL, NULL);
     effects_note_arguments(client, analysis);
+    if (plain)
+        sequences_ask(client, meaning->analysis, true);
     effects_mention(client, NULL, statement_text(meaning));
 }
 

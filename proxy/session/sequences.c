@@ -113,6 +113,17 @@ void sequences_note(struct client *client, const struct analysis *analysis, uint
 
 // ---- asking ----
 
+// A query can be slipped in where the client has nothing under way (what we have slipped in before
+// it aside), in a transaction or not.
+static bool may_inject(const struct client *client)
+{
+    const struct ops *ops = &client->server->ops;
+    for (uint32_t i = 0; i < ops->count; i++)
+        if (ops_nth(ops, i)->origin != OP_INJECTED || ops_nth(ops, i)->kind != OP_QUERY)
+            return false;
+    return !client->open_batch && client->server->status != 'E';
+}
+
 void sequences_ask(struct client *client, const struct analysis *analysis, bool runs)
 {
     struct server *server = client->server;
@@ -131,8 +142,7 @@ void sequences_ask(struct client *client, const struct analysis *analysis, bool 
     uint64_t use = runs && (client->pins & 1u << PIN_SEQUENCE) == 0 ? find_use(client, false) : 0;
     if (use != 0)
         remember(route, use);
-    bool may = ops_empty(&server->ops) && !client->open_batch && server->status != 'E';
-    if (server->sequences_of != client->number && may) {
+    if (server->sequences_of != client->number && may_inject(client)) {
         session_to_server(client);
         server_inject(server, PURPOSE_RESET, sequences_forget);
         server->sequences_of = client->number;

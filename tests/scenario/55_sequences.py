@@ -251,6 +251,22 @@ def test_prepared(ctx):
         release(holders)
 
 
+def test_execute_asks(ctx):
+    """In SQL's EXECUTE, too: the very first question is not answered from another client's, and teaches."""
+    p = begin(ctx, default_pool_size=1)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    a.query("PREPARE last AS SELECT lastval()")
+    b.query("SELECT nextval('s')")
+    assert a.ask(query("EXECUTE last")).sqlstate() == "55000"
+    a.query("INSERT INTO a(v) VALUES ('x')")
+    b.query("SELECT 1")
+    assert a.ask(query("EXECUTE last")).sqlstate() == "55000"
+    a.query("INSERT INTO a(v) VALUES ('x')")
+    mine = a.value("SELECT max(id) FROM a")
+    assert pins(p, a) == ["sequence"]
+    assert a.value("EXECUTE last") == mine
+
+
 def test_warn(ctx):
     p = begin(ctx, unsafe_state="warn")
     use, question = KINDS["INSERT"]

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/row.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "cache/touched.h"
+
+static struct catalog_key key_of(const char *first, enum rowkey_type type, const char *second)
+{
+    struct catalog_key key = {.count = second != NULL ? 2 : 1};
+    key.columns[0].name = slice_str(first);
+    key.columns[0].type = type;
+    if (second != NULL) {
+        key.columns[1].name = slice_str(second);
+        key.columns[1].type = ROWKEY_TEXT;
+    }
+    return key;
+}
+
+static uint64_t form(enum rowkey_type type, const char *text)
+{
+    uint64_t out;
+    assert_true(rowkey_text(type, slice_str(text), &out));
+    return out;
+}
+
+// before: NULL when only one key is told.
+static void told(const char *row, const struct catalog_key *key, const char *before,
+                 const char *after)
+{
+    struct row_keys keys;
+    if (!row_keys(slice_str(row), key, &keys))
+        fail_msg("not understood: %s", row);
+    assert_int_equal(keys.count, before != NULL ? 2 : 1);
+    if (before != NULL)
+        assert_int_equal(keys.values[0][0], form(key->columns[0].type, before));
+    assert_int_equal(keys.values[keys.count - 1][0], form(key->columns[0].type, after));
+}
+
+static void rows_tell_their_keys(void **state)
+{
+    struct catalog_key id = key_of("id", ROWKEY_INTEGER, NULL);
+    told(" id[integer]:5 name[text]:'x'", &id, NULL, "5");
+    told(" name[text]:'x' id[integer]:-5", &id, NULL, "-5");
+    told(" id[integer]:5", &id, NULL, "5");
+    told(" old-key: id[integer]:5 new-tuple: id[integer]:6 name[text]:'x'", &id, "5", "6");
+    told(" old-key: id[integer]:5 name[text]:'old' new-tuple: name[text]:null id[integer]:5", &id,
+         "5", "5");
+    // What stands in values and names does not mislead.
+    told(" name[text]:'it''s id[integer]:7' id[integer]:5", &id, NULL, "5");
+    told(" name[text]:' new-tuple: id[integer]:7' id[integer]:5", &id, NULL, "5");
+    told(" old-key: a[text]:' new-tuple: id[integer]:7' id[integer]:5 new-tuple: a[text]:'''' "
+         "id[integer]:6", &id, "5", "6");
+    told(" name[text]:'' other[text]:'''' id[integer]:5", &id, NULL, "5");
+    told(" \"x id[integer]:7\"[text]:'a' id[integer]:5", &id, NULL, "5");
+    told(" b[bit varying]:B'0101' f[double precision]:NaN id[bigint]:5", &id, NULL, "5");
+    told(" a[integer[]]:'{1,2}' m[public.\"odd]:type\"]:'v' id[smallint]:5", &id, NULL, "5");
+    told(" t[character varying(10)]:'v' big[text]:unchanged-toast-datum id[integer]:5", &id, NULL,
+         "5");
+    told(" name[text]:'line\nline' id[integer]:5", &id, NULL, "5");
+    struct catalog_key odd = key_of("Od\"d id", ROWKEY_INTEGER, NULL);
+    told(" \"Od\"\"d id\"[integer]:5", &odd, NULL, "5");
+    struct catalog_key name = key_of("name", ROWKEY_TEXT, NULL);
+    told(" id[integer]:5 name[text]:'it''s'", &name, NULL, "it's");
+    told(" name[text]:''''", &name, NULL, "'");
+    told(" name[text]:'null'", &name, NULL, "null");
+    told(" old-key: name[text]:'long' new-tuple: name[text]:unchanged-toast-datum", &name, "long",
+         "long");
+    struct catalog_key flag = key_of("f", ROWKEY_BOOLEAN, NULL);
+    told(" f[boolean]:true", &flag, NULL, "t");
+    struct catalog_key uuid = key_of("u", ROWKEY_UUID, NULL);
+    told(" u[uuid]:'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", &uuid, NULL,
+         "a0eebc999c0b4ef8bb6d6bb9bd380a11");
+}
+
+static void composite_keys(void **state)
+{
+    struct catalog_key key = key_of("id", ROWKEY_INTEGER, "name");
+    struct row_keys keys;
+    assert_true(row_keys(slice_str(" name[text]:'b' id[integer]:5"), &key, &keys));
+    assert_int_equal(keys.values[0][0], form(ROWKEY_INTEGER, "5"));
+    assert_int_equal(keys.values[0][1], form(ROWKEY_TEXT, "b"));
+    assert_true(row_keys(slice_str(" old-key: id[integer]:5 name[text]:'b' new-tuple: "
+                                   "id[integer]:6 name[text]:unchanged-toast-datum"), &key, &keys));
+    assert_int_equal(keys.count, 2);
+    assert_int_equal(keys.values[1][0], form(ROWKEY_INTEGER, "6"));
+    assert_int_equal(keys.values[1][1], form(ROWKEY_TEXT, "b"));
+    assert_false(row_keys(slice_str(" id[integer]:5"), &key, &keys));
+}
+
+static void what_is_not_told(void **state)
+{
+    static const char *const rows[] = {
+        "", " ", " (no-tuple-data)", " name[text]:'x'", " id[integer]:null", " id[integer]:",
+        " id[integer]", " id[integer", " id:5", "id[integer]:5", " id[integer]:5x",
+        " name[text]:'open id[integer]:5", " old-key: id[integer]:5", " old-key: id[integer]:5 ",
+        " old-key: new-tuple: id[integer]:5", " old-key: name[text]:'a' new-tuple: id[integer]:5",
+        " old-key: id[integer]:5 new-tuple: name[text]:'a'",
+        " old-key: id[integer]:5 new-tuple: (no-tuple-data)", " id[integer]:unchanged-toast-datum",
+        " id[numeric]:5.5", " id[integer]:99999999999999999999", " \"id[integer]:5", " x",
+    };
+    struct catalog_key id = key_of("id", ROWKEY_INTEGER, NULL);
+    struct row_keys keys;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        if (row_keys(slice_str(rows[i]), &id, &keys))
+            fail_msg("understood: %s", rows[i]);
+    struct catalog_key none = {.count = 0};
+    assert_false(row_keys(slice_str(" id[integer]:5"), &none, &keys));
+    struct catalog_key name = key_of("name", ROWKEY_TEXT, NULL);
+    assert_false(row_keys(slice_str(" name[text]:null"), &name, &keys));
+    assert_false(row_keys(slice_str(" name[text]:unchanged-toast-datum"), &name, &keys));
+    char wide[ROWKEY_VALUE_BYTES * 3 + 32];
+    size_t n = (size_t)snprintf(wide, sizeof(wide), " name[text]:'");
+    for (size_t i = 0; i <= ROWKEY_VALUE_BYTES; i++)
+        n += (size_t)snprintf(wide + n, sizeof(wide) - n, "''");
+    snprintf(wide + n, sizeof(wide) - n, "'");
+    assert_false(row_keys(slice_str(wide), &name, &keys));
+}
+
+// ---- What lines touch --------------------------------------------------------------------------
+
+static struct catalog *catalog;
+static struct touched touched;
+
+static uint64_t table(const char *name)
+{
+    return ledger_table(slice_str("public"), slice_str(name));
+}
+
+static uint32_t key_slot(const char *name, int id)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%d", id);
+    uint64_t value = form(ROWKEY_INTEGER, text);
+    return ledger_key_slot(table(name), &value, 1);
+}
+
+static bool has(uint32_t slot)
+{
+    for (size_t i = 0; i < touched.n; i++)
+        if (touched.slots[i] == slot)
+            return true;
+    return false;
+}
+
+static void line(const char *text)
+{
+    struct decoded d = decode_line(slice_str(text));
+    assert_true(d.kind == DECODE_TABLE || d.kind == DECODE_TRUNCATE);
+    touched_line(&touched, &d, catalog);
+}
+
+static int set_up(void **state)
+{
+    struct catalog_builder *b = catalog_builder_new(1);
+    struct catalog_relation keyed = {.schema = slice_str("public"), .name = slice_str("t"),
+                                     .key = key_of("id", ROWKEY_INTEGER, NULL)};
+    struct catalog_relation plain = {.schema = slice_str("public"), .name = slice_str("plain")};
+    catalog_builder_relation(b, &keyed);
+    catalog_builder_relation(b, &plain);
+    catalog = catalog_builder_finish(b);
+    touched_clear(&touched);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    catalog_unref(&catalog);
+    return 0;
+}
+
+static void a_row_touches_its_table_and_keys(void **state)
+{
+    line("table public.t: UPDATE: id[integer]:5 v[text]:'x'");
+    assert_int_equal(touched.n, 2);
+    assert_true(has(ledger_table_slot(table("t"))) && has(key_slot("t", 5)));
+    line("table public.t: UPDATE: old-key: id[integer]:5 new-tuple: id[integer]:6 v[text]:'x'");
+    assert_int_equal(touched.n, 3);
+    assert_true(has(key_slot("t", 6)));
+    line("table public.t: DELETE: id[integer]:7");
+    assert_true(touched.n == 4 && has(key_slot("t", 7)));
+    assert_false(has(ledger_rows_slot(table("t"))));
+}
+
+static void what_may_be_any_row_touches_all(void **state)
+{
+    static const char *const lines[] = {"table public.t: TRUNCATE: (no-flags)",
+                                        "table public.t: DELETE: (no-tuple-data)",
+                                        "table public.t: UPDATE: v[text]:'x'"};
+    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+        touched_clear(&touched);
+        line(lines[i]);
+        assert_int_equal(touched.n, 2);
+        assert_true(has(ledger_table_slot(table("t"))) && has(ledger_rows_slot(table("t"))));
+    }
+    touched_clear(&touched);
+    line("table public.plain, public.t, public.unknown: TRUNCATE: cascade");
+    assert_int_equal(touched.n, 6);
+    touched_clear(&touched);
+    line("table public.plain: INSERT: id[integer]:5");
+    assert_true(touched.n == 2 && has(ledger_rows_slot(table("plain"))));
+    touched_clear(&touched);
+    line("table public.unknown: INSERT: id[integer]:5");
+    assert_true(touched.n == 2 && has(ledger_rows_slot(table("unknown"))));
+    struct catalog *kept = catalog;
+    catalog = NULL;
+    touched_clear(&touched);
+    line("table public.t: INSERT: id[integer]:5");
+    assert_true(touched.n == 2 && has(ledger_rows_slot(table("t"))));
+    catalog = kept;
+}
+
+static void many_rows_touch_all_of_their_table(void **state)
+{
+    for (int i = 0; i < 100000; i++) {
+        char text[64];
+        snprintf(text, sizeof(text), "table public.t: INSERT: id[integer]:%d", i);
+        line(text);
+    }
+    assert_true(has(ledger_rows_slot(table("t"))));
+    assert_true(touched.n <= TOUCHED_KEYS_MAX + 3 && !touched.all);
+    line("table public.plain: INSERT: id[integer]:5"); // others are told apart as before
+    assert_true(has(ledger_table_slot(table("plain"))) && !touched.all);
+    touched_clear(&touched);
+    for (size_t i = 0; i < LEDGER_SLOTS / 64; i++)
+        assert_int_equal(touched.bits[i], 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_tell_their_keys),
+        cmocka_unit_test(composite_keys),
+        cmocka_unit_test(what_is_not_told),
+        TEST(a_row_touches_its_table_and_keys),
+        TEST(what_may_be_any_row_touches_all),
+        TEST(many_rows_touch_all_of_their_table),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -155,7 +155,7 @@ check: ## the repository's own rules: layers, includes, sizes, documents
 BENCH_KNOBS = $(if $(TARGETS),--targets '$(TARGETS)') $(if $(TRANSPORT),--transport $(TRANSPORT)) \
               $(if $(PGBOUNCER),--pgbouncer '$(PGBOUNCER)') --pgweir $(BUILD)/pgweir --out $(BUILD)/bench
 
-.PHONY: bench bench-count
+.PHONY: bench bench-count bench-events
 bench: ## side by side: direct, PgBouncer, pgweir (QUICK=1, ROUNDS= SECONDS= CLIENTS= SCALE= TARGETS= LOADS=; bench/README.md)
 	@$(SELF) deps DEPS_MORE=pgbouncer
 	@$(SELF) -j$(JOBS) all
@@ -167,3 +167,13 @@ bench-count: ## instructions and system calls of one query: PgBouncer and pgweir
 	@$(SELF) deps DEPS_MORE='pgbouncer valgrind strace'
 	@$(SELF) -j$(JOBS) all
 	@$(PYTHON) -B bench/count.py $(BENCH_KNOBS)
+
+$(BUILD)/bench/events: bench/events.c $(call objects,$(call sources,cache)) $(call objects,$(call sources,base))
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LTO) $(LDFLAGS) $(filter %.c %.o,$^) $(ALLOCATOR) -lm -o $@
+
+bench-events: $(BUILD)/bench/events ## what a row event costs the control thread (ns, and instructions by callgrind)
+	@$<
+	@for load in 0 1 2 3 4; do for n in 2000 22000; do \
+	    valgrind --tool=callgrind --callgrind-out-file=/dev/null $< $$n $$load 2>&1 | sed -n 's/.*Collected : //p'; \
+	done | { read few; read many; echo "load $$load: $$(( (many - few) / 20000 )) instructions for each row event"; }; done

@@ -56,7 +56,23 @@ def write_anew(c, i, n):
             f"INSERT INTO twin VALUES ({i}, {n}); INSERT INTO kv VALUES ({i}, {n}, 'again'); COMMIT")
 
 
-WRITES = [write_update, write_in_steps, write_by_trigger, write_by_function, write_anew]
+def write_moved(c, i, n):
+    """Away to another key and back, by conditions that do not name it."""
+    c.query(f"BEGIN; UPDATE kv SET id = -id WHERE id = {i}; UPDATE twin SET id = -{i}, n = {n} WHERE id = {i};"
+            f"UPDATE twin SET id = {i} WHERE id + {i} = 0; UPDATE kv SET n = {n}, id = -id WHERE id < 0; COMMIT")
+
+
+def write_by_key(c, i, n):
+    """Each table in a transaction of its own would tear the two apart, so one statement writes both."""
+    c.run("WITH k AS (UPDATE kv SET n = $1 WHERE id = $2) UPDATE twin SET n = $3 WHERE id = $4", [n, i, n, i])
+
+
+def write_upsert(c, i, n):
+    c.query(f"WITH k AS (INSERT INTO kv(id, n) VALUES ({i}, {n}) ON CONFLICT (id) DO UPDATE SET n = {n}) "
+            f"INSERT INTO twin(id, n) VALUES ('{i:03}', {n}) ON CONFLICT (id) DO UPDATE SET n = {n}")
+
+
+WRITES = [write_update, write_in_steps, write_by_trigger, write_by_function, write_anew, write_moved, write_by_key, write_upsert]
 
 
 class Reader:

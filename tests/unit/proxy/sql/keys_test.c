@@ -337,7 +337,8 @@ static void joins(void **state)
 static void templates_share_an_analysis(void **state)
 {
     static const char *const cases[][3] = {
-        {"SELECT * FROM t WHERE v = 1 AND id = 5", "SELECT * FROM t WHERE v = 77 AND id = 6", "t=6"},
+        {"SELECT * FROM t WHERE v = 1 AND id = 5", "SELECT * FROM t WHERE v = 77 AND id = 6",
+         "t=6"},
         {"SELECT * FROM t WHERE id = -5", "SELECT * FROM t WHERE id = -12", "t=-12"},
         {"SELECT * FROM t WHERE id = '5'", "SELECT * FROM t WHERE id = ' 006'", "t=6"},
         {"SELECT * FROM t WHERE id = '5'", "SELECT * FROM t WHERE id = 'x'", "t"},

@@ -38,7 +38,10 @@
     X(ROW_SECURITY, "row_security", "reads a table with row level security")                       \
     X(COLUMN_TYPE, "column_type", "reads a table with a column type that is not known to be safe") \
     X(ENCODING, "encoding", "names outside ASCII in another encoding than the server's")           \
-    X(DISABLED, "disabled", "the cache is switched off here")
+    X(DISABLED, "disabled", "the cache is switched off here")                                      \
+    X(RULE, "rule", "a rule of [cache_rules] excludes it")                                         \
+    X(ON_REQUEST, "on_request", "a rule wants a hint in its text, and there is none")              \
+    X(HINT, "hint", "a comment in its text says nocache")
 
 enum bypass {
 #define X(name, label, sentence) BYPASS_##name,
@@ -59,7 +62,12 @@ const char *bypass_sentence(enum bypass reason); // static
     X(abandoned, "abandoned", "fills that ended in an error or were not stored")                   \
     X(invalidated, "invalidated", "entries met that a write had ended")                            \
     X(followed, "followed", "queries that waited for another client's run of the same")            \
-    X(followed_vainly, "followed_vainly", "those that were not answered by it")
+    X(followed_vainly, "followed_vainly", "those that were not answered by it")                    \
+    X(ttl_hits, "ttl_hits", "replies that may have been stale, within a ttl that was accepted")    \
+    X(hint_unknown, "hint_unknown", "queries with a word in their hint that means nothing")        \
+    X(audits, "audits", "hits that were run again on a server and compared")                       \
+    X(audit_mismatches, "audit_mismatches", "of those, differences that no write explains")        \
+    X(audit_unclear, "audit_unclear", "of those, with a write in between, or an error")
 
 enum { STATISTICS_COUNT = BYPASS_COUNT STATISTICS_COUNTERS(COUNTER_ONE) };
 

@@ -147,7 +147,14 @@ static void warn_of_no_effect(const struct load *load)
     }
 }
 
-enum section { SECTION_SETTINGS, SECTION_DATABASES, SECTION_USERS, SECTION_PEERS, SECTION_UNKNOWN };
+enum section {
+    SECTION_SETTINGS,
+    SECTION_DATABASES,
+    SECTION_USERS,
+    SECTION_PEERS,
+    SECTION_CACHE_RULES,
+    SECTION_UNKNOWN,
+};
 
 static enum section find_section(const char *name)
 {
@@ -157,7 +164,7 @@ static enum section find_section(const char *name)
     } sections[] = {
         {"pgbouncer", SECTION_SETTINGS}, {"pgweir", SECTION_SETTINGS},
         {"databases", SECTION_DATABASES}, {"users", SECTION_USERS},
-        {"peers", SECTION_PEERS},
+        {"peers", SECTION_PEERS}, {"cache_rules", SECTION_CACHE_RULES},
     };
     for (size_t i = 0; i < sizeof sections / sizeof sections[0]; i++) {
         if (strcmp(sections[i].name, name) == 0)
@@ -193,6 +200,9 @@ static void handle_line(void *arg, const struct ini_line *line)
         break;
     case SECTION_PEERS:
         peers_read(&load->config->roster->peers, line, load->problems);
+        break;
+    case SECTION_CACHE_RULES:
+        cache_rules_read(&load->config->roster->cache_rules, line, load->problems);
         break;
     case SECTION_UNKNOWN:
         break;

@@ -74,6 +74,25 @@ struct config_peer {
     int pool_size;    // CONFIG_INHERIT: see config_peer_pool_size()
 };
 
+enum config_cache_action { // as enum rule_action in cache/rules.h
+    CONFIG_CACHE_CACHE,
+    CONFIG_CACHE_EXCLUDE,
+    CONFIG_CACHE_HINT,
+    CONFIG_CACHE_FORCE,
+};
+
+// A line of [cache_rules]; cache/rules.h says what it means. Patterns that were not given are NULL.
+struct config_cache_rule {
+    const char *name;
+    const char *database;
+    const char *user;
+    const char *table;
+    const char *text;
+    int action;     // enum config_cache_action
+    int64_t ttl_us; // 0: none
+    bool ttl_without_events;
+};
+
 // Reads the file, what it includes, and the users file. Everything wrong goes to *problems (errors
 // and warnings, in the order found). NULL when there is an error; else the caller owns one count.
 struct config *config_load(const char *path, struct problems *problems);
@@ -113,6 +132,9 @@ size_t config_peer_count(const struct config *config);
 const struct config_peer *config_peer_at(const struct config *config, size_t i); // by number
 // How many cancel requests may be on their way to it at a time.
 int config_peer_pool_size(const struct config *config, const struct config_peer *peer);
+
+size_t config_cache_rule_count(const struct config *config);
+const struct config_cache_rule *config_cache_rule_at(const struct config *config, size_t i);
 
 // Values in effect. db and user may be NULL: the level is left out. User before database before
 // the settings, as in PgBouncer. `user` is the user of the pool (the forced user if there is one).

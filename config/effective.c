@@ -44,6 +44,17 @@ const struct config_user *config_user_at(const struct config *config, size_t i)
     return &config->roster->users[i]->is;
 }
 
+size_t config_cache_rule_count(const struct config *config)
+{
+    return config->roster->cache_rules.count;
+}
+
+const struct config_cache_rule *config_cache_rule_at(const struct config *config, size_t i)
+{
+    CHECK(i < config->roster->cache_rules.count);
+    return &config->roster->cache_rules.at[i];
+}
+
 const struct config_peer *config_peer(const struct config *config, int id)
 {
     return peers_find(&config->roster->peers, id);

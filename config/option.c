@@ -75,6 +75,23 @@ const char *option_suggest(const char *name)
     return best;
 }
 
+const char *option_nearest(const char *name, const char *const *words)
+{
+    size_t n = strlen(name);
+    if (n > NAME_BYTES_MAX)
+        return NULL;
+    const char *best = NULL;
+    int best_distance = (int)(n / 4) + 2;
+    for (; *words != NULL; words++) {
+        int d = distance(name, *words);
+        if (d < best_distance) {
+            best = *words;
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
 // ---- values by themselves
 
 bool option_read_bool(const char *text, bool *value)
@@ -158,6 +175,19 @@ bool option_read_bytes(const char *text, int64_t *value_bytes)
     return !__builtin_mul_overflow(number, (long long)factor, (long long *)value_bytes);
 }
 
+static bool read_rate(const char *text, int64_t *millionths)
+{
+    if ((*text < '0' || *text > '9') && *text != '.')
+        return false;
+    char *end;
+    errno = 0;
+    double number = strtod(text, &end);
+    if (end == text || *end != '\0' || errno != 0 || number > 1)
+        return false;
+    *millionths = (int64_t)llround(number * 1e6);
+    return true;
+}
+
 // ---- values of an option
 
 static const struct option_word *find_word(const struct option *option, const char *text)
@@ -234,6 +264,10 @@ static bool read_value(const struct option *option, const char *text, int64_t *n
         form = "must be a time in seconds, or with us, ms, s, min, h, d";
         is_ok = option_read_time_us(text, number);
         break;
+    case OPTION_RATE:
+        form = "must be a number from 0 to 1";
+        is_ok = read_rate(text, number);
+        break;
     case OPTION_BYTES:
         form = "must be a size in bytes, or with k, M, G, T";
         is_ok = option_read_bytes(text, number);
@@ -266,6 +300,7 @@ static void store(const struct option *option, struct settings *settings, const 
         break;
     case OPTION_TIME:
     case OPTION_BYTES:
+    case OPTION_RATE:
         *(int64_t *)field = number;
         break;
     case OPTION_TEXT: {
@@ -310,6 +345,7 @@ static void print_number(const struct option *option, int64_t number, struct buf
         buf_printf(out, "0%03" PRIo64, number);
         break;
     case OPTION_TIME:
+    case OPTION_RATE:
         buf_printf(out, "%.15g", (double)number / 1e6);
         break;
     case OPTION_WORD:
@@ -348,6 +384,7 @@ void option_print(const struct option *option, const struct settings *settings, 
         break;
     case OPTION_TIME:
     case OPTION_BYTES:
+    case OPTION_RATE:
         print_number(option, *(const int64_t *)field, out);
         break;
     }

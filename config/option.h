@@ -12,6 +12,7 @@ enum option_type {
     OPTION_MODE,  // int: permission bits, "0777"
     OPTION_TIME,  // int64_t in microseconds: seconds ("1", "0.25") or with us, ms, s, min, h, d
     OPTION_BYTES, // int64_t: bytes, or with k, M, G, T (powers of 1024; kB, MB ... too)
+    OPTION_RATE,  // int64_t: a part of 1, "0.25", in millionths
     OPTION_TEXT,  // char *
     OPTION_WORD,  // an enum (int): one of words[]
 };
@@ -51,6 +52,9 @@ size_t option_index(const struct option *option);   // its place in option_table
 
 // The known name nearest to a misspelt one, or NULL when nothing is near.
 const char *option_suggest(const char *name);
+
+// The same for any list of words that ends with NULL.
+const char *option_nearest(const char *name, const char *const *words);
 
 // Reads a value into *settings (which owns the copy of a text and frees the one before). An option
 // without a field is only checked. False: *settings is unchanged and `why` (of why_bytes) has a

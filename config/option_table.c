@@ -16,6 +16,7 @@
 #define TIME(n, d) TIME_IN(n, d, 0, TIME_MAX)
 #define TIME_IN(n, d, lo, hi) .name = n, .type = OPTION_TIME, .fallback = d, .min = lo, .max = hi
 #define BYTES(n, d, lo, hi) .name = n, .type = OPTION_BYTES, .fallback = d, .min = lo, .max = hi
+#define RATE(n, d) .name = n, .type = OPTION_RATE, .fallback = d, .min = 0, .max = 1000000
 #define TEXT(n, d) .name = n, .type = OPTION_TEXT, .fallback = d
 #define WORD(n, d, w) .name = n, .type = OPTION_WORD, .fallback = d, .words = w
 
@@ -119,11 +120,21 @@ const struct option option_table[] = {
     {BOOL("cache", "off"), START(cache), OURS,
      SAYS "Answers repeated reads from memory, and ends an answer's life when a write touches the "
           "tables it came from. Needs `control_user`."},
+    {RATE("cache_audit_rate", "0"), LIVE(cache_audit_rate), OURS,
+     SAYS "Which part of the hits, from 0 to 1, is run again on an idle server connection, in the "
+          "background, and compared. A difference that no write explains is counted, said in the "
+          "log, and ends the entry."},
     {TIME("cache_follow_timeout", "30"), LIVE(cache_follow_timeout_us), OURS,
      SAYS "A query that is not cached yet waits for at most this long while another client has the "
           "server run the same one, instead of running it as well; 0: each runs its own."},
+    {TIME("cache_hint_max_ttl", "3600"), LIVE(cache_hint_max_ttl_us), OURS,
+     SAYS "The longest `ttl` that a comment hint may accept for its own query where no rule of "
+          "`[cache_rules]` gives one; 0: hints cannot."},
     {BYTES("cache_max_entry_size", "1M", 1024, INT64_C(1) << 31), LIVE(cache_max_entry_size_bytes),
      OURS, SAYS "A larger answer is not cached."},
+    {TEXT("cache_prewarm", ""), START(cache_prewarm), OURS,
+     SAYS "A file of queries that are run at the start, so that the cache has their answers; "
+          "docs/operations.md says how it is written."},
     {BYTES("cache_size", "64M", 1 << 20, INT64_C(1) << 44), LIVE(cache_size_bytes), OURS,
      SAYS "The memory the cache may use, in bytes or with k, M, G."},
     {TIME("cancel_wait_timeout", "10"), LIVE(cancel_wait_timeout_us),

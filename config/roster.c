@@ -39,6 +39,7 @@ void roster_unref(struct roster *roster)
         mem_free(roster->users[i]);
     }
     peers_fini(&roster->peers);
+    cache_rules_fini(&roster->cache_rules);
     mem_free(roster->databases);
     mem_free(roster->users);
     mem_free(roster);

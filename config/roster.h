@@ -5,6 +5,7 @@
 // value counts where several are given is effective.c's business.
 #pragma once
 #include "base/hash.h"
+#include "config/cache_rules.h"
 #include "config/config.h"
 #include "config/ini.h"
 #include "config/peers.h"
@@ -31,6 +32,7 @@ struct roster {
     size_t user_count;
     size_t user_capacity;
     struct peers peers; // owns
+    struct cache_rules cache_rules; // owns
     bool has_user_timeouts; // some line of [users] has one
 };
 

@@ -141,6 +141,9 @@ struct settings {
     bool cache;
     int64_t cache_size_bytes;
     int64_t cache_follow_timeout_us;
+    int64_t cache_audit_rate; // millionths of the hits
+    int64_t cache_hint_max_ttl_us; // 0: a hint may accept no staleness
+    char *cache_prewarm; // a file; empty: none
     int64_t cache_max_entry_size_bytes;
     int64_t max_staleness_us;
     enum config_monotonic_reads monotonic_reads;

@@ -13,6 +13,7 @@
 #include "proxy/console/question.h"
 #include "proxy/halt.h"
 #include "proxy/session/resolutions.h"
+#include "proxy/session/rulings.h"
 #include "proxy/held.h"
 #include "proxy/janitor.h"
 #include "proxy/pooler.h"
@@ -252,6 +253,12 @@ static void take_limits(struct worker *worker)
     worker->max_packet_bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
 }
 
+static void take_rules(struct worker *worker)
+{
+    rulings_free(worker->rulings);
+    worker->rulings = worker->resolutions != NULL ? rulings_new(worker->config) : NULL;
+}
+
 static void handle_mail(struct worker *worker, struct mail *mail)
 {
     switch ((enum worker_mail_kind)mail->kind) {
@@ -294,6 +301,7 @@ static void handle_mail(struct worker *worker, struct mail *mail)
         worker->config = pooler_config(worker->pooler);
         config_unref(&old);
         take_limits(worker);
+        take_rules(worker);
         janitor_configured(worker);
         mem_free(mail);
         return;
@@ -394,6 +402,7 @@ struct worker *worker_new(struct pooler *pooler, int number)
     worker->texts = texts_front_new(pooler->texts);
     if (pooler->domains != NULL)
         worker->resolutions = resolution_front_new();
+    take_rules(worker);
     list_init(&worker->clients);
     list_init(&worker->servers);
     list_init(&worker->held);
@@ -480,6 +489,7 @@ void worker_join_free(struct worker *worker, bool started)
     texts_front_free(worker->texts);
     queries_free(worker->queries);
     resolution_front_free(worker->resolutions);
+    rulings_free(worker->rulings);
     config_unref(&worker->config);
     buf_fini(&worker->key);
     buf_fini(&worker->text);

@@ -20,6 +20,7 @@ struct pooler;
 struct queries;
 struct resolution_front;
 struct route;
+struct rulings;
 struct server;
 struct texts_front;
 
@@ -64,6 +65,7 @@ struct worker {
     unsigned queries_era;
     size_t queries_limit;      // of track_queries, as it was made
     struct resolution_front *resolutions; // owns; NULL when the cache is off
+    struct rulings *rulings;   // owns; of the configuration in force; likewise
     struct list clients;       // struct client
     struct list servers;       // struct server
     struct list held;          // struct client, waiting for a fresher cache

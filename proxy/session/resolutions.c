@@ -2,6 +2,7 @@
 #include "proxy/session/resolutions.h"
 
 #include "base/mem.h"
+#include "cache/rules.h"
 #include "proxy/control/domain.h"
 #include "proxy/route.h"
 
@@ -83,4 +84,26 @@ const struct resolution *resolution_front_get(struct resolution_front *front,
     if (r->pending)
         ask_for_names(domain, analysis);
     return r;
+}
+
+size_t resolution_front_tables(struct resolution_front *front, struct domain *domain,
+                               const struct analysis *analysis, const struct profile *profile,
+                               struct rule_table *tables, size_t max)
+{
+    enum { SAME_NAME_MAX = 16 };
+    const struct catalog *catalog = catalog_of(front, domain);
+    size_t count = 0;
+    for (uint32_t i = 0; i < analysis->reads.count && count < max; i++) {
+        const struct sql_name *name = &analysis->reads.at[i];
+        const struct catalog_relation *found[SAME_NAME_MAX];
+        size_t n = 0;
+        if (name->schema.len == 0 && catalog != NULL)
+            catalog_search(catalog, profile->schemas, profile->schema_count, name->name, found,
+                           SAME_NAME_MAX, &n);
+        if (n == 0)
+            tables[count++] = (struct rule_table){name->schema, name->name};
+        for (size_t j = 0; j < n && count < max; j++)
+            tables[count++] = (struct rule_table){found[j]->schema, found[j]->name};
+    }
+    return count;
 }

@@ -5,6 +5,7 @@
 #include "proxy/sql/resolve.h"
 
 struct domain;
+struct rule_table;
 struct profile;
 struct resolution_front;
 
@@ -16,3 +17,10 @@ void resolution_front_free(struct resolution_front *front); // NULL is fine
 const struct resolution *resolution_front_get(struct resolution_front *front,
                                               struct domain *domain, struct analysis *analysis,
                                               const struct profile *profile, bool utf8);
+
+// The relations that it names to be read, with their schemas as far as the catalog in force knows
+// them: all that a name may mean along the path. At most max; borrowed until the next call with
+// this front.
+size_t resolution_front_tables(struct resolution_front *front, struct domain *domain,
+                               const struct analysis *analysis, const struct profile *profile,
+                               struct rule_table *tables, size_t max);

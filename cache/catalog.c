@@ -277,6 +277,25 @@ enum catalog_answer catalog_search(const struct catalog *c, const struct slice *
     return *n > 0 ? CATALOG_FOUND : CATALOG_ABSENT;
 }
 
+struct each {
+    void (*visit)(const struct catalog_relation *relation, void *arg);
+    void *arg;
+};
+
+static void fact_each(struct hash_node *node, void *arg)
+{
+    const struct each *each = arg;
+    for (const struct row *row = container_of(node, struct fact, node)->rows; row; row = row->next)
+        each->visit(&row->relation, each->arg);
+}
+
+void catalog_each(const struct catalog *c,
+                  void (*visit)(const struct catalog_relation *relation, void *arg), void *arg)
+{
+    struct each each = {visit, arg};
+    hash_each(&c->facts, fact_each, &each);
+}
+
 bool catalog_knows(const struct catalog *c, struct slice name)
 {
     const struct fact *f = fact_find(c, name);

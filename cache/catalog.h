@@ -102,6 +102,10 @@ enum catalog_answer catalog_search(const struct catalog *c, const struct slice *
                                    size_t n_path, struct slice name,
                                    const struct catalog_relation **out, size_t max, size_t *n);
 
+// Each relation that is known, in no order.
+void catalog_each(const struct catalog *c,
+                  void (*visit)(const struct catalog_relation *relation, void *arg), void *arg);
+
 // Was the name loaded (found or not)?
 bool catalog_knows(const struct catalog *c, struct slice name);
 

@@ -30,6 +30,7 @@ struct entry {
     struct link link;   // in the shard's small or main queue
     uint8_t queue;      // enum in store.c; 0: in no store
     uint8_t frequency;  // 0..3
+    uint32_t took_us;   // from asking to filled_us; UINT32_MAX: longer, or not known. Immutable
     // then: slots, key, body
     uint32_t slots[];
 };
@@ -50,6 +51,12 @@ static inline struct slice entry_key(const struct entry *e)
 static inline struct slice entry_body(const struct entry *e)
 {
     return slice_of((const uint8_t *)(e->slots + e->n_slots) + e->key_len, e->body_len);
+}
+
+// When its query was sent, or earlier.
+static inline int64_t entry_asked_us(const struct entry *e)
+{
+    return e->took_us == UINT32_MAX ? INT64_MIN : e->filled_us - (int64_t)e->took_us;
 }
 
 static inline enum ledger_verdict entry_judge(const struct entry *e, const struct ledger *ledger,

@@ -8,6 +8,7 @@ struct fill {
     struct entry *entry; // owns; nobody else knows it yet, so it may still move
     size_t room;         // bytes for the body in its allocation
     size_t max_bytes;
+    int64_t asked_us;    // INT64_MIN: was not said
     bool too_large;
 };
 
@@ -18,6 +19,7 @@ struct fill *fill_begin(struct slice key, struct key_hash hash, struct stamp sta
 {
     struct fill *f = mem_new(struct fill);
     f->max_bytes = max_bytes;
+    f->asked_us = INT64_MIN;
     f->room = max_bytes < FILL_FIRST_ROOM ? max_bytes : FILL_FIRST_ROOM;
     f->entry = entry_new(key, hash, stamp, slots, n_slots, f->room);
     return f;
@@ -51,6 +53,17 @@ bool fill_append(struct fill *f, struct slice bytes)
     return true;
 }
 
+void fill_asked(struct fill *f, int64_t asked_us)
+{
+    f->asked_us = asked_us;
+}
+
+static uint32_t took_us(const struct fill *f, int64_t now_us)
+{
+    bool known = f->asked_us != INT64_MIN && now_us - f->asked_us < UINT32_MAX;
+    return !known ? UINT32_MAX : now_us > f->asked_us ? (uint32_t)(now_us - f->asked_us) : 0;
+}
+
 size_t fill_bytes(const struct fill *f)
 {
     return f->entry->body_len;
@@ -67,6 +80,7 @@ struct entry *fill_commit(struct fill **fill, int64_t now_us)
         fill_resize(f, entry->body_len);
         entry = f->entry;
         entry->filled_us = now_us;
+        entry->took_us = took_us(f, now_us);
     }
     mem_free(f);
     return entry;

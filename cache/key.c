@@ -41,6 +41,14 @@ void key_null(struct buf *key)
     buf_u8(key, KEY_NULL);
 }
 
+uint32_t key_first_u32(struct slice key)
+{
+    if (key.len < 5 || key.at[0] != KEY_U32)
+        return 0;
+    return (uint32_t)key.at[1] << 24 | (uint32_t)key.at[2] << 16 | (uint32_t)key.at[3] << 8 |
+           key.at[4];
+}
+
 struct key_hash key_end(const struct buf *key)
 {
     XXH128_hash_t h = XXH3_128bits_withSeed(key->at, key->len, hash_seed());

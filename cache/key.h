@@ -20,6 +20,8 @@ void key_u32(struct buf *key, uint32_t value);
 void key_u64(struct buf *key, uint64_t value);
 void key_bytes(struct buf *key, struct slice bytes);
 void key_null(struct buf *key); // differs from empty bytes
+// The first item, which must be of that kind; 0 when it is not.
+uint32_t key_first_u32(struct slice key);
 struct key_hash key_end(const struct buf *key);
 
 static inline bool key_hash_eq(struct key_hash a, struct key_hash b)

@@ -14,9 +14,11 @@
 struct slot {
     _Atomic uint64_t position; // written by the control thread only
     _Atomic uint32_t closed;   // own writes not yet placed
+    _Atomic uint32_t events;   // a figure
 };
 
 enum { RAISED_SLOTS = 64 };
+enum { FORGOTTEN = 1024 }; // several slots share a place: that only costs hits by ttl
 
 struct ledger {
     uint32_t tag;
@@ -27,6 +29,8 @@ struct ledger {
     _Atomic int off_reason;
     _Atomic uint64_t floor;   // no slot's position is lower; written by the control thread only
     uint64_t raised[LEDGER_SLOTS / RAISED_SLOTS / 64]; // a bit for some slots each; likewise
+    _Atomic int64_t all_forgotten_us;
+    _Atomic int64_t forgotten_us[FORGOTTEN];
     struct slot slots[LEDGER_SLOTS];
 };
 
@@ -48,6 +52,9 @@ struct ledger *ledger_new(void)
     TAG_SET(l, LEDGER_TAG);
     atomic_init(&l->epoch, 1);
     atomic_init(&l->fresh_us, INT64_MIN);
+    atomic_init(&l->all_forgotten_us, INT64_MIN);
+    for (int i = 0; i < FORGOTTEN; i++)
+        atomic_init(&l->forgotten_us[i], INT64_MIN);
     atomic_init(&l->off_reason, LEDGER_OFF_STARTING);
     return l;
 }
@@ -166,6 +173,21 @@ struct stamp ledger_need(const struct ledger *l, const uint32_t *slots, size_t n
     return need;
 }
 
+int64_t ledger_forgotten_us(const struct ledger *l, const uint32_t *slots, size_t n)
+{
+    int64_t latest = atomic_load(&l->all_forgotten_us);
+    for (size_t i = 0; i < n; i++) {
+        int64_t us = atomic_load(&l->forgotten_us[slots[i] % FORGOTTEN]);
+        latest = us > latest ? us : latest;
+    }
+    return latest;
+}
+
+uint32_t ledger_events(const struct ledger *l, uint32_t slot)
+{
+    return atomic_load(&l->slots[slot].events);
+}
+
 bool ledger_is_on(const struct ledger *l)
 {
     return (atomic_load(&l->epoch) & 1) == 0;
@@ -207,6 +229,15 @@ void ledger_close(struct ledger *l, const uint32_t *slots, size_t n)
     }
 }
 
+void ledger_forget(struct ledger *l, const uint32_t *slots, size_t n, int64_t now_us)
+{
+    TAG_CHECK(l, LEDGER_TAG);
+    if (n == 0)
+        atomic_store(&l->all_forgotten_us, now_us);
+    for (size_t i = 0; i < n; i++)
+        atomic_store(&l->forgotten_us[slots[i] % FORGOTTEN], now_us);
+}
+
 void ledger_raise_barrier(struct ledger *l)
 {
     TAG_CHECK(l, LEDGER_TAG);
@@ -239,6 +270,7 @@ void ledger_settle(struct ledger *l, const uint32_t *slots, size_t n, uint64_t p
     TAG_CHECK(l, LEDGER_TAG);
     for (size_t i = 0; i < n; i++) {
         slot_raise(l, slots[i], position);
+        atomic_fetch_add(&l->slots[slots[i]].events, position > 0);
         CHECK(atomic_fetch_sub(&l->slots[slots[i]].closed, 1) > 0);
     }
 }
@@ -258,6 +290,7 @@ void ledger_event(struct ledger *l, uint32_t slot, uint64_t position)
 {
     TAG_CHECK(l, LEDGER_TAG);
     slot_raise(l, slot, position);
+    atomic_fetch_add(&l->slots[slot].events, 1);
 }
 
 void ledger_event_all(struct ledger *l, uint64_t position)

@@ -106,6 +106,11 @@ enum ledger_verdict ledger_judge(const struct ledger *ledger, struct stamp stamp
 // A fill of these dependencies with a stamp from before this is dead already.
 struct stamp ledger_need(const struct ledger *ledger, const uint32_t *slots, size_t n);
 
+// The latest such moment; INT64_MIN: there was none.
+int64_t ledger_forgotten_us(const struct ledger *ledger, const uint32_t *slots, size_t n);
+// How many commits, or own writes, have touched it since the start; collisions count.
+uint32_t ledger_events(const struct ledger *ledger, uint32_t slot);
+
 bool ledger_is_on(const struct ledger *ledger);
 uint64_t ledger_epoch(const struct ledger *ledger);   // even while on, odd while off
 uint64_t ledger_stable(const struct ledger *ledger);  // meaningless while off
@@ -121,6 +126,10 @@ void ledger_close(struct ledger *ledger, const uint32_t *slots, size_t n);
 
 // An own write may have touched anything: no hits at all until it is lowered again.
 void ledger_raise_barrier(struct ledger *ledger);
+
+// Entries of these tables, or with n = 0 all, that were asked for before now_us are not to be taken
+// by their ttl any more (judging knows nothing of that: see the two below).
+void ledger_forget(struct ledger *ledger, const uint32_t *slots, size_t n, int64_t now_us);
 
 // Ends every entry (epoch moves on). Also by a worker after its own DDL, before the answer.
 void ledger_flush(struct ledger *ledger);

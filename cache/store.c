@@ -276,6 +276,20 @@ void store_clear(struct store *s)
     }
 }
 
+void store_each(struct store *s, void (*visit)(const struct entry *entry, void *arg), void *arg)
+{
+    TAG_CHECK(s, STORE_TAG);
+    for (unsigned i = 0; i <= s->mask; i++) {
+        struct shard *shard = &s->shards[i];
+        pthread_mutex_lock(&shard->lock);
+        list_each(&shard->small, link)
+            visit(container_of(link, struct entry, link), arg);
+        list_each(&shard->main, link)
+            visit(container_of(link, struct entry, link), arg);
+        pthread_mutex_unlock(&shard->lock);
+    }
+}
+
 size_t store_entry_limit_bytes(const struct store *s)
 {
     size_t share = s->shards[0].budget_bytes / ENTRY_SHARE;

@@ -41,6 +41,9 @@ bool store_put(struct store *store, struct entry *entry);
 // Forgets the entry if it is still the one kept for its key.
 void store_drop(struct store *store, struct entry *entry);
 void store_clear(struct store *store);
+// Each entry, under its shard's lock: visit must be quick, and may not come back here.
+void store_each(struct store *store, void (*visit)(const struct entry *entry, void *arg),
+                void *arg);
 // The largest entry (entry->bytes) that store_put takes.
 size_t store_entry_limit_bytes(const struct store *store);
 struct store_stats store_stats(struct store *store);

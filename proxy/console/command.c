@@ -10,10 +10,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/store.h"
 #include "config/config.h"
 #include "proxy/console/console.h"
 #include "proxy/console/question.h"
 #include "proxy/console/show.h"
+#include "proxy/control/domain.h"
 #include "proxy/halt.h"
 #include "proxy/janitor.h"
 #include "proxy/route.h"
@@ -27,6 +29,7 @@ struct command {
     struct client *client;
     struct pooler *pooler;
     const char *argument;
+    const char *schema, *value; // of CACHE
     const char *text; // the whole of it
     struct buf *out;
     bool headless;
@@ -400,6 +403,39 @@ static enum command_result command_shutdown(struct command *c)
     return COMMAND_LATER;
 }
 
+// ---- CACHE FLUSH ----
+
+struct flush {
+    struct slice schema, table; // table.len 0: all
+    bool found;
+};
+
+static void flush_domain(struct domain *domain, void *arg)
+{
+    struct flush *f = arg;
+    bool all = f->table.len == 0;
+    f->found |= domain_flush(domain, &f->schema, all ? NULL : &f->table);
+}
+
+static enum command_result command_cache(struct command *c)
+{
+    struct flush f = {slice_str(c->schema[0] != '\0' ? c->schema : "public"), slice_str(c->value),
+                      false};
+    if (strcasecmp(c->argument, "flush") != 0)
+        return syntax_error(c);
+    if (c->pooler->domains == NULL)
+        return fail(c, "the cache is off");
+    log_info("CACHE FLUSH %s%s%s command issued", c->value[0] != '\0' ? c->schema : "",
+             c->schema[0] != '\0' ? "." : "", c->value);
+    domains_each(c->pooler->domains, flush_domain, &f);
+    if (f.table.len == 0)
+        store_clear(c->pooler->store);
+    else if (!f.found)
+        return fail(c, "no followed database knows a table %s.%s", (const char *)f.schema.at,
+                    c->value);
+    return done(c, "CACHE FLUSH");
+}
+
 // ---- one command ----
 
 static const struct {
@@ -407,6 +443,7 @@ static const struct {
     enum command_result (*run)(struct command *c);
     bool for_all; // not for admins only
 } commands[] = {
+    {"cache", command_cache, false},
     {"disable", command_disable, false},   {"enable", command_enable, false},
     {"kill", command_kill, false},         {"kill_client", command_kill_client, false},
     {"pause", command_pause, false},       {"reconnect", command_reconnect, false},
@@ -433,7 +470,8 @@ enum command_result command_run(struct client *client, const char *text, bool he
 {
     struct sentence sentence;
     struct command c = {.client = client, .pooler = client->worker->pooler,
-                        .argument = sentence.argument, .text = text, .out = out,
+                        .argument = sentence.argument, .schema = sentence.schema,
+                        .value = sentence.value, .text = text, .out = out,
                         .headless = headless, .binary = binary};
     switch (syntax_read(text, &sentence)) {
     case SYNTAX_EMPTY:

@@ -33,7 +33,7 @@ static enum command_result help(struct client *client, struct table *table)
         "\tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n"
         "\tSHOW DNS_HOSTS|DNS_ZONES\n"
         "\tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n"
-        "\tSHOW CACHE|INVALIDATION|QUERIES|PINS\n"
+        "\tSHOW CACHE|CACHE QUERIES|CACHE TABLES|INVALIDATION|QUERIES|PINS\n"
         "\tSET key = arg\n"
         "\tRELOAD\n"
         "\tPAUSE [<db>]\n"
@@ -43,6 +43,7 @@ static enum command_result help(struct client *client, struct table *table)
         "\tRECONNECT [<db>]\n"
         "\tKILL [<db>]\n"
         "\tKILL_CLIENT <client_id>\n"
+        "\tCACHE FLUSH [[<schema>.]<table>]\n"
         "\tSUSPEND\n"
         "\tSHUTDOWN\n"
         "\tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS\n"
@@ -175,7 +176,7 @@ static const struct show shows[] = {
 
 const struct show *show_find(const char *name)
 {
-    const struct show *const tables[] = {shows, show_pools, show_sockets, show_stats,
+    const struct show *const tables[] = {shows, show_pools, show_sockets, show_stats, show_cache,
                                          show_queries, show_pins};
     for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
         for (const struct show *s = tables[i]; s->name != NULL; s++)

@@ -70,6 +70,10 @@ static void add(struct query_figures *sum, const struct query_figures *more)
     sum->max_us = sum->max_us > more->max_us ? sum->max_us : more->max_us;
     sum->wait_us += more->wait_us;
     sum->hits += more->hits;
+    sum->hit_bytes += more->hit_bytes;
+    sum->misses += more->misses;
+    sum->bypasses += more->bypasses;
+    sum->reason = more->reason != BYPASS_NONE ? more->reason : sum->reason;
 }
 
 // Sorted and added up: *count of them, in an array of the caller's.
@@ -115,6 +119,42 @@ static void done(struct client *client, struct question *q)
     question_shown(client, q);
 }
 
+// What the hits would have taken, if they are like the others of their text.
+static uint64_t saved_us(const struct query_figures *f)
+{
+    return f->calls > f->hits ? f->hits * (f->time_us / (f->calls - f->hits)) : 0;
+}
+
+static void cache_done(struct client *client, struct question *q)
+{
+    size_t count;
+    struct record **records = gather(&q->found, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct query_figures *f = &records[i]->figures;
+        uint64_t asked = f->hits + f->misses + f->bypasses;
+        if (asked == 0)
+            continue;
+        table_row(&q->table,
+                  (struct cell[]){TEXT(records[i]->database), NUMBER(f->hits), NUMBER(f->misses),
+                                  NUMBER(f->bypasses), NUMBER(f->hits * 100 / asked),
+                                  NUMBER(f->hit_bytes), NUMBER(saved_us(f)),
+                                  TEXT(f->bypasses > 0 ? bypass_name(f->reason) : ""),
+                                  TEXT(f->bypasses > 0 ? bypass_sentence(f->reason) : ""),
+                                  TEXT(text_of(records[i]))});
+    }
+    mem_free(records);
+    question_shown(client, q);
+}
+
+static enum command_result cache_queries(struct client *client, struct table *table)
+{
+    struct question *q = question_of_table(client, table);
+    q->visit = visit;
+    q->done = cache_done;
+    question_ask_workers(q);
+    return COMMAND_LATER;
+}
+
 static enum command_result queries(struct client *client, struct table *table)
 {
     struct question *q = question_of_table(client, table);
@@ -131,5 +171,9 @@ const struct show show_queries[] = {
      {"snnnnnnis", COLUMNS("database", "calls", "rows", "total_time", "max_time", "wait_time",
                            "hits", "hit_percent", "query")},
      queries, false},
+    {"cache_queries",
+     {"snnninnsss", COLUMNS("database", "hits", "misses", "bypasses", "hit_percent", "hit_bytes",
+                            "saved_time", "reason", "meaning", "query")},
+     cache_queries, false},
     {NULL, {NULL, NULL}, NULL, false},
 };

@@ -87,6 +87,38 @@ static enum syntax setting(const char *at, struct sentence *s)
                                                                              : SYNTAX_SET;
 }
 
+// CACHE FLUSH: [schema .] table, unquoted as PostgreSQL folds them.
+static enum word table_name(const char **at, struct sentence *s)
+{
+    bool folds = **at != '"';
+    enum word read = word(at, s->value, sizeof(s->value));
+    for (char *c = s->value; folds && *c != '\0'; c++)
+        *c = (char)tolower((unsigned char)*c);
+    if (read != WORD_READ || *skip_blanks(*at) != '.' || s->schema[0] != '\0')
+        return read;
+    *at = skip_blanks(skip_blanks(*at) + 1);
+    if (strlen(s->value) >= sizeof(s->schema))
+        return WORD_LONG;
+    strcpy(s->schema, s->value);
+    read = table_name(at, s);
+    return read == WORD_NONE ? WORD_BAD : read;
+}
+
+// SHOW CACHE QUERIES is SHOW CACHE_QUERIES.
+static enum word second_word(const char **at, struct sentence *s)
+{
+    char more[SYNTAX_ARGUMENT_BYTES];
+    enum word read = word(at, more, sizeof(more));
+    if (read != WORD_READ)
+        return read;
+    size_t n = strlen(s->argument);
+    if (n + 1 + strlen(more) >= sizeof(s->argument))
+        return WORD_LONG;
+    s->argument[n] = '_';
+    strcpy(s->argument + n + 1, more);
+    return WORD_READ;
+}
+
 enum syntax syntax_read(const char *text, struct sentence *s)
 {
     *s = (struct sentence){.command = ""};
@@ -103,7 +135,16 @@ enum syntax syntax_read(const char *text, struct sentence *s)
     enum word argument = WORD_NONE;
     if (apart)
         argument = word(&at, s->argument, sizeof(s->argument));
-    if (argument == WORD_BAD || !ends(at))
+    enum word more = WORD_NONE;
+    if (argument == WORD_READ && skip_blanks(at) != at) {
+        at = skip_blanks(at);
+        if (strcasecmp(s->command, "cache") == 0)
+            more = table_name(&at, s);
+        else if (strcasecmp(s->command, "show") == 0)
+            more = second_word(&at, s);
+    }
+    if (argument == WORD_BAD || more == WORD_BAD || !ends(at))
         return SYNTAX_BAD;
-    return command == WORD_LONG || argument == WORD_LONG ? SYNTAX_LONG : SYNTAX_COMMAND;
+    bool is_long = command == WORD_LONG || argument == WORD_LONG || more == WORD_LONG;
+    return is_long ? SYNTAX_LONG : SYNTAX_COMMAND;
 }

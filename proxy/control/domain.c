@@ -409,13 +409,45 @@ void domain_set_status(struct domain *d, const struct domain_status *status)
 
 // ---- Figures -----------------------------------------------------------------------------------
 
+void domain_describe(struct domain *d, char *text)
+{
+    snprintf(text, DOMAIN_TARGET_BYTES, "%.63s@%.200s:%d", d->target.dbname, d->target.host,
+             d->target.port);
+}
+
+void domains_each(struct domains *all, void (*visit)(struct domain *domain, void *arg), void *arg)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (domain_canonical(all->at[i]) == all->at[i])
+            visit(all->at[i], arg);
+}
+
+bool domain_flush(struct domain *d, const struct slice *schema, const struct slice *table)
+{
+    struct ledger *ledger = domain_ledger(d);
+    if (table == NULL) {
+        ledger_forget(ledger, NULL, 0, clock_us());
+        return true;
+    }
+    struct catalog *catalog = domain_catalog_ref(d);
+    const struct catalog_relation *relation;
+    bool known = catalog != NULL &&
+                 catalog_find(catalog, *schema, *table, &relation) == CATALOG_FOUND;
+    if (known) {
+        const uint32_t slots[] = {relation->slot, ledger_rows_slot(relation->table)};
+        ledger_forget(ledger, slots, 2, clock_us());
+        domain_wrote(d, slots, 2, false);
+    }
+    catalog_unref(&catalog);
+    return known;
+}
+
 static void status_of(struct domain *d, struct domain_status *out)
 {
     pthread_mutex_lock(&d->lock);
     *out = d->status;
     pthread_mutex_unlock(&d->lock);
-    snprintf(out->target, sizeof(out->target), "%.63s@%.200s:%d", d->target.dbname, d->target.host,
-             d->target.port);
+    domain_describe(d, out->target);
     out->id = d->id;
     out->canonical_id = domain_canonical(d)->id;
     bool on = ledger_is_on(d->ledger);

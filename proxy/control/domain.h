@@ -95,6 +95,17 @@ void domain_in_doubt(struct domain *domain, const struct ticket_slots *slots, bo
 // force.
 void domain_ddl(struct domain *domain);
 
+// CACHE FLUSH: what was read of this table, or with table NULL of any, counts as written. False:
+// the catalog knows no such table.
+bool domain_flush(struct domain *domain, const struct slice *schema, const struct slice *table);
+
+// Each domain that stands for itself; any thread.
+void domains_each(struct domains *domains, void (*visit)(struct domain *domain, void *arg),
+                  void *arg);
+// As SHOW has it, "dbname@host:port".
+enum { DOMAIN_TARGET_BYTES = 320 };
+void domain_describe(struct domain *domain, char *text);
+
 // ---- what SHOW and /metrics say --------------------------------------------------------------
 
 // Name in SHOW and /metrics.

@@ -17,6 +17,7 @@
 #include "proxy/server/owed.h"
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
+#include "proxy/session/explained.h"
 #include "proxy/session/given.h"
 #include "proxy/session/lead.h"
 #include "proxy/session/tracked.h"
@@ -344,6 +345,7 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
         publish(relay, server->status);
         fill_abandon(&server->fill);
         lead_end(relay->client, FLIGHT_FAILED);
+        explained_ready(relay->client, &relay->worker->to_client);
         say(relay, message);
         note_answer(relay);
     }

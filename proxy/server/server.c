@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cache/fill.h"
+#include "cache/ledger.h"
 #include "config/config.h"
+#include "proxy/control/domain.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
 #include "proxy/server/cancel.h"
@@ -330,6 +332,11 @@ static void begin_reset(struct server *server)
     if (settings_too)
         server_inject(server, PURPOSE_RESET, reset_settings);
     server_freshen(server);
+    if (query == reset_settings && server->route->domain != NULL) {
+        // Its next user would have to ask, and could not have its answer cached.
+        server->profile_epoch = ledger_epoch(domain_ledger(server->route->domain));
+        server_inject(server, PURPOSE_PROFILE, profile_question);
+    }
     if (!sender_end(&worker->to_server))
         server_close(server, "server conn crashed?");
 }

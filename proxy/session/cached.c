@@ -10,8 +10,10 @@
 #include "config/config.h"
 #include "proxy/control/domain.h"
 #include "proxy/route.h"
+#include "proxy/session/explained.h"
 #include "proxy/session/lead.h"
 #include "proxy/session/resolutions.h"
+#include "proxy/session/rulings.h"
 #include "proxy/session/session.h"
 #include "proxy/session/unit.h"
 #include "proxy/session/tracked.h"
@@ -30,6 +32,8 @@ struct question {
     struct statement *statement; // counts; NULL for a simple query
     struct analysis *analysis;   // borrows
     const struct resolution *resolution; // borrows
+    struct ruling ruling;  // of rules and hints
+    bool without_events;   // the ledger is off: only a ttl may do
     struct key_hash hash;
 };
 
@@ -71,16 +75,57 @@ static enum bypass find_statement(struct question *q)
     return BYPASS_NONE;
 }
 
+static struct slice text_of(const struct question *q)
+{
+    return q->unit.simple ? q->unit.text
+           : q->statement ? statement_text(q->statement) : slice_of("", 0);
+}
+
+// Only reasons that a rule may put aside?
+static bool only(uint64_t reasons, uint64_t more)
+{
+    return (reasons & ~(RULES_FORCEABLE | more)) == 0;
+}
+
+// As far as the text can tell.
+static enum bypass examine_text(const struct question *q)
+{
+    const struct analysis *a = q->analysis;
+    const struct rulings *rulings = q->client->worker->rulings;
+    if (a->hints.nocache)
+        return BYPASS_HINT;
+    bool may_be_forced = rulings_has_rules(rulings) &&
+                         only(a->reasons, 1ull << BYPASS_NO_RELATION) &&
+                         (a->effects & ~(uint32_t)EFFECT_FUNCTION) == 0;
+    return may_be_forced ? BYPASS_NONE : a->bypass;
+}
+
+// What the rules and hints say of it, once it is known who asks and what the names mean.
+static enum bypass examine_ruling(struct question *q)
+{
+    struct worker *worker = q->client->worker;
+    const struct resolution *r = q->resolution;
+    if (q->analysis->hints.any || rulings_has_rules(worker->rulings))
+        q->ruling = rulings_find(worker->rulings, q->client->route, worker->resolutions, q->domain,
+                                 q->profile, q->analysis, text_of(q));
+    if (q->ruling.excluded)
+        return q->ruling.on_request ? BYPASS_ON_REQUEST : BYPASS_RULE;
+    uint64_t with_ttl = q->ruling.ttl_us > 0 ? 1ull << BYPASS_NO_RELATION : 0;
+    if (r->bypass != BYPASS_NONE && !(q->ruling.forced && only(r->reasons, with_ttl)))
+        return r->bypass;
+    return q->without_events && !q->ruling.ttl_without_events ? BYPASS_OFF : BYPASS_NONE;
+}
+
 static enum bypass examine(struct question *q)
 {
     struct client *client = q->client;
     enum bypass bypass = find_statement(q);
-    struct slice text = q->unit.simple ? q->unit.text
-                        : q->statement ? statement_text(q->statement) : slice_of("", 0);
-    if (bypass == BYPASS_NONE && !vars_text_is_plain(&client->vars, text))
+    if (bypass == BYPASS_NONE && !vars_text_is_plain(&client->vars, text_of(q))) {
+        q->analysis = NULL; // not to be believed
         bypass = BYPASS_ENCODING;
+    }
     if (bypass == BYPASS_NONE)
-        bypass = q->analysis->bypass;
+        bypass = examine_text(q);
     if (bypass != BYPASS_NONE)
         return bypass;
     if (q->unit.has_max_rows)
@@ -94,8 +139,12 @@ static enum bypass examine(struct question *q)
     q->ledger = domain_ledger(q->domain);
     // Before the catalog is read: a new catalog is published before the epoch rises, so what was
     // resolved by an old one carries an old epoch.
-    if (!ledger_stamp(q->ledger, &q->stamp))
-        return BYPASS_OFF;
+    if (!ledger_stamp(q->ledger, &q->stamp)) {
+        if (!rulings_any_without_events(client->worker->rulings))
+            return BYPASS_OFF;
+        q->without_events = true;
+        q->stamp = (struct stamp){.epoch = q->stamp.epoch | 1}; // the ledger never agrees with that
+    }
     q->profile = route_profile(client->route, client->wanted, q->stamp.epoch);
     if (q->profile == NULL)
         return BYPASS_NO_PROFILE;
@@ -105,7 +154,39 @@ static enum bypass examine(struct question *q)
         return BYPASS_NO_PROFILE;
     q->resolution = resolution_front_get(client->worker->resolutions, q->domain, q->analysis,
                                          q->profile, session_speaks_utf8(client));
-    return q->resolution ? q->resolution->bypass : BYPASS_CATALOG_PENDING;
+    return q->resolution ? examine_ruling(q) : BYPASS_CATALOG_PENDING;
+}
+
+// ---- what is said of it ----
+
+enum { EXPLAINED_TABLES_MAX = 32 };
+
+static bool explains(const struct question *q)
+{
+    return q->analysis != NULL && q->analysis->hints.explain;
+}
+
+// tables: room for EXPLAINED_TABLES_MAX.
+static struct explained_query explained_query(const struct question *q, struct rule_table *tables)
+{
+    struct worker *worker = q->client->worker;
+    struct explained_query e = {.ruling = q->ruling, .hints = &q->analysis->hints,
+                                .tables = tables};
+    if (q->profile != NULL)
+        e.table_count = resolution_front_tables(worker->resolutions, q->domain, q->analysis,
+                                                q->profile, tables, EXPLAINED_TABLES_MAX);
+    return e;
+}
+
+static void explain_miss(struct question *q, enum bypass bypass)
+{
+    struct client *client = q->client;
+    struct rule_table tables[EXPLAINED_TABLES_MAX];
+    struct explained_query e = explained_query(q, tables);
+    if (bypass != BYPASS_NONE)
+        explained_bypass(client, &e, bypass);
+    else
+        explained_miss(client, &e, client->server->fill != NULL);
 }
 
 // ---- the key ----
@@ -160,7 +241,8 @@ static void adopt(struct question *q)
     }
 }
 
-static void answer(struct question *q, const struct entry *entry)
+// stale: only its ttl allows it.
+static void answer(struct question *q, const struct entry *entry, bool stale)
 {
     static const uint8_t prefix[] = {'1', 0, 0, 0, 4, '2', 0, 0, 0, 4};
     static const uint8_t ready_idle[] = {'Z', 0, 0, 0, 5, 'I'};
@@ -173,14 +255,21 @@ static void answer(struct question *q, const struct entry *entry)
         sender_copy(to_client, body);
     else
         sender_put(to_client, body);
+    if (explains(q)) {
+        struct rule_table tables[EXPLAINED_TABLES_MAX];
+        struct explained_query e = explained_query(q, tables);
+        explained_hit(q->client, to_client, &e, entry, stale);
+    }
     sender_copy(to_client, slice_of(ready_idle, sizeof(ready_idle)));
     if (body.len > SENDER_SMALL_BYTES)
         sender_flush(to_client); // before the entry is let go
     if (worker->queries != NULL)
-        tracked_hit(q->client, q->unit.simple ? q->unit.text : statement_text(q->statement));
+        tracked_hit(q->client, text_of(q), body.len);
     adopt(q);
     q->client->since_us = worker->now_us; // it is not idle
     counter_add(&worker->cache.hits, 1);
+    counter_add(&worker->cache.ttl_hits, stale);
+    counter_add(&worker->cache.hint_unknown, q->analysis->hints.unknown);
     counter_add(&worker->cache.hit_bytes, body.len);
     route_count(q->client->route, worker, queries, 1);
     route_count(q->client->route, worker, xacts, 1);
@@ -211,6 +300,17 @@ static enum config_monotonic_reads monotonic_reads(const struct worker *worker)
     return config_settings(worker->config)->monotonic_reads;
 }
 
+// Does the client accept it although it may be stale? Not the state before its own last write, nor
+// what was flushed, nor (by default) another schema or other privileges.
+static bool accepts_stale(const struct question *q, const struct entry *entry)
+{
+    int64_t asked_us = entry_asked_us(entry);
+    bool same_epoch = !q->without_events && entry->stamp.epoch == ledger_epoch(q->ledger);
+    return q->ruling.ttl_us > 0 && clock_us() - q->ruling.ttl_us <= asked_us &&
+           (same_epoch || q->ruling.ttl_without_events) && asked_us > q->client->wrote_us &&
+           asked_us > ledger_forgotten_us(q->ledger, entry->slots, entry->n_slots);
+}
+
 // True: answered. *bypass: why there is an entry that may not be used just now.
 static bool look_up(struct question *q, enum bypass *bypass)
 {
@@ -222,20 +322,21 @@ static bool look_up(struct question *q, enum bypass *bypass)
     enum ledger_verdict verdict =
         entry_judge(entry, q->ledger, clock_us(),
                     config_settings(worker->config)->max_staleness_us, client->around_us);
-    if (verdict == LEDGER_OK)
-        answer(q, entry);
+    bool stale = verdict != LEDGER_OK && accepts_stale(q, entry);
+    if (verdict == LEDGER_OK || stale)
+        answer(q, entry, stale);
     if (verdict == LEDGER_OK && monotonic_reads(worker) == CONFIG_MONOTONIC_ALL &&
         entry->filled_us > client->around_us)
         client->around_us = entry->filled_us; // it may show what the stream has not told yet
     if (verdict == LEDGER_STALE || verdict == LEDGER_BEHIND)
         domain_hurry(q->domain);
-    if (verdict == LEDGER_DEAD) {
+    if (verdict == LEDGER_DEAD && !stale) {
         counter_add(&worker->cache.invalidated, 1);
         store_drop(worker->pooler->store, entry);
     }
     entry_unref(&entry);
-    *bypass = bypass_of(verdict);
-    return verdict == LEDGER_OK;
+    *bypass = q->without_events ? BYPASS_NONE : bypass_of(verdict);
+    return verdict == LEDGER_OK || stale;
 }
 
 // ---- what the reply depends on ----
@@ -345,12 +446,13 @@ static void begin_fill(struct question *q)
     size_t n = dependencies(q, slots);
     enum ledger_verdict verdict =
         ledger_judge(q->ledger, q->stamp, slots, n, 0, INT64_MAX, INT64_MIN);
-    if (verdict == LEDGER_DEAD || verdict == LEDGER_CLOSED)
+    if ((verdict == LEDGER_DEAD || verdict == LEDGER_CLOSED) && q->ruling.ttl_us == 0)
         return;
     size_t max = (size_t)config_settings(worker->config)->cache_max_entry_size_bytes;
     size_t limit = store_entry_limit_bytes(worker->pooler->store);
     server->fill = fill_begin(buf_slice(&worker->key), q->hash, q->stamp, slots, (uint32_t)n,
                               max < limit ? max : limit);
+    fill_asked(server->fill, worker->now_us);
     if (is_led(q))
         store_flight_start(worker->pooler->store, client->flight, q->stamp);
 }
@@ -409,6 +511,13 @@ static enum cached ask(struct question *q, bool may_hit)
     } else if (client->server != NULL) {
         counter_add(&statistics->misses, 1);
         begin_fill(q);
+    }
+    if (client->unit_decided && client->worker->queries != NULL)
+        tracked_not_hit(client, text_of(q), bypass);
+    if (client->unit_decided && q->analysis != NULL && q->analysis->hints.any) {
+        counter_add(&statistics->hint_unknown, q->analysis->hints.unknown);
+        if (q->analysis->hints.explain)
+            explain_miss(q, bypass);
     }
     bool filling = client->server != NULL && client->server->fill != NULL && is_led(q);
     if (client->unit_decided && !filling)

@@ -13,6 +13,7 @@
 #include "proxy/route.h"
 #include "proxy/server/server.h"
 #include "proxy/session/lead.h"
+#include "proxy/session/explained.h"
 #include "proxy/session/listening.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
@@ -60,7 +61,7 @@ void client_new(struct worker *worker, int fd, bool local)
     client->local = local;
     origin_of_socket(&client->origin, fd, config_settings(worker->config)->listen_port);
     client->connected_us = client->since_us = clock_us();
-    client->around_us = INT64_MIN;
+    client->around_us = client->wrote_us = INT64_MIN;
     client->waiter.worker = worker->number;
     link_init(&client->waiter.link);
     link_init(&client->link);
@@ -216,6 +217,7 @@ void client_free(struct client *client)
     statement_unref(&client->unnamed);
     statement_unref(&client->saying);
     listening_free(client);
+    explained_free(client);
     vars_fini(&client->vars);
     route_unref(&client->route);
     gucs_unref(&client->wanted);

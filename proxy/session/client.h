@@ -19,6 +19,7 @@
 #include "proxy/wire/conn.h"
 
 struct census_entry;
+struct explained;
 struct console;
 struct listening;
 struct login;
@@ -139,6 +140,8 @@ struct client {
     bool went_around;          // something was read in it that was not a mere miss
     size_t unit_left;          // bytes of the unit that missed, still to be sent
     int64_t around_us;         // when the session last read around the cache; INT64_MIN never
+    int64_t wrote_us;          // when a write of its own was last answered; likewise
+    struct explained *explained; // owns; what waits to be said of the cache; NULL: nothing
 };
 
 // A new connection; it is in the worker's loop afterwards.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/session/effects.h"
 
+#include "base/clock.h"
 #include "cache/ledger.h"
 #include "cache/ticket.h"
 #include "proxy/control/domain.h"
@@ -250,6 +251,7 @@ void effects_publish(struct client *client)
     struct domain *domain = client->route->domain;
     if (domain == NULL)
         return;
+    client->wrote_us = clock_us();
     if (e->ddl)
         domain_ddl(domain);
     bool barrier = e->barrier || is_outdated(e, domain);

@@ -8,6 +8,7 @@
 #include "base/reader.h"
 #include "config/config.h"
 #include "proxy/route.h"
+#include "proxy/session/explained.h"
 #include "proxy/server/owed.h"
 #include "proxy/session/align.h"
 #include "proxy/session/given.h"
@@ -122,14 +123,24 @@ static void note_clearing(struct client *client, const struct analysis *analysis
 }
 
 // A read that the cache could have answered at rest.
-static void count_bypass(struct client *client, const struct analysis *analysis)
+static void count_bypass(struct client *client, const struct analysis *analysis, struct slice text)
 {
-    if (client->route->domain == NULL || analysis->bypass != BYPASS_NONE)
+    bool open = client->server->status != 'I';
+    bool decided = !open && client->unit_decided;
+    enum bypass bypass = open ? BYPASS_TRANSACTION : BYPASS_PIPELINED;
+    if (client->route->domain == NULL)
         return;
-    if (client->server->status != 'I')
-        statistics_bypass(&client->worker->cache, BYPASS_TRANSACTION);
-    else if (!client->unit_decided)
-        statistics_bypass(&client->worker->cache, BYPASS_PIPELINED);
+    if (analysis->hints.explain && (!decided || client->explained == NULL)) {
+        struct explained_query e = {.hints = &analysis->hints};
+        explained_bypass(client, &e, analysis->bypass != BYPASS_NONE ? analysis->bypass
+                                     : decided && ops_empty(&client->server->ops) ? BYPASS_SHAPE
+                                                                                   : bypass);
+    }
+    if (decided || analysis->bypass != BYPASS_NONE)
+        return;
+    statistics_bypass(&client->worker->cache, bypass);
+    if (client->worker->queries != NULL)
+        tracked_not_hit(client, text, bypass);
 }
 
 // ---- refused (unsafe.h) ----
@@ -195,7 +206,7 @@ static enum step forward_query(struct client *client, struct slice *data, struct
         says = given_says(client, analysis, text);
     }
     if (analysis != NULL)
-        count_bypass(client, analysis);
+        count_bypass(client, analysis, text);
     struct key_values values = {.analysis = analysis, .text = text,
                                 .utf8 = session_speaks_utf8(client)};
     if (says == SAYS_NOTHING)
@@ -394,7 +405,7 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
     if (meaning != NULL && !vars_text_is_plain(&client->vars, statement_text(meaning))) {
         effects_note(client, NULL, NULL);
     } else if (meaning != NULL) {
-        count_bypass(client, meaning->analysis);
+        count_bypass(client, meaning->analysis, statement_text(meaning));
         // In a session's own names SQL may have given this one another meaning.
         bool sure = shares || !(client->pins & (1u << PIN_PREPARE));
         if (portal.len == 0 && !statement_is_sql(meaning))

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "proxy/pooler.h"
 #include "proxy/session/client.h"
+#include "proxy/session/explained.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -107,8 +108,10 @@ void lead_land(struct client *client, struct entry *entry)
 {
     bool stored = client != NULL && entry != NULL &&
                   store_put(client->worker->pooler->store, entry);
-    if (stored)
+    if (stored) {
         counter_add(&client->worker->cache.stores, 1);
+        explained_stored(client, entry->body_len);
+    }
     entry_unref(&entry);
     lead_end(client, stored ? FLIGHT_STORED : FLIGHT_FAILED);
 }

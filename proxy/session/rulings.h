@@ -19,7 +19,8 @@ void rulings_free(struct rulings *rulings); // NULL is fine
 bool rulings_has_rules(const struct rulings *rulings);
 bool rulings_any_without_events(const struct rulings *rulings);
 
-// Of a text with this analysis, in a session of this route and profile. The rule's name is borrowed until the next configuration.
+// Of a text with this analysis, in a session of this route and profile. The rule's name is borrowed
+// until the next configuration.
 struct ruling rulings_find(struct rulings *rulings, const struct route *route,
                            struct resolution_front *resolutions, struct domain *domain,
                            const struct profile *profile, struct analysis *analysis,

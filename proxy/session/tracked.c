@@ -88,7 +88,7 @@ void tracked_ready(struct client *client)
         take_time(client, f);
 }
 
-void tracked_hit(struct client *client, struct slice text)
+void tracked_hit(struct client *client, struct slice text, size_t bytes)
 {
     struct worker *worker = client->worker;
     uint32_t number = number_of(client, text);
@@ -97,4 +97,17 @@ void tracked_hit(struct client *client, struct slice text)
         return;
     f->calls++;
     f->hits++;
+    f->hit_bytes += bytes;
+}
+
+void tracked_not_hit(struct client *client, struct slice text, enum bypass reason)
+{
+    struct worker *worker = client->worker;
+    struct query_figures *f = queries_figures(worker->queries, number_of(client, text));
+    if (f == NULL)
+        return;
+    f->misses += reason == BYPASS_NONE;
+    f->bypasses += reason != BYPASS_NONE;
+    if (reason != BYPASS_NONE)
+        f->reason = (uint8_t)reason;
 }

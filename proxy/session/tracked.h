@@ -3,6 +3,7 @@
 // The caller asks that first: when it is off, nothing here is called. The client's worker.
 #pragma once
 #include "base/slice.h"
+#include "cache/statistics.h"
 
 struct client;
 struct op;
@@ -17,5 +18,6 @@ void tracked_execute(struct client *client, struct op *op);
 void tracked_complete(struct client *client, const struct op *op, struct slice tag);
 // ReadyForQuery: what is left of the time is the last one's.
 void tracked_ready(struct client *client);
-// The cache has answered it.
-void tracked_hit(struct client *client, struct slice text);
+// The cache has answered it, with so many bytes; or has not (BYPASS_NONE: a miss).
+void tracked_hit(struct client *client, struct slice text, size_t bytes);
+void tracked_not_hit(struct client *client, struct slice text, enum bypass reason);

@@ -12,6 +12,8 @@ enum {
 
 struct query_figures {
     uint64_t calls, rows, time_us, max_us, wait_us, hits;
+    uint64_t hit_bytes, misses, bypasses; // of the cache
+    uint8_t reason;                       // enum bypass, of the last of those
 };
 
 struct queries;

@@ -53,7 +53,7 @@ def ini_text(sections):
 
 class Proxy:
     def __init__(self, binary, directory, databases, settings=(), users=None, user_settings=None,
-                 peers=None, arguments=(), environment=None):
+                 peers=None, arguments=(), environment=None, cache_rules=None):
         self.binary = binary
         # pgweir in all tests; PgBouncer when a test is tried against the original.
         self.is_pgweir = "pgbouncer" not in os.path.basename(binary)
@@ -67,6 +67,7 @@ class Proxy:
         self.users = dict(USERS if users is None else users)
         self.user_settings = dict(user_settings or {})
         self.peers = dict(peers or {})
+        self.cache_rules = dict(cache_rules or {})  # name: line, in the order of the dictionary
         self.settings = SETTINGS | {
             "listen_port": self.port,
             "unix_socket_dir": self.directory,
@@ -96,6 +97,8 @@ class Proxy:
         peers = {number: " ".join(f"{k}={v}" for k, v in options.items())
                  for number, options in self.peers.items()}
         sections = {"databases": databases, "users": users, "peers": peers, "pgbouncer": settings}
+        if self.cache_rules:
+            sections["cache_rules"] = self.cache_rules
         if not self.is_pgweir:
             # Versions of it differ in the sections that they know.
             sections = {name: entries for name, entries in sections.items() if entries}

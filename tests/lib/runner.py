@@ -123,9 +123,10 @@ class Context:
 
     def proxy(self, databases=None, start=True, **options):
         """A running proxy in front of the test's database; settings by name, and databases=,
-        users=, user_settings=, peers=, arguments=, environment= as in Proxy."""
+        users=, user_settings=, peers=, arguments=, environment=, cache_rules= as in Proxy."""
         from proxy import Proxy
-        own = {k: options.pop(k) for k in ("users", "user_settings", "peers", "arguments", "environment")
+        own = {k: options.pop(k) for k in ("users", "user_settings", "peers", "arguments", "environment",
+                                             "cache_rules")
                if k in options}
         if databases is None:
             databases = {self.db: self.server()}

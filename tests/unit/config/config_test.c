@@ -388,6 +388,74 @@ static void references_are_counted(void **state)
     config_unref(&b); // nothing
 }
 
+static void cache_rules_are_in_order(void **state)
+{
+    struct config *config = must_load(
+        state, "[databases]\n[cache_rules]\nz = text='select  ''x''*' user=a* action=EXCLUDE\n"
+               "a = table=public.* ttl=1.5s ttl_without_events=1\nall = action=hint\n"
+               "[pgbouncer]\n");
+    assert_int_equal(config_cache_rule_count(config), 3);
+    const struct config_cache_rule *r = config_cache_rule_at(config, 0);
+    assert_string_equal(r->name, "z"); // in the order of the file
+    assert_string_equal(r->text, "select  'x'*");
+    assert_string_equal(r->user, "a*");
+    assert_null(r->table);
+    assert_int_equal(r->action, CONFIG_CACHE_EXCLUDE);
+    r = config_cache_rule_at(config, 1);
+    assert_int_equal(r->action, CONFIG_CACHE_CACHE);
+    assert_true(r->ttl_us == 1500000 && r->ttl_without_events);
+    assert_int_equal(config_cache_rule_at(config, 2)->action, CONFIG_CACHE_HINT);
+    struct problems problems = {0};
+    struct config *other = config_with(config, "verbose", "1", &problems);
+    assert_int_equal(config_cache_rule_count(other), 3);
+    config_unref(&other);
+    config_unref(&config);
+    problems_fini(&problems);
+}
+
+static void broken_cache_rules(void **state)
+{
+    static const struct {
+        const char *line, *why;
+    } cases[] = {
+        {"r = tabel=x", "cache rule r: unrecognized parameter: tabel (did you mean table?)"},
+        {"r = action=forced", "not forced (did you mean force?)"},
+        {"r = action=whatever", "action must be cache, exclude, hint or force, not whatever"},
+        {"r = ttl=soon", "ttl must be a time above 0"},
+        {"r = ttl=0", "ttl must be a time above 0"},
+        {"r = action=exclude ttl=5", "ttl has no meaning with action=exclude"},
+        {"r = ttl_without_events=1", "ttl_without_events needs ttl"},
+        {"r = ttl=5 ttl_without_events=x", "ttl_without_events must be on or off"},
+        {"r = text='open", "syntax error"},
+        {"r = table=", "syntax error"},
+        {"r = table", "syntax error"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char text[256];
+        snprintf(text, sizeof(text), "[databases]\n[cache_rules]\nok = user=x\n%s\n",
+                 cases[i].line);
+        must_fail(state, text, 4, cases[i].why);
+    }
+    must_fail(state, "[databases]\n[cache_rule]\nr = user=x\n", 2, "unknown section");
+    struct problems problems;
+    struct config *config = load(state, "[databases]\n[cache_rules]\na = user=x\na = user=y\n",
+                                 &problems);
+    assert_int_equal(config_cache_rule_count(config), 2);
+    assert_true(has(&problems, PROBLEM_WARNING, 4, "there is a cache rule a already"));
+    config_unref(&config);
+    problems_fini(&problems);
+}
+
+static void rates(void **state)
+{
+    struct config *config = must_load(state, "[databases]\n[pgweir]\ncache_audit_rate = 0.25\n");
+    assert_int_equal(config_settings(config)->cache_audit_rate, 250000);
+    config_unref(&config);
+    must_fail(state, "[databases]\n[pgweir]\ncache_audit_rate = 1.5\n", 3, "from 0 to 1");
+    must_fail(state, "[databases]\n[pgweir]\ncache_audit_rate = -1\n", 3, "from 0 to 1");
+    must_fail(state, "[databases]\n[pgweir]\ncache_audit_rate = 1s\n", 3, "from 0 to 1");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
@@ -405,6 +473,9 @@ int main(void)
         TEST(a_reload_keeps_what_needs_a_restart),
         TEST(a_setting_can_be_changed_by_itself),
         TEST(the_example_file_is_right),
+        TEST(cache_rules_are_in_order),
+        TEST(broken_cache_rules),
+        TEST(rates),
         TEST(references_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

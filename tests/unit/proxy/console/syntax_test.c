@@ -72,11 +72,42 @@ static void settings(void **state)
     }
 }
 
+static void of_the_cache(void **state)
+{
+    static const struct {
+        const char *text;
+        enum syntax is;
+        const char *argument, *schema, *table;
+    } cases[] = {
+        {"CACHE FLUSH", SYNTAX_COMMAND, "FLUSH", "", ""},
+        {"CACHE FLUSH orders;", SYNTAX_COMMAND, "FLUSH", "", "orders"},
+        {"cache flush Shop . Orders ;", SYNTAX_COMMAND, "flush", "shop", "orders"},
+        {"CACHE FLUSH \"Shop\".\"a.b\"", SYNTAX_COMMAND, "FLUSH", "Shop", "a.b"},
+        {"CACHE FLUSH a.b.c", SYNTAX_BAD, NULL, NULL, NULL},
+        {"CACHE FLUSH a.", SYNTAX_BAD, NULL, NULL, NULL},
+        {"CACHE FLUSH .a", SYNTAX_BAD, NULL, NULL, NULL},
+        {"CACHE FLUSH a b", SYNTAX_BAD, NULL, NULL, NULL},
+        {"SHOW CACHE QUERIES;", SYNTAX_COMMAND, "CACHE_QUERIES", "", ""},
+        {"SHOW CACHE_QUERIES", SYNTAX_COMMAND, "CACHE_QUERIES", "", ""},
+        {"SHOW CACHE QUERIES x", SYNTAX_BAD, NULL, NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct sentence s;
+        assert_int_equal(syntax_read(cases[i].text, &s), cases[i].is);
+        if (cases[i].argument == NULL)
+            continue;
+        assert_string_equal(s.argument, cases[i].argument);
+        assert_string_equal(s.schema, cases[i].schema);
+        assert_string_equal(s.value, cases[i].table);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commands),
         cmocka_unit_test(settings),
+        cmocka_unit_test(of_the_cache),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

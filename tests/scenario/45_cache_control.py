@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people say of the cache: rules in the file, hints in the text, a ttl; and what it says of itself."""
+import threading
+import time
+
+from pgwire import bind, execute, parse, query, sync, unit
+
+EXPLAIN = "/* pgweir: explain */ "
+
+
+def tables(ctx):
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, v text, n int); INSERT INTO t SELECT i, 'v' || i, i FROM generate_series(1, 20) i;"
+            "CREATE TABLE u(id int PRIMARY KEY, v text); INSERT INTO u VALUES (1, 'u1');"
+            "CREATE SCHEMA audit; CREATE TABLE audit.log(id int PRIMARY KEY, v text); INSERT INTO audit.log VALUES (1, 'l1');"
+            "CREATE FUNCTION twice(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';"
+            "CREATE FUNCTION sum_of_n() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT sum(n) FROM t';"
+            "GRANT USAGE ON SCHEMA audit TO PUBLIC; GRANT ALL ON ALL TABLES IN SCHEMA public, audit TO app, other")
+
+
+def said(reply):
+    """What the one NOTICE of ours says; it stands in front of ReadyForQuery."""
+    reply.check()
+    ours = [n["M"] for n in reply.notices if n["M"].startswith("pgweir: ")]
+    assert len(ours) == 1, ours
+    kinds = [m.kind for m in reply.messages]
+    assert kinds[-1] == "Z" and kinds[-2] == "N", kinds
+    return ours[0]
+
+
+def simple(c, sql):
+    return said(c.ask(query(sql)))
+
+
+def extended(c, sql, params=()):
+    return said(c.ask(unit(sql, params)))
+
+
+def wait_said(p, ask, what):
+    """Repeats until the sentence begins with "pgweir: WHAT"; returns it."""
+    last = []
+
+    def is_said():
+        last[:] = [ask()]
+        return last[0].startswith(f"pgweir: {what}")
+    try:
+        p.wait(is_said, what, 5, interval=0.003)
+    except TimeoutError:
+        raise AssertionError(f"wanted {what!r}, last said {last[0]!r}") from None
+    return last[0]
+
+
+# ---- explain
+
+
+def test_explain(ctx):
+    """Each sentence in both protocols, at its place, and nothing for those who did not ask."""
+    tables(ctx)
+    p = ctx.cache_proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    for n, ask in enumerate((simple, extended)):
+        sql = f"{EXPLAIN}SELECT v FROM t WHERE id = {n + 1}"
+        wait_said(p, lambda: ask(c, sql), "miss, the server's answer of")
+        hit = wait_said(p, lambda: ask(c, sql), "hit, the answer is")
+        assert "ms old and holds until a write to public.t" in hit, hit
+        ctx.sql(f"UPDATE t SET v = 'w' WHERE id = {n + 1}")
+        assert "is stored; it depends on public.t" in wait_said(p, lambda: ask(c, sql), "miss"), sql
+    join = EXPLAIN + "SELECT t.v FROM t JOIN audit.log l USING (id)"
+    assert "public.t, audit.log" in wait_said(p, lambda: simple(c, join), "hit")
+    for sql, reason in (("SELECT now(), v FROM t", "volatile_function"), ("SELECT twice(n) FROM t", "unknown_function"),
+                        ("SELECT 1", "no_relation"), ("SELECT v FROM t FOR UPDATE", "locking"),
+                        ("UPDATE t SET v = v WHERE id = 1", "not_select"), ("SELECT relname FROM pg_class LIMIT 1", "catalog_relation"),
+                        ("SELECT v FROM t WHERE ctid = '(0,1)'", "unsupported")):
+        for ask in (simple, extended):
+            assert ask(c, EXPLAIN + sql).startswith(f"pgweir: bypass ({reason}), "), (sql, ask(c, EXPLAIN + sql))
+    assert simple(c, EXPLAIN + "SELECT v FROM t; SELECT 1").startswith("pgweir: bypass (multi_statement), several")
+    # The hint may stand anywhere a comment may; a string is none, nor a comment within another.
+    for sql in ("SELECT v /* pgweir: explain */ FROM t", "SELECT v FROM t /*PGWEIR:explain*/", "SELECT v FROM t -- x\n/* pgweir: explain */;"):
+        assert simple(c, sql).startswith("pgweir: "), sql
+    for sql in ("SELECT v, '/* pgweir: explain */' FROM t", "SELECT v FROM t -- /* pgweir: explain */", "SELECT v FROM t /* /* pgweir: explain */ */",
+                "SELECT v FROM t"):
+        assert not c.ask(query(sql)).check().notices, sql
+    # client_min_messages is about the server's own.
+    c.query("SET client_min_messages = error")
+    assert simple(c, EXPLAIN + "SELECT 1").startswith("pgweir: bypass")
+
+
+def test_explain_in_transaction(ctx):
+    tables(ctx)
+    p = ctx.cache_proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    c.query("BEGIN")
+    c.query("INSERT INTO u VALUES (2, 'x')")
+    for ask in (simple, extended):
+        assert ask(c, EXPLAIN + "SELECT v FROM t WHERE id = 3").startswith("pgweir: bypass (transaction), "), ask
+    c.query("ROLLBACK")
+    # An error in between, a prepared statement, a pipeline.
+    assert c.ask(query(EXPLAIN + "SELECT v / 0 FROM t")).errors
+    c.ask(parse(EXPLAIN + "SELECT v FROM t WHERE id = $1", "s") + sync()).check()
+    wait_said(p, lambda: said(c.ask(bind("s", (4,)) + execute() + sync())), "hit")
+    assert "rows" in simple(c, EXPLAIN + "SELECT v FROM t LIMIT 0 FOR SHARE")
+    c.send(query("SELECT 1 FROM pg_sleep(0.01)") + query(EXPLAIN + "SELECT v FROM t WHERE id = 4"))
+    both = c.until_ready(2).check()
+    assert any("pgweir: " in n["M"] for n in both.notices), both.notices
+
+
+def test_unknown_words(ctx):
+    tables(ctx)
+    p = ctx.cache_proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    before = p.cache()["hint_unknown"]
+    assert not c.ask(query("/* pgweir: frobnicate */ SELECT v FROM t")).check().notices
+    assert p.cache()["hint_unknown"] == before + 1
+    assert "a word in the hint means nothing" in simple(c, "/* pgweir: explain ttl=soon */ SELECT v FROM t")
+
+
+def test_nocache(ctx):
+    tables(ctx)
+    p = ctx.cache_proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    sql = "SELECT v FROM t WHERE id = 1 /* pgweir: nocache */"
+    ctx.never_hit(p, lambda: (c.query(sql), c.run(sql)))
+    assert simple(c, sql + EXPLAIN).startswith("pgweir: bypass (hint), ")
+    assert p.cache()["bypass_hint"] > 0
+    ctx.wait_hit(p, lambda: c.query("SELECT v FROM t WHERE id = 1"))
+
+
+# ---- rules
+
+
+def test_rules(ctx):
+    """Each condition, the order, and what a table's rule means for a join."""
+    tables(ctx)
+    p = ctx.cache_proxy(cache_rules={
+        "first": "text='select v from t where id = ?' action=cache",
+        "by_text": "text='select v from*id = ?' action=exclude",
+        "by_table": "table=audit.* action=exclude",
+        "by_user": "user=other action=exclude",
+        "by_database": f"database={ctx.db}_x action=exclude",
+        "asked": "table=u action=hint",
+    })
+    c, o = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db, "other"))
+    assert wait_said(p, lambda: simple(c, EXPLAIN + "SELECT v  FROM t\nWHERE id = 5"), "hit").endswith("; rule first")
+    wait_said(p, lambda: extended(c, EXPLAIN + "SELECT n FROM t WHERE id = $1", (5,)), "hit")
+    for client, sql, rule in ((c, "SELECT v FROM u WHERE id = 1", "by_text"), (c, "SELECT * FROM audit.log", "by_table"),
+                              (c, "SELECT t.n FROM t, audit.log", "by_table"), (o, "SELECT n FROM t WHERE id = 5", "by_user")):
+        for ask in (simple, extended):
+            sentence = ask(client, EXPLAIN + sql)
+            assert sentence.startswith("pgweir: bypass (rule), ") and sentence.endswith(f"; rule {rule}"), sentence
+    assert simple(c, EXPLAIN + "SELECT * FROM u").startswith("pgweir: bypass (on_request), ")
+    wait_said(p, lambda: simple(c, "/* pgweir: cache explain */ SELECT * FROM u"), "hit")
+    # What is excluded stays so, whatever the hint.
+    assert simple(c, "/* pgweir: cache explain */ SELECT * FROM audit.log").startswith("pgweir: bypass (rule), ")
+    figures = p.cache()
+    assert figures["bypass_rule"] >= 8 and figures["bypass_on_request"] >= 1, figures
+
+
+def test_reload(ctx):
+    """The next query is judged by the new rules."""
+    tables(ctx)
+    p = ctx.cache_proxy(worker_threads=1)
+    c = ctx.keep(p.connect(ctx.db))
+    sql = EXPLAIN + "SELECT v FROM t WHERE id = 1"
+    wait_said(p, lambda: simple(c, sql), "hit")
+    p.cache_rules["no_t"] = "table=public.t action=exclude"
+    p.reload()
+    assert simple(c, sql).startswith("pgweir: bypass (rule)")
+    ctx.sql("UPDATE t SET v = 'other' WHERE id = 1")
+    assert c.value("SELECT v FROM t WHERE id = 1") == "other"
+    del p.cache_rules["no_t"]
+    p.reload()
+    wait_said(p, lambda: simple(c, sql), "hit")
+    assert c.value(sql) == "other"
+    # A broken rule changes nothing.
+    p.cache_rules["broken"] = "table=public.t actoin=exclude"
+    p.reload()
+    p.wait_log(r"pgweir.ini:\d+: cache rule broken: unrecognized parameter: actoin \(did you mean action\?\)")
+    wait_said(p, lambda: simple(c, sql), "hit")
+
+
+def test_force(ctx):
+    """The user's own functions are cached by the tables of the text; what may never be is not."""
+    tables(ctx)
+    p = ctx.cache_proxy(cache_rules={"force": "text=*twice(* action=force", "clock": "text='select sum_of_n()' action=force ttl=1h",
+                                     "never": "text='select sum_of_n(), ?' action=force", "rest": "user=app action=force"})
+    c = ctx.keep(p.connect(ctx.db))
+    sql = EXPLAIN + "SELECT twice(n) FROM t WHERE id = 2"
+    for ask in (simple, extended):
+        wait_said(p, lambda: ask(c, sql), "hit")
+    assert c.value(sql) == "4"
+    c.query("UPDATE t SET n = 50 WHERE id = 2")
+    for _ in range(5):
+        assert c.value(sql) == "100"
+    wait_said(p, lambda: simple(c, sql), "hit")
+    # Without a table only with a ttl.
+    wait_said(p, lambda: simple(c, EXPLAIN + "SELECT sum_of_n()"), "hit")
+    assert simple(c, EXPLAIN + "SELECT sum_of_n(), 1").startswith("pgweir: bypass (unknown_function)")
+    wait_said(p, lambda: simple(c, EXPLAIN + "SELECT now(), v FROM t WHERE id = 1"), "hit")
+    for never in ("SELECT twice(n) FROM t FOR UPDATE", "INSERT INTO u SELECT twice(50 + (random() * 1e8)::int), 'x'",
+                  "WITH x AS (DELETE FROM u RETURNING twice(id)) SELECT * FROM x", "SELECT twice(1), relname FROM pg_class LIMIT 1",
+                  "SELECT twice(n), pg_advisory_lock(1) FROM t WHERE id = 1", "SELECT twice(n), set_config('a.b', 'c', false) FROM t",
+                  "SELECT twice(n), currval('s') FROM t WHERE false"):
+        before = p.cache()["hits"]
+        ctx.sql("CREATE SEQUENCE IF NOT EXISTS s; GRANT ALL ON s TO app")
+        for _ in range(4):
+            c.ask(query(never))
+            c.ask(unit(never))
+        assert p.cache()["hits"] == before, never
+        c.query("SELECT pg_advisory_unlock_all()")
+
+
+# ---- ttl
+
+
+def test_ttl_by_hint(ctx):
+    """Only who accepts it gets a stale row; within its time; never after a write of its own."""
+    tables(ctx)
+    p = ctx.cache_proxy()
+    c, other = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    stale = "/* pgweir: ttl=60s explain */ SELECT v FROM t WHERE id = 7"
+    exact = "SELECT v FROM t WHERE id = 7"
+    for ask in (simple, extended):
+        ctx.sql("UPDATE t SET v = 'old' WHERE id = 7")
+        p.console("CACHE FLUSH")
+        wait_said(p, lambda: ask(c, stale), "hit")
+        before = p.cache()["ttl_hits"]
+        ctx.sql("UPDATE t SET v = 'new' WHERE id = 7")
+        sentence = wait_said(p, lambda: ask(c, stale), "hit by ttl")
+        assert "may be stale, 60.0 s are accepted" in sentence, sentence
+        assert c.value(stale) == "old"
+        assert p.cache()["ttl_hits"] >= before + 2
+        assert c.value(exact) == "new" and other.value(exact) == "new"
+        # A write of its own: never again what is older.
+        c.query("UPDATE u SET v = 'mine'")
+        assert c.value(stale) == "new"
+    # The others who accept it still may; over its time nobody does.
+    ctx.sql("UPDATE t SET v = 'newer' WHERE id = 7")
+    wait_said(p, lambda: simple(other, stale), "hit by ttl")
+    assert other.value("/* pgweir: ttl=1us */ SELECT v FROM t WHERE id = 7") == "newer"
+    brief = "/* pgweir: ttl=200ms explain */ SELECT v FROM t WHERE id = 8"
+    wait_said(p, lambda: simple(other, brief), "hit, ")
+    ctx.sql("UPDATE t SET v = 'late' WHERE id = 8")
+    p.wait(lambda: other.value(brief) == "late", "the end of its time", 3)
+
+
+def test_ttl_limits(ctx):
+    """A rule's ttl counts for its queries; cache_hint_max_ttl = 0 leaves hints nothing."""
+    tables(ctx)
+    p = ctx.cache_proxy(cache_hint_max_ttl=0, cache_rules={"slow": "table=u ttl=1h", "short": "table=log ttl=1us"})
+    c = ctx.keep(p.connect(ctx.db))
+    u, t = EXPLAIN + "SELECT v FROM u WHERE id = 1", "/* pgweir: ttl=1h explain */ SELECT v FROM t WHERE id = 1"
+    log = "/* pgweir: ttl=1h explain */ SELECT v FROM audit.log"
+    for sql in (u, t, log):
+        wait_said(p, lambda: simple(c, sql), "hit, ")
+    ctx.sql("UPDATE u SET v = 'x'; UPDATE t SET v = 'x'; UPDATE audit.log SET v = 'x'")
+    assert wait_said(p, lambda: simple(c, u), "hit by ttl").endswith("; rule slow")
+    assert c.value(u) == "u1"
+    p.wait(lambda: c.value(t) == "x" and c.value(log) == "x", "the new rows")
+    # A join with a table that the rule does not name.
+    join = EXPLAIN + "SELECT u.v FROM u, t WHERE t.id = 1"
+    wait_said(p, lambda: simple(c, join), "hit, ")
+    ctx.sql("UPDATE u SET v = 'y'")
+    p.wait(lambda: c.value(join) == "y", "the new row")
+
+
+def test_ttl_and_schema(ctx):
+    """DDL and REVOKE end it at once, unless the rule says otherwise."""
+    tables(ctx)
+    p = ctx.cache_proxy(cache_rules={"on": "table=u ttl=1h", "always": "table=audit.log ttl=1h ttl_without_events=1"})
+    c = ctx.keep(p.connect(ctx.db))
+    sql, always = EXPLAIN + "SELECT v FROM u", EXPLAIN + "SELECT v FROM audit.log"
+    wait_said(p, lambda: simple(c, sql), "hit, ")
+    wait_said(p, lambda: simple(c, always), "hit, ")
+    with p.connect(ctx.db, "postgres") as dba:
+        dba.query("REVOKE SELECT ON u FROM app; REVOKE SELECT ON audit.log FROM app")
+    assert c.ask(query(sql)).sqlstate() == "42501"
+    # The session's profile must be known again; then it is served.
+    seen = []
+
+    def served():
+        reply = c.ask(query(always))
+        seen.append(reply.sqlstate() if reply.errors else said(reply))
+        return seen[-1].startswith("pgweir: hit by ttl")
+    p.wait(served, "a hit across the REVOKE")
+    # Without the stream, too.
+    ctx.sql("GRANT SELECT ON audit.log TO app; GRANT SELECT ON u TO app")
+    wait_said(p, lambda: simple(c, sql), "hit, ")
+    wait_said(p, lambda: simple(c, always), "hit")
+
+
+# ---- flush
+
+
+def test_flush(ctx):
+    """All of it, or what depends on one table; by admins only."""
+    tables(ctx)
+    p = ctx.cache_proxy(stats_users="app")
+    c = ctx.keep(p.connect(ctx.db))
+    t, u = EXPLAIN + "SELECT v FROM t WHERE id = 1", EXPLAIN + "SELECT v FROM u"
+    ttl = "/* pgweir: ttl=1h explain */ SELECT v FROM t WHERE id = 2"
+    for sql in (t, u, ttl):
+        wait_said(p, lambda: simple(c, sql), "hit, ")
+    ctx.sql("UPDATE t SET v = 'changed' WHERE id = 2")
+    wait_said(p, lambda: simple(c, ttl), "hit by ttl")
+    p.console("CACHE FLUSH public.t")
+    assert simple(c, u).startswith("pgweir: hit, ")
+    assert not simple(c, t).startswith("pgweir: hit")
+    assert c.value(ttl) == "changed"
+    wait_said(p, lambda: simple(c, t), "hit, ")
+    p.console("CACHE FLUSH")
+    assert p.cache()["entries"] == 0
+    for sql in (t, u, ttl):
+        assert not simple(c, sql).startswith("pgweir: hit"), sql
+    with p.connect("pgbouncer", "console") as admin:
+        assert "no followed database knows" in admin.ask(query("CACHE FLUSH public.nothing")).errors[0].text
+        assert admin.ask(query("CACHE FLUSH public.t extra")).errors
+        assert admin.ask(query("CACHE DRAIN")).errors
+        assert not admin.ask(query('CACHE FLUSH "public"."t";')).errors
+        assert not admin.ask(query("CACHE FLUSH t")).errors
+    with p.connect("pgbouncer", "app") as watcher:
+        assert "admin access needed" in watcher.ask(query("CACHE FLUSH")).errors[0].text
+        assert watcher.query("SHOW CACHE TABLES").rows is not None
+
+
+def test_show_tables(ctx):
+    tables(ctx)
+    p = ctx.cache_proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    for i in range(1, 6):
+        ctx.wait_hit(p, lambda: c.query(f"SELECT v FROM t WHERE id = {i}"))
+    ctx.wait_hit(p, lambda: c.query("SELECT * FROM t, audit.log"))
+
+    def row(schema, table):
+        rows = p.console("SHOW CACHE TABLES")
+        found = [r for r in rows if (r["schema"], r["table"]) == (schema, table)]
+        assert len(found) == 1 and found[0]["database"].startswith(f"{ctx.db}@"), rows
+        return {k: int(v) for k, v in found[0].items() if k not in ("database", "schema", "table")}
+    t, log = row("public", "t"), row("audit", "log")
+    assert (t["entries"], log["entries"]) == (6, 1), (t, log)
+    assert t["hits"] >= 6 and t["bytes"] > log["bytes"] > 0 and t["invalidations"] == 0, (t, log)
+    ctx.sql("UPDATE t SET v = 'x' WHERE id = 1")
+    p.wait(lambda: row("public", "t")["invalidations"] == 1, "the event")
+    assert list(p.console("SHOW CACHE TABLES")[0]) == ["database", "schema", "table", "entries", "bytes", "hits", "invalidations"]
+
+
+def test_show_queries(ctx):
+    """By text without constants: hits, misses, bypasses and the sentence why; only while track_queries is on."""
+    tables(ctx)
+    p = ctx.cache_proxy(worker_threads=2)
+    c = ctx.keep(p.connect(ctx.db))
+    assert p.console("SHOW CACHE QUERIES") == []
+    p.console("SET track_queries = 100")
+
+    def row(part):
+        found = [r for r in p.console("SHOW CACHE QUERIES") if part in r["query"]]
+        assert len(found) <= 1, found
+        return found[0] if found else None
+
+    def hit():
+        c.query("SELECT v FROM t WHERE id = 1")
+        return row("SELECT v FROM t WHERE id = ?") and int(row("SELECT v FROM t WHERE id = ?")["hits"]) >= 3
+    p.wait(hit, "hits")
+    before = p.cache()
+    one = row("SELECT v FROM t WHERE id = ?")
+    assert list(one) == ["database", "hits", "misses", "bypasses", "hit_percent", "hit_bytes", "saved_time", "reason", "meaning", "query"]
+    assert one["database"] == ctx.db and int(one["misses"]) >= 1 and int(one["hit_bytes"]) > 0 and int(one["saved_time"]) > 0, one
+    for _ in range(3):
+        c.query("SELECT now(), v FROM t")
+        c.run("SELECT now(), v FROM t")
+    never = row("SELECT now(), v")
+    assert (never["bypasses"], never["hits"], never["hit_percent"], never["reason"]) == ("6", "0", "0", "volatile_function"), never
+    assert never["meaning"] == "calls a function that is not immutable"
+    c.query("BEGIN")
+    c.query("UPDATE u SET v = 'x'")
+    c.query("SELECT n FROM t WHERE id = 2")
+    c.query("COMMIT")
+    assert row("SELECT n FROM t")["reason"] == "transaction", row("SELECT n FROM t")
+    assert p.cache()["bypass_volatile_function"] == before["bypass_volatile_function"] + 6

@@ -245,12 +245,13 @@ bool store_put(struct store *s, struct entry *e)
     return fits;
 }
 
-void store_drop(struct store *s, struct entry *e)
+bool store_drop(struct store *s, struct entry *e)
 {
     struct shard *shard = shard_of(s, e->hash);
     struct leavers leavers = {NULL};
     pthread_mutex_lock(&shard->lock);
-    if (e->queue != QUEUE_NONE) {
+    bool kept = e->queue != QUEUE_NONE;
+    if (kept) {
         if (e->queue == QUEUE_MAIN) // ended by a write, not for want of interest: let it return
             *ghost_of(shard, e) = e->hash.high;
         shard_remove(shard, e, &leavers);
@@ -258,6 +259,7 @@ void store_drop(struct store *s, struct entry *e)
     }
     pthread_mutex_unlock(&shard->lock);
     leavers_free(&leavers);
+    return kept;
 }
 
 void store_clear(struct store *s)

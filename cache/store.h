@@ -38,8 +38,8 @@ struct entry *store_get(struct store *store, struct slice key, struct key_hash h
 // Keeps the entry (with a reference of its own; the caller's stays the caller's) instead of any
 // with the same key. False when it is too large. An entry is put at most once in its life.
 bool store_put(struct store *store, struct entry *entry);
-// Forgets the entry if it is still the one kept for its key.
-void store_drop(struct store *store, struct entry *entry);
+// Forgets the entry if it is still the one kept for its key; was it?
+bool store_drop(struct store *store, struct entry *entry);
 void store_clear(struct store *store);
 // Each entry, under its shard's lock: visit must be quick, and may not come back here.
 void store_each(struct store *store, void (*visit)(const struct entry *entry, void *arg),

@@ -18,6 +18,7 @@
 #include "proxy/janitor.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
+#include "proxy/server/audit.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
 #include "proxy/session/lead.h"
@@ -369,6 +370,8 @@ static void take_turn(struct ev_loop *loop)
 static void on_turn_end(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     struct worker *worker = prepare->data;
+    if (worker->audits != NULL)
+        audits_run(worker);
     empty_graves(worker);
     if (worker->share_due)
         janitor_share(worker);
@@ -400,8 +403,10 @@ struct worker *worker_new(struct pooler *pooler, int number)
     worker->config = pooler_config(pooler);
     take_limits(worker);
     worker->texts = texts_front_new(pooler->texts);
-    if (pooler->domains != NULL)
+    if (pooler->domains != NULL) {
         worker->resolutions = resolution_front_new();
+        worker->audits = audits_new();
+    }
     take_rules(worker);
     list_init(&worker->clients);
     list_init(&worker->servers);
@@ -490,6 +495,7 @@ void worker_join_free(struct worker *worker, bool started)
     queries_free(worker->queries);
     resolution_front_free(worker->resolutions);
     rulings_free(worker->rulings);
+    audits_free(worker->audits);
     config_unref(&worker->config);
     buf_fini(&worker->key);
     buf_fini(&worker->text);

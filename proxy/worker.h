@@ -12,6 +12,7 @@
 #include "proxy/tally.h"
 #include "proxy/wire/sender.h"
 
+struct audits;
 struct catalog;
 struct client;
 struct config;
@@ -66,6 +67,7 @@ struct worker {
     size_t queries_limit;      // of track_queries, as it was made
     struct resolution_front *resolutions; // owns; NULL when the cache is off
     struct rulings *rulings;   // owns; of the configuration in force; likewise
+    struct audits *audits;     // owns; likewise
     struct list clients;       // struct client
     struct list servers;       // struct server
     struct list held;          // struct client, waiting for a fresher cache

@@ -13,6 +13,7 @@
 #include "proxy/control/domain.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
+#include "proxy/server/audit.h"
 #include "proxy/server/hub.h"
 #include "proxy/server/owed.h"
 #include "proxy/session/align.h"
@@ -51,33 +52,6 @@ static void say(struct relay *relay, struct slice bytes)
 {
     if (relay->client != NULL)
         sender_put(&relay->worker->to_client, bytes);
-}
-
-// ---- recording ----
-
-static void record(struct relay *relay, char type, struct slice bytes)
-{
-    struct server *server = relay->server;
-    if (server->fill == NULL)
-        return;
-    bool takes = type == 'T' || type == 'D' || type == 'C';
-    bool passes = type == '1' || type == '2' || type == 'Z';
-    if (passes)
-        return;
-    if (!takes || !fill_append(server->fill, bytes)) {
-        if (takes)
-            statistics_bypass(&relay->worker->cache, BYPASS_TOO_LARGE);
-        counter_add(&relay->worker->cache.abandoned, 1);
-        fill_abandon(&server->fill);
-        if (type != 'E') // that is looked at
-            lead_end(relay->client, FLIGHT_FAILED);
-    }
-}
-
-static void record_end(struct relay *relay)
-{
-    if (relay->server->fill != NULL)
-        lead_land(relay->client, fill_commit(&relay->server->fill, clock_us()));
 }
 
 // ---- ops ----
@@ -183,6 +157,8 @@ static void on_injected_end(struct relay *relay, enum op_purpose purpose)
         align_looked(relay->client, relay->server);
     else if (purpose == PURPOSE_BASE)
         align_base_known(relay->server);
+    else if (purpose == PURPOSE_AUDIT)
+        audit_answered(relay->server);
 }
 
 // The client's own request behind it fails as well, or is skipped: one error is enough.
@@ -252,6 +228,11 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
         return fail(relay, "reset query failed");
     case PURPOSE_CHECK:
         return fail(relay, "test query failed");
+    case PURPOSE_AUDIT:
+        audit_failed(server);
+        if (ops_head(&server->ops)->kind != OP_QUERY)
+            owed_undo_skipped(server, NULL);
+        return true;
     }
     return true;
 }
@@ -397,8 +378,10 @@ static bool session_message(struct relay *relay, char type, struct slice message
     bool injected = op != NULL && op->origin == OP_INJECTED;
     if (server->state == SERVER_IDLE && type != 'S' && type != 'N' && type != 'A' && type != 'E')
         return fail(relay, "unexpected message from an idle server");
+    if (server->audit != NULL)
+        audit_message(server, type, message);
     if (!injected && server->fill != NULL)
-        record(relay, type, message);
+        lead_record(relay->client, server, type, message);
     switch (type) {
     case 'Z':
         return body.len == 1 ? on_ready(relay, message, op) : fail(relay, "bad ReadyForQuery");
@@ -410,7 +393,8 @@ static bool session_message(struct relay *relay, char type, struct slice message
     case 'C':
         on_complete(relay, body, op);
         if (!injected) {
-            record_end(relay);
+            if (server->fill != NULL)
+                lead_land(relay->client, fill_commit(&server->fill, clock_us()));
             // The end of a simple query outside a transaction acknowledges its commit; that of
             // an Execute does not, the Sync does.
             publish(relay, op == NULL || op->kind == OP_QUERY ? server->status : 'T');
@@ -451,7 +435,7 @@ static bool session_message(struct relay *relay, char type, struct slice message
 static void stream_begin(struct relay *relay, char type, struct slice head, uint32_t length)
 {
     struct server *server = relay->server;
-    record(relay, type, head);
+    lead_record(relay->client, server, type, head);
     say(relay, head);
     server->stream_left = length - (uint32_t)head.len;
 }
@@ -459,7 +443,7 @@ static void stream_begin(struct relay *relay, char type, struct slice head, uint
 static void stream_more(struct relay *relay, struct slice bytes)
 {
     struct server *server = relay->server;
-    record(relay, 'D', bytes);
+    lead_record(relay->client, server, 'D', bytes);
     say(relay, bytes);
     server->stream_left -= (uint32_t)bytes.len;
 }

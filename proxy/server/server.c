@@ -16,6 +16,7 @@
 #include "proxy/control/domain.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
+#include "proxy/server/audit.h"
 #include "proxy/server/cancel.h"
 #include "proxy/session/align.h"
 #include "proxy/server/hub.h"
@@ -478,6 +479,7 @@ void server_close(struct server *server, const char *why)
         log_end(server, why);
     conn_close(&server->conn);
     fill_abandon(&server->fill);
+    audit_abandon(server);
     list_remove(&worker->servers, &server->link);
     if (server->cancels == 0) // else the last cancel request buries it
         list_push_back(&worker->graves_servers, &server->link);

@@ -18,6 +18,7 @@
 #include "proxy/session/vars.h"
 #include "proxy/wire/conn.h"
 
+struct audit;
 struct client;
 struct fill;
 struct hub;
@@ -94,6 +95,7 @@ struct server {
     struct profile *profile; // borrows from the route; NULL: unknown
     uint64_t profile_epoch;  // of the ledger, when it was asked for
     struct fill *fill;       // owns; the reply being recorded
+    struct audit *audit;     // owns; that it is asked for; audit.h
 
     bool needs_reset;        // something of the client may be left in the session
     bool needs_settings_reset; // ... but nothing beyond settings

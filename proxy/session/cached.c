@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "proxy/control/domain.h"
 #include "proxy/route.h"
+#include "proxy/server/audit.h"
 #include "proxy/session/explained.h"
 #include "proxy/session/lead.h"
 #include "proxy/session/resolutions.h"
@@ -242,7 +243,7 @@ static void adopt(struct question *q)
 }
 
 // stale: only its ttl allows it.
-static void answer(struct question *q, const struct entry *entry, bool stale)
+static void answer(struct question *q, struct entry *entry, bool stale)
 {
     static const uint8_t prefix[] = {'1', 0, 0, 0, 4, '2', 0, 0, 0, 4};
     static const uint8_t ready_idle[] = {'Z', 0, 0, 0, 5, 'I'};
@@ -265,6 +266,13 @@ static void answer(struct question *q, const struct entry *entry, bool stale)
         sender_flush(to_client); // before the entry is let go
     if (worker->queries != NULL)
         tracked_hit(q->client, text_of(q), body.len);
+    if (!stale && q->resolution->bypass == BYPASS_NONE && audit_wants(worker))
+        audit_later(q->client, &(struct audit_subject){
+                                   .entry = entry, .ledger = q->ledger, .profile = q->profile,
+                                   .simple = q->unit.simple, .described = q->unit.has_describe,
+                                   .text = text_of(q), .bind = q->unit.bind,
+                                   .tail = q->unit.simple ? slice_of("", 0)
+                                                          : statement_tail(q->statement)});
     adopt(q);
     q->client->since_us = worker->now_us; // it is not idle
     counter_add(&worker->cache.hits, 1);

@@ -5,9 +5,11 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cache/fill.h"
 #include "cache/store.h"
 #include "config/config.h"
 #include "proxy/pooler.h"
+#include "proxy/server/server.h"
 #include "proxy/session/client.h"
 #include "proxy/session/explained.h"
 #include "proxy/wire/message.h"
@@ -102,6 +104,22 @@ void lead_end(struct client *client, enum flight_end end)
     uint64_t workers = store_flight_end(pooler->store, &client->flight, end);
     if (workers != 0)
         worker_mail_flight(pooler, workers, number, end);
+}
+
+void lead_record(struct client *client, struct server *server, char type, struct slice bytes)
+{
+    if (server->fill == NULL)
+        return;
+    bool takes = type == 'T' || type == 'D' || type == 'C';
+    bool passes = type == '1' || type == '2' || type == 'Z';
+    if (passes || (takes && fill_append(server->fill, bytes)))
+        return;
+    if (takes)
+        statistics_bypass(&server->worker->cache, BYPASS_TOO_LARGE);
+    counter_add(&server->worker->cache.abandoned, 1);
+    fill_abandon(&server->fill);
+    if (type != 'E') // that is looked at
+        lead_end(client, FLIGHT_FAILED);
 }
 
 void lead_land(struct client *client, struct entry *entry)

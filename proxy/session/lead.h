@@ -13,6 +13,7 @@
 
 struct client;
 struct entry;
+struct server;
 struct worker;
 
 // The client waits for the end of this flight.
@@ -25,6 +26,8 @@ void lead_granted(struct client *client);
 void lead_done(struct client *client);
 // Ends the flight that it leads and tells who follows; nothing without one. NULL is fine.
 void lead_end(struct client *client, enum flight_end end);
+// A message of the server, or a part of one, for the fill; what does not belong there ends it.
+void lead_record(struct client *client, struct server *server, char type, struct slice bytes);
 // Its reply is recorded: stores the entry (takes the reference; NULL: it is too large) and ends it.
 void lead_land(struct client *client, struct entry *entry);
 // Ends it by an ErrorResponse: a cancelled or ended query is no answer, others' may go well.

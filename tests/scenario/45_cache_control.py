@@ -3,6 +3,7 @@
 import threading
 import time
 
+from cluster import free_port
 from pgwire import bind, execute, parse, query, sync, unit
 
 EXPLAIN = "/* pgweir: explain */ "
@@ -375,3 +376,91 @@ def test_show_queries(ctx):
     c.query("COMMIT")
     assert row("SELECT n FROM t")["reason"] == "transaction", row("SELECT n FROM t")
     assert p.cache()["bypass_volatile_function"] == before["bypass_volatile_function"] + 6
+
+
+# ---- audit
+
+
+def audited(p, at_least=1):
+    p.wait(lambda: p.cache()["audits"] >= at_least, f"{at_least} audits", interval=0.02)
+
+
+def test_audit_finds(ctx):
+    """A write that nobody told of: with invalidation = proxy, behind the proxy's back."""
+    tables(ctx)
+    p = ctx.cache_proxy(invalidation="proxy", cache_audit_rate=1, http_listen=f"127.0.0.1:{free_port()}")
+    c = ctx.keep(p.connect(ctx.db))
+    scripts = {"simple": query("SELECT v FROM t WHERE id = 1"), "extended": unit("SELECT v, n FROM t WHERE id = $1", [2]),
+               "binary": unit("SELECT v, n FROM t WHERE id = $1::int4", [b"\0\0\0\3"], binary=True, param_formats=(1,)),
+               "undescribed": unit("SELECT n FROM t WHERE id = $1", [4], describe_it=False)}
+    for n, (name, script) in enumerate(scripts.items(), 1):
+        ctx.wait_hit(p, lambda: c.ask(script).raw)
+        before = p.cache()
+        c.ask(script).check()
+        audited(p, before["audits"] + 1)
+        assert p.cache()["audit_mismatches"] == n - 1, (name, p.cache())
+        ctx.sql(f"UPDATE t SET v = 'behind your back', n = 99 WHERE id = {n}")
+        want = ctx.direct("app").ask(script).raw
+
+        def found():
+            c.ask(script).check()
+            return p.cache()["audit_mismatches"] == n
+        p.wait(found, f"a mismatch of {name}", 5, interval=0.05)
+        # The entry has ended.
+        p.wait(lambda: c.ask(script).raw == want, "the new row")
+    assert p.log().count("cache audit: ") == len(scripts) and "SELECT v FROM t WHERE id = ?" in p.log(), p.log()
+    assert "behind your back" not in p.log()
+    assert "pgweir_cache_audit_mismatches_total 4" in p.http("/metrics")[1]
+    p.reload(cache_audit_rate=0)
+    before = p.cache()["audits"]
+    for _ in range(20):
+        c.query("SELECT v FROM t WHERE id = 1")
+    assert p.cache()["audits"] == before
+
+
+def test_audit_honest(ctx):
+    """Concurrent writes of all kinds: audits happen, and none is a mismatch; clients notice nothing."""
+    tables(ctx)
+    p = ctx.cache_proxy(cache_audit_rate=1, default_pool_size=4)
+    stop = threading.Event()
+
+    def write(through):
+        with (p.connect(ctx.db) if through else ctx.pg.connect(ctx.db, "app")) as w:
+            n = 0
+            while not stop.is_set():
+                n += 1
+                w.query(f"UPDATE t SET v = 'n{n}', n = n + 1 WHERE id = {n % 20 + 1}")
+                time.sleep(0.05)
+
+    def read(number):
+        with p.connect(ctx.db) as r:
+            r.query(f"SET TimeZone = 'Etc/GMT+{number}'")
+            while not stop.is_set():
+                for i in range(1, 21):
+                    assert len(r.query(f"SELECT v, n, now() - now() IS NULL, pg_typeof(id) FROM t WHERE id = {i}").rows) == 1
+                    assert r.run("SELECT id FROM t WHERE id = $1", [i]).rows == [(str(i),)]
+                    assert len(r.query(f"SELECT * FROM t WHERE id = {i}").rows) == 1
+    threads = [ctx.thread(write, True), ctx.thread(write, False)] + [ctx.thread(read, n % 2) for n in range(3)]
+    try:
+        p.wait(lambda: p.cache()["audits"] >= 100, "100 audits", 20, interval=0.1)
+    finally:
+        stop.set()
+    for t in threads:
+        t.result()
+    p.wait(lambda: p.pool(ctx.db)["sv_tested"] == "0", "the end of the audits")
+    figures = p.cache()
+    assert figures["audit_mismatches"] == 0 and "cache audit" not in p.log(), figures
+    assert figures["audit_unclear"] < figures["audits"], figures
+
+
+def test_audit_order(ctx):
+    """The same rows in another order are no mismatch."""
+    tables(ctx)
+    p = ctx.cache_proxy(invalidation="proxy", cache_audit_rate=1)
+    c = ctx.keep(p.connect(ctx.db))
+    ctx.wait_hit(p, lambda: c.query("SELECT id FROM t WHERE id < 5"))
+    ctx.sql("UPDATE t SET v = 'moved' WHERE id = 2; SET enable_indexscan = off; UPDATE t SET v = 'moved' WHERE id = 1")
+    before = p.cache()["audits"]
+    c.query("SELECT id FROM t WHERE id < 5")
+    audited(p, before + 1)
+    assert p.cache()["audit_mismatches"] == 0

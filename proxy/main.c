@@ -27,6 +27,7 @@
 #include "proxy/halt.h"
 #include "proxy/listener.h"
 #include "proxy/pooler.h"
+#include "proxy/prewarm.h"
 #include "proxy/version.h"
 #include "proxy/worker.h"
 
@@ -39,6 +40,7 @@ struct process {
     struct pooler *pooler;
     struct listener *listener;
     struct http *http; // NULL: no http_listen
+    struct prewarm *prewarm; // NULL: nothing to run
     ev_signal hup, interrupt, terminate, quit, pause, resume;
     ev_timer watchdog, deadline;
     ev_timer period; // stats_period
@@ -251,6 +253,8 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 
 static void shut_down(struct process *p, enum shutdown_mode mode)
 {
+    prewarm_free(p->prewarm); // its clients are not waited for
+    p->prewarm = NULL;
     if (mode != SHUTDOWN_NOW && halt_mode(p->pooler) == HALT_SUSPENDED) {
         log_write(LOG_LEVEL_FATAL, "suspend was in progress, going down immediately");
         mode = SHUTDOWN_NOW; // nothing could end by itself
@@ -509,7 +513,11 @@ static void live(struct process *p)
     log_info("process up: pgweir %s, %d worker threads, cache %s", PGWEIR_VERSION,
              p->pooler->worker_count, p->control ? "on" : "off");
     sd_notify(0, "READY=1");
+    const char *prewarm = config_settings(p->config)->cache_prewarm;
+    if (p->control != NULL && prewarm[0] != '\0')
+        p->prewarm = prewarm_begin(p->loop, p->pooler, prewarm);
     ev_run(p->loop, 0);
+    prewarm_free(p->prewarm);
 }
 
 static void finish(struct process *p, bool lived)

@@ -31,6 +31,7 @@ struct accepted_mail {
     struct mail mail;
     int fd;
     bool local;
+    bool ours;
 };
 
 struct serve_mail {
@@ -63,13 +64,24 @@ static void wake_worker(void *arg)
     ev_async_send(worker->loop, &worker->wake);
 }
 
-void worker_mail_accepted(struct worker *worker, int fd, bool local)
+static void mail_client(struct worker *worker, int fd, bool local, bool ours)
 {
     struct accepted_mail *m = mem_new(struct accepted_mail);
     m->mail.kind = MAIL_ACCEPTED;
     m->fd = fd;
     m->local = local;
+    m->ours = ours;
     mailbox_post(&worker->mailbox, &m->mail);
+}
+
+void worker_mail_accepted(struct worker *worker, int fd, bool local)
+{
+    mail_client(worker, fd, local, false);
+}
+
+void worker_mail_own_client(struct worker *worker, int fd)
+{
+    mail_client(worker, fd, true, true);
 }
 
 void worker_mail_serve(struct worker *worker, struct route *route)
@@ -265,7 +277,7 @@ static void handle_mail(struct worker *worker, struct mail *mail)
     switch ((enum worker_mail_kind)mail->kind) {
     case MAIL_ACCEPTED: {
         struct accepted_mail *m = container_of(mail, struct accepted_mail, mail);
-        client_new(worker, m->fd, m->local);
+        client_new(worker, m->fd, m->local, m->ours);
         mem_free(m);
         return;
     }

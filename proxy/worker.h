@@ -102,6 +102,8 @@ void worker_join_free(struct worker *worker, bool started);
 
 // Any thread.
 void worker_mail_accepted(struct worker *worker, int fd, bool local);
+// One of our own, which needs no password; the fd is one end of a socket pair.
+void worker_mail_own_client(struct worker *worker, int fd);
 void worker_mail_serve(struct worker *worker, struct route *route);
 // asker: who is let go (its connection closed) when the request has reached the server.
 struct cancel_asker {

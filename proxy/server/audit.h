@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// cache_audit_rate: a sample of hits is run again and compared. An audit waits for an idle server of
-// its worker whose session is the key's (profile and settings), takes it while nobody waits for one,
-// asks the client's own messages there, and gives it back. When the answers differ it waits until
-// the ledger is known fresh as of a later moment: if the entry is then still valid, no write
+// cache_audit_rate: a sample of hits is run again and compared. An audit waits for an idle server
+// of its worker whose session is the key's (profile and settings), takes it while nobody waits for
+// one, asks the client's own messages there, and gives it back. When the answers differ it waits
+// until the ledger is known fresh as of a later moment: if the entry is then still valid, no write
 // explains the difference, which is counted and said in the log, and the entry ends.
 // Nothing of it is seen by a client: the server is nobody's meanwhile, as while it is reset.
 // A worker's; its own thread.

@@ -52,13 +52,14 @@ const char *pin_name(enum pin pin)
 static void on_readable(struct ev_loop *loop, ev_io *io, int events);
 static void on_writable(struct ev_loop *loop, ev_io *io, int events);
 
-void client_new(struct worker *worker, int fd, bool local)
+void client_new(struct worker *worker, int fd, bool local, bool ours)
 {
     struct client *client = mem_new(struct client);
     TAG_SET(client, CLIENT_TAG);
     client->worker = worker;
     client->number = atomic_fetch_add(&worker->pooler->last_client, 1) + 1;
     client->local = local;
+    client->ours = client->introduced = ours;
     origin_of_socket(&client->origin, fd, config_settings(worker->config)->listen_port);
     client->connected_us = client->since_us = clock_us();
     client->around_us = client->wrote_us = INT64_MIN;

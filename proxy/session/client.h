@@ -62,6 +62,7 @@ struct client {
     struct conn conn;
     enum client_state state;
     bool local;                // came over a unix socket
+    bool ours;                 // the process itself has the other end
     bool introduced;           // no PROXY protocol header may come (any more)
     uint8_t minor;             // its protocol is 3.minor
     struct origin origin;      // where it comes from
@@ -144,8 +145,9 @@ struct client {
     struct explained *explained; // owns; what waits to be said of the cache; NULL: nothing
 };
 
-// A new connection; it is in the worker's loop afterwards.
-void client_new(struct worker *worker, int fd, bool local);
+// A new connection; it is in the worker's loop afterwards. ours: the process itself has the other
+// end of it, so nobody is asked for a password.
+void client_new(struct worker *worker, int fd, bool local, bool ours);
 void client_free(struct client *client); // from the graves
 
 enum { CLIENT_NAME_BYTES = 400 };

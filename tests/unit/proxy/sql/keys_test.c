@@ -315,6 +315,11 @@ static void joins(void **state)
         {"SELECT * FROM t JOIN o USING (id) WHERE id = 5", "t=5;o=5"},
         {"SELECT * FROM t LEFT JOIN o USING (id) WHERE id = 5", "t=5;o=5"},
         {"SELECT * FROM t FULL JOIN o USING (id) WHERE id = 5", "t=5;o=5"},
+        {"SELECT * FROM t NATURAL JOIN o WHERE id = 5", "t=5;o=5"},
+        {"SELECT * FROM t JOIN n USING (id) WHERE id = 5", "t;n"}, // of which type is it?
+        {"SELECT * FROM t JOIN plain USING (id) WHERE id = 5", "t;plain"},
+        {"SELECT * FROM t JOIN o USING (id) JOIN plain USING (id) WHERE id = 5", "t;o;plain"},
+        {"SELECT * FROM t JOIN plain USING (id) WHERE t.id = 5", "t=5;plain"},
         {"SELECT * FROM t JOIN plain ON plain.id = t.id WHERE t.id = 5", "t=5;plain"},
         {"SELECT * FROM plain JOIN t ON t.id = plain.t_id WHERE plain.t_id = 5", "plain;t"},
         {"SELECT * FROM t JOIN o ON t.id = o.v WHERE o.v = 5", "t;o"}, // o.v is of any type

@@ -171,6 +171,12 @@ const struct option option_table[] = {
     {TIME("dns_zone_check_period", "0"), MOOT,
      SAYS "How often PgBouncer asks for the serial numbers of DNS zones. Here names are looked up "
           "again after `dns_max_ttl`."},
+    {TIME("hidden_code_check", "10"), LIVE(hidden_code_check_us), OURS,
+     SAYS "What triggers, rules, views, defaults, policies and the like leave in a session is "
+          "looked for after statements that may have run them. Which relations have such code is "
+          "asked of a server at the start, after changes of the schema made through here, and in "
+          "use at least every so many seconds: changes made elsewhere are seen that late. 0: it is "
+          "not looked for, and not asked."},
     {TEXT("http_listen", ""), START(http_listen), OURS,
      SAYS "address:port for `/metrics`, `/healthz` and `/readyz`; empty: none."},
     {TIME("idle_transaction_timeout", "0"), LIVE(idle_transaction_timeout_us),

@@ -18,6 +18,7 @@
 #include "proxy/route.h"
 #include "proxy/server/resolver.h"
 #include "proxy/session/statement.h"
+#include "proxy/sql/learnt.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
@@ -76,6 +77,11 @@ static void free_quota(struct hash_node *node, void *arg)
     mem_free(q);
 }
 
+static void free_learnt(struct hash_node *node, void *arg)
+{
+    learnt_free(learnt_of_node(node));
+}
+
 void pooler_stop_resolver(struct pooler *pooler)
 {
     resolver_free(pooler->resolver);
@@ -88,6 +94,8 @@ void pooler_free(struct pooler *pooler)
     hash_fini(&pooler->routes);
     hash_each(&pooler->quotas, free_quota, NULL);
     hash_fini(&pooler->quotas);
+    hash_each(&pooler->learnt, free_learnt, NULL);
+    hash_fini(&pooler->learnt);
     hash_fini(&pooler->cancel_keys);
     halt_fini(pooler);
     statement_registry_free(pooler->statements);
@@ -383,6 +391,17 @@ struct pool_quota *pooler_quota(struct pooler *pooler, char kind, const char *na
     quota_init(&q->quota);
     hash_insert(&pooler->quotas, &q->node, hash);
     return &q->quota;
+}
+
+struct learnt *pooler_learnt(struct pooler *pooler, const char *target)
+{
+    uint64_t hash = hash_bytes(target, strlen(target));
+    for (struct hash_node *n = hash_first(&pooler->learnt, hash); n != NULL; n = hash_next(n))
+        if (strcmp(learnt_target(learnt_of_node(n)), target) == 0)
+            return learnt_of_node(n);
+    struct learnt *learnt = learnt_new(target);
+    hash_insert(&pooler->learnt, learnt_node(learnt), hash);
+    return learnt;
 }
 
 // ---- cancel keys ----

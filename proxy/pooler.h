@@ -17,6 +17,7 @@ struct census;
 struct client;
 struct config;
 struct domains;
+struct learnt;
 struct peers_use;
 struct resolver;
 struct route;
@@ -41,6 +42,7 @@ struct pooler {
     struct config *config;    // counts
     struct hash_table routes; // owns
     struct hash_table quotas; // owns
+    struct hash_table learnt; // owns
     struct hash_table halts;  // owns; see halt.h
     _Atomic int halt_mode;    // enum halt_mode; written under the lock
     struct tally_sum gone;    // of routes that were forgotten
@@ -96,6 +98,9 @@ void pooler_tidy(struct pooler *pooler, const struct config *config, int64_t now
 
 // kind: 'd' for databases, 'u' for users. With pooler->lock held (routes are made under it).
 struct pool_quota *pooler_quota(struct pooler *pooler, char kind, const char *name);
+
+// What is known of that database, named by its target; also with pooler->lock held.
+struct learnt *pooler_learnt(struct pooler *pooler, const char *target);
 
 // Makes the bytes; long_one and peer_id as for key_make().
 void pooler_key_add(struct pooler *pooler, struct cancel_key *key, bool long_one, int peer_id);

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "proxy/control/domain.h"
 #include "proxy/pooler.h"
+#include "proxy/sql/learnt.h"
 #include "proxy/wire/message.h"
 
 #define ROUTE_TAG 0x4007eu
@@ -90,6 +91,18 @@ static struct domain *domain_of(struct route *route, const struct config *config
     return domains_get(route->pooler->domains, &target);
 }
 
+// Shared by all routes to that database, whoever logs in.
+static struct learnt *learnt_of(struct route *route, const struct config_database *db)
+{
+    struct buf text = {0};
+    buf_printf(&text, "%s on %s port %d", config_database_dbname(db, route->database),
+               db->host != NULL ? db->host : "a local socket", db->port);
+    buf_u8(&text, 0);
+    struct learnt *learnt = pooler_learnt(route->pooler, (const char *)text.at);
+    buf_fini(&text);
+    return learnt;
+}
+
 static void text(struct buf *out, const char *value)
 {
     buf_cstr(out, value ? value : "");
@@ -121,6 +134,7 @@ void route_reconnect(struct route *route)
     vars_fini(&route->defaults);
     profiles_forget(&route->profiles);
     pthread_mutex_unlock(&route->lock);
+    learnt_forget(route->learnt);
     route->generation++;
 }
 
@@ -131,6 +145,7 @@ static void retarget(struct route *route, const struct config *config,
     mem_free(route->target);
     route->target = target;
     route->domain = domain_of(route, config, db);
+    route->learnt = learnt_of(route, db);
     route_reconnect(route);
 }
 

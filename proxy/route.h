@@ -21,6 +21,7 @@
 
 struct config;
 struct domain;
+struct learnt;
 struct pooler;
 
 struct route {
@@ -43,6 +44,7 @@ struct route {
     struct tally *tallies;           // owns; one for each worker, which alone writes it
     struct tally_sum older, newer;   // at the two latest ends of a stats_period; pooler->lock
     _Atomic(struct domain *) domain; // borrows; NULL: no cache here
+    _Atomic(struct learnt *) learnt; // borrows from the pooler; code hidden in its database
     _Atomic uint64_t generation;     // rises when the configuration names another target
     char *target;                    // owns; what the generation stands for; pooler->lock
 

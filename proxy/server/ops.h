@@ -40,6 +40,7 @@ enum op_purpose {
     PURPOSE_CHECK,   // server_check_query: is it still there?
     PURPOSE_VERIFY,  // what did the client leave in the session?
     PURPOSE_BASE,    // what did connect_query?
+    PURPOSE_LEARN,   // what code is hidden in its database? (session/hidden.h)
     PURPOSE_PREPARE, // a statement that this server did not have yet; its error is the client's
     PURPOSE_EVICT,   // a statement that this server must forget
     PURPOSE_AUDIT,   // a hit run again: audit.h

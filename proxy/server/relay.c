@@ -20,6 +20,7 @@
 #include "proxy/session/client.h"
 #include "proxy/session/explained.h"
 #include "proxy/session/given.h"
+#include "proxy/session/hidden.h"
 #include "proxy/session/lead.h"
 #include "proxy/session/tracked.h"
 #include "proxy/session/listening.h"
@@ -159,6 +160,8 @@ static void on_injected_end(struct relay *relay, enum op_purpose purpose)
         align_base_known(relay->server);
     else if (purpose == PURPOSE_AUDIT)
         audit_answered(relay->server);
+    else if (purpose == PURPOSE_LEARN)
+        hidden_answered(relay->server);
 }
 
 // The client's own request behind it fails as well, or is skipped: one error is enough.
@@ -223,6 +226,9 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
         log_warning("S-%p: the session cannot be looked at: %s", (void *)server, fields.message);
         align_look_failed(server); // it stays pinned
         return true;
+    case PURPOSE_LEARN:
+        hidden_failed(server, fields.message);
+        return true;
     case PURPOSE_RESET:
         log_warning("S-%p: reset query failed: %s", (void *)server, fields.message);
         return fail(relay, "reset query failed");
@@ -276,32 +282,6 @@ static void publish(struct relay *relay, char status)
     relay->published = true;
 }
 
-static void note_answer(struct relay *relay)
-{
-    struct client *client = relay->client;
-    if (client == NULL)
-        return;
-    client->rerun = RERUN_NONE;
-    relay->server->kept.len = 0;
-    struct tally *tally = &client->route->tallies[relay->worker->number];
-    int64_t now = relay->worker->now_us;
-    bool open = relay->server->status != 'I';
-    if (relay->server->ops.count <= 1) // else it is the end of something earlier
-        client->clears = client->clearing = false;
-    if (!client->in_transaction)
-        client->xact_us = client->query_us;
-    counter_add(&tally->queries, 1);
-    counter_add(&tally->query_us, (uint64_t)(now - client->query_us));
-    if (!open) {
-        counter_add(&tally->xacts, 1);
-        counter_add(&tally->xact_us, (uint64_t)(now - client->xact_us));
-    }
-    if (client->tracked != 0 && relay->worker->queries != NULL)
-        tracked_ready(client);
-    client->answered_us = client->query_us = now;
-    client->in_transaction = open;
-}
-
 static bool on_ready(struct relay *relay, struct slice message, struct op *op)
 {
     struct server *server = relay->server;
@@ -328,7 +308,8 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
         lead_end(relay->client, FLIGHT_FAILED);
         explained_ready(relay->client, &relay->worker->to_client);
         say(relay, message);
-        note_answer(relay);
+        if (relay->client != NULL)
+            client_answered(relay->client, server);
     }
     pop(relay);
     // What was sent behind it is not answered yet: its effects stay.
@@ -411,6 +392,8 @@ static bool session_message(struct relay *relay, char type, struct slice message
             on_profile(relay, body);
         else if (injected && (op->purpose == PURPOSE_VERIFY || op->purpose == PURPOSE_BASE))
             align_row(server, body);
+        else if (injected && op->purpose == PURPOSE_LEARN)
+            hidden_row(server, body);
         break;
     case 'N':
         if (!injected)
@@ -506,6 +489,8 @@ static void settle(struct server *server, bool ended)
             server_close(server, "server is in a transaction without a client");
             return;
         }
+        if (hidden_ask(server))
+            return;
         struct route *route = route_ref(server->route);
         server_give_back(server);
         server_open_more(worker, route); // a pool opens one at a time: now the next one

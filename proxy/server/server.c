@@ -21,6 +21,7 @@
 #include "proxy/session/align.h"
 #include "proxy/server/hub.h"
 #include "proxy/session/client.h"
+#include "proxy/session/hidden.h"
 #include "proxy/session/replication.h"
 #include "proxy/session/remains.h"
 #include "proxy/session/statement.h"
@@ -376,10 +377,15 @@ void server_release(struct server *server)
     }
     set_detained(server, false);
     bool reset = server->needs_reset || server->needs_settings_reset || resets_always(server);
-    if (server->doomed == NULL && reset)
+    if (server->doomed == NULL && reset) {
         begin_reset(server);
-    else
+    } else if (hidden_ask(server)) {
+        if (server->state != SERVER_CLOSED)
+            server->state = SERVER_RESETTING;
+        server->since_us = clock_us();
+    } else {
         server_give_back(server);
+    }
 }
 
 // ---- what the pool asks for ----
@@ -473,6 +479,7 @@ void server_close(struct server *server, const char *why)
         worker->relaying = NULL;
     if (server->client != NULL && server->client->server == server)
         effects_in_doubt(server->client, server->process);
+    hidden_give_up(server);
     server->state = SERVER_CLOSED;
     set_detained(server, false);
     if (config_settings(worker->config)->log_disconnections || !was_open)

@@ -20,8 +20,10 @@
 
 struct audit;
 struct client;
+struct coded_draft;
 struct fill;
 struct hub;
+struct learnt;
 struct profile;
 struct route;
 struct statement;
@@ -76,6 +78,9 @@ struct server {
     struct gucs *applied; // counts; the other settings that it has, beyond base
     struct gucs *base;    // counts; those that connect_query made
     struct remains *remains;    // owns; the answer of what was left in it, as it comes
+    struct learnt *asked_by;    // borrows; who wants to know what code is hidden in its database
+    struct coded_draft *answer; // owns; as it comes
+    uint8_t asking;             // enum learnt_wants: which of its questions is due or under way
     uint64_t sequences_of;   // number of the client whose currval() it knows; see sequences.h
     bool foreign;            // it had other settings before the last ones were applied
     struct buf welcome;      // owns; ParameterStatus messages, during login

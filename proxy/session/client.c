@@ -12,6 +12,7 @@
 #include "proxy/console/console.h"
 #include "proxy/route.h"
 #include "proxy/server/server.h"
+#include "proxy/session/hidden.h"
 #include "proxy/session/lead.h"
 #include "proxy/session/explained.h"
 #include "proxy/session/listening.h"
@@ -111,6 +112,7 @@ static void leave_server(struct client *client)
                  !client->open_batch && client->stream_left == 0 && !server->copying_in &&
                  !server->skipping && !conn_has_output(&server->conn) &&
                  server->stream_left == 0 && server->conn.in.len == 0;
+    hidden_settle(client);
     if (client_pins_session(client)) // of sequences the next one makes it forget
         server->needs_reset = true;
     if (!clean)

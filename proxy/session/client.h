@@ -21,6 +21,7 @@
 struct census_entry;
 struct explained;
 struct console;
+struct learnt;
 struct listening;
 struct login;
 struct replication;
@@ -137,6 +138,8 @@ struct client {
     uint32_t pins;             // bits 1 << enum pin
     struct sequences sequences; // what it did with them
     int64_t pinned_us;         // since when there are any
+    struct learnt *changing;   // borrows; the schema is being changed by the open transaction
+    uint64_t judged;           // learnt_changes() when its first statement was; 0: none was
     struct effects effects;    // of the open transaction
     bool went_around;          // something was read in it that was not a mere miss
     size_t unit_left;          // bytes of the unit that missed, still to be sent
@@ -188,6 +191,7 @@ void client_request_server(struct client *client);
 bool client_follow_route(struct client *client);
 void client_cancel_waiting(struct client *client); // its statement, not its connection
 void client_unlink(struct client *client); // the server is nobody's afterwards
+void client_answered(struct client *client, struct server *server); // up to a ReadyForQuery
 void client_finished(struct client *client); // its server is ready, idle and owes nothing
 bool client_at_rest(const struct client *client);
 // Is there a pin whose cause may be anything in the session, names and privileges included?

@@ -9,6 +9,7 @@
 #include "proxy/server/server.h"
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
+#include "proxy/session/hidden.h"
 #include "proxy/session/listening.h"
 #include "proxy/session/resolutions.h"
 #include "proxy/session/unsafe.h"
@@ -203,7 +204,7 @@ void effects_mention(struct client *client, const struct analysis *analysis, str
 {
     static const uint32_t naming = EFFECT_SET | EFFECT_SET_CONFIG | EFFECT_FUNCTION |
                                    EFFECT_PREPARE | EFFECT_EXECUTE | EFFECT_UNKNOWN;
-    bool may = analysis == NULL || (analysis->effects & naming) != 0;
+    bool may = analysis == NULL || client->unseen || (analysis->effects & naming) != 0;
     if (may && client->must_verify && align_must_look(client))
         mentioned_note(&client->mentioned, bytes);
 }
@@ -211,7 +212,8 @@ void effects_mention(struct client *client, const struct analysis *analysis, str
 void effects_note(struct client *client, const struct analysis *analysis,
                   const struct key_values *values)
 {
-    // First what changes the meaning of names: in one text of several statements, in any order.
+    hidden_note(client, analysis);
+    // Then what changes the meaning of names: in one text of several statements, in any order.
     if (analysis != NULL && analysis->bypass != BYPASS_NONE && changes_locally(analysis))
         client->effects.path_unknown = true;
     if (client->route->domain != NULL && analysis != NULL && !client->effects.barrier)
@@ -264,6 +266,7 @@ void effects_in_doubt(struct client *client, uint32_t process)
 {
     struct effects *e = &client->effects;
     struct domain *domain = client->route->domain;
+    hidden_settle(client);
     if (domain == NULL || !effects_any(e))
         return;
     bool barrier = e->barrier || e->ddl || is_outdated(e, domain);

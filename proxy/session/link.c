@@ -10,8 +10,10 @@
 #include "proxy/server/server.h"
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
+#include "proxy/session/hidden.h"
 #include "proxy/session/lead.h"
 #include "proxy/session/listening.h"
+#include "proxy/session/tracked.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -223,6 +225,30 @@ void client_discarded(struct client *client)
     client->wanted = gucs_ref(client->given);
 }
 
+void client_answered(struct client *client, struct server *server)
+{
+    struct worker *worker = client->worker;
+    client->rerun = RERUN_NONE;
+    server->kept.len = 0;
+    struct tally *tally = &client->route->tallies[worker->number];
+    int64_t now = worker->now_us;
+    bool open = server->status != 'I';
+    if (server->ops.count <= 1) // else it is the end of something earlier
+        client->clears = client->clearing = false;
+    if (!client->in_transaction)
+        client->xact_us = client->query_us;
+    counter_add(&tally->queries, 1);
+    counter_add(&tally->query_us, (uint64_t)(now - client->query_us));
+    if (!open) {
+        counter_add(&tally->xacts, 1);
+        counter_add(&tally->xact_us, (uint64_t)(now - client->xact_us));
+    }
+    if (client->tracked != 0 && worker->queries != NULL)
+        tracked_ready(client);
+    client->answered_us = client->query_us = now;
+    client->in_transaction = open;
+}
+
 void client_finished(struct client *client)
 {
     struct server *server = client->server;
@@ -250,10 +276,13 @@ void client_finished(struct client *client)
     }
     if (client->discarded)
         align_give_back(client, UINT8_MAX, 0);
+    hidden_settle(client);
     if (align_must_look(client)) {
         align_look(client, server);
         return;
     }
+    if (client->mode == POOL_SESSION && hidden_ask(server))
+        return;
     bool keep = client->pins != 0 || client->mode == POOL_SESSION;
     if (client->aligning)
         keep = true;

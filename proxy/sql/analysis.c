@@ -107,7 +107,7 @@ static bool is_ascii(const struct walk_names *names)
 
 static struct analysis *analysis_of(const struct walk *w)
 {
-    const struct walk_names *lists[] = {&w->reads,  &w->writes,    &w->functions,
+    const struct walk_names *lists[] = {&w->reads,  &w->catalogs,  &w->writes, &w->functions,
                                         &w->fields, &w->operators, &w->casts};
     struct slice prepared = slice_str(w->prepared ? w->prepared : "");
     struct slice channel = slice_str(w->channel ? w->channel : "");
@@ -134,6 +134,7 @@ static struct analysis *analysis_of(const struct walk *w)
         .effects = w->effects,
         .resets = w->resets,
         .reads = copy_names(&room, &w->reads),
+        .catalogs = copy_names(&room, &w->catalogs),
         .writes = copy_names(&room, &w->writes),
         .functions = copy_names(&room, &w->functions),
         .fields = copy_names(&room, &w->fields),
@@ -144,6 +145,7 @@ static struct analysis *analysis_of(const struct walk *w)
         .channel = copy_bytes(&room.bytes, channel),
         .unlistens = w->unlistens,
         .writes_unknown = w->writes_unknown,
+        .touches_unnamed = w->touches_unnamed,
         .ddl = w->ddl,
         .calls_unknown_function = w->calls_unknown_function,
         .has_parameters = w->has_parameters,
@@ -177,6 +179,7 @@ static struct analysis *analyse_unknown(void)
 // The names are in an encoding that we do not know, so they name nothing.
 static void forget_names(struct analysis *a)
 {
+    a->touches_unnamed = true;
     a->writes_unknown |= a->writes.count > 0;
     a->reads.count = 0;
     a->writes.count = 0;

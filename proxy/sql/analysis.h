@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one statement text is and does, as far as the text alone can tell: its kind, what it reads
 // and writes by name, what it may leave behind in the session, and why it cannot be cached.
-// Immutable once made, counted, shared by all threads; nothing in it depends on the value of a
-// constant, so it holds for every text of the same template.
+// Immutable once made (but for one memo), counted, shared by all threads; nothing in it depends on
+// the value of a constant, so it holds for every text of the same template.
 // Everything is default deny: what is not known to be harmless is not cached and is taken to write
 // anything, and what cannot be read at all is taken to do everything.
 // Not here: which relation a name means (resolve.h needs a catalog and a search path for that).
@@ -133,6 +133,7 @@ struct analysis {
 
     struct sql_names reads;     // relations read anywhere; names of CTEs left out by scope, and
                                 // system catalogs (they are a reason in bypass)
+    struct sql_names catalogs;  // relations read that seem to be system catalogs
     struct sql_names writes;    // relations written directly; empty when writes_unknown says it all
     struct sql_names functions; // called anywhere by name; those that syntax stands for
                                 // (EXTRACT, LIKE ...) have the schema pg_catalog
@@ -146,6 +147,7 @@ struct analysis {
     struct slice channel;       // of one LISTEN or UNLISTEN, likewise; of UNLISTEN *: empty
 
     bool writes_unknown;    // may write relations that are not in writes: needs a barrier
+    bool touches_unnamed;   // may run what is behind relations that are in no list: VACUUM
     bool ddl;               // may change schema, privileges or settings that others see
     bool calls_unknown_function; // a function that PostgreSQL does not bring along
     bool may_end_transaction;    // COMMIT, ROLLBACK, CALL, DO ... anywhere in it
@@ -157,6 +159,7 @@ struct analysis {
     bool names_are_ascii;   // else the bytes of names are in the client's encoding
     size_t bytes;           // memory it holds, for the bound in texts.h
     uint64_t hash;          // of its template; 0: not from texts.h
+    _Atomic uint64_t coded_memo; // what learnt.h found last
 };
 
 enum { ANALYSIS_TEXT_MAX_BYTES = 1 << 20 }; // a longer text is STATEMENT_UNKNOWN
@@ -174,6 +177,14 @@ const char *statement_kind_name(enum statement_kind kind); // for logs: "select"
 // The number (below 8) of a setting that PostgreSQL 15 reports when it changes (GUC_REPORT) and
 // that pgweir makes true again on another server; -1 for the others. name: any case.
 int analysis_setting_reported(const char *name);
+
+// May it run code that it does not name? (Views, triggers, defaults, captured names ...)
+static inline bool analysis_may_run_more(const struct analysis *a)
+{
+    return a->reads.count + a->writes.count + a->catalogs.count + a->functions.count +
+                   a->operators.count + a->casts.count + a->fields.count > 0 ||
+           a->ddl || a->touches_unnamed || a->writes_unknown;
+}
 
 // True when the statement surely changes no relation and no schema.
 static inline bool analysis_only_reads(const struct analysis *a)

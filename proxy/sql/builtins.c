@@ -70,8 +70,9 @@ static const char *const harmless[] = {
     "pg_stat_reset_slru", "pg_stat_reset_subscription_stats", "pg_switch_wal", "pg_table_size",
     "pg_tablespace_size", "pg_terminate_backend", "pg_total_relation_size",
     "pg_try_advisory_xact_lock", "pg_try_advisory_xact_lock_shared", "pg_xact_commit_timestamp",
-    "pg_xact_commit_timestamp_origin", "pg_xact_status", "random", "timeofday",
-    "txid_status",
+    "pg_xact_commit_timestamp_origin", "pg_xact_status", "random",
+    "suppress_redundant_updates_trigger", "timeofday", "tsvector_update_trigger",
+    "tsvector_update_trigger_column", "txid_status", "unique_key_recheck",
 };
 
 // Session level locks. (The functions that end them may also end the pin; that is for whoever
@@ -180,6 +181,16 @@ enum builtin_deed builtin_function_deed(struct slice name)
     if (LISTED(advisory, name))
         return BUILTIN_ADVISORY;
     return slice_is(name, "set_config") ? BUILTIN_SET_CONFIG : BUILTIN_ANYTHING;
+}
+
+struct builtin_names builtin_harmless(void)
+{
+    return (struct builtin_names){harmless, COUNT_OF(harmless)};
+}
+
+struct builtin_names builtin_queriers(void)
+{
+    return (struct builtin_names){stable_but_runs_queries, COUNT_OF(stable_but_runs_queries)};
 }
 
 bool builtin_function_cacheable(struct slice name)

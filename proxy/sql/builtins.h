@@ -27,6 +27,15 @@ enum volatility builtin_function_volatility(struct slice name);
 enum builtin_deed builtin_function_deed(struct slice name); // BUILTIN_ANYTHING for unknown names
 enum volatility builtin_operator_volatility(struct slice name);
 
+// Two of the reviewed lists, for questions to a server: volatile functions that leave nothing in
+// the session and write no relation; functions that run queries, though they are not volatile.
+struct builtin_names {
+    const char *const *at;
+    size_t count;
+};
+struct builtin_names builtin_harmless(void);
+struct builtin_names builtin_queriers(void);
+
 // True when a result may be cached that this function or operator had a part in.
 bool builtin_function_cacheable(struct slice name);
 bool builtin_operator_cacheable(struct slice name);

@@ -238,6 +238,7 @@ static struct classified classify_cursor(struct walk *w, const PgQuery__DeclareC
 
 static struct classified classify_vacuum(struct walk *w, const PgQuery__VacuumStmt *s)
 {
+    w->touches_unnamed = true;
     w->ddl |= has_option(s->options, s->n_options, "full"); // whatever the option's value is
     return plain(STATEMENT_UTILITY);
 }

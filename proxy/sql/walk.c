@@ -19,6 +19,7 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
 void walk_fini(struct walk *w)
 {
     mem_free(w->reads.at);
+    mem_free(w->catalogs.at);
     mem_free(w->writes.at);
     mem_free(w->functions.at);
     mem_free(w->fields.at);
@@ -98,6 +99,7 @@ void walk_read(struct walk *w, const PgQuery__RangeVar *relation)
         if (strcmp(relation->relname, "pg_prepared_statements") == 0)
             w->effects |= EFFECT_NAMES;
         walk_deny(w, BYPASS_CATALOG_RELATION);
+        add_name(w, &w->catalogs, relation->schemaname, relation->relname);
         return;
     }
     fixed_place(&w->fixed, relation, false,
@@ -208,8 +210,7 @@ static void judge_builtin(struct walk *w, const PgQuery__FuncCall *call, struct 
 
 static void walk_function(struct walk *w, const PgQuery__FuncCall *call)
 {
-    const char *schema;
-    const char *name;
+    const char *schema, *name;
     split_name(call->funcname, call->n_funcname, &schema, &name);
     add_name(w, &w->functions, schema, name);
     if (w->defines)
@@ -238,8 +239,7 @@ static void use_operator(struct walk *w, const char *schema, const char *name)
 
 static void use_operators(struct walk *w, PgQuery__Node **parts, size_t n)
 {
-    const char *schema;
-    const char *name;
+    const char *schema, *name;
     split_name(parts, n, &schema, &name);
     if (n > 0)
         use_operator(w, schema, name);
@@ -384,8 +384,7 @@ static void walk_sublink(struct walk *w, const PgQuery__SubLink *link)
 static void walk_table_sample(struct walk *w, const PgQuery__RangeTableSample *sample)
 {
     walk_deny(w, BYPASS_UNSUPPORTED);
-    const char *schema;
-    const char *name;
+    const char *schema, *name;
     split_name(sample->method, sample->n_method, &schema, &name);
     if (strcmp(name, "system") != 0 && strcmp(name, "bernoulli") != 0)
         judge_unknown_function(w);

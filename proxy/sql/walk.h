@@ -23,6 +23,7 @@ struct walk_scope { // the names of CTEs that are visible, innermost first
 
 struct walk {
     struct walk_names reads;
+    struct walk_names catalogs;
     struct walk_names writes;
     struct walk_names functions;
     struct walk_names fields;
@@ -38,6 +39,7 @@ struct walk {
     bool defines;       // inside a definition: what it names is not run, read or written now
     bool writes_unknown;
     bool calls_unknown_function;
+    bool touches_unnamed;
     bool ddl;
     bool has_parameters;
     const char *prepared; // the name in PREPARE, EXECUTE, DEALLOCATE; borrows from the tree

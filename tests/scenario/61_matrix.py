@@ -6,7 +6,6 @@ There are two servers. A client sets its state, then a neighbour takes the serve
 used is given first): the neighbour must see nothing, and the client, now on the other server, all of it. A
 client that is pinned stays where it is, and the neighbour is on the other server. At the end the client
 leaves, and both servers are looked at."""
-import os
 import time
 from dataclasses import dataclass, field
 
@@ -14,8 +13,6 @@ from pgwire import SLOWNESS, PgError, bind, execute, parse, query, sync
 from proxy import CACHE_SETTINGS, CONSOLE_USER
 from runner import limit
 
-# What is known to be lost and seen, see docs/guarantees.md: nothing in a statement's text tells of it.
-WAITS = {f"set_config in a {place}" for place in ("trigger", "default", "rule", "view")}
 PID = "SELECT pg_backend_pid()"
 FAIL = "SELECT 1/0"
 
@@ -343,8 +340,6 @@ class Matrix:
     def makes_sense(kind, protocol, ending):
         if ending == "error in one" and protocol is not Simple and protocol is not Extended:
             return False
-        if kind.name in WAITS and not os.environ.get("MATRIX_ALL"):
-            return False
         if ending == "undo" and not kind.undo:
             return False
         # Cursors and SET LOCAL of a single statement end with it: PostgreSQL refuses or warns.
@@ -371,4 +366,4 @@ def test_objects(ctx):
 @limit(90)
 def test_with_cache(ctx):
     """The same with the cache on: what is looked at may then be answered without a server."""
-    Matrix(ctx, **CACHE_SETTINGS).run(SETTINGS[:8] + IN_OTHER_WORDS[:4] + OBJECTS[:3])
+    Matrix(ctx, **CACHE_SETTINGS).run(SETTINGS[:8] + IN_OTHER_WORDS[:10] + OBJECTS[:3])

@@ -25,6 +25,7 @@
 #include "proxy/session/replication.h"
 #include "proxy/session/remains.h"
 #include "proxy/session/statement.h"
+#include "proxy/sql/learnt.h"
 #include "proxy/wire/message.h"
 #include "proxy/wire/socket.h"
 #include "proxy/worker.h"
@@ -196,6 +197,7 @@ static struct server *server_new(struct worker *worker, struct route *route)
     server->conn.fd = -1;
     server->number = atomic_fetch_add(&worker->pooler->last_server, 1) + 1;
     server->generation = route->generation;
+    server->surprises = learnt_surprises(route->learnt);
     server->status = 'I';
     server->since_us = server->opened_us = clock_us();
     list_init(&server->prepared.used);
@@ -318,7 +320,8 @@ void server_give_back(struct server *server)
 static const char reset_settings[] = "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL";
 bool server_is_obsolete(struct server *server)
 {
-    if (server->generation != server->route->generation)
+    if (server->generation != server->route->generation ||
+        server->surprises != learnt_surprises(server->route->learnt))
         return true;
     if (server->name == NULL)
         return false;

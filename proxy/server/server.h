@@ -107,6 +107,7 @@ struct server {
     bool fresh;              // the session was made new: connect_query and profile are due
     uint64_t number;         // of this connection, never used twice
     uint64_t generation;     // of the route's target, when it was opened
+    uint64_t surprises;      // learnt_surprises() then
     bool given_up;           // its opening is not wanted any more
     bool refused;            // the server refused the login, with this SQLSTATE
     char refused_state[6];

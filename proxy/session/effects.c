@@ -244,7 +244,10 @@ void effects_mention(struct client *client, const struct analysis *analysis, str
 void effects_note(struct client *client, const struct analysis *analysis,
                   const struct key_values *values)
 {
-    hidden_note(client, analysis);
+    if (analysis != NULL)
+        hidden_note(client, analysis);
+    else if (values != NULL)
+        hidden_note_unread(client, values->text);
     // Then what changes the meaning of names: in one text of several statements, in any order.
     if (analysis != NULL && analysis->bypass != BYPASS_NONE && changes_locally(analysis))
         client->effects.path_unknown = true;

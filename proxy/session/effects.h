@@ -40,7 +40,8 @@ void effects_clear(struct client *client); // the transaction is over
 void effects_free_spare(struct worker *worker);
 
 // Notes what running this statement may do to tables and to the session (pins, resets). NULL: a
-// statement that was not read, which may do anything. values: those it runs with; NULL: not known.
+// statement that was not read, which may do anything. values: those it runs with, and its text
+// (also if it was not read); NULL: not known.
 void effects_note(struct client *client, const struct analysis *analysis,
                   const struct key_values *values);
 // What was sent with such a statement may name settings: its text, its values.

@@ -403,7 +403,7 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
     const bool shares = session_shares_names(client);
     enum given_says says = SAYS_NOTHING;
     if (meaning != NULL && !vars_text_is_plain(&client->vars, statement_text(meaning))) {
-        effects_note(client, NULL, NULL);
+        effects_note(client, NULL, &(struct key_values){.text = statement_text(meaning)});
     } else if (meaning != NULL) {
         count_bypass(client, meaning->analysis, statement_text(meaning));
         // In a session's own names SQL may have given this one another meaning.

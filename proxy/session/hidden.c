@@ -24,20 +24,6 @@ static bool matters(const struct worker *worker, const struct route *route, enum
 
 // ---- clients ----
 
-// Which tables, views and triggers there are.
-static bool may_change_schema(const struct analysis *analysis)
-{
-    switch ((int)analysis->kind) {
-    case STATEMENT_UTILITY: // VACUUM FULL, CLUSTER, REINDEX, REFRESH
-        return false;
-    case STATEMENT_DO:
-        return true;
-    case STATEMENT_TWO_PHASE: // what another session prepared
-        return analysis->writes_unknown;
-    }
-    return analysis->ddl;
-}
-
 static void begin_change(struct client *client, struct learnt *learnt)
 {
     if (client->changing != NULL)
@@ -59,9 +45,11 @@ void hidden_note(struct client *client, const struct analysis *analysis)
     struct learnt *learnt = route->learnt;
     if (!matters(client->worker, route, client->mode))
         return;
-    if (analysis == NULL || may_change_schema(analysis))
+    if (analysis->reshapes)
         begin_change(client, learnt);
-    if (analysis == NULL || !analysis_may_run_more(analysis))
+    else if (analysis->ddl)
+        learnt_ask_soon(learnt);
+    if (!analysis_may_run_more(analysis))
         return;
     if (client->judged == 0) // before the verdict
         client->judged = learnt_changes(learnt);
@@ -71,6 +59,13 @@ void hidden_note(struct client *client, const struct analysis *analysis)
         return;
     look_later(client);
     client->effects.barrier |= verdict == LEARNT_CODED; // it may write, too
+}
+
+void hidden_note_unread(struct client *client, struct slice text)
+{
+    if (matters(client->worker, client->route, client->mode) &&
+        (text.len == 0 || analysis_text_may_reshape(text)))
+        begin_change(client, client->route->learnt);
 }
 
 void hidden_settle(struct client *client)
@@ -143,6 +138,6 @@ void hidden_give_up(struct server *server)
     if (server->asking == LEARNT_NOTHING)
         return;
     coded_draft_free(&server->answer);
-    learnt_give_up(server->asked_by);
+    learnt_give_up(server->asked_by, clock_us());
     server->asking = LEARNT_NOTHING;
 }

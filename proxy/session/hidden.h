@@ -10,8 +10,10 @@ struct analysis;
 struct client;
 struct server;
 
-// A statement is about to be sent. NULL: it was not read.
+// A statement is about to be sent.
 void hidden_note(struct client *client, const struct analysis *analysis);
+// A text is about to be sent that was not analysed; empty: it is not even at hand.
+void hidden_note_unread(struct client *client, struct slice text);
 // The transaction is over, or nobody will know how it ended. What ran in it may have been judged
 // by what was not so any more.
 void hidden_settle(struct client *client);

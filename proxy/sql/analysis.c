@@ -145,6 +145,7 @@ static struct analysis *analysis_of(const struct walk *w)
         .channel = copy_bytes(&room.bytes, channel),
         .unlistens = w->unlistens,
         .writes_unknown = w->writes_unknown,
+        .reshapes = w->reshapes,
         .touches_unnamed = w->touches_unnamed,
         .ddl = w->ddl,
         .calls_unknown_function = w->calls_unknown_function,
@@ -157,7 +158,39 @@ static struct analysis *analysis_of(const struct walk *w)
 
 // ---- From the tree to the analysis --------------------------------------------------------------
 
-static struct analysis *analyse_unknown(void)
+static bool is_word_byte(uint8_t c)
+{
+    uint8_t lower = c | 0x20;
+    return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || c == '_' || c >= 0x80;
+}
+
+// DO stands in front of its code, in INSERT ... ON CONFLICT something else follows.
+static bool is_do_block(struct slice rest)
+{
+    while (rest.len > 0 && (rest.at[0] == ' ' || (rest.at[0] >= '\t' && rest.at[0] <= '\r')))
+        rest = slice_skip(rest, 1);
+    return rest.len == 0 || (rest.at[0] | 0x20) == 'l' || !is_word_byte(rest.at[0]);
+}
+
+bool analysis_text_may_reshape(struct slice sql)
+{
+    static const char *const words[] = {"create", "alter", "import"};
+    for (size_t i = 0, n; i < sql.len; i += n) {
+        for (n = 0; i + n < sql.len && is_word_byte(sql.at[i + n]); n++)
+            continue;
+        const char *word = (const char *)sql.at + i;
+        for (size_t k = 0; k < sizeof(words) / sizeof(*words); k++)
+            if (n == strlen(words[k]) && strncasecmp(word, words[k], n) == 0)
+                return true;
+        if (n == 2 && strncasecmp(word, "do", 2) == 0 && is_do_block(slice_skip(sql, i + 2)))
+            return true;
+        n += n == 0;
+    }
+    return false;
+}
+
+// sql: empty when it was not looked at.
+static struct analysis *analyse_unknown(struct slice sql)
 {
     struct walk w = {
         .bypass = BYPASS_UNPARSABLE,
@@ -165,6 +198,7 @@ static struct analysis *analyse_unknown(void)
         .effects = EFFECT_UNKNOWN,
         .writes_unknown = true,
         .ddl = true,
+        .reshapes = sql.len == 0 || analysis_text_may_reshape(sql),
         .calls_unknown_function = true,
         .has_parameters = true,
     };
@@ -244,7 +278,7 @@ static void analyse_parsed(const struct parsed *parsed, void *arg)
 {
     struct analysing *a = arg;
     if (parsed->tree == NULL) {
-        a->made = analyse_unknown();
+        a->made = analyse_unknown(a->sql);
         return;
     }
     // Where bytes were replaced the tree's locations are those of another text.
@@ -256,7 +290,7 @@ static void analyse_parsed(const struct parsed *parsed, void *arg)
 struct analysis *analysis_new(struct slice sql)
 {
     if (sql.len > ANALYSIS_TEXT_MAX_BYTES)
-        return analyse_unknown();
+        return analyse_unknown(slice_of("", 0));
     struct analysing a = {.sql = sql};
     parse(sql, analyse_parsed, &a);
     CHECK(a.made != NULL);

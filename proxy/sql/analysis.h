@@ -147,6 +147,7 @@ struct analysis {
     struct slice channel;       // of one LISTEN or UNLISTEN, likewise; of UNLISTEN *: empty
 
     bool writes_unknown;    // may write relations that are not in writes: needs a barrier
+    bool reshapes;          // may put code behind relations: CREATE, ALTER, DO, what is not known
     bool touches_unnamed;   // may run what is behind relations that are in no list: VACUUM
     bool ddl;               // may change schema, privileges or settings that others see
     bool calls_unknown_function; // a function that PostgreSQL does not bring along
@@ -185,6 +186,9 @@ static inline bool analysis_may_run_more(const struct analysis *a)
                    a->operators.count + a->casts.count + a->fields.count > 0 ||
            a->ddl || a->touches_unnamed || a->writes_unknown;
 }
+
+// May a text that the parser does not understand put code behind relations? By its words.
+bool analysis_text_may_reshape(struct slice sql);
 
 // True when the statement surely changes no relation and no schema.
 static inline bool analysis_only_reads(const struct analysis *a)

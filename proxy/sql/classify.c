@@ -48,7 +48,7 @@ static struct classified classify_transaction(struct walk *w, const PgQuery__Tra
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_PREPARE:
         return (struct classified){.kind = STATEMENT_TWO_PHASE, .may_end_transaction = true};
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT_PREPARED:
-        w->writes_unknown = true; // those of the session that prepared it
+        w->writes_unknown = w->reshapes = true; // those of the session that prepared it
         return plain(STATEMENT_TWO_PHASE);
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_PREPARED:
         return plain(STATEMENT_TWO_PHASE);
@@ -116,6 +116,24 @@ static struct classified classify_set(struct walk *w, const PgQuery__VariableSet
 
 // ---- What changes the schema --------------------------------------------------------------------
 
+// What it does to the schema cannot make a plain statement run anything that it did not run before.
+static bool adds_no_code(PgQuery__Node__NodeCase kind)
+{
+    switch ((int)kind) {
+    case NODE(DROP_STMT):
+    case NODE(DROP_ROLE_STMT):
+    case NODE(DROPDB_STMT):
+    case NODE(GRANT_STMT):
+    case NODE(GRANT_ROLE_STMT):
+    case NODE(COMMENT_STMT):
+    case NODE(CREATE_ROLE_STMT):
+    case NODE(CREATE_SEQ_STMT):
+    case NODE(ALTER_SEQ_STMT):
+        return true;
+    }
+    return false;
+}
+
 // Its parts are only stored (a view, a default, a function's body), not run.
 static struct classified classify_definition(struct walk *w, const ProtobufCMessage *s)
 {
@@ -127,10 +145,16 @@ static struct classified classify_definition(struct walk *w, const ProtobufCMess
     return plain(STATEMENT_DDL);
 }
 
+static struct classified classify_reshaping(struct walk *w, const ProtobufCMessage *s)
+{
+    w->reshapes = true;
+    return classify_definition(w, s);
+}
+
 // Expressions in it may run now: ALTER TABLE ... ADD ... DEFAULT f(), CREATE INDEX ON t (f(a)).
 static struct classified classify_change(struct walk *w, const ProtobufCMessage *s)
 {
-    w->ddl = true;
+    w->ddl = w->reshapes = true;
     w->writes_unknown = true;
     walk_children(w, s);
     return plain(STATEMENT_DDL);
@@ -140,7 +164,7 @@ static struct classified classify_change(struct walk *w, const ProtobufCMessage 
 static struct classified classify_create_table(struct walk *w, const PgQuery__CreateStmt *s)
 {
     if (s->relation == NULL || !walk_is_temporary(s->relation) || s->n_inh_relations > 0)
-        return classify_definition(w, &s->base);
+        return classify_reshaping(w, &s->base);
     w->effects |= EFFECT_TEMP;
     return plain(STATEMENT_DDL);
 }
@@ -304,6 +328,7 @@ static struct classified classify_by_node(struct walk *w, const PgQuery__Node *s
     case NODE(CALL_STMT):
         return classify_code(w, STATEMENT_CALL);
     case NODE(DO_STMT):
+        w->reshapes = true; // migrations
         return classify_code(w, STATEMENT_DO);
     case NODE(LOAD_STMT):
         return with_effect(w, STATEMENT_UTILITY, EFFECT_LOAD);
@@ -325,7 +350,9 @@ static struct classified classify_by_node(struct walk *w, const PgQuery__Node *s
     case NODE(INDEX_STMT):
         return classify_change(w, (const ProtobufCMessage *)s->alias);
     }
-    return classify_definition(w, (const ProtobufCMessage *)s->alias);
+    if (adds_no_code(s->node_case))
+        return classify_definition(w, (const ProtobufCMessage *)s->alias);
+    return classify_reshaping(w, (const ProtobufCMessage *)s->alias);
 }
 
 struct classified classify(struct walk *w, const PgQuery__Node *statement)

@@ -227,15 +227,31 @@ bool coded_same(const struct coded *a, const struct coded *b)
 
 // ---- the verdict ----
 
-static bool has(const struct coded *coded, enum name_kind kind, struct slice name)
+static bool has_hash(const struct coded *coded, uint64_t hash)
 {
-    if (!is_plain(name) || name.len > NAME_BYTES_MAX)
-        return coded->foreign || name.len > NAME_BYTES_MAX;
-    uint64_t hash = hash_of(kind, name);
     for (size_t at = hash & coded->mask; coded->table[at] != 0; at = (at + 1) & coded->mask)
         if (coded->table[at] == hash)
             return true;
     return false;
+}
+
+bool coded_adds(const struct coded *a, const struct coded *b)
+{
+    if (b->anything)
+        return false;
+    if (a->anything || (a->foreign && !b->foreign) || (a->count > 0 && b->count == 0))
+        return true;
+    for (size_t i = 0; i <= a->mask; i++)
+        if (a->table[i] != 0 && !has_hash(b, a->table[i]))
+            return true;
+    return false;
+}
+
+static bool has(const struct coded *coded, enum name_kind kind, struct slice name)
+{
+    if (!is_plain(name) || name.len > NAME_BYTES_MAX)
+        return coded->foreign || name.len > NAME_BYTES_MAX;
+    return has_hash(coded, hash_of(kind, name));
 }
 
 static bool has_any(const struct coded *coded, enum name_kind kind, const struct sql_names *names)

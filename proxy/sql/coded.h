@@ -31,6 +31,8 @@ void coded_unref(struct coded **coded); // clears the caller's pointer; NULL ins
 uint64_t coded_number(const struct coded *coded); // above 0; never that of another one
 bool coded_is_empty(const struct coded *coded);
 size_t coded_count(const struct coded *coded); // names
+// Is there something in a that was not in b, so that b's verdicts may have been too good?
+bool coded_adds(const struct coded *a, const struct coded *b);
 bool coded_same(const struct coded *a, const struct coded *b); // by the fingerprint
 
 // May running it run any of that code?

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The question behind coded.h. Text stored by PostgreSQL 10 and later is understood.
+// The question behind coded.h. For PostgreSQL 12 and later.
 #include "proxy/sql/builtins.h"
 #include "proxy/sql/coded.h"
 

@@ -25,6 +25,7 @@ struct learnt {
     // The number of what is in force; 0: in doubt. EMPTY: no code anywhere.
     _Atomic uint64_t number;
     _Atomic uint64_t changes;
+    _Atomic uint64_t surprises;
     _Atomic int64_t believed_until_us;
     _Atomic int64_t ask_from_us;
 
@@ -32,6 +33,7 @@ struct learnt {
     struct coded *coded;  // counts; what was said last, in force or not
     uint32_t changing;    // transactions that change the schema
     bool asking;
+    bool own_change;      // ... has been made since something was in force
     bool told_failure;    // it was logged
     uint64_t asked_changes;
     int64_t asked_us;
@@ -115,6 +117,11 @@ uint64_t learnt_changes(const struct learnt *learnt)
     return atomic_load_explicit(&learnt->changes, memory_order_acquire);
 }
 
+uint64_t learnt_surprises(const struct learnt *learnt)
+{
+    return atomic_load_explicit(&learnt->surprises, memory_order_relaxed);
+}
+
 static void doubt(struct learnt *learnt)
 {
     learnt->number = 0;
@@ -126,6 +133,7 @@ void learnt_change_begins(struct learnt *learnt)
 {
     pthread_mutex_lock(&learnt->lock);
     learnt->changing++;
+    learnt->own_change = true;
     doubt(learnt);
     pthread_mutex_unlock(&learnt->lock);
 }
@@ -136,6 +144,13 @@ void learnt_change_ends(struct learnt *learnt)
     CHECK(learnt->changing > 0);
     learnt->changing--;
     doubt(learnt);
+    pthread_mutex_unlock(&learnt->lock);
+}
+
+void learnt_ask_soon(struct learnt *learnt)
+{
+    pthread_mutex_lock(&learnt->lock);
+    learnt->ask_from_us = 0;
     pthread_mutex_unlock(&learnt->lock);
 }
 
@@ -182,7 +197,7 @@ static void put_in_force(struct learnt *learnt, enum learnt_wants asked, int64_t
     learnt->believed_until_us = learnt->asked_us + believed_us;
     learnt->ask_from_us = learnt->asked_us + believed_us / 2;
     learnt->number = coded_is_empty(learnt->coded) ? EMPTY : coded_number(learnt->coded);
-    learnt->told_failure = false;
+    learnt->told_failure = learnt->own_change = false;
 }
 
 // What runs now was judged by what is not so any more.
@@ -190,6 +205,8 @@ static void replace(struct learnt *learnt, struct coded **answer)
 {
     doubt(learnt);
     learnt->asked_changes = learnt->changes;
+    if (learnt->coded != NULL && !learnt->own_change && coded_adds(*answer, learnt->coded))
+        learnt->surprises++;
     coded_unref(&learnt->coded);
     learnt->coded = *answer;
     *answer = NULL;
@@ -236,9 +253,10 @@ enum learnt_wants learnt_told(struct learnt *learnt, enum learnt_wants asked,
     return more;
 }
 
-void learnt_give_up(struct learnt *learnt)
+void learnt_give_up(struct learnt *learnt, int64_t now_us)
 {
     pthread_mutex_lock(&learnt->lock);
+    learnt->not_before_us = now_us + TIMES_BETWEEN * (now_us - learnt->asked_us);
     learnt->asking = false;
     pthread_mutex_unlock(&learnt->lock);
 }

@@ -33,10 +33,14 @@ enum learnt_verdict learnt_verdict(struct learnt *learnt, struct analysis *analy
 
 // Rises whenever an earlier verdict may have been wrong for what runs now: never 0.
 uint64_t learnt_changes(const struct learnt *learnt);
+// Rises when code was found that was put there around the proxy: whatever ran in a server's session
+// before may have been judged too well.
+uint64_t learnt_surprises(const struct learnt *learnt);
 // The schema is being changed by a transaction through the proxy, from before that is sent until
 // it has ended.
 void learnt_change_begins(struct learnt *learnt);
 void learnt_change_ends(struct learnt *learnt);
+void learnt_ask_soon(struct learnt *learnt); // code was taken away: known is too much
 void learnt_forget(struct learnt *learnt); // another server stands behind the name, perhaps
 
 enum learnt_wants {
@@ -50,4 +54,5 @@ enum learnt_wants learnt_wants(struct learnt *learnt, int64_t now_us);
 // costs much. CHECK and ALL: the same caller is to ask on.
 enum learnt_wants learnt_told(struct learnt *learnt, enum learnt_wants asked,
                               struct coded *answer, int64_t interval_us, int64_t now_us);
-void learnt_give_up(struct learnt *learnt); // its server is lost: somebody else is to ask
+// Its server is lost: somebody else is to ask.
+void learnt_give_up(struct learnt *learnt, int64_t now_us);

@@ -39,6 +39,7 @@ struct walk {
     bool defines;       // inside a definition: what it names is not run, read or written now
     bool writes_unknown;
     bool calls_unknown_function;
+    bool reshapes;
     bool touches_unnamed;
     bool ddl;
     bool has_parameters;

@@ -246,6 +246,49 @@ def test_nothing_is_asked(ctx):
         p.stop()
 
 
+SETS = "set_config('work_mem', '7MB', false)"
+BODIES = [  # of trigger functions that do more than compute, some of them in disguise
+    f"PERFORM {SETS};", f"NEW.v := {SETS};", "NEW.v := set_config /* now() */ ('work_mem', '7MB', false);",
+    "NEW.v := set_config -- now\n ('work_mem', '7MB', false);", "NEW.v := pg_catalog.\"set_config\"('work_mem', '7MB', false);",
+    "SET work_mem = '7MB';", "EXECUTE 'SET work_mem = ''7MB''';", "IF now() IS NOT NULL THEN NEW.v := (SELECT leaves()); END IF;",
+    "NEW.v := (TABLE hides);", "NEW.v := 'x' || now() || leaves();", "INSERT INTO hides_too DEFAULT VALUES;", "NEW.v := leaves\t();",
+    "NEW.v := '\n-- '; PERFORM leaves(); NEW.v := '\n';", "NEW.v := CASE WHEN leaves() = 1 THEN lower('A') END;",
+    "NEW.v := lower(leaves()::text);", "IF TG_OP = 'INSERT' THEN NEW.v := leaves(); END IF;",
+    "<<now>> BEGIN NEW.v := leaves(1); END;", "DECLARE x guarded := 1; BEGIN NEW.v := x; END;", "NEW.v := 1::guarded;",
+    "NEW.v := CAST(1 AS guarded);", "FOR i IN SELECT leaves() LOOP NEW.v := i; END LOOP;", "NEW.v := $x$a$x$ || leaves();",
+]
+
+
+@limit(60)
+def test_functions_that_seem_to_compute(ctx):
+    ctx.sql(FUNCTIONS + "CREATE VIEW hides AS SELECT leaves(); CREATE TABLE hides_too(i int DEFAULT leaves());"
+            "CREATE DOMAIN guarded AS int CHECK (leaves(VALUE) > 0)")
+    for i, body in enumerate(BODIES):
+        declares = "DECLARE i int; BEGIN" if body.startswith("FOR") else "BEGIN"
+        ctx.sql(f"CREATE TABLE t{i}(v text); CREATE FUNCTION f{i}() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$f$ {declares} {body} RETURN NEW; END $f$;"
+                f"CREATE TRIGGER x BEFORE INSERT ON t{i} FOR EACH ROW EXECUTE FUNCTION f{i}()")
+    ctx.sql("GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC")
+    _, a, b = one_server(ctx)
+    b.query("SELECT 1")
+    for i, body in enumerate(BODIES):
+        a.query(f"INSERT INTO t{i} VALUES ('x')")
+        kept_and_not_seen(a, b, body)
+        a.query("RESET work_mem")
+
+
+def test_computing_with_own_functions(ctx):
+    """What only calls lower() does more where somebody has a lower() of his own."""
+    ctx.sql(FUNCTIONS + """CREATE TABLE t(v text); GRANT ALL ON t TO PUBLIC;
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.v := lower(5); RETURN NEW; END $$;
+        CREATE FUNCTION lower(int) RETURNS text LANGUAGE sql AS 'SELECT leaves()::text';
+        CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()""")
+    _, a, b = one_server(ctx)
+    b.query("SELECT 1")
+    a.query("INSERT INTO t VALUES ('x')")
+    kept_and_not_seen(a, b, "lower")
+
+
 def test_switched_off(ctx):
     """hidden_code_check = 0: nothing is asked, not even once."""
     ctx.sql(TRIGGER)

@@ -20,6 +20,40 @@ static void row(struct coded_draft *draft, const char *kind, const char *name)
     buf_fini(&out);
 }
 
+static bool reshapes(const char *sql)
+{
+    struct analysis *analysis = analysis_new(slice_str(sql));
+    bool found = analysis->reshapes;
+    analysis_unref(&analysis);
+    return found;
+}
+
+// What may put code behind relations; what the parser does not know is told by its words.
+static void test_reshapes(void **state)
+{
+    const char *const yes[] = {
+        "CREATE TABLE a(i int)", "ALTER TABLE a ADD b int", "CREATE VIEW v AS SELECT 1",
+        "CREATE INDEX ON a(i)", "CREATE TRIGGER x BEFORE INSERT ON a EXECUTE FUNCTION f()",
+        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS ''", "DO 'BEGIN END'",
+        "CREATE POLICY p ON a USING (true)", "COMMIT PREPARED 'x'", "SELECT 1; CREATE TABLE a()",
+        "new syntax; Create\nTABLE a()", "new syntax; DO $$ BEGIN END $$", "new syntax; do/**/''",
+        "new ALTER", "new syntax; DO LANGUAGE plpgsql ''", "ALTER DOMAIN d SET DEFAULT 1",
+    };
+    const char *const no[] = {
+        "SELECT 1", "DROP TABLE a", "GRANT SELECT ON a TO b", "COMMENT ON TABLE a IS ''",
+        "TRUNCATE a", "CREATE TEMP TABLE a(i int)", "CREATE TABLE a AS SELECT 1", "VACUUM FULL a",
+        "REFRESH MATERIALIZED VIEW a", "CREATE SEQUENCE s", "COMMIT", "ROLLBACK PREPARED 'x'",
+        "new syntax", "INSERT new syntax INTO a ON CONFLICT DO NOTHING", "new created altered",
+        "new syntax ON CONFLICT DO UPDATE SET a = 1", "CALL p()",
+    };
+    for (size_t i = 0; i < sizeof(yes) / sizeof(*yes); i++)
+        if (!reshapes(yes[i]))
+            fail_msg("%s", yes[i]);
+    for (size_t i = 0; i < sizeof(no) / sizeof(*no); i++)
+        if (reshapes(no[i]))
+            fail_msg("%s", no[i]);
+}
+
 // kind and name by turns, a NULL behind.
 static struct coded *set_of(const char *const *names)
 {
@@ -163,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_relations), cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_other_names), cmocka_unit_test(test_many),
         cmocka_unit_test(test_odd_answers), cmocka_unit_test(test_same),
+        cmocka_unit_test(test_reshapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,12 +149,33 @@ static void test_change(void **state)
     check(w, SECOND + 12000, LEARNT_CODED, LEARNT_HARMLESS);
 }
 
+// Code that somebody else has put there: what ran before may have been judged too well.
+static void test_surprise(void **state)
+{
+    struct world *w = *state;
+    learn(w, "a", NULL, 0);
+    learn(w, "b", NULL, INTERVAL);
+    assert_int_equal(learnt_surprises(w->learnt), 0);
+    learn(w, "c", "t", 2 * INTERVAL);
+    assert_int_equal(learnt_surprises(w->learnt), 1);
+    learn(w, "d", "t", 3 * INTERVAL);
+    learn(w, "e", NULL, 4 * INTERVAL);
+    assert_int_equal(learnt_surprises(w->learnt), 1);
+    // Through the proxy it was in doubt all the time.
+    learnt_change_begins(w->learnt);
+    learnt_change_ends(w->learnt);
+    learn(w, "f", "t", 5 * INTERVAL);
+    assert_int_equal(learnt_surprises(w->learnt), 1);
+    learn(w, "g", "u", 6 * INTERVAL);
+    assert_int_equal(learnt_surprises(w->learnt), 2);
+}
+
 static void test_asked_by_who_is_lost(void **state)
 {
     struct world *w = *state;
     assert_int_equal(learnt_wants(w->learnt, 0), LEARNT_ALL);
     assert_int_equal(learnt_wants(w->learnt, 0), LEARNT_NOTHING);
-    learnt_give_up(w->learnt);
+    learnt_give_up(w->learnt, 0);
     learn(w, "a", "t", 0);
     check(w, SECOND, LEARNT_CODED, LEARNT_HARMLESS);
 }
@@ -221,6 +242,7 @@ int main(void)
         TEST(test_from_the_beginning), TEST(test_nothing_there), TEST(test_asked_again),
         TEST(test_change),             TEST(test_failure),       TEST(test_asked_by_who_is_lost),
         TEST(test_forget),             TEST(test_dear),          TEST(test_memo),
+        TEST(test_surprise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -553,6 +553,22 @@ static struct config *load(const char *path)
     return config;
 }
 
+// Everything before the first thread. False: it said why.
+static bool prepare(const struct process *p, const struct arguments *a)
+{
+    const struct settings *settings = config_settings(p->config);
+    log_verbosity(a->verbose ? a->verbose : settings->verbose);
+    if (!log_open(settings->logfile, p->quiet))
+        return fatal(settings->logfile, strerror(errno));
+    log_syslog(settings->syslog, settings->syslog_ident, settings->syslog_facility);
+    raise_descriptor_limit(p->config);
+    if (a->user != NULL && !become_user(a->user))
+        return false;
+    if (geteuid() == 0 && settings->user[0] == '\0')
+        return fatal("pgweir should not run as root", "set user, or use -u");
+    return !a->daemon || go_background(settings);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments a = {0};
@@ -564,22 +580,10 @@ int main(int argc, char **argv)
         .config = load(a.path), .quiet = a.quiet || a.daemon, .verbose = a.verbose};
     if (p.config == NULL)
         return 1;
-    const struct settings *settings = config_settings(p.config);
-    log_verbosity(a.verbose ? a.verbose : settings->verbose);
-    if (!log_open(settings->logfile, p.quiet)) {
-        fatal(settings->logfile, strerror(errno));
+    if (!prepare(&p, &a)) {
+        config_unref(&p.config);
         return 1;
     }
-    log_syslog(settings->syslog, settings->syslog_ident, settings->syslog_facility);
-    raise_descriptor_limit(p.config);
-    if (a.user != NULL && !become_user(a.user))
-        return 1;
-    if (geteuid() == 0 && settings->user[0] == '\0') {
-        fatal("pgweir should not run as root", "set user, or use -u");
-        return 1;
-    }
-    if (a.daemon && !go_background(settings))
-        return 1;
     bool lived = begin(&p);
     if (lived)
         live(&p);

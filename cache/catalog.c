@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/mem.h"
 #include "cache/ledger.h"
+#include "cache/lineage.h"
 
 // One table of names; a name carries all that is known by it.
 struct fact {
@@ -33,11 +34,15 @@ struct catalog {
     enum bypass denied;
     size_t relations;
     bool utf8;
+    uint64_t ancestry;
     struct hash_table facts;
 };
 
 struct catalog_builder {
     struct catalog *catalog;
+    struct lineage *lineage; // owns
+    struct catalog_relation **relations; // owns the array
+    size_t room;
 };
 
 enum { CATALOG_TAG = 0xca7a1060 };
@@ -78,6 +83,7 @@ struct catalog_builder *catalog_builder_new(uint64_t version)
     TAG_SET(b->catalog, CATALOG_TAG);
     atomic_init(&b->catalog->references, 1);
     b->catalog->version = version;
+    b->lineage = lineage_new();
     return b;
 }
 
@@ -86,7 +92,14 @@ void catalog_builder_free(struct catalog_builder *b)
     if (b == NULL)
         return;
     catalog_unref(&b->catalog);
+    lineage_free(b->lineage);
+    mem_free(b->relations);
     mem_free(b);
+}
+
+struct lineage *catalog_builder_lineage(struct catalog_builder *b)
+{
+    return b->lineage;
 }
 
 void catalog_builder_name(struct catalog_builder *b, struct slice name)
@@ -97,7 +110,7 @@ void catalog_builder_name(struct catalog_builder *b, struct slice name)
 void catalog_builder_relation(struct catalog_builder *b, const struct catalog_relation *relation)
 {
     struct fact *f = fact_make(b, relation->name);
-    f->loaded = true;
+    f->loaded |= !relation->by_oid;
     size_t bytes = sizeof(struct row) + relation->schema.len;
     for (uint8_t i = 0; i < relation->key.count; i++)
         bytes += relation->key.columns[i].name.len;
@@ -114,7 +127,11 @@ void catalog_builder_relation(struct catalog_builder *b, const struct catalog_re
     row->relation.slot = ledger_table_slot(row->relation.table);
     row->next = f->rows;
     f->rows = row;
-    b->catalog->relations++;
+    if (b->catalog->relations == b->room) {
+        b->room = b->room == 0 ? 64 : 2 * b->room;
+        b->relations = mem_realloc(b->relations, b->room * sizeof(*b->relations));
+    }
+    b->relations[b->catalog->relations++] = &row->relation;
 }
 
 static void worsen(enum catalog_volatility *known, enum catalog_volatility volatility)
@@ -159,7 +176,9 @@ void catalog_builder_deny(struct catalog_builder *b, enum bypass reason)
 struct catalog *catalog_builder_finish(struct catalog_builder *b)
 {
     struct catalog *c = b->catalog;
-    mem_free(b);
+    c->ancestry = lineage_settle(b->lineage, b->relations, c->relations);
+    b->catalog = NULL;
+    catalog_builder_free(b);
     return c;
 }
 
@@ -178,6 +197,7 @@ static void fact_free(struct hash_node *node, void *arg)
     struct fact *f = container_of(node, struct fact, node);
     for (struct row *row = f->rows, *next; row != NULL; row = next) {
         next = row->next;
+        lineage_release(&row->relation);
         mem_free(row);
     }
     mem_free(f);
@@ -227,6 +247,27 @@ static const struct catalog_relation *row_in(const struct fact *f, struct slice 
             return &row->relation;
     }
     return NULL;
+}
+
+uint64_t catalog_ancestry(const struct catalog *c)
+{
+    return c->ancestry;
+}
+
+const struct catalog_relation *catalog_event(const struct catalog *c, struct slice schema,
+                                             struct slice name)
+{
+    const struct fact *f = fact_find(c, name);
+    return f == NULL ? NULL : row_in(f, schema);
+}
+
+bool catalog_runs_code(const struct catalog *c, struct slice name)
+{
+    const struct fact *f = fact_find(c, name);
+    for (const struct row *row = f == NULL ? NULL : f->rows; row != NULL; row = row->next)
+        if (row->relation.runs_code)
+            return true;
+    return false;
 }
 
 enum catalog_answer catalog_find(const struct catalog *c, struct slice schema, struct slice name,

@@ -18,6 +18,7 @@
 
 struct catalog;
 struct catalog_builder;
+struct lineage;
 
 // The columns of a table whose values, old and new, every event of a row tells: those of its
 // replica identity. None: a reader depends on the table.
@@ -30,6 +31,8 @@ struct catalog_key {
     } columns[ROWKEY_COLUMNS_MAX];
 };
 
+// Whoever builds one says what is true of the relation by itself; what follows from those above and
+// below it, the builder adds (lineage.h).
 struct catalog_relation {
     struct slice schema;
     struct slice name;
@@ -38,7 +41,20 @@ struct catalog_relation {
     uint32_t slot;      // its table slot; likewise
     struct catalog_key key;
     enum bypass bypass; // BYPASS_NONE: its rows may be cached; else why not
-    bool writes_known;  // a write to it touches it alone: no triggers, rules, cascades, children
+    bool writes_known;  // a write to it touches nothing but `writes`: no triggers, rules, cascades
+    bool by_oid;        // known for another's sake: others of its name may not be
+    bool reported;      // its own rows' changes come in the stream (or it has none of its own)
+    bool is_view;
+    bool stands_for_others; // a view, or it has, or may have, tables below it
+    bool runs_code;     // reading it may run code that is not PostgreSQL's own
+    // Set by the builder, owned by the catalog.
+    uint64_t reasons;         // all that there are against caching: bits 1 << enum bypass
+    bool writes_itself_known; // writes_known, but for those below
+    uint16_t read_count, write_count;
+    uint32_t ancestor_count;
+    const uint32_t *reads;  // slots that a result which reads it depends on
+    const uint32_t *writes; // slots that a write through it closes
+    const struct catalog_relation **ancestors; // tables that hold its rows too, nearest first
 };
 
 enum catalog_volatility { // worst over all overloads of a name in pg_catalog; ordered
@@ -62,8 +78,10 @@ enum catalog_answer {
 struct catalog_builder *catalog_builder_new(uint64_t version);
 void catalog_builder_free(struct catalog_builder *b); // without finishing; NULL is fine
 void catalog_builder_name(struct catalog_builder *b, struct slice name); // loaded, found or not
-// Copies; relation->table and slot are ignored. Its name counts as loaded.
+// Copies; relation->table and slot are ignored. Its name counts as loaded, unless by_oid.
 void catalog_builder_relation(struct catalog_builder *b, const struct catalog_relation *relation);
+// What relations have to do with each other, by oid: see lineage.h.
+struct lineage *catalog_builder_lineage(struct catalog_builder *b);
 // The volatility of pg_catalog's own; called again for one name, the worst stays.
 void catalog_builder_function(struct catalog_builder *b, struct slice name,
                               enum catalog_volatility volatility);
@@ -89,6 +107,14 @@ uint64_t catalog_version(const struct catalog *c);
 enum bypass catalog_denied(const struct catalog *c); // BYPASS_NONE: as each relation says
 size_t catalog_relations(const struct catalog *c);   // how many are known
 bool catalog_utf8(const struct catalog *c);
+
+// Differs whenever another table's event must raise other slots.
+uint64_t catalog_ancestry(const struct catalog *c);
+// A table whose event has come, whether or not its name was loaded; NULL: it is not known.
+const struct catalog_relation *catalog_event(const struct catalog *c, struct slice schema,
+                                             struct slice name);
+// May reading a relation of that name, in whatever schema, run code that is not PostgreSQL's own?
+bool catalog_runs_code(const struct catalog *c, struct slice name);
 
 // One relation, by schema and name. Borrowed while the catalog is held.
 enum catalog_answer catalog_find(const struct catalog *c, struct slice schema, struct slice name,

@@ -251,11 +251,18 @@ void follower_set_max_staleness(struct follower *f, int64_t max_staleness_us)
     f->max_staleness_us = max_staleness_us;
 }
 
+// What has come and cannot be seen yet was entered as the old one had it: when other tables hold
+// its rows now, it ends everything.
 void follower_set_catalog(struct follower *f, struct catalog *catalog)
 {
     TAG_CHECK(f, FOLLOWER_TAG);
+    uint64_t before = f->catalog == NULL ? 0 : catalog_ancestry(f->catalog);
+    bool same = catalog != NULL && catalog_ancestry(catalog) == before;
     catalog_unref(&f->catalog);
     f->catalog = catalog == NULL ? NULL : catalog_ref(catalog);
+    f->touched.all |= !same && f->in_transaction;
+    if (!same && f->pending.count > 0)
+        ledger_event_all(f->ledger, f->passed);
 }
 
 void follower_begin(struct follower *f, const struct follower_start *start)
@@ -465,15 +472,7 @@ void follower_hurry(struct follower *f)
 
 // ---- What next --------------------------------------------------------------------------------
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t later(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
+static int64_t earlier(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static struct pace_due readings_due(const struct follower *f)
 {
@@ -507,8 +506,8 @@ static int64_t flush_due_us(const struct follower *f)
         due = f->marks[f->first_mark].sent_us + FLUSH_AFTER_US;
     if (f->watched > f->passed)
         due = earlier(due, f->watched_us + FLUSH_AFTER_US);
-    if (due != INT64_MAX && f->flush_us != INT64_MIN)
-        due = later(due, f->flush_us + FLUSH_AGAIN_US);
+    if (due != INT64_MAX && f->flush_us != INT64_MIN && f->flush_us + FLUSH_AGAIN_US > due)
+        due = f->flush_us + FLUSH_AGAIN_US;
     return due;
 }
 

@@ -88,12 +88,13 @@ struct follower *follower_new(struct ledger *ledger, int64_t max_staleness_us);
 void follower_free(struct follower *f); // as lost first; NULL is fine
 void follower_set_max_staleness(struct follower *f, int64_t max_staleness_us);
 
-// The catalog that says which columns are a table's key (it takes a count of its own; NULL: none is
-// known, so every row event touches all rows of its table). Right after it was published to the
-// workers, before anything else is told, and before the ledger is flushed if it says otherwise than
-// the last one did. Then no entry of the new epoch was made by another catalog. Events of
-// transactions that ran before what the catalog shows are told by it as well; every fill that uses
-// it was sent after they were visible, since what changes a key waits for them.
+// The catalog that says which columns are a table's key, and which tables hold others' rows (it
+// takes a count of its own; NULL: none is known, so every row event touches all rows of its table).
+// Right after it was published to the workers, before anything else is told, and before the ledger
+// is flushed if it says otherwise than the last one did. Then no entry of the new epoch was made by
+// another catalog. Events of transactions that ran before what the catalog shows are told by it as
+// well; every fill that uses it was sent after they were visible, since what changes a key waits
+// for them.
 void follower_set_catalog(struct follower *f, struct catalog *catalog);
 
 // Both connections stand. The ledger stays off until nothing below the horizon runs and a first

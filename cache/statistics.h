@@ -18,15 +18,21 @@
     X(NOT_SELECT, "not_select", "not a SELECT")                                                    \
     X(MULTI_STATEMENT, "multi_statement", "several statements in one message")                     \
     X(UNPARSABLE, "unparsable", "the statement could not be parsed")                               \
-    X(UNSUPPORTED, "unsupported", "a construct that is not reviewed for caching")                  \
-    X(VOLATILE_FUNCTION, "volatile_function", "calls a function that is not immutable")            \
-    X(UNKNOWN_FUNCTION, "unknown_function", "calls a function that is not PostgreSQL's own")       \
-    X(OPERATOR, "operator", "uses an operator that is not known to be immutable")                  \
-    X(CAST, "cast", "casts to a type that is not known to be safe")                                \
+    X(UNSUPPORTED, "unsupported",                                                                  \
+      "a construct, of its own or in a view, that is not reviewed for caching")                    \
+    X(VOLATILE_FUNCTION, "volatile_function",                                                      \
+      "calls a function, itself or in a view, that depends on more than the data")                 \
+    X(UNKNOWN_FUNCTION, "unknown_function",                                                        \
+      "calls a function, itself or in a view, that is not PostgreSQL's own")                       \
+    X(OPERATOR, "operator",                                                                        \
+      "uses an operator, itself or in a view, that is not known to be immutable")                  \
+    X(CAST, "cast", "casts, itself or in a view, to a type that is not known to be safe")          \
     X(DATETIME_WORD, "datetime_word", "a literal such as 'now' or 'today' depends on the time")    \
-    X(RELATION_KIND, "relation_kind", "reads something other than a plain logged table")           \
-    X(INHERITANCE, "inheritance", "reads a partitioned table or one with children")                \
-    X(CATALOG_RELATION, "catalog_relation", "reads a system catalog")                              \
+    X(RELATION_KIND, "relation_kind",                                                              \
+      "reads what the stream does not report: no logged table, view or partitions of such")        \
+    X(INHERITANCE, "inheritance",                                                                  \
+      "reads a table with more partitions or levels than can be followed")                         \
+    X(CATALOG_RELATION, "catalog_relation", "reads a system catalog, itself or by a view")         \
     X(CATALOG_PENDING, "catalog_pending", "its names are not resolved yet")                        \
     X(NO_RELATION, "no_relation", "reads no table")                                                \
     X(UNKNOWN_RELATION, "unknown_relation", "reads a relation that is not found")                  \
@@ -35,8 +41,8 @@
     X(MAX_ROWS, "max_rows", "the reply was asked for in portions")                                 \
     X(SHAPE, "shape", "the messages are not in a form that is cached")                             \
     X(NO_PROFILE, "no_profile", "the session's settings are not known yet")                        \
-    X(ROW_SECURITY, "row_security", "reads a table with row level security")                       \
-    X(COLUMN_TYPE, "column_type", "reads a table with a column type that is not known to be safe") \
+    X(ROW_SECURITY, "row_security", "reads a table with row level security, itself or by a view")  \
+    X(COLUMN_TYPE, "column_type", "reads a table or view with a type that is not known to be safe")\
     X(ENCODING, "encoding", "names outside ASCII in another encoding than the server's")           \
     X(DISABLED, "disabled", "the cache is switched off here")                                      \
     X(RULE, "rule", "a rule of [cache_rules] excludes it")                                         \

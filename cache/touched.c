@@ -43,12 +43,13 @@ void touched_line(struct touched *t, struct decoded *line, const struct catalog 
     while (decode_next_table(line, &n)) {
         struct slice schema = slice_of(n.schema_bytes, n.schema_len);
         struct slice name = slice_of(n.name_bytes, n.name_len);
-        const struct catalog_relation *r = NULL;
-        if (catalog != NULL && line->kind == DECODE_TABLE)
-            catalog_find(catalog, schema, name, &r);
+        const struct catalog_relation *r =
+            catalog == NULL ? NULL : catalog_event(catalog, schema, name);
         uint64_t table = r != NULL ? r->table : ledger_table(schema, name);
         touch(t, ledger_table_slot(table));
-        if (!touch_keys(t, line->row, r))
+        if (line->kind != DECODE_TABLE || !touch_keys(t, line->row, r))
             touch(t, ledger_rows_slot(table));
+        for (uint32_t i = 0; r != NULL && i < r->ancestor_count; i++)
+            touch(t, r->ancestors[i]->slot); // its rows are theirs, too
     }
 }

@@ -251,6 +251,11 @@ static bool name_add(struct domain *d, struct slice name)
     return true;
 }
 
+bool domain_learns_names(struct domain *d)
+{
+    return domain_canonical(d)->names_version < NAMES_MAX;
+}
+
 void domain_want_names(struct domain *d, const struct slice *names, size_t n)
 {
     d = domain_canonical(d);

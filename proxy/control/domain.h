@@ -69,6 +69,8 @@ struct catalog *domain_catalog_ref(struct domain *domain);
 // already asked for costs one lookup. Unqualified names, any schema. At most 4096 names for each
 // domain; beyond that they are ignored and the statements on them stay uncached.
 void domain_want_names(struct domain *domain, const struct slice *names, size_t n);
+// Is a name that was never asked for going to be known after domain_want_names()?
+bool domain_learns_names(struct domain *domain);
 
 // A hit failed because the ledger was not fresh enough: take a freshness reading soon. An atomic
 // flag, and at most one wake of the control thread for each millisecond.

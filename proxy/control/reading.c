@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "proxy/control/closure.h"
 #include "proxy/control/connection.h"
 #include "proxy/control/schema.h"
 
@@ -24,6 +25,9 @@ enum reading_step {
     STEP_PREPARE_READING,
     STEP_PREPARE_GATE,
     STEP_PREPARE_FINGERPRINT,
+    STEP_PREPARE_RELATIONS,
+    STEP_PREPARE_PARTS,
+    STEP_PREPARE_CAPTURES,
     STEP_IDLE,
     STEP_READING, // full
     STEP_GATE,
@@ -33,8 +37,9 @@ enum reading_step {
     // A load is one REPEATABLE READ transaction, so that all of it is of one snapshot.
     STEP_LOAD_BEGIN,
     STEP_LOAD_OLD_FINGERPRINT, // of what the previous catalog was loaded from
-    STEP_LOAD_FINGERPRINT,     // the new baseline
     STEP_LOAD_RELATIONS,
+    STEP_LOAD_PARTS,
+    STEP_LOAD_FINGERPRINT,     // the new baseline
     STEP_LOAD_CAPTURES,
     STEP_LOAD_COMMIT,
 };
@@ -49,12 +54,15 @@ struct reading_connection {
     int64_t sent_us;
     struct reading_identity identity;
 
-    // The catalog in force: the names it was loaded for, as an array literal, and the fingerprint.
-    char *names;    // owns; NULL before the first load
-    char *baseline; // owns
+    // The catalog in force: the names it was loaded for and the relations that these led to, as
+    // array literals, and the fingerprint.
+    char *names;              // owns; NULL before the first load
+    struct closure_oids oids; // owns
+    char *baseline;           // owns
     // The load under way.
     struct catalog_builder *builder; // owns
     char *new_names;                 // owns
+    struct closure_oids new_oids;    // owns
     char *new_baseline;              // owns
     bool changed;
 
@@ -103,6 +111,17 @@ static void prepare(struct reading_connection *r, enum reading_step step, const 
     sent(r, step, PQsendPrepare(connection_pg(r->connection), statement, sql, 0, NULL));
 }
 
+// A reading or a fingerprint, of what is watched.
+static void execute_watched(struct reading_connection *r, enum reading_step step,
+                            const char *statement, const char *names,
+                            const struct closure_oids *oids)
+{
+    const char *parameters[] = {names, (const char *)oids->others.at,
+                                (const char *)oids->members.at};
+    PGconn *pg = connection_pg(r->connection);
+    sent(r, step, PQsendQueryPrepared(pg, statement, 3, parameters, NULL, NULL, 0));
+}
+
 bool reading_idle(const struct reading_connection *r)
 {
     return r != NULL && r->step == STEP_IDLE;
@@ -114,7 +133,7 @@ void reading_take(struct reading_connection *r, enum reading_kind kind)
     CHECK(r->step == STEP_IDLE && r->names != NULL && kind != READING_NONE);
     r->sent_us = clock_us();
     if (kind == READING_FULL)
-        execute(r, STEP_READING, "reading", r->names);
+        execute_watched(r, STEP_READING, "reading", r->names, &r->oids);
     else
         execute(r, STEP_GATE, "gate", NULL);
 }
@@ -236,18 +255,21 @@ static void give_catalog(struct reading_connection *r)
 {
     mem_free(r->names);
     mem_free(r->baseline);
+    closure_oids_fini(&r->oids);
     r->names = r->new_names;
+    r->oids = r->new_oids;
     r->baseline = r->new_baseline;
     r->new_names = r->new_baseline = NULL;
+    r->new_oids = (struct closure_oids){0};
     struct catalog *catalog = catalog_builder_finish(r->builder);
     r->builder = NULL;
     idle(r);
     r->listener.loaded(r->listener.arg, catalog, r->changed); // r may be gone
 }
 
-static void load_fingerprint(struct reading_connection *r)
+static void load_relations(struct reading_connection *r)
 {
-    execute(r, STEP_LOAD_FINGERPRINT, "fingerprint", r->new_names);
+    execute(r, STEP_LOAD_RELATIONS, "relations", r->new_names);
 }
 
 // The answer to a step was right: what is in it, and what comes next. r may be gone afterwards.
@@ -268,6 +290,15 @@ static void advance(struct reading_connection *r, const PGresult *result)
         prepare(r, STEP_PREPARE_FINGERPRINT, "fingerprint", schema_fingerprint_sql);
         return;
     case STEP_PREPARE_FINGERPRINT:
+        prepare(r, STEP_PREPARE_RELATIONS, "relations", closure_relations_sql);
+        return;
+    case STEP_PREPARE_RELATIONS:
+        prepare(r, STEP_PREPARE_PARTS, "parts", closure_parts_sql);
+        return;
+    case STEP_PREPARE_PARTS:
+        prepare(r, STEP_PREPARE_CAPTURES, "captures", schema_captures_sql);
+        return;
+    case STEP_PREPARE_CAPTURES:
         idle(r);
         r->listener.ready(r->listener.arg, &r->identity);
         return;
@@ -288,24 +319,30 @@ static void advance(struct reading_connection *r, const PGresult *result)
         return;
     case STEP_LOAD_BEGIN:
         if (r->names != NULL)
-            execute(r, STEP_LOAD_OLD_FINGERPRINT, "fingerprint", r->names);
+            execute_watched(r, STEP_LOAD_OLD_FINGERPRINT, "fingerprint", r->names, &r->oids);
         else
-            load_fingerprint(r);
+            load_relations(r);
         return;
     case STEP_LOAD_OLD_FINGERPRINT:
         r->changed = strcmp(PQgetvalue(result, 0, 0), r->baseline) != 0;
-        load_fingerprint(r);
+        load_relations(r);
+        return;
+    case STEP_LOAD_RELATIONS:
+        if (!closure_add_relations(r->builder, result, &r->new_oids))
+            fail(r, "the relations were not listed as asked for");
+        else
+            execute(r, STEP_LOAD_PARTS, "parts", (const char *)r->new_oids.all.at);
+        return;
+    case STEP_LOAD_PARTS:
+        if (!closure_add_parts(r->builder, result))
+            fail(r, "the parts of relations were not listed as asked for");
+        else
+            execute_watched(r, STEP_LOAD_FINGERPRINT, "fingerprint", r->new_names, &r->new_oids);
         return;
     case STEP_LOAD_FINGERPRINT:
         mem_free(r->new_baseline);
         r->new_baseline = mem_strdup(PQgetvalue(result, 0, 0));
-        query(r, STEP_LOAD_RELATIONS, schema_relations_sql, r->new_names);
-        return;
-    case STEP_LOAD_RELATIONS:
-        if (!schema_add_relations(r->builder, result))
-            fail(r, "the relations were not listed as asked for");
-        else
-            query(r, STEP_LOAD_CAPTURES, schema_captures_sql, NULL);
+        execute(r, STEP_LOAD_CAPTURES, "captures", NULL);
         return;
     case STEP_LOAD_CAPTURES:
         if (!schema_add_captures(r->builder, result))
@@ -342,11 +379,15 @@ static int columns_expected(enum reading_step step)
     case STEP_PREPARE_READING:
     case STEP_PREPARE_GATE:
     case STEP_PREPARE_FINGERPRINT:
+    case STEP_PREPARE_RELATIONS:
+    case STEP_PREPARE_PARTS:
+    case STEP_PREPARE_CAPTURES:
     case STEP_IDLE:
     case STEP_FLUSH:
     case STEP_BACKENDS:
     case STEP_LOAD_BEGIN:
     case STEP_LOAD_RELATIONS:
+    case STEP_LOAD_PARTS:
     case STEP_LOAD_CAPTURES:
     case STEP_LOAD_COMMIT:
         return 0;
@@ -447,6 +488,8 @@ void reading_close(struct reading_connection *r)
     mem_free(r->baseline);
     mem_free(r->new_names);
     mem_free(r->new_baseline);
+    closure_oids_fini(&r->oids);
+    closure_oids_fini(&r->new_oids);
     TAG_CLEAR(r);
     mem_free(r);
 }

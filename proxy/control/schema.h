@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is asked of a server's system catalogs, and how the answers become a catalog. The SQL of
-// the control connection is all here. Pure but for the types of libpq; control thread.
+// the control connection is here and in closure.h. Pure but for the types of libpq; control thread.
 #pragma once
 #include <libpq-fe.h>
 #include <stdbool.h>
@@ -28,15 +28,14 @@ enum schema_identity_column {
     SCHEMA_IDENTITY_COLUMNS,
 };
 
-// The two readings. $1 name[]: flush position, insert position, snapshot, fingerprint of the schema
-// as far as the relations of these names depend on it.
+// The two readings. $1 name[], $2 oid[], $3 oid[]: flush position, insert position, snapshot, and
+// the fingerprint of the schema as far as the relations of these names, those others that they lead
+// to, and what is only below a table of these, depend on it (closure.h).
 extern const char schema_reading_sql[];
 // No parameter: the same without the fingerprint.
 extern const char schema_gate_sql[];
-// $1 name[]: the fingerprint alone.
+// The same parameters: the fingerprint alone.
 extern const char schema_fingerprint_sql[];
-// $1 name[]: a row for each relation of these names, see schema_add_relations().
-extern const char schema_relations_sql[];
 // No parameter: (kind, name): 'f' and 'o': a user's function or operator that may be taken for
 // PostgreSQL's own; 'c': a cast or type that makes every cast doubtful.
 extern const char schema_captures_sql[];
@@ -49,7 +48,6 @@ extern const char schema_backends_sql[];
 extern const char schema_flush_sql[];
 
 // False when the result does not have the shape that was asked for.
-bool schema_add_relations(struct catalog_builder *builder, const PGresult *result);
 bool schema_add_captures(struct catalog_builder *builder, const PGresult *result);
 
 // Appends the literal of an array of names, and a NUL.

@@ -2,7 +2,6 @@
 #include "proxy/session/effects.h"
 
 #include "base/clock.h"
-#include "base/mem.h"
 #include "cache/ledger.h"
 #include "cache/ticket.h"
 #include "proxy/control/domain.h"
@@ -27,22 +26,22 @@ static bool has_slot(const uint32_t *slots, uint8_t count, uint32_t slot)
 
 static void note_table(struct effects *e, uint32_t slot)
 {
-    if (has_slot(e->noted->slots, e->count, slot))
+    if (has_slot(e->slots, e->count, slot))
         return;
     if (e->count == EFFECTS_SLOTS_MAX)
         e->barrier = true;
     else
-        e->noted->slots[e->count++] = slot;
+        e->slots[e->count++] = slot;
 }
 
 static void note_held(struct effects *e, uint32_t slot)
 {
-    if (has_slot(e->noted->held, e->held_count, slot))
+    if (has_slot(e->held, e->held_count, slot))
         return;
     if (e->held_count == EFFECTS_HELD_MAX)
         e->barrier = true;
     else
-        e->noted->held[e->held_count++] = slot;
+        e->held[e->held_count++] = slot;
 }
 
 // The rows that a place names, or else any row of that table.
@@ -56,48 +55,17 @@ static void note_keys(struct effects *e, const struct resolved_scan *scan,
         return;
     }
     for (int i = 0; i < n; i++) {
-        if (has_slot(e->noted->slots, e->count, keys[i]))
+        if (has_slot(e->slots, e->count, keys[i]))
             continue;
-        e->noted->slots[e->count++] = keys[i];
+        e->slots[e->count++] = keys[i];
         e->keys++;
     }
 }
 
-// Taken from those that other clients gave back: nothing is allocated in the long run.
-static struct effects_slots *slots_new(struct worker *worker)
-{
-    struct effects_slots *slots = worker->spare_slots;
-    if (slots == NULL)
-        return mem_new(struct effects_slots);
-    worker->spare_slots = slots->next;
-    return slots;
-}
-
-void effects_clear(struct client *client)
-{
-    struct effects_slots *slots = client->effects.noted;
-    if (slots != NULL) {
-        slots->next = client->worker->spare_slots;
-        client->worker->spare_slots = slots;
-    }
-    client->effects = (struct effects){.count = 0};
-}
-
-void effects_free_spare(struct worker *worker)
-{
-    for (struct effects_slots *s = worker->spare_slots, *next; s != NULL; s = next) {
-        next = s->next;
-        mem_free(s);
-    }
-}
-
-static void note_slots(struct client *client, const struct resolution *r,
+static void note_slots(struct effects *e, const struct resolution *r,
                        const struct key_values *values, uint64_t epoch)
 {
-    struct effects *e = &client->effects;
     struct key_values known;
-    if (e->noted == NULL)
-        e->noted = slots_new(client->worker);
     if (e->count == 0 && e->held_count == 0)
         e->epoch = epoch;
     if (values != NULL) {
@@ -126,12 +94,22 @@ static const struct resolution *meaning(struct client *client, const struct anal
                                 (struct analysis *)(uintptr_t)analysis, server->profile, true);
 }
 
-// A user's function or operator behind a builtin's name may do anything.
+// A user's function or operator behind a builtin's name may do anything, and so may one behind a
+// view. (Of a name that is met for the first time this is not known; it is asked for now.)
 static void note_captures(struct client *client, const struct analysis *analysis)
 {
-    if (analysis->functions.count == 0 && analysis->operators.count == 0)
+    if (analysis->functions.count == 0 && analysis->operators.count == 0 &&
+        analysis->reads.count == 0)
         return;
+    struct domain *domain = domain_canonical(client->route->domain);
     const struct resolution *r = meaning(client, analysis);
+    if (r == NULL) {
+        client->effects.barrier |=
+            resolution_front_runs_code(client->worker->resolutions, domain, analysis);
+    } else {
+        client->effects.new_name |= r->pending && domain_learns_names(domain);
+        client->effects.barrier |= r->barrier;
+    }
     if (r == NULL || !r->captured)
         return;
     client->effects.barrier = client->effects.path_unknown = true;
@@ -157,10 +135,12 @@ static void note_writes(struct client *client, const struct analysis *analysis,
     if (analysis->writes.count == 0)
         return;
     const struct resolution *r = meaning(client, analysis);
-    if (r == NULL || r->barrier)
+    uint64_t catalog = domain_catalog_version(domain_canonical(client->route->domain));
+    if (r == NULL || r->barrier || (e->count + e->held_count > 0 && e->catalog != catalog))
         e->barrier = true;
     else
-        note_slots(client, r, values, client->server->profile_epoch);
+        note_slots(e, r, values, client->server->profile_epoch);
+    e->catalog = catalog;
 }
 
 // SET LOCAL, and its like: names may mean something else until the transaction ends.
@@ -271,17 +251,18 @@ void effects_note_arguments(struct client *client, const struct analysis *analys
 }
 
 // What was noted is what names, keys and triggers were then. Since the schema has changed, it may
-// have run under another one: it waits for locks, and sees what is there when it gets them.
+// have run under another one: it waits for locks, and sees what is there when it gets them. And by
+// what is known now, other tables may hold the same rows.
 static bool is_outdated(const struct effects *e, struct domain *domain)
 {
-    return (e->count > 0 || e->held_count > 0) && e->epoch != ledger_epoch(domain_ledger(domain));
+    return (e->count > 0 || e->held_count > 0) &&
+           (e->epoch != ledger_epoch(domain_ledger(domain)) ||
+            e->catalog != domain_catalog_version(domain));
 }
 
 static struct ticket_slots slots_of(const struct effects *e)
 {
-    if (e->noted == NULL)
-        return (struct ticket_slots){.written = NULL};
-    return (struct ticket_slots){e->noted->slots, e->count, e->noted->held, e->held_count};
+    return (struct ticket_slots){e->slots, e->count, e->held, e->held_count};
 }
 
 void effects_publish(struct client *client)
@@ -290,10 +271,11 @@ void effects_publish(struct client *client)
     struct domain *domain = client->route->domain;
     if (domain == NULL)
         return;
-    client->wrote_us = clock_us();
+    if (e->count > 0 || e->held_count > 0 || e->barrier || e->ddl)
+        client->wrote_us = clock_us();
     if (e->ddl)
         domain_ddl(domain);
-    bool barrier = e->barrier || is_outdated(e, domain);
+    bool barrier = e->barrier || e->new_name || is_outdated(e, domain);
     struct ticket_slots slots = slots_of(e);
     if (e->count > 0 || e->held_count > 0 || barrier)
         domain_wrote(domain, &slots, barrier);
@@ -306,10 +288,10 @@ void effects_in_doubt(struct client *client, uint32_t process)
     hidden_settle(client);
     if (domain == NULL || !effects_any(e))
         return;
-    bool barrier = e->barrier || e->ddl || is_outdated(e, domain);
+    bool barrier = e->barrier || e->new_name || e->ddl || is_outdated(e, domain);
     if (e->ddl)
         domain_ddl(domain);
     struct ticket_slots slots = slots_of(e);
     domain_in_doubt(domain, &slots, barrier, process);
-    effects_clear(client);
+    *e = (struct effects){.count = 0};
 }

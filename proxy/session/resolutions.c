@@ -107,3 +107,10 @@ size_t resolution_front_tables(struct resolution_front *front, struct domain *do
     }
     return count;
 }
+
+bool resolution_front_runs_code(struct resolution_front *front, struct domain *domain,
+                                const struct analysis *analysis)
+{
+    const struct catalog *catalog = catalog_of(front, domain);
+    return catalog != NULL && resolve_may_run_code(analysis, catalog);
+}

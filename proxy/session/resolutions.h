@@ -24,3 +24,7 @@ const struct resolution *resolution_front_get(struct resolution_front *front,
 size_t resolution_front_tables(struct resolution_front *front, struct domain *domain,
                                const struct analysis *analysis, const struct profile *profile,
                                struct rule_table *tables, size_t max);
+
+// May reading what it reads run code that is not PostgreSQL's own, whatever the search path is?
+bool resolution_front_runs_code(struct resolution_front *front, struct domain *domain,
+                                const struct analysis *analysis);

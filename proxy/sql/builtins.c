@@ -7,24 +7,36 @@
 
 // The lists below are short and reviewed by hand; each says what was argued.
 
-// Stable functions whose result depends only on settings that are part of the cache key
-// (TimeZone, DateStyle, IntervalStyle, extra_float_digits, bytea_output), given that the argument
-// types are PostgreSQL's own (a table with other column types is not readable, see the catalog).
-// Not here, though it seems so: age (one argument: today), to_char and to_number (lc_*), format
-// and quote_ident (quote_all_identifiers), date, time, timestamp ... called as functions (they
-// read text, and 'now' may be in a row).
+// Stable functions whose result depends only on settings that are part of the cache key (TimeZone,
+// DateStyle, IntervalStyle, and by the profile extra_float_digits, bytea_output, lc_monetary,
+// lc_numeric, lc_time, quote_all_identifiers, timezone_abbreviations), or on labels of enums, which
+// are watched, given that the argument types are PostgreSQL's own or safe (a table with other
+// column types is not readable, see the catalog).
+// Not here, though it seems so: age (of one argument: today), date, time, timestamp ... called as
+// functions and the json functions that make records (they read text, and 'now' may be in a row),
+// convert and its like (conversions can be replaced), current_schema (schemas are not watched as
+// such), text search (configurations and dictionaries are not watched).
 static const char *const stable_but_cacheable[] = {
-    "array_to_json", "array_to_string", "concat", "concat_ws", "date_part", "date_trunc", "extract",
-    "generate_series", "json_agg", "json_build_array", "json_build_object", "json_object_agg",
-    "jsonb_agg", "jsonb_build_array", "jsonb_build_object", "jsonb_object_agg", "length",
-    "overlaps", "quote_literal", "quote_nullable", "row_to_json", "timezone", "to_json",
-    "to_jsonb",
+    "array_to_json", "array_to_string", "concat", "concat_ws", "current_database", "date_part",
+    "date_trunc", "enum_first", "enum_last", "enum_range", "extract", "format", "generate_series",
+    "json_agg", "json_build_array", "json_build_object", "json_object_agg", "jsonb_agg",
+    "jsonb_build_array", "jsonb_build_object", "jsonb_object_agg", "jsonb_path_exists_tz",
+    "jsonb_path_match_tz", "jsonb_path_query_array_tz", "jsonb_path_query_first_tz",
+    "jsonb_path_query_tz", "length", "make_timestamptz", "overlaps", "quote_literal",
+    "quote_nullable", "row_to_json", "timezone", "to_char", "to_date", "to_json", "to_jsonb",
+    "to_number", "to_timestamp",
 };
 
-// Marked immutable, yet what they give depends on a setting that is not in the key, or on how a
-// text is read as a date.
+// The same, where the function itself is known and not just its name: none of these reads text.
+static const char *const stable_but_cacheable_exactly[] = {"date", "time", "timestamp",
+                                                           "timestamptz"};
+
+// Marked immutable, in all or some of its overloads, yet what they give depends on more than their
+// arguments: on text search configurations and dictionaries, on a query, or on how a text is read.
 static const char *const immutable_but_not_cacheable[] = {
-    "interval", "quote_ident", "xml_is_well_formed_content",
+    "interval", "json_to_tsvector", "jsonb_to_tsvector", "phraseto_tsquery", "plainto_tsquery",
+    "to_tsquery", "to_tsvector", "ts_headline", "ts_lexize", "ts_parse", "ts_rewrite",
+    "ts_token_type", "websearch_to_tsquery", "xml_is_well_formed_content",
     "xml_is_well_formed_document",
 };
 
@@ -193,9 +205,9 @@ struct builtin_names builtin_queriers(void)
     return (struct builtin_names){stable_but_runs_queries, COUNT_OF(stable_but_runs_queries)};
 }
 
-bool builtin_function_cacheable(struct slice name)
+static bool cacheable(struct slice name, enum volatility volatility)
 {
-    switch (builtin_function_volatility(name)) {
+    switch (volatility) {
     case VOLATILITY_IMMUTABLE:
         return !LISTED(immutable_but_not_cacheable, name);
     case VOLATILITY_STABLE:
@@ -205,6 +217,17 @@ bool builtin_function_cacheable(struct slice name)
         break;
     }
     return false;
+}
+
+bool builtin_function_cacheable(struct slice name)
+{
+    return cacheable(name, builtin_function_volatility(name));
+}
+
+bool builtin_function_cacheable_as(struct slice name, char volatility)
+{
+    return cacheable(name, volatility_of(volatility)) ||
+           (volatility == 's' && LISTED(stable_but_cacheable_exactly, name));
 }
 
 bool builtin_operator_cacheable(struct slice name)

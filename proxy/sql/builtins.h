@@ -39,6 +39,8 @@ struct builtin_names builtin_queriers(void);
 // True when a result may be cached that this function or operator had a part in.
 bool builtin_function_cacheable(struct slice name);
 bool builtin_operator_cacheable(struct slice name);
+// The same for one of the functions of that name, of which the volatility is known: 'i', 's', 'v'.
+bool builtin_function_cacheable_as(struct slice name, char volatility);
 
 // True when casting to this type (a name of pg_catalog) gives the same result for as long as the
 // settings in the cache key are the same. from_constant: the operand is a string constant.

@@ -40,7 +40,6 @@ struct resolving {
     bool pending;
     bool barrier;
     bool captured;
-    bool opaque;
 };
 
 static void deny(struct resolving *r, enum bypass reason)
@@ -58,6 +57,14 @@ static bool add_slot(struct slots *slots, uint32_t slot)
     if (slots->count == RESOLVE_SLOTS_MAX)
         return false;
     slots->at[slots->count++] = slot;
+    return true;
+}
+
+static bool add_slots(struct slots *slots, const uint32_t *more, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!add_slot(slots, more[i]))
+            return false;
     return true;
 }
 
@@ -183,6 +190,16 @@ static bool add_scans(struct resolving *r, uint32_t name, bool written,
 
 // ---- Relations, read and written ----------------------------------------------------------------
 
+// Its rows of some keys, if no table is below it; and what writes through those above close.
+static bool add_read(struct resolving *r, uint32_t number, const struct catalog_relation *found)
+{
+    bool by_key = add_scans(r, number, false, found);
+    for (uint16_t i = 0; i < found->read_count; i++)
+        if (!(by_key && found->reads[i] == found->slot) && !add_slot(&r->reads, found->reads[i]))
+            return false;
+    return true;
+}
+
 static void resolve_read(struct resolving *r, uint32_t number)
 {
     const struct sql_name *name = &r->analysis->reads.at[number];
@@ -191,22 +208,20 @@ static void resolve_read(struct resolving *r, uint32_t number)
     switch (find(r, name, found, &n)) {
     case CATALOG_PENDING:
         r->pending = true;
-        r->opaque = true;
         deny(r, BYPASS_CATALOG_PENDING);
         return;
     case CATALOG_ABSENT:
-        r->opaque = true;
         deny(r, BYPASS_UNKNOWN_RELATION);
         return;
     case CATALOG_FOUND:
         break;
     }
     for (size_t i = 0; i < n; i++) {
-        enum bypass reason = found[i]->bypass;
-        r->opaque |= reason == BYPASS_RELATION_KIND || reason == BYPASS_ROW_SECURITY;
-        if (reason != BYPASS_NONE)
-            deny(r, reason);
-        else if (!add_scans(r, number, false, found[i]) && !add_slot(&r->reads, found[i]->slot))
+        r->barrier |= found[i]->runs_code;
+        if (found[i]->bypass != BYPASS_NONE)
+            deny(r, found[i]->bypass);
+        r->reasons |= found[i]->reasons;
+        if (!add_read(r, number, found[i]))
             deny(r, BYPASS_UNSUPPORTED);
     }
 }
@@ -228,7 +243,8 @@ static void resolve_write(struct resolving *r, uint32_t number)
         break;
     }
     for (size_t i = 0; i < n; i++) {
-        if (!add_slot(&r->writes, found[i]->slot) || !found[i]->writes_known)
+        if (!add_slots(&r->writes, found[i]->writes, found[i]->write_count) ||
+            !found[i]->writes_known)
             r->barrier = true;
         if (!add_scans(r, number, true, found[i]) &&
             !add_slot(&r->held, ledger_rows_slot(found[i]->table)))
@@ -361,7 +377,6 @@ static struct resolution *resolution_of(struct resolving *r)
         .pending = r->pending,
         .barrier = r->barrier,
         .captured = r->captured,
-        .opaque = r->opaque,
         .utf8 = r->catalog != NULL && catalog_utf8(r->catalog),
         .read_count = (uint16_t)r->reads.count,
         .write_count = (uint16_t)r->writes.count,
@@ -423,6 +438,14 @@ void resolution_unref(struct resolution **pointer)
         return;
     TAG_CLEAR(r);
     mem_free(r);
+}
+
+bool resolve_may_run_code(const struct analysis *a, const struct catalog *catalog)
+{
+    for (uint32_t i = 0; i < a->reads.count; i++)
+        if (catalog_runs_code(catalog, a->reads.at[i].name))
+            return true;
+    return false;
 }
 
 void analysis_names(const struct analysis *a,

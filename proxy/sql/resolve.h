@@ -37,11 +37,10 @@ struct resolution {
     enum bypass bypass;     // BYPASS_NONE: may be answered from and stored in the cache
     uint64_t reasons;       // all that there are against it: bits 1 << enum bypass
     bool pending;           // the catalog does not know all the names yet: ask for analysis_names()
-    bool barrier;           // its commit must raise a barrier; closing the slots is not enough
+    bool barrier;           // its commit must raise a barrier; closing the slots is not enough.
+                            // Also of what only reads, if reading may run code that writes
     bool captured;          // a user's function or operator may stand behind a builtin's name or
                             // behind t.f: to be treated like EFFECT_FUNCTION
-    bool opaque;            // reads a view or the like, whose own text may call anything; not part
-                            // of barrier
     bool utf8;              // of the server; for values of keys
     uint16_t read_count;    // slots that the result depends on, ascending, no two equal; only
                             // when a rule could put all reasons aside (cache/rules.h)
@@ -61,6 +60,10 @@ struct resolution {
 // reference.
 struct resolution *resolve(const struct analysis *a, const struct catalog *catalog,
                            const struct search_path *path);
+
+// May one of the relations that it reads, in whatever schema it is, run code that is not
+// PostgreSQL's own? For when the search path is not known.
+bool resolve_may_run_code(const struct analysis *a, const struct catalog *catalog);
 
 struct resolution *resolution_ref(struct resolution *r);
 void resolution_unref(struct resolution **r); // clears the caller's pointer

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // protobuf-c's own descriptions of the messages lead from a node to its children, so the walk
 // reaches everything, whatever the statement; the switch in walk_kind() names the nodes that mean
-// something here, is_what_its_children_are() those that were reviewed and mean nothing. The rest is
-// not cacheable.
+// something here, node_is_what_its_children_are() those that were reviewed and mean nothing. The
+// rest is not cacheable.
 #include "proxy/sql/walk.h"
 
 #include <strings.h>
 
 #include "base/mem.h"
 #include "proxy/sql/builtins.h"
+#include "proxy/sql/nodes.h"
 #include "proxy/sql/template.h"
 
 typedef PgQuery__Node__NodeCase node_case;
@@ -154,25 +155,6 @@ static void walk_with(struct walk *w, const PgQuery__WithClause *with,
 
 // ---- Functions, operators, casts ----------------------------------------------------------------
 
-// set_config(name, value, true) ends with the transaction; only a literal true is surely true.
-static bool is_local_set_config(const PgQuery__FuncCall *call)
-{
-    if (call->n_args != 3 || call->args[2]->node_case != NODE(A_CONST))
-        return false;
-    const PgQuery__AConst *local = call->args[2]->a_const;
-    return local->val_case == PG_QUERY__A__CONST__VAL_BOOLVAL && local->boolval->boolval;
-}
-
-// Is the setting's name in the text or among the values, for all to see?
-static bool names_its_setting(const PgQuery__FuncCall *call)
-{
-    const PgQuery__Node *name = call->n_args > 0 ? call->args[0] : NULL;
-    while (name != NULL && name->node_case == NODE(TYPE_CAST))
-        name = name->type_cast->arg;
-    return name != NULL &&
-           (name->node_case == NODE(A_CONST) || name->node_case == NODE(PARAM_REF));
-}
-
 static void judge_unknown_function(struct walk *w)
 {
     walk_deny(w, BYPASS_UNKNOWN_FUNCTION);
@@ -183,7 +165,7 @@ static void judge_unknown_function(struct walk *w)
 
 static void judge_builtin(struct walk *w, const PgQuery__FuncCall *call, struct slice name)
 {
-    if (!builtin_function_cacheable(name))
+    if (!builtin_function_cacheable(name) && !(slice_is(name, "age") && call->n_args == 2))
         walk_deny(w, BYPASS_VOLATILE_FUNCTION);
     switch (builtin_function_deed(name)) {
     case BUILTIN_NOTHING:
@@ -198,8 +180,8 @@ static void judge_builtin(struct walk *w, const PgQuery__FuncCall *call, struct 
         w->effects |= EFFECT_SEQUENCE_USE;
         break;
     case BUILTIN_SET_CONFIG:
-        if (!is_local_set_config(call))
-            w->effects |= EFFECT_SET_CONFIG | (names_its_setting(call) ? 0 : EFFECT_FUNCTION);
+        if (!node_is_local_set_config(call))
+            w->effects |= EFFECT_SET_CONFIG | (node_names_its_setting(call) ? 0 : EFFECT_FUNCTION);
         break;
     case BUILTIN_ANYTHING:
         w->writes_unknown = true;
@@ -310,21 +292,12 @@ static void walk_constant(struct walk *w, const PgQuery__AConst *constant)
 
 // ---- Columns ------------------------------------------------------------------------------------
 
-static bool is_system_column(const char *name)
-{
-    static const char *const names[] = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (strcmp(name, names[i]) == 0)
-            return true;
-    return false;
-}
-
 // t.f is the column f of t, or, when t has none, the function f(t): only a catalog can tell.
 static void walk_fields(struct walk *w, PgQuery__Node **fields, size_t n, bool first_is_bare)
 {
     for (size_t i = 0; i < n; i++) {
         const char *name = string_of(fields[i]);
-        if (is_system_column(name))
+        if (node_is_system_column(name))
             walk_deny(w, BYPASS_UNSUPPORTED);
         if (name[0] != 0 && !(i == 0 && first_is_bare))
             add_name(w, &w->fields, "", name);
@@ -412,41 +385,6 @@ static void walk_range_var(struct walk *w, const PgQuery__RangeVar *relation)
 
 // ---- The switch ---------------------------------------------------------------------------------
 
-// Reviewed: these mean nothing by themselves.
-static bool is_what_its_children_are(node_case kind)
-{
-    switch ((int)kind) {
-    case NODE(ALIAS):
-    case NODE(A_ARRAY_EXPR):
-    case NODE(A_INDICES):
-    case NODE(A_STAR):
-    case NODE(BIT_STRING):
-    case NODE(BOOLEAN):
-    case NODE(BOOLEAN_TEST):
-    case NODE(BOOL_EXPR):
-    case NODE(CASE_WHEN):
-    case NODE(COALESCE_EXPR):
-    case NODE(COMMON_TABLE_EXPR):
-    case NODE(CTECYCLE_CLAUSE):
-    case NODE(CTESEARCH_CLAUSE):
-    case NODE(FLOAT):
-    case NODE(GROUPING_FUNC):
-    case NODE(GROUPING_SET):
-    case NODE(INTEGER):
-    case NODE(LIST):
-    case NODE(MIN_MAX_EXPR):
-    case NODE(NAMED_ARG_EXPR):
-    case NODE(NULL_TEST):
-    case NODE(RANGE_FUNCTION):
-    case NODE(RANGE_SUBSELECT):
-    case NODE(RES_TARGET):
-    case NODE(ROW_EXPR):
-    case NODE(WINDOW_DEF):
-        return true;
-    }
-    return false;
-}
-
 static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *message)
 {
     switch ((int)kind) {
@@ -531,7 +469,8 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         walk_children(w, message); // the arguments
         return;
     case NODE(SQLVALUE_FUNCTION): // CURRENT_DATE, CURRENT_USER ...
-        walk_deny(w, BYPASS_VOLATILE_FUNCTION);
+        if (!node_is_of_the_key(((const PgQuery__SQLValueFunction *)message)->op))
+            walk_deny(w, BYPASS_VOLATILE_FUNCTION);
         return;
     case NODE(RANGE_TABLE_SAMPLE):
         walk_table_sample(w, (const PgQuery__RangeTableSample *)message);
@@ -545,7 +484,7 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
     case NODE(_NOT_SET): // an empty place in a list
         return;
     }
-    if (!is_what_its_children_are(kind))
+    if (!node_is_what_its_children_are(kind))
         walk_deny(w, BYPASS_UNSUPPORTED);
     walk_children(w, message);
 }

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// What relations have to do with each other: partitions and children with the tables above them,
+// views with what they read; and what follows for each relation: on which slots a result that reads
+// it depends, which ones a write through it must close, and whose slots an event on it raises.
+// Part of a catalog's builder; it ends when the catalog is finished. Pure; one thread.
+//
+// The rules. A table that has tables below it (partitions, children) holds their rows too:
+//   an event names the table whose row it was, and raises its slot and those of all above it;
+//   a result that reads a table depends on its slot, and on the *down slot* of each table above it;
+//   a write through a table closes its slot, its down slot if it has tables below, and the slots of
+//   all tables that are above it or above one below it.
+// So neither a reader nor a writer has more slots than a tree has levels, however many partitions
+// there are. The down slot moves only by own writes: their event, which may be any table's below,
+// comes by itself.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cache/catalog.h"
+
+struct lineage;
+
+enum { LINEAGE_SLOTS_MAX = 64 }; // of one relation; more: not cached, and its writes are not known
+
+struct lineage *lineage_new(void);
+void lineage_free(struct lineage *l);
+
+// By oid; what is not among the relations is passed over.
+void lineage_child(struct lineage *l, uint32_t parent, uint32_t child);
+void lineage_uses(struct lineage *l, uint32_t view, uint32_t relation);
+void lineage_deny(struct lineage *l, uint32_t oid, enum bypass reason); // the first reason stays
+void lineage_runs_code(struct lineage *l, uint32_t oid);
+// Not all relations or edges were told: nothing that stands for others is cached or known to write.
+void lineage_truncated(struct lineage *l);
+
+// Fills in what the relations owe to each other: bypass, writes_known, runs_code, and the lists,
+// which the relations own (lineage_release). Returns a hash of all that ancestors say.
+uint64_t lineage_settle(struct lineage *l, struct catalog_relation **relations, size_t n);
+void lineage_release(struct catalog_relation *relation);

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/control/closure.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cache/lineage.h"
+#include "proxy/sql/builtins.h"
+
+// ---- Types --------------------------------------------------------------------------------------
+
+// PostgreSQL's own whose text and binary forms depend on nothing but the value and settings that
+// are in the cache key: bool bytea char name int8 int2 int4 text oid json point lseg path box
+// polygon line circle cidr float4 float8 money macaddr8 macaddr inet bpchar varchar date time
+// timestamp timestamptz interval bit varbit numeric uuid pg_lsn tsvector tsquery jsonb jsonpath,
+// six ranges; then arrays of them, the multiranges and theirs. Not xml, reg*, nor timetz: what a
+// literal like '12:00' means beside a timetz depends on the day.
+#define OWN_SAFE_TYPES                                                                             \
+    "'{16,17,18,19,20,21,23,25,26,114,600,601,602,603,604,628,718,650,700,701,790,774,829,869,"    \
+    "1042,1043,1082,1083,1114,1184,1186,1560,1562,1700,2950,3220,3614,3615,3802,4072,"             \
+    "3904,3906,3908,3910,3912,3926,"                                                               \
+    "1000,1001,1002,1003,1016,1005,1007,1009,1028,199,1017,1018,1019,1020,1027,629,719,651,1021,"  \
+    "1022,791,775,1040,1041,1014,1015,1182,1183,1115,1185,1187,1561,1563,1231,2951,3221,3643,"     \
+    "3645,3807,4073,3905,3907,3909,3911,3913,3927,4451,4532,4533,4534,4535,4536,"                  \
+    "6150,6151,6152,6153,6155,6157}'::oid[]"
+
+// And users' enums (their labels are watched), domains and arrays of safe ones, unless somebody
+// made a cast or a way to compare for them: those would run unseen. A row type is not safe.
+#define SAFE_TYPES                                                                                 \
+    " touched AS MATERIALIZED (SELECT castsource AS oid FROM pg_cast WHERE oid >= 16384"           \
+    "  UNION SELECT casttarget FROM pg_cast WHERE oid >= 16384"                                    \
+    "  UNION SELECT opcintype FROM pg_opclass WHERE oid >= 16384),"                                \
+    " made AS MATERIALIZED (SELECT t.oid, t.typtype,"                                              \
+    "  CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END AS of_type FROM pg_type t"  \
+    "  WHERE t.oid >= 16384 AND (t.typtype IN ('e', 'd') OR (t.typtype = 'b'"                      \
+    "   AND t.typcategory = 'A' AND t.typelem <> 0 AND t.typoutput = 'array_out'::regproc))"       \
+    "  AND NOT EXISTS (SELECT FROM touched WHERE touched.oid = t.oid)),"                           \
+    " safe(oid) AS (SELECT unnest(" OWN_SAFE_TYPES ") UNION ALL"                                   \
+    "  SELECT made.oid FROM made WHERE made.typtype = 'e' UNION"                                   \
+    "  SELECT made.oid FROM safe JOIN made ON made.of_type = safe.oid AND made.typtype <> 'e')"
+
+// ---- Relations ----------------------------------------------------------------------------------
+
+// RI_FKey_check_ins, _check_upd, _restrict_del, _restrict_upd, _noaction_del, _noaction_upd, and
+// unique_key_recheck: they look, and write nothing.
+#define HARMLESS_TRIGGERS "'{1644,1645,1648,1649,1654,1655,1250}'::oid[]"
+
+#define MAX_TEXT(number) #number
+#define LIMIT_OF(number) MAX_TEXT(number)
+#define CLOSURE_ROWS 32769 // a relation may be reached in more than one way
+
+// The columns whose values, old and new, the stream tells of every row that changes: those of the
+// index that RelationGetIdentityKeyBitmap() takes (relcache.c), or with REPLICA IDENTITY FULL those
+// of the primary key. For each type, length or precision, bytes of the name, the name. A column
+// whose equality is not that of its bytes, or that others make, gives type 0. A table with children
+// has none: a query of it reads theirs.
+#define KEY_COLUMNS                                                                                \
+    " (SELECT string_agg(concat_ws(' ',"                                                           \
+    "   CASE WHEN a.attgenerated = '' AND coalesce(l.collisdeterministic, true)"                   \
+    "    THEN a.atttypid ELSE 0 END, a.atttypmod,"                                                 \
+    "   octet_length(a.attname::text), a.attname::text), '' ORDER BY a.attnum)"                    \
+    "  FROM pg_index i JOIN generate_series(0, i.indnkeyatts - 1) AS k(n) ON true"                 \
+    "   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k.n]"                    \
+    "   LEFT JOIN pg_collation l ON l.oid = a.attcollation"                                        \
+    "  WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique AND i.indimmediate"             \
+    "   AND i.indpred IS NULL AND i.indexprs IS NULL AND c.relkind = 'r'"                          \
+    "   AND NOT c.relhassubclass"                                                                  \
+    "   AND CASE c.relreplident WHEN 'i' THEN i.indisreplident WHEN 'n' THEN false"                \
+    "    ELSE i.indisprimary END),"
+
+// how: n by its name, v a view reads it, t it is above or below another table.
+// side effects: can a write to it touch anything else, by a trigger, or by what a function in a
+// default, a check or a domain does? Functions of PostgreSQL's own leave no row in pg_depend.
+const char closure_relations_sql[] =
+    "WITH RECURSIVE " SAFE_TYPES ","
+    " closure(oid, how) AS ("
+    "  SELECT c.oid, 'n' FROM pg_class c WHERE c.relname = ANY ($1::name[])"
+    "   AND c.relpersistence <> 't'"
+    "  UNION SELECT e.oid, e.how FROM closure CROSS JOIN LATERAL ("
+    "   SELECT i.inhrelid AS oid, 't' AS how FROM pg_inherits i WHERE i.inhparent = closure.oid"
+    "   UNION ALL SELECT i.inhparent, 't' FROM pg_inherits i WHERE i.inhrelid = closure.oid"
+    "   UNION ALL SELECT m[1]::oid, 'v' FROM pg_rewrite w,"
+    "    regexp_matches(w.ev_action::text, ':relid (\\d+)', 'g') m"
+    "    WHERE w.ev_class = closure.oid AND w.ev_type = '1') e),"
+    " used AS (SELECT oid, string_agg(how, '') AS how, count(*) AS n"
+    "  FROM (SELECT * FROM closure LIMIT " LIMIT_OF(CLOSURE_ROWS) ") x GROUP BY oid)"
+    "SELECT n.nspname, c.relname, c.oid, c.relkind, c.relpersistence, c.relhassubclass,"
+    " c.relrowsecurity, c.relhasrules,"
+    " coalesce((SELECT amname = 'heap' FROM pg_am m WHERE m.oid = c.relam), false),"
+    " (SELECT count(*) = 0 FROM pg_attribute a LEFT JOIN safe ON safe.oid = a.atttypid"
+    "   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND safe.oid IS NULL),"
+    " (SELECT count(*) > 0 FROM pg_trigger t WHERE t.tgrelid = c.oid"
+    "   AND NOT (t.tgisinternal AND t.tgfoid = ANY (" HARMLESS_TRIGGERS ")))"
+    " OR (SELECT count(*) > 0 FROM pg_attrdef f JOIN pg_depend d"
+    "   ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid WHERE f.adrelid = c.oid"
+    "   AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass))"
+    " OR (SELECT count(*) > 0 FROM pg_constraint k JOIN pg_depend d"
+    "   ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid WHERE k.conrelid = c.oid"
+    "   AND k.contype = 'c' AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass))"
+    " OR (SELECT count(*) > 0 FROM pg_attribute a CROSS JOIN LATERAL (SELECT FROM pg_type y"
+    "    WHERE y.oid = a.atttypid AND y.typtype = 'd' OFFSET 0) y"
+    "   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),"
+    " (SELECT count(*) > 0 FROM touched JOIN pg_type y ON y.oid = touched.oid"
+    "   WHERE y.typrelid = c.oid),"
+    KEY_COLUMNS
+    " u.how, (SELECT sum(n) >= " LIMIT_OF(CLOSURE_ROWS) " FROM used)"
+    // By index, one by one: a catalog may have many relations that are not in use.
+    " FROM used u CROSS JOIN LATERAL (SELECT * FROM pg_class r WHERE r.oid = u.oid OFFSET 0) c"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relpersistence <> 't'";
+
+enum relation_column {
+    RELATION_SCHEMA, RELATION_NAME, RELATION_OID, RELATION_KIND, RELATION_PERSISTENCE,
+    RELATION_CHILDREN, RELATION_ROW_SECURITY, RELATION_RULES, RELATION_HEAP, RELATION_TYPES_SAFE,
+    RELATION_SIDE_EFFECTS, RELATION_ROW_CAST, RELATION_KEY, RELATION_HOW, RELATION_TRUNCATED,
+    RELATION_COLUMNS,
+};
+
+static struct slice value(const PGresult *result, int row, int column)
+{
+    return slice_of(PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column));
+}
+
+static bool is(const PGresult *result, int row, int column, char c)
+{
+    return PQgetvalue(result, row, column)[0] == c;
+}
+
+static uint32_t oid_of(const PGresult *result, int row, int column)
+{
+    return (uint32_t)strtoul(PQgetvalue(result, row, column), NULL, 10);
+}
+
+// Does the stream report its own rows' changes? A partitioned table has none.
+static bool relation_reported(const PGresult *r, int row)
+{
+    if (!is(r, row, RELATION_PERSISTENCE, 'p'))
+        return false;
+    return is(r, row, RELATION_KIND, 'p') ||
+           (is(r, row, RELATION_KIND, 'r') && is(r, row, RELATION_HEAP, 't'));
+}
+
+// Is there nothing but its rows in a reply, and is each change of them seen? Without what is around
+// it.
+static enum bypass relation_bypass(const PGresult *r, int row)
+{
+    if (oid_of(r, row, RELATION_OID) < 16384)
+        return BYPASS_CATALOG_RELATION;
+    if (!is(r, row, RELATION_KIND, 'v') && !relation_reported(r, row))
+        return BYPASS_RELATION_KIND;
+    if (is(r, row, RELATION_ROW_SECURITY, 't'))
+        return BYPASS_ROW_SECURITY;
+    if (!is(r, row, RELATION_TYPES_SAFE, 't'))
+        return BYPASS_COLUMN_TYPE;
+    return is(r, row, RELATION_ROW_CAST, 't') ? BYPASS_CAST : BYPASS_NONE;
+}
+
+// A policy may call functions too, so row security counts as an effect.
+static bool relation_writes_known(const PGresult *r, int row)
+{
+    return (is(r, row, RELATION_KIND, 'r') || is(r, row, RELATION_KIND, 'p')) &&
+           is(r, row, RELATION_RULES, 'f') && is(r, row, RELATION_ROW_SECURITY, 'f') &&
+           is(r, row, RELATION_SIDE_EFFECTS, 'f');
+}
+
+// What KEY_COLUMNS gave. No key: too many columns, one of a type without a form, or none at all.
+static struct catalog_key relation_key(struct slice columns)
+{
+    struct catalog_key key = {.count = 0};
+    char *at = (char *)columns.at, *end = at + columns.len; // ends with a NUL, of libpq's
+    while (at < end) {
+        uint32_t type = (uint32_t)strtoul(at, &at, 10);
+        long modifier = strtol(at, &at, 10);
+        unsigned long bytes = strtoul(at, &at, 10);
+        if (key.count == ROWKEY_COLUMNS_MAX || rowkey_type_of(type) == ROWKEY_NONE ||
+            at == end || bytes == 0 || bytes > (unsigned long)(end - at - 1))
+            return (struct catalog_key){.count = 0};
+        key.columns[key.count].name = slice_of(at + 1, bytes);
+        key.columns[key.count].type = rowkey_type_of(type);
+        key.columns[key.count].modified = modifier >= 0;
+        key.count++;
+        at += 1 + bytes;
+    }
+    return key;
+}
+
+static void list_begin(struct buf *list)
+{
+    list->len = 0;
+    buf_u8(list, '{');
+}
+
+static void list_add(struct buf *list, struct slice oid)
+{
+    if (list->len > 1)
+        buf_u8(list, ',');
+    buf_put(list, oid);
+}
+
+void closure_oids_fini(struct closure_oids *oids)
+{
+    buf_fini(&oids->all);
+    buf_fini(&oids->others);
+    buf_fini(&oids->members);
+}
+
+bool closure_add_relations(struct catalog_builder *builder, const PGresult *result,
+                           struct closure_oids *oids)
+{
+    if (PQnfields(result) != RELATION_COLUMNS)
+        return false;
+    int rows = PQntuples(result);
+    list_begin(&oids->all);
+    list_begin(&oids->others);
+    list_begin(&oids->members);
+    for (int row = 0; row < rows; row++) {
+        const char *how = PQgetvalue(result, row, RELATION_HOW);
+        bool named = strchr(how, 'n') != NULL;
+        struct slice oid = value(result, row, RELATION_OID);
+        struct catalog_relation relation = {
+            .schema = value(result, row, RELATION_SCHEMA),
+            .name = value(result, row, RELATION_NAME),
+            .oid = oid_of(result, row, RELATION_OID),
+            .bypass = relation_bypass(result, row),
+            .writes_known = relation_writes_known(result, row),
+            .key = relation_key(value(result, row, RELATION_KEY)),
+            .by_oid = !named,
+            .reported = relation_reported(result, row),
+            .is_view = is(result, row, RELATION_KIND, 'v'),
+            .stands_for_others = is(result, row, RELATION_KIND, 'v') ||
+                                 is(result, row, RELATION_KIND, 'p') ||
+                                 is(result, row, RELATION_CHILDREN, 't'),
+        };
+        catalog_builder_relation(builder, &relation);
+        list_add(&oids->all, oid);
+        if (!named)
+            list_add(strchr(how, 'v') != NULL ? &oids->others : &oids->members, oid);
+    }
+    buf_cstr(&oids->all, "}");
+    buf_cstr(&oids->others, "}");
+    buf_cstr(&oids->members, "}");
+    if (rows > CLOSURE_RELATIONS_MAX || (rows > 0 && is(result, 0, RELATION_TRUNCATED, 't')))
+        lineage_truncated(catalog_builder_lineage(builder));
+    return true;
+}
+
+// ---- What is between them, and what runs --------------------------------------------------------
+
+// The kinds of nodes that a view's tree may have, by the names that releases 13 to 18 print.
+// Whatever else there is (a lock, a sample, XML, a domain's checks, the date of today) is refused.
+#define NODES                                                                                      \
+    "'{QUERY,RTE,RANGETBLENTRY,RTEPERMISSIONINFO,FROMEXPR,JOINEXPR,RANGETBLREF,"                   \
+    "RANGETBLFUNCTION,TARGETENTRY,VAR,CONST,PARAM,OPEXPR,FUNCEXPR,BOOLEXPR,NULLTEST,"              \
+    "BOOLEANTEST,CASE,CASEEXPR,WHEN,CASEWHEN,CASETESTEXPR,COALESCE,COALESCEEXPR,"                  \
+    "MINMAX,MINMAXEXPR,ARRAY,ARRAYEXPR,ROW,ROWEXPR,RELABELTYPE,COERCEVIAIO,"                       \
+    "ARRAYCOERCEEXPR,SUBLINK,AGGREF,WINDOWFUNC,WINDOWCLAUSE,SORTGROUPCLAUSE,"                      \
+    "GROUPINGSET,GROUPINGFUNC,SETOPERATIONSTMT,COMMONTABLEEXPR,CTESEARCHCLAUSE,"                   \
+    "CTECYCLECLAUSE,SCALARARRAYOPEXPR,DISTINCTEXPR,NULLIFEXPR,COLLATE,COLLATEEXPR,"                \
+    "NAMEDARGEXPR,ALIAS,SUBSCRIPTINGREF,FIELDSELECT}'::text[]"
+// Types that read 'now' in a text.
+#define DATE_TYPES                                                                                 \
+    "1082|1083|1114|1184|1186|1266|3908|3910|3912|1182|1183|1115|1185|1187|1270|3909|3911|3913"
+
+// (kind, oid, item, mark), where an oid is a view's or, with capital letters, that of a table with
+// policies:
+//   i  parent, child          u  view, relation that it reads
+//   f  function by name, its volatility or u for a user's      o  operator likewise
+//   x  kind of node that is not in the list     t  type that is not safe
+//   d  a text read as a date   s  a system column
+// In a tree names have their braces, spaces and the like escaped, so none looks like a field.
+const char closure_parts_sql[] =
+    "WITH RECURSIVE " SAFE_TYPES ","
+    " tree AS MATERIALIZED (SELECT ev_class AS oid, '' AS who, ev_action::text AS t FROM pg_rewrite"
+    "   WHERE ev_class = ANY ($1::oid[]) AND ev_type = '1'"
+    "  UNION ALL SELECT polrelid, 'P', concat(polqual::text, polwithcheck::text) FROM pg_policy"
+    "   WHERE polrelid = ANY ($1::oid[])),"
+    " calls AS (SELECT DISTINCT oid, who, m[1]::oid AS called"
+    "  FROM tree, regexp_matches(t, ':(?:funcid|aggfnoid|winfnoid) (\\d+)', 'g') m),"
+    " uses AS (SELECT DISTINCT oid, who, m[1]::oid AS op"
+    "  FROM tree, regexp_matches(t, ':(?:opno|eqop|sortop) (\\d+)', 'g') m)"
+    "SELECT 'i', inhparent, inhrelid::text, '' FROM pg_inherits WHERE inhparent = ANY ($1::oid[])"
+    " UNION ALL SELECT DISTINCT 'u', oid, m[1], ''"
+    "  FROM tree, regexp_matches(t, ':relid (\\d+)', 'g') m"
+    "  WHERE who = '' AND m[1]::oid NOT IN (0, oid)"
+    " UNION ALL SELECT CASE who WHEN 'P' THEN 'F' ELSE 'f' END, c.oid, p.proname::text,"
+    "  CASE WHEN p.oid >= 16384 THEN 'u' ELSE p.provolatile::text END"
+    "  FROM calls c JOIN pg_proc p ON p.oid = c.called"
+    " UNION ALL SELECT CASE who WHEN 'P' THEN 'O' ELSE 'o' END, u.oid, o.oprname::text,"
+    "  CASE WHEN o.oid >= 16384 THEN 'u' ELSE '' END"
+    "  FROM uses u JOIN pg_operator o ON o.oid = u.op"
+    " UNION ALL SELECT DISTINCT 'x', oid, m[1], ''"
+    "  FROM tree, regexp_matches(t, '(?<!\\\\)\\{([A-Z_]+)', 'g') m"
+    "  WHERE who = '' AND m[1] <> ALL (" NODES ")"
+    " UNION ALL SELECT DISTINCT 't', oid, m[1], ''"
+    "  FROM tree, regexp_matches(t, ':\\w*[tT]ype(?:id)? (\\d+)', 'g') m"
+    "  WHERE who = '' AND m[1]::oid >= 16 AND m[1]::oid NOT IN (705, 2249)"
+    "  AND NOT EXISTS (SELECT FROM safe WHERE safe.oid = m[1]::oid)"
+    " UNION ALL SELECT 'd', oid, '', '' FROM tree WHERE who = '' AND t ~ '\\{COERCEVIAIO '"
+    "  AND t ~ ':resulttype (" DATE_TYPES ") '"
+    " UNION ALL SELECT 's', oid, '', '' FROM tree WHERE who = '' AND t ~ ':varattno -'";
+
+enum part_column { PART_KIND, PART_OID, PART_ITEM, PART_MARK, PART_COLUMNS };
+
+static void add_function(struct lineage *l, uint32_t oid, struct slice name, char mark)
+{
+    if (mark == 'u') {
+        lineage_deny(l, oid, BYPASS_UNKNOWN_FUNCTION);
+        lineage_runs_code(l, oid);
+        return;
+    }
+    if (!builtin_function_cacheable_as(name, mark))
+        lineage_deny(l, oid, BYPASS_VOLATILE_FUNCTION);
+    if (builtin_function_deed(name) == BUILTIN_ANYTHING)
+        lineage_runs_code(l, oid);
+}
+
+static void add_operator(struct lineage *l, uint32_t oid, struct slice name, char mark)
+{
+    if (mark == 'u')
+        lineage_runs_code(l, oid);
+    if (mark == 'u' || !builtin_operator_cacheable(name))
+        lineage_deny(l, oid, BYPASS_OPERATOR);
+}
+
+// Kinds of nodes that are not cached, but run nothing of a user's either.
+static bool node_is_harmless(struct slice node)
+{
+    static const char *const harmless[] = {"SQLVALUEFUNCTION", "NEXTVALUEEXPR", "XMLEXPR",
+                                           "ROWMARKCLAUSE"};
+    for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+        if (slice_is(node, harmless[i]))
+            return true;
+    return false;
+}
+
+static bool add_part(struct lineage *l, const PGresult *r, int row)
+{
+    uint32_t oid = oid_of(r, row, PART_OID);
+    struct slice item = value(r, row, PART_ITEM);
+    char mark = PQgetvalue(r, row, PART_MARK)[0];
+    switch (PQgetvalue(r, row, PART_KIND)[0]) {
+    case 'i':
+        lineage_child(l, oid, oid_of(r, row, PART_ITEM));
+        return true;
+    case 'u':
+        lineage_uses(l, oid, oid_of(r, row, PART_ITEM));
+        return true;
+    case 'f':
+        add_function(l, oid, item, mark);
+        return true;
+    case 'o':
+        add_operator(l, oid, item, mark);
+        return true;
+    case 'F':
+        if (mark == 'u' || builtin_function_deed(item) == BUILTIN_ANYTHING)
+            lineage_runs_code(l, oid);
+        return true;
+    case 'O':
+        if (mark == 'u')
+            lineage_runs_code(l, oid);
+        return true;
+    case 'x':
+        lineage_deny(l, oid, BYPASS_UNSUPPORTED);
+        if (!node_is_harmless(item))
+            lineage_runs_code(l, oid);
+        return true;
+    case 't':
+        lineage_deny(l, oid, BYPASS_COLUMN_TYPE);
+        return true;
+    case 'd':
+        lineage_deny(l, oid, BYPASS_CAST);
+        return true;
+    case 's':
+        lineage_deny(l, oid, BYPASS_UNSUPPORTED);
+        return true;
+    }
+    return false;
+}
+
+bool closure_add_parts(struct catalog_builder *builder, const PGresult *result)
+{
+    struct lineage *l = catalog_builder_lineage(builder);
+    if (PQnfields(result) != PART_COLUMNS)
+        return false;
+    for (int row = 0; row < PQntuples(result); row++)
+        if (!add_part(l, result, row))
+            return false;
+    return true;
+}

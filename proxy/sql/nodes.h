@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// What single nodes of a parse tree say of themselves, for the walk over it. Pure.
+#pragma once
+#include <pg_query/pg_query.pb-c.h>
+#include <stdbool.h>
+
+bool node_is_local_set_config(const PgQuery__FuncCall *call); // ends with the transaction
+bool node_names_its_setting(const PgQuery__FuncCall *call);   // of set_config()
+bool node_is_of_the_key(PgQuery__SQLValueFunctionOp op);      // CURRENT_USER and its like
+bool node_is_system_column(const char *name);
+// Reviewed: means nothing by itself.
+bool node_is_what_its_children_are(PgQuery__Node__NodeCase kind);

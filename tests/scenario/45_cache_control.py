@@ -370,7 +370,7 @@ def test_show_queries(ctx):
         c.run("SELECT now(), v FROM t")
     never = row("SELECT now(), v")
     assert (never["bypasses"], never["hits"], never["hit_percent"], never["reason"]) == ("6", "0", "0", "volatile_function"), never
-    assert never["meaning"] == "calls a function that is not immutable"
+    assert never["meaning"] == "calls a function, itself or in a view, that depends on more than the data"
     c.query("BEGIN")
     c.query("UPDATE u SET v = 'x'")
     c.query("SELECT n FROM t WHERE id = 2")

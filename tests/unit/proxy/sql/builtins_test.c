@@ -55,7 +55,13 @@ static void test_cacheable(void **state)
     assert_true(builtin_function_cacheable(NAME("date_trunc")));
     assert_false(builtin_function_cacheable(NAME("now")));
     assert_false(builtin_function_cacheable(NAME("age")));
-    assert_false(builtin_function_cacheable(NAME("quote_ident")));
+    assert_false(builtin_function_cacheable(NAME("to_tsvector")));
+    assert_false(builtin_function_cacheable_as(NAME("to_tsvector"), 'i'));
+    assert_true(builtin_function_cacheable_as(NAME("age"), 'i'));
+    assert_false(builtin_function_cacheable_as(NAME("age"), 's'));
+    assert_true(builtin_function_cacheable_as(NAME("date"), 's'));
+    assert_false(builtin_function_cacheable(NAME("date")));
+    assert_false(builtin_function_cacheable_as(NAME("random"), 'v'));
     assert_false(builtin_function_cacheable(NAME("nothing_such")));
     assert_true(builtin_operator_cacheable(NAME("=")));
     assert_false(builtin_operator_cacheable(NAME("@@")));

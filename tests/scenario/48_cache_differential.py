@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Generated and handwritten reads and changes, in turn: every answer through the proxy equals PostgreSQL's.
+Changes are made through the proxy (seen at once) and around it (seen within max_staleness), in every form of
+writing that there is. DIFFERENTIAL_SECONDS says for how long, DIFFERENTIAL_SEED with which dice."""
+import os
+import random
+import time
+
+from pgwire import bind, copy_data, copy_done, execute, parse, query, sync, unit
+from runner import limit
+
+SECONDS = float(os.environ.get("DIFFERENTIAL_SECONDS", "10"))
+BOUND = 0.06
+
+SETUP = """
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy'); CREATE DOMAIN small AS int CHECK (VALUE < 100000);
+CREATE TABLE a(id int PRIMARY KEY, n int, v text, m mood, s small, at timestamptz);
+CREATE TABLE b(id int PRIMARY KEY, a int REFERENCES a ON DELETE CASCADE ON UPDATE CASCADE, n int);
+CREATE TABLE p(id int PRIMARY KEY, n int) PARTITION BY RANGE (id);
+CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10); CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20) PARTITION BY RANGE (id);
+CREATE TABLE p21 PARTITION OF p2 FOR VALUES FROM (10) TO (15); CREATE TABLE p22 PARTITION OF p2 FOR VALUES FROM (15) TO (20);
+CREATE TABLE h(id int, n int); CREATE TABLE h1(x text) INHERITS (h); CREATE TABLE h2() INHERITS (h1);
+CREATE TABLE noted(id int, n int); CREATE TABLE log(n int);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (coalesce(NEW.n, OLD.n)); DELETE FROM log WHERE ctid IN
+  (SELECT ctid FROM log ORDER BY n DESC OFFSET 20); RETURN NULL; END $$;
+CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON noted FOR EACH ROW EXECUTE FUNCTION note();
+CREATE VIEW va AS SELECT id, n, v, m, n * 2 AS twice FROM a; CREATE VIEW vj AS SELECT a.id, a.n, b.n AS bn, a.at::date AS day FROM a LEFT JOIN b ON b.a = a.id;
+CREATE VIEW vp AS SELECT id, n FROM p WHERE id < 18; CREATE VIEW vv AS SELECT vj.id, vp.n FROM vj JOIN vp USING (id);
+CREATE VIEW checked AS SELECT id, n FROM a WHERE n < 1000000 WITH CHECK OPTION;
+CREATE VIEW ruled AS SELECT id, n FROM b; CREATE RULE r AS ON UPDATE TO ruled DO INSTEAD UPDATE b SET n = NEW.n WHERE id = OLD.id;
+CREATE VIEW triggered AS SELECT id, n FROM a;
+CREATE FUNCTION instead() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE a SET n = NEW.n WHERE id = OLD.id; RETURN NEW; END $$;
+CREATE TRIGGER instead INSTEAD OF UPDATE ON triggered FOR EACH ROW EXECUTE FUNCTION instead();
+CREATE MATERIALIZED VIEW mat AS SELECT count(*) AS n FROM a;
+CREATE FUNCTION bump(int) RETURNS int LANGUAGE sql AS 'UPDATE a SET n = n + 1 WHERE id = $1 RETURNING n';
+CREATE FUNCTION looks_harmless(int) RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN bump($1); END $$;
+CREATE PROCEDURE proc(int) LANGUAGE plpgsql AS $$ BEGIN UPDATE p SET n = n + 1 WHERE id = $1; COMMIT; UPDATE b SET n = n + 1 WHERE id = $1; END $$;
+CREATE VIEW writes AS SELECT bump(id) FROM a WHERE id = 1; CREATE VIEW writes2 AS SELECT * FROM writes;
+INSERT INTO a SELECT i, i % 5, 'v' || i, (ARRAY['sad','ok','happy'])[1 + i % 3]::mood, i, '2020-01-01 UTC'::timestamptz + i * interval '7 hours' FROM generate_series(1, 19) i;
+INSERT INTO b SELECT i, i, i FROM generate_series(1, 19) i; INSERT INTO p SELECT i, i FROM generate_series(1, 19) i;
+INSERT INTO h SELECT i, i FROM generate_series(1, 6) i; INSERT INTO h1 SELECT i, i, 'x' FROM generate_series(7, 12) i; INSERT INTO h2 SELECT i, i, 'y' FROM generate_series(13, 19) i;
+INSERT INTO noted VALUES (1, 1);
+CREATE TABLE extra(id int, n int); INSERT INTO extra VALUES (25, 0);
+ALTER TABLE a OWNER TO app; ALTER TABLE b OWNER TO app; ALTER TABLE p OWNER TO app; ALTER TABLE extra OWNER TO app; ALTER TABLE h OWNER TO app; ALTER TABLE h1 OWNER TO app;
+ALTER VIEW va OWNER TO app; ALTER TYPE mood OWNER TO app; ALTER MATERIALIZED VIEW mat OWNER TO app;
+GRANT ALL ON ALL TABLES IN SCHEMA public TO app; GRANT ALL ON SCHEMA public TO app;
+"""
+
+RELATIONS = ["a", "b", "p", "p1", "p2", "p21", "h", "ONLY h", "h1", "h2", "va", "vj", "vp", "vv", "checked", "ruled", "triggered"]
+
+# {r}: a relation with id and n, {q}: another one, {k} and {l}: keys.
+READS = [
+    "SELECT id, n FROM {r} ORDER BY id, n", "SELECT * FROM {r} ORDER BY 1, 2", "SELECT n FROM {r} WHERE id = {k}", "SELECT id, n FROM {r} WHERE id IN ({k}, {l}) ORDER BY 1, 2",
+    "SELECT count(*), sum(n), max(id) FROM {r}", "SELECT n, count(*) FROM {r} GROUP BY n ORDER BY n", "SELECT x.id, y.n FROM {r} x JOIN {q} y USING (id) ORDER BY 1, 2",
+    "SELECT x.id FROM {r} x WHERE EXISTS (SELECT 1 FROM {q} y WHERE y.n = x.n) ORDER BY 1", "SELECT id FROM {r} EXCEPT SELECT id FROM {q} ORDER BY 1",
+    "SELECT id, n FROM {r} UNION ALL SELECT id, n FROM {q} ORDER BY 1, 2", "WITH w AS (SELECT * FROM {r} WHERE id > {k}) SELECT count(*) FROM w",
+    "SELECT id, row_number() OVER (ORDER BY id, n), sum(n) OVER (ORDER BY id, n) FROM {r} ORDER BY 1, 2", "SELECT DISTINCT ON (n) n, id FROM {r} ORDER BY n, id",
+    "SELECT (SELECT max(n) FROM {q} y WHERE y.id <= x.id) FROM {r} x ORDER BY x.id, 1", "SELECT * FROM {r} x LEFT JOIN LATERAL (SELECT n AS m FROM {q} y WHERE y.id = x.id LIMIT 1) l ON true ORDER BY 1, 2, 3",
+    "SELECT n, grouping(n), count(*) FROM {r} GROUP BY ROLLUP (n) ORDER BY 1, 2", "SELECT json_agg(x.n ORDER BY x.id, x.n) FROM {r} x", "SELECT id FROM {r} ORDER BY id DESC, n LIMIT 3",
+]
+OTHER_READS = [
+    "SELECT id, m, s FROM a ORDER BY m, id", "SELECT id FROM a WHERE m = 'ok' ORDER BY 1", "SELECT enum_range(m) FROM a WHERE id = {k}", "SELECT m, count(*) FROM va GROUP BY m ORDER BY m",
+    "SELECT to_char(at, 'YYYY-MM-DD HH24'), date_trunc('day', at) FROM a ORDER BY id", "SELECT day FROM vj ORDER BY id LIMIT 5", "SELECT * FROM mat", "SELECT current_user, count(*) FROM a",
+    "SELECT n FROM log ORDER BY n", "SELECT id, n FROM noted ORDER BY id, n", "SELECT t.twice FROM va t WHERE t.id = {k}", "SELECT n / (id - {k}) FROM a WHERE id = {k}", "SELECT nope FROM a",
+    "SELECT * FROM made ORDER BY 1", "SELECT id, n FROM p22 ORDER BY id", "SELECT id, n FROM extra ORDER BY id",
+]
+
+# Through the proxy or directly. {k}: a key, {n}: a new number.
+WRITES = [
+    "UPDATE a SET n = {n} WHERE id = {k}", "UPDATE b SET n = {n} WHERE id = {k}", "UPDATE p SET n = {n} WHERE id = {k}", "UPDATE p2 SET n = {n}", "UPDATE p21 SET n = n + 1 WHERE id = 11",
+    "UPDATE h SET n = {n} WHERE id = {k}", "UPDATE ONLY h SET n = {n}", "UPDATE h1 SET n = n + 1 WHERE id = {k}", "UPDATE va SET n = {n} WHERE id = {k}", "UPDATE vp SET n = {n} WHERE id = {k}",
+    "UPDATE checked SET n = {n} WHERE id = {k}", "UPDATE ruled SET n = {n} WHERE id = {k}", "UPDATE triggered SET n = {n} WHERE id = {k}",
+    "INSERT INTO a VALUES ({k}, {n}, 'new', 'ok', 1, '2020-02-02 UTC') ON CONFLICT (id) DO UPDATE SET n = excluded.n, m = 'happy'", "INSERT INTO p VALUES ({k}, {n}) ON CONFLICT (id) DO UPDATE SET n = {n}",
+    "DELETE FROM p WHERE id = {k}", "DELETE FROM h WHERE id = {k}", "INSERT INTO h2 VALUES ({k}, {n}, 'z')", "DELETE FROM a WHERE id = {k}", "DELETE FROM b WHERE id = {k}", "INSERT INTO b SELECT {k}, id, {n} FROM a WHERE id = {k} ON CONFLICT DO NOTHING",
+    "MERGE INTO a USING (VALUES ({k}, {n})) s(id, n) ON a.id = s.id WHEN MATCHED THEN UPDATE SET n = s.n WHEN NOT MATCHED THEN INSERT (id, n, m) VALUES (s.id, s.n, 'sad')",
+    "MERGE INTO p USING (VALUES ({k}, {n})) s(id, n) ON p.id = s.id WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.n)",
+    "WITH u AS (UPDATE a SET n = {n} WHERE id = {k} RETURNING id) SELECT count(*) FROM u", "WITH d AS (DELETE FROM p1 WHERE id = {k} RETURNING *) INSERT INTO p SELECT id, n + 1 FROM d",
+    "EXPLAIN ANALYZE UPDATE a SET n = {n} WHERE id = {k}", "EXPLAIN (ANALYZE, COSTS off) DELETE FROM h1 WHERE id = {k}", "EXPLAIN UPDATE a SET n = -1",
+    "DROP TABLE IF EXISTS made; SELECT id, n INTO made FROM a WHERE id < {k}", "DROP TABLE IF EXISTS made; CREATE TABLE made AS SELECT {n} AS id", "REFRESH MATERIALIZED VIEW mat",
+    "SELECT bump({k})", "SELECT looks_harmless({k})", "SELECT id FROM b WHERE bump(id) < 0", "SELECT * FROM writes", "SELECT * FROM writes2", "SELECT count(*) FROM a WHERE EXISTS (SELECT 1 FROM writes)",
+    "DO $$ BEGIN UPDATE b SET n = {n} WHERE id = {k}; END $$", "CALL proc({k})", "BEGIN; UPDATE a SET n = {n} WHERE id = {k}; UPDATE p SET n = {n} WHERE id = {k}; COMMIT", "BEGIN; UPDATE a SET n = -5; ROLLBACK",
+    "BEGIN; SAVEPOINT x; UPDATE a SET n = {n} WHERE id = {k}; ROLLBACK TO x; UPDATE h SET n = {n}; COMMIT", "BEGIN; UPDATE p SET n = {n} WHERE id = {k}; PREPARE TRANSACTION 'd{n}'; COMMIT PREPARED 'd{n}'",
+    "PREPARE w{n} AS UPDATE a SET n = $1 WHERE id = $2; EXECUTE w{n}({n}, {k}); DEALLOCATE w{n}", "INSERT INTO noted VALUES ({k}, {n})", "UPDATE noted SET n = {n} WHERE id = {k}", "DELETE FROM noted WHERE id = {k}",
+    "UPDATE a SET id = id + 100 WHERE id = {k}; UPDATE a SET id = id - 100 WHERE id = {k} + 100", "UPDATE p SET id = 19 - id WHERE id = {k} AND NOT EXISTS (SELECT 1 FROM p x WHERE x.id = 19 - {k})",
+    "TRUNCATE h2", "TRUNCATE p1; INSERT INTO p SELECT i, {n} FROM generate_series(1, 9) i", "TRUNCATE p; INSERT INTO p SELECT i, {n} FROM generate_series(1, 19) i", "UPDATE a SET n = {n} / 0", "UPDATE nowhere SET n = 1",
+    "BEGIN; DECLARE c CURSOR FOR SELECT * FROM a FOR UPDATE; FETCH c; UPDATE a SET n = {n} WHERE CURRENT OF c; COMMIT", "UPDATE a SET m = 'sad', s = {n}, at = at + interval '1 day' WHERE id = {k}", "COPY (UPDATE a SET n = {n} WHERE id = {k} RETURNING id) TO STDOUT",
+    "SELECT 1; UPDATE b SET n = {n}; SELECT 2", "LOCK a; UPDATE a SET v = 'w' || {n} WHERE id = {k}", "INSERT INTO extra VALUES (25, {n})", "SELECT setval('sq', {n})",
+]
+CHANGES = [
+    "CREATE OR REPLACE VIEW va AS SELECT id, n, v, m, n * {n} AS twice FROM a", "ALTER TABLE p ATTACH PARTITION extra FOR VALUES FROM (20) TO (30)", "ALTER TABLE p DETACH PARTITION extra",
+    "ALTER TYPE mood RENAME VALUE 'ok' TO 'okay'; ALTER TYPE mood RENAME VALUE 'okay' TO 'ok'", "ALTER TABLE h1 NO INHERIT h", "ALTER TABLE h1 INHERIT h", "ALTER TABLE a ADD COLUMN IF NOT EXISTS c{c} int DEFAULT {n}",
+    "ALTER TABLE a DROP COLUMN IF EXISTS c{c}", "ALTER TABLE b RENAME TO bb; ALTER TABLE bb RENAME TO b", "BEGIN; ALTER TABLE extra RENAME TO made2; DROP TABLE IF EXISTS made; ALTER TABLE made2 RENAME TO made; ALTER TABLE made RENAME TO extra; COMMIT",
+    "REVOKE SELECT ON b FROM app; GRANT SELECT ON b TO app", "CREATE INDEX IF NOT EXISTS i{c} ON a(n); DROP INDEX IF EXISTS i{c}", "ALTER TABLE p1 ADD COLUMN IF NOT EXISTS nothing int",
+]
+
+
+def fill(text, dice):
+    keys = [dice.randint(1, 19) for _ in range(2)]
+    return text.format(r=dice.choice(RELATIONS), q=dice.choice(RELATIONS), k=keys[0], l=keys[1], n=dice.randint(0, 99999), c=dice.randint(1, 3))
+
+
+def copy_in(c, sql, lines, extended):
+    c.send(parse(sql) + bind() + execute() + sync() if extended else query(sql))
+    if c.until("GE").messages[-1].kind == "G":
+        c.send(copy_data(lines) + copy_done() + (sync() if extended else b""))
+    c.until_ready()
+
+
+def write(c, dice):
+    """One change by this connection; what it was."""
+    kind = dice.random()
+    if kind < 0.06:
+        k, n = dice.randint(1, 19), dice.randint(0, 9999)
+        table = dice.choice(["h", "h1", "noted"])
+        copy_in(c, f"COPY {table}(id, n) FROM STDIN", f"{k}\t{n}\n".encode(), dice.random() < 0.5)
+        return f"COPY {table}"
+    sql = fill(dice.choice(CHANGES if kind < 0.16 else WRITES), dice)
+    single = "; " not in sql and not sql.startswith(("COPY", "DO "))
+    if single and dice.random() < 0.5:
+        c.ask(unit(sql))
+    else:
+        for statement in [sql] if dice.random() < 0.3 or single else sql.split("; ") if "$$" not in sql else [sql]:
+            if statement.startswith("COPY"):
+                c.send(query(statement))
+                c.until_ready()
+            else:
+                c.ask(query(statement))
+    if c.status != "I":
+        c.ask(query("ROLLBACK"))
+    return sql
+
+
+def run(ctx, seconds):
+    ctx.sql(SETUP)
+    seed = int(os.environ.get("DIFFERENTIAL_SEED", str(int(time.time()))))
+    dice = random.Random(seed)
+    p = ctx.cache_proxy(max_staleness=f"{int(BOUND * 1000)}ms", default_pool_size=8)
+    readers = [ctx.keep(p.connect(ctx.db)) for _ in range(2)]
+    writers = [ctx.keep(p.connect(ctx.db)) for _ in range(2)]
+    direct, judge = ctx.keep(ctx.pg.connect(ctx.db, "app")), ctx.keep(ctx.pg.connect(ctx.db, "app"))
+    pool = [fill(text, dice) for text in READS for _ in range(12)] + [fill(text, dice) for text in OTHER_READS for _ in range(2)]
+    before, until, reads, changes = p.cache(), time.monotonic() + seconds, 0, 0
+    history = []
+    while time.monotonic() < until:
+        if dice.random() < 0.75:
+            for _ in range(dice.randint(1, 2)):
+                history.append(write(dice.choice(writers), dice))
+                changes += 1
+        else:
+            history.append("directly: " + write(direct, dice))
+            changes += 1
+            time.sleep(BOUND * 1.05)
+        some = dice.sample(pool, 6)
+        for sql in some * 3:  # a fill, a hit; hits also while another reads
+            script = dice.choice([query(sql), query(sql), unit(sql), unit(sql, binary=True), unit(sql, describe_it=False)])
+            reply, truth = dice.choice(readers).ask(script), judge.ask(script)
+            reads += 1
+            assert reply.raw == truth.raw, f"seed {seed}: {sql}: {reply.rows or reply.errors} instead of {truth.rows or truth.errors}, after {history[-4:]}"
+    after = p.cache()
+    hits = after["hits"] - before["hits"]
+    ctx.note(f"{changes} changes, {reads} reads of {len(set(pool))} kinds, {hits:.0f} hits, seed {seed}")
+    assert hits > reads * (0.02 if ctx.sanitizer else 0.05), "hardly a hit: nothing was shown"
+
+
+@limit(SECONDS + 60)
+def test_all(ctx):
+    run(ctx, SECONDS)

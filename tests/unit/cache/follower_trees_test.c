@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events of partitions end what was read of the tables above, by the catalog in force, and when
+// that changes: a follower with a made-up stream.
+#include "cache/lineage.h"
+#include "tests/unit/cache/follower_fixture.h"
+
+static struct catalog *catalog_with(bool attached)
+{
+    struct catalog_builder *b = catalog_builder_new(1);
+    const char *const names[] = {"top", "middle", "leaf", "plain"};
+    for (uint32_t i = 0; i < 4; i++) {
+        struct catalog_relation r = {.schema = slice_str("public"),
+                                     .name = slice_str(names[i]),
+                                     .oid = 100 + i,
+                                     .by_oid = i == 2,
+                                     .reported = true,
+                                     .writes_known = true};
+        catalog_builder_relation(b, &r);
+    }
+    lineage_child(catalog_builder_lineage(b), 100, 101);
+    if (attached)
+        lineage_child(catalog_builder_lineage(b), 101, 102);
+    return catalog_builder_finish(b);
+}
+
+static void use(bool attached)
+{
+    struct catalog *c = catalog_with(attached);
+    follower_set_catalog(f, c);
+    catalog_unref(&c);
+}
+
+static bool is_good(struct stamp s, const char *table)
+{
+    return judge(s, table) == LEDGER_OK;
+}
+
+static void an_event_raises_all_above(void **state)
+{
+    use(true);
+    begin_on();
+    struct stamp s = stamp();
+    assert_true(is_good(s, "top") && is_good(s, "middle") && is_good(s, "plain"));
+    commit(101, 2000, "leaf", NULL);
+    assert_false(is_good(s, "top") || is_good(s, "middle") || is_good(s, "leaf"));
+    assert_true(is_good(s, "plain"));
+    read_all(2000, "102:102:");
+    s = stamp();
+    commit(102, 2100, "top", NULL); // inherited from, it has rows of its own
+    assert_false(is_good(s, "top"));
+    assert_true(is_good(s, "middle") && is_good(s, "leaf"));
+    read_all(2100, "103:103:");
+    s = stamp();
+    assert_true(line(2190, "BEGIN 103"));
+    assert_true(line(2191, "table public.leaf, public.plain: TRUNCATE: (no-flags)"));
+    assert_true(line(2200, "COMMIT 103"));
+    assert_false(is_good(s, "top") || is_good(s, "middle") || is_good(s, "plain"));
+}
+
+// The commit came before the catalog that says whose rows these are, and no snapshot shows it yet:
+// a fill that begins now may miss it.
+static void what_is_pending_when_the_trees_change_ends_all(void **state)
+{
+    use(false);
+    begin_on();
+    commit(101, 2000, "leaf", NULL);
+    struct stamp s = stamp();
+    assert_true(is_good(s, "top"));
+    use(true);
+    assert_false(is_good(s, "top"));
+    read_all(2000, "102:102:"); // seen by all now
+    s = stamp();
+    assert_true(is_good(s, "top"));
+    use(true); // the same trees
+    assert_true(is_good(s, "top"));
+}
+
+static void an_open_transaction_then_touches_everything(void **state)
+{
+    use(false);
+    begin_on();
+    assert_true(line(1990, "BEGIN 101"));
+    assert_true(line(1991, "table public.leaf: INSERT: id[integer]:1"));
+    use(true);
+    struct stamp s = stamp();
+    assert_true(is_good(s, "top"));
+    assert_true(line(2000, "COMMIT 101"));
+    assert_false(is_good(s, "top"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_event_raises_all_above),
+        TEST(what_is_pending_when_the_trees_change_ends_all),
+        TEST(an_open_transaction_then_touches_everything),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

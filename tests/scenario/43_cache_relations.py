@@ -122,6 +122,11 @@ REFUSED = {
 }
 
 
+# What is looked for behind relations for the session's sake (26_hidden_code) is another matter: with a cast of a
+# user's it takes every statement for one that may do anything.
+ALONE = {"hidden_code_check": 0}
+
+
 def same_as_direct(client, direct, script, what):
     mine, theirs = client.ask(script), direct.ask(script)
     assert mine.raw == theirs.raw, f"{what}: {mine.rows or mine.errors} instead of {theirs.rows or theirs.errors}"
@@ -167,7 +172,7 @@ def stuck(p, c, sql, name):
 def test_refused(ctx):
     """Each of these goes to the server, for the reason that is said."""
     ctx.sql(SETUP + "CREATE SEQUENCE s; GRANT ALL ON s TO app;" + MORE)
-    p = ctx.cache_proxy()
+    p = ctx.cache_proxy(**ALONE)
     c = ctx.keep(p.connect(ctx.db))
     wrong = []
     for reason, statements in REFUSED.items():
@@ -287,7 +292,7 @@ def changed(ctx, p, name, number, direct_writer, writer):
 
 
 def change_all(ctx, through_proxy):
-    p = ctx.cache_proxy(max_staleness="100ms")
+    p = ctx.cache_proxy(max_staleness="100ms", **ALONE)
     direct = ctx.keep(ctx.pg.connect(ctx.db))
     writer = ctx.keep(p.connect(ctx.db, "postgres")) if through_proxy else None
     wrong = []
@@ -326,7 +331,7 @@ def test_view_that_writes(ctx):
             "CREATE VIEW by_operator AS SELECT id FROM one WHERE id ==> 1;"
             "CREATE TABLE guarded(id int); INSERT INTO guarded VALUES (1); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;"
             "CREATE POLICY p ON guarded USING (bump() > 0); GRANT ALL ON ALL TABLES IN SCHEMA public TO app")
-    p = ctx.cache_proxy(default_pool_size=8)
+    p = ctx.cache_proxy(default_pool_size=8, **ALONE)
     w, judge = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
     read = "SELECT n FROM t WHERE id = 1"
     n = 0
@@ -346,7 +351,7 @@ def test_view_that_writes(ctx):
 def test_readings_that_write_nothing(ctx):
     """Reading what is harmless stops nobody's hits."""
     ctx.sql(SETUP + "CREATE SEQUENCE s; GRANT ALL ON s TO app;" + MORE)
-    p = ctx.cache_proxy()
+    p = ctx.cache_proxy(**ALONE)
     w, judge = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
     read = "SELECT n FROM t WHERE id = 1"
     for sql in ("SELECT * FROM v_now", "SELECT * FROM v_date", "SELECT * FROM mat", "SELECT * FROM secret", "SELECT * FROM v_cat", "SELECT * FROM v_seq", "SELECT * FROM part"):

@@ -257,7 +257,7 @@ static bool on_error(struct relay *relay, struct slice message, const struct op 
     lead_refused(relay->client, message);
     if (op != NULL && rerun_instead(relay->server, relay->client, op, message))
         return true;
-    if (relay->client != NULL && relay->client->sequences.asked)
+    if (relay->client != NULL && relay->client->sequences.uses[0] != 0)
         sequences_failed(relay->client, message);
     if (op != NULL && op->purpose == PURPOSE_REFUSE)
         unsafe_say_error(relay->client, op);

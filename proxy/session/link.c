@@ -216,7 +216,7 @@ void client_pin(struct client *client, enum pin pin)
 void client_discarded(struct client *client)
 {
     client->pins = 0;
-    client->sequences = (struct sequences){.open = false};
+    client->sequences = (struct sequences){.open = 0};
     listening_forget(client);
     client->must_verify = client->unseen = false;
     client->discarded = true;
@@ -269,7 +269,7 @@ void client_finished(struct client *client)
         return;
     }
     client->since_us = client->worker->now_us;
-    client->sequences.open = client->sequences.asked = false;
+    client->sequences.open = 0;
     if (client->worker->shutdown == SHUTDOWN_DRAIN) {
         client_dismiss(client, "57P01", client_terminated);
         return;

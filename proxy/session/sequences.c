@@ -17,9 +17,16 @@ static bool asks(const struct analysis *analysis)
 
 // ---- whose values a server knows ----
 
+// Is what the server may know the client's, and the latest that there is of it?
+static bool knows(const struct server *server, const struct client *client)
+{
+    const struct pool_server *latest = client->sequences.server;
+    return server->sequences_of == client->number && (latest == NULL || latest == &server->slot);
+}
+
 bool sequences_take(const struct client *client, struct server *server)
 {
-    if (server->sequences_of == client->number)
+    if (knows(server, client))
         return false;
     bool nobodys = server->sequences_of == SEQUENCES_OF_NOBODY;
     bool matters = client->mode != POOL_SESSION &&
@@ -69,13 +76,13 @@ static void remember(struct route *route, uint64_t use)
     pthread_mutex_unlock(&route->lock);
 }
 
-// The latest of the client's uses that is likely to be what was asked for. unknown: among those
-// that are not remembered yet. 0: none.
+// The latest of the client's uses, before the open transaction, that is likely to be what was asked
+// for. unknown: among those that are not remembered yet. 0: none.
 static uint64_t find_use(const struct client *client, bool unknown)
 {
     const struct sequences *s = &client->sequences;
     uint64_t found = 0;
-    for (int i = 0; i < SEQUENCE_USES_MAX && s->uses[i] != 0 && !is_likely(found); i++)
+    for (int i = s->open; i < SEQUENCE_USES_MAX && s->uses[i] != 0 && !is_likely(found); i++)
         if ((found == 0 || is_likely(s->uses[i])) &&
             !(unknown && is_user(&client->route->sequence_users, s->uses[i])))
             found = s->uses[i];
@@ -87,6 +94,8 @@ static void note_use(struct sequences *s, uint64_t use)
     int i = 0;
     while (i < SEQUENCE_USES_MAX - 1 && s->uses[i] != use)
         i++;
+    if (i >= s->open)
+        s->open = (uint8_t)(s->open + (s->open < SEQUENCE_USES_MAX));
     for (; i > 0; i--)
         s->uses[i] = s->uses[i - 1];
     s->uses[0] = use;
@@ -102,7 +111,6 @@ void sequences_note(struct client *client, const struct analysis *analysis, uint
         return;
     uint64_t use = use_of(analysis, (effects & EFFECT_SEQUENCE_USE) != 0);
     note_use(s, use);
-    s->open = true;
     s->forgets = false;
     s->server = &client->server->slot;
     if (!is_user(&client->route->sequence_users, use) || unsafe_is_refused(client))
@@ -135,14 +143,14 @@ void sequences_ask(struct client *client, const struct analysis *analysis, bool 
         atomic_store_explicit(&route->asks_sequences, true, memory_order_relaxed);
     if (client->mode == POOL_SESSION)
         return;
-    s->asked |= runs;
-    bool earlier = !s->open && (analysis->effects & EFFECT_SEQUENCE_USE) == 0;
+    runs &= !analysis->ddl; // a default that asks, perhaps
+    bool earlier = s->open == 0 && (analysis->effects & EFFECT_SEQUENCE_USE) == 0;
     if (!earlier)
         return; // the session's own nextval() may be what it asks for
     uint64_t use = runs && (client->pins & 1u << PIN_SEQUENCE) == 0 ? find_use(client, false) : 0;
     if (use != 0)
         remember(route, use);
-    if (server->sequences_of != client->number && may_inject(client)) {
+    if (!knows(server, client) && may_inject(client)) {
         session_to_server(client);
         server_inject(server, PURPOSE_RESET, sequences_forget);
         server->sequences_of = client->number;
@@ -151,13 +159,16 @@ void sequences_ask(struct client *client, const struct analysis *analysis, bool 
 
 bool sequences_refuse(const struct client *client, const struct analysis *analysis)
 {
-    return asks(analysis) && unsafe_is_refused(client) && !client->sequences.open &&
-           (analysis->effects & EFFECT_SEQUENCE_USE) == 0 && find_use(client, false) != 0;
+    return asks(analysis) && unsafe_is_refused(client) && client->sequences.open == 0 &&
+           !analysis->ddl && (analysis->effects & EFFECT_SEQUENCE_USE) == 0 &&
+           find_use(client, false) != 0;
 }
 
 void sequences_failed(struct client *client, struct slice error)
 {
     struct error_fields fields;
+    if (!atomic_load_explicit(&client->route->asks_sequences, memory_order_relaxed))
+        return;
     error_fields_read(slice_skip(error, MESSAGE_HEADER_BYTES), &fields);
     uint64_t use = find_use(client, true);
     if (strcmp(fields.sqlstate, "55000") == 0 && use != 0)
@@ -168,7 +179,7 @@ void sequences_completed(struct client *client, struct slice body)
 {
     if (!slice_eq(body, slice_of(sequences_forget, sizeof(sequences_forget))))
         return;
-    client->sequences = (struct sequences){.open = false};
+    client->sequences = (struct sequences){.open = 0};
     client->pins &= ~(1u << PIN_SEQUENCE);
     client->server->sequences_of = client->number;
 }

@@ -33,8 +33,7 @@ enum { SEQUENCE_USES_MAX = 4, SEQUENCE_USERS_MAX = 128 };
 struct sequences {
     uint64_t uses[SEQUENCE_USES_MAX]; // what may have used one, no two equal, the latest first
     const struct pool_server *server; // where the latest did; only compared
-    bool open;     // one did in the open transaction
-    bool asked;    // currval() or lastval() was sent in it
+    uint8_t open;  // the first so many in the open transaction
     bool forgets;  // DISCARD SEQUENCES was sent, alone, and nothing that used one since
 };
 
@@ -59,7 +58,7 @@ void sequences_note(struct client *client, const struct analysis *analysis, uint
 void sequences_ask(struct client *client, const struct analysis *analysis, bool runs);
 // Is it to be refused because it asks?
 bool sequences_refuse(const struct client *client, const struct analysis *analysis);
-// There was an error in a transaction that asked.
+// A client that used a sequence met an error. (A column's default may have asked.)
 void sequences_failed(struct client *client, struct slice error);
 // It `forgets`, and something was completed; body: the command tag and its NUL.
 void sequences_completed(struct client *client, struct slice body);

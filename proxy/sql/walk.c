@@ -97,8 +97,7 @@ void walk_read(struct walk *w, const PgQuery__RangeVar *relation)
                 return;
     if (is_system_schema(relation->schemaname) ||
         (relation->schemaname[0] == 0 && starts_with(relation->relname, "pg_"))) {
-        if (strcmp(relation->relname, "pg_prepared_statements") == 0)
-            w->effects |= EFFECT_NAMES;
+        w->effects |= strcmp(relation->relname, "pg_prepared_statements") == 0 ? EFFECT_NAMES : 0;
         walk_deny(w, BYPASS_CATALOG_RELATION);
         add_name(w, &w->catalogs, relation->schemaname, relation->relname);
         return;
@@ -195,8 +194,11 @@ static void walk_function(struct walk *w, const PgQuery__FuncCall *call)
     const char *schema, *name;
     split_name(call->funcname, call->n_funcname, &schema, &name);
     add_name(w, &w->functions, schema, name);
-    if (w->defines)
+    if (w->defines) { // but a default that will ask must be known
+        bool will_ask = builtin_function_deed(slice_str(name)) == BUILTIN_SEQUENCE;
+        w->effects |= will_ask ? EFFECT_SEQUENCE : 0;
         return;
+    }
     bool builtin = (schema[0] == 0 || strcmp(schema, "pg_catalog") == 0) &&
                    builtin_function_volatility(slice_str(name)) != VOLATILITY_UNKNOWN;
     if (builtin)
@@ -410,6 +412,7 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
                  ((const PgQuery__MergeStmt *)message)->with_clause, message);
         return;
     case NODE(WITH_CLAUSE): // walked by its statement
+    case NODE(_NOT_SET): // an empty place in a list
         return;
     case NODE(RANGE_VAR):
         walk_range_var(w, (const PgQuery__RangeVar *)message);
@@ -480,8 +483,6 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         return;
     case NODE(COLLATE_CLAUSE): // its other child is the collation's name
         walk_node(w, ((const PgQuery__CollateClause *)message)->arg);
-        return;
-    case NODE(_NOT_SET): // an empty place in a list
         return;
     }
     if (!node_is_what_its_children_are(kind))

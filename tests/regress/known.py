@@ -12,7 +12,10 @@ directly, each with the answers that it may have. Any other difference, in that 
 `may` and `must` name a line of the script, as it stands there; with a number, its second occurrence and so
 on; of a statement of several lines, the last. Without lines below it is not answered at all. Several
 entries for one line are several answers that it may have. After `must` it has one of them always, in every
-pass through pgweir; `must cached` and `must pooled` are for that pass, and so is `may`."""
+pass through pgweir; `must cached` and `must pooled` are for that pass, and so is `may`.
+
+known/anywhere.txt has sentences (`may` and a number of its own, then lines) that may come in addition, as they
+stand there, in front of any one answer of any script."""
 import collections
 import os
 import re
@@ -70,6 +73,7 @@ class Known:
         self.directory = directory
         self.scripts = {name.removesuffix(".txt"): self.read(f"{directory}/{name}")
                         for name in sorted(os.listdir(directory)) if name.endswith(".txt")}
+        self.anywhere = self.scripts.pop("anywhere", [])
 
     @staticmethod
     def read(path):
@@ -101,6 +105,8 @@ class Known:
         why, bad = [], []
         for key in differing:
             fitting = [e for e in entries if e.key == key and key in got and e.fits(got[key])]
+            fitting += [e for e in self.anywhere if key in got and key in wanted and len(e.lines) > 0 and
+                        e.fits(got[key][:len(e.lines)]) and (got[key][len(e.lines):] or ("",)) == wanted[key]]
             if fitting:
                 why.append(fitting[0].why)
                 continue

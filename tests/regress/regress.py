@@ -19,10 +19,11 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, f"{ROOT}/tests/lib")
+sys.path[:0] = [f"{ROOT}/tests/lib", HERE]
 sys.dont_write_bytecode = True
 
 import cluster as pg  # noqa: E402
+from known import Known  # noqa: E402
 from pgwire import SLOWNESS, PeerClosed, PgError  # noqa: E402
 from proxy import CACHE_SETTINGS, Proxy  # noqa: E402
 
@@ -37,6 +38,12 @@ HAMMERS = 3
 PAUSE = 0.005
 PASSES = ("direct", "pooled", "cached")
 SCRIPT_SECONDS = 120
+# Scripts that are run a second time behind the first, as "NAME-again": their first run has taught pgweir
+# after which statements currval() is asked for.
+AGAIN = "constraints sequence".split()
+# And as "NAME-reads", their SELECTs alone, each several times in a row: no script asks the same again without
+# changing tables or settings in between, so that the cache would have nothing to answer.
+READS, READ_TIMES = "select select_distinct select_having union case join aggregates window subselect".split(), 4
 
 # What may differ between two runs of a script without any proxy: nothing that a rule here hides is
 # a matter of sessions.
@@ -53,43 +60,30 @@ def schedule(source):
         return [name for line in f if line.startswith("test:") for name in line.split()[1:]]
 
 
-class Known:
-    """What differ.txt says. A line is `script: reason`, or `script (sometimes): reason` where luck
-    decides whether it differs. known/SCRIPT.diff has the lines that may be other than directly, marked
-    - and + as in a diff; without that file the whole script may differ."""
+def lines_of(source, name):
+    """The lines of a script, as they are said."""
+    script = re.sub("-(again|reads)$", "", name)
+    with open(f"{source}/regress/sql/{script}.sql", encoding="utf-8", errors="surrogateescape") as text:
+        lines = text.read().split("\n")
+    return reads(lines) if name.endswith("-reads") else lines
 
-    def __init__(self):
-        self.reasons, self.sometimes, self.lines = {}, set(), {}
-        with open(f"{HERE}/differ.txt", encoding="utf-8") as f:
-            for line in f:
-                if line.strip() and not line.startswith("#"):
-                    name, reason = line.strip().split(": ", 1)
-                    if name.endswith(" (sometimes)"):
-                        name = name.removesuffix(" (sometimes)")
-                        self.sometimes.add(name)
-                    self.reasons[name] = reason
-        for name in self.reasons:
-            path = f"{HERE}/known/{name}.diff"
-            if os.path.exists(path):
-                with open(path, encoding="utf-8") as f:
-                    self.lines[name] = [line.rstrip() for line in f if line[0] in "+-"]
 
-    def allows(self, script, diff):
-        if script not in self.reasons:
-            return False
-        if script not in self.lines:
-            return True
-        changed = [line.rstrip() for line in diff[2:] if line[0] in "+-"]
-        left = list(self.lines[script])
-        for line in changed:
-            if line not in left:
-                return False
-            left.remove(line)
-        return True
-
-    def gone(self, script):
-        """A script that must differ, and does not."""
-        return script in self.reasons and script not in self.sometimes
+def reads(lines):
+    """The SELECTs alone that are statements of their own, each several times in a row."""
+    out, statement, begins = [], None, True
+    for line in lines:
+        if begins and re.match(r"(select|values|table|with)\b", line, re.I):
+            statement = []
+        if statement is not None:
+            statement.append(line)
+        code = line.split("--")[0].rstrip()
+        if statement is not None and "\\" not in line and code.endswith(";"):
+            out += statement * READ_TIMES
+        if code:
+            begins = code.endswith(";") or (begins and code.startswith("\\"))
+        if begins or "\\" in line:
+            statement = None
+    return out + [""]
 
 
 class Hammer(threading.Thread):
@@ -169,7 +163,7 @@ class Pass:
         self.cluster = pg.Cluster(f"{self.directory}/pg")
         self.proxy, self.hammers, self.wrong = None, [], []
         self.hammer_count = hammers
-        self.seconds = {}
+        self.seconds, self.hits = {}, {}
 
     def start(self):
         """From the main thread: what it starts ends with the thread that started it."""
@@ -197,6 +191,13 @@ class Pass:
 
     def run(self, script):
         """The script's output, with what always differs hidden."""
+        hits = self.proxy.cache()["hits"] if self.kind == "cached" else 0
+        output = self.play(script)
+        if self.kind == "cached":
+            self.hits[script] = int(self.proxy.cache()["hits"] - hits)
+        return output
+
+    def play(self, script):
         env = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | CLIENT | {
             "PG_ABS_SRCDIR": f"{self.source}/regress", "PG_ABS_BUILDDIR": self.directory,
             "PG_LIBDIR": f"{self.source}/lib", "PG_DLSUFFIX": ".so", "PGHOST": "127.0.0.1",
@@ -205,7 +206,10 @@ class Pass:
                 "-v", "HIDE_TOAST_COMPRESSION=on"]
         started = time.monotonic()
         self.rest_if(self.vacuums(script))
-        with open(f"{self.source}/regress/sql/{script}.sql", "rb") as text:
+        said = f"{self.directory}/{script}.sql"
+        with open(said, "w", encoding="utf-8", errors="surrogateescape") as text:
+            text.write("\n".join(lines_of(self.source, script)))
+        with open(said, "rb") as text:
             process = subprocess.Popen(psql, stdin=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                        env=env, cwd=self.directory, user=pg.USER and pg.USER.pw_uid)
             try:
@@ -231,8 +235,7 @@ class Pass:
                 self.cluster.sql(f"VACUUM {table}", DATABASE)
 
     def vacuums(self, script):
-        with open(f"{self.source}/regress/sql/{script}.sql", encoding="utf-8", errors="replace") as text:
-            return re.search(r"^\s*vacuum", text.read(), re.I | re.M)
+        return any(re.match(r"\s*vacuum", line, re.I) for line in lines_of(self.source, script))
 
     def rest_if(self, claim):
         """What VACUUM finds dead, and so which plans follow, depends on who else has a snapshot: the
@@ -264,9 +267,11 @@ class Pass:
 
 class Outcome:
     def __init__(self):
-        self.differ = {}      # (kind, script) -> lines of the diff
+        self.outputs = {}     # (kind, script) -> lines
+        self.kinds = []       # the passes, the first of which is the measure
         self.wrong = []       # what the neighbours saw
         self.turns = {}       # kind -> transactions of the neighbours
+        self.hits = {}        # script -> answers from the cache, in the cached pass
         self.seconds = {}
 
 
@@ -274,7 +279,11 @@ def compare(binary, directory, scripts, source=SOURCE, kinds=PASSES, say=lambda 
             hammers=HAMMERS):
     """Runs the scripts in every pass, the passes side by side; returns an Outcome."""
     passes = [Pass(kind, binary, directory, source, hammers) for kind in kinds]
-    outcome, outputs, threads, failed = Outcome(), {}, [], []
+    outcome, threads, failed = Outcome(), [], []
+    outcome.kinds = list(kinds)
+    scripts = outcome.scripts = [name for script in scripts for name in
+                                 [script] + [f"{script}-again"] * (script in AGAIN) +
+                                 [f"{script}-reads"] * (script in READS)]
     try:
         for each in passes:
             each.start()
@@ -282,7 +291,7 @@ def compare(binary, directory, scripts, source=SOURCE, kinds=PASSES, say=lambda 
         def work(each):
             try:
                 for script in scripts:
-                    outputs[each.kind, script] = each.run(script)
+                    outcome.outputs[each.kind, script] = each.run(script)
                     say(f"{each.kind:7} {script:24} {each.seconds[script]:6.1f} s")
             except BaseException as error:  # told by the main thread
                 failed.append(f"{each.kind}: {error!r}")
@@ -304,13 +313,7 @@ def compare(binary, directory, scripts, source=SOURCE, kinds=PASSES, say=lambda 
         outcome.wrong += [f"{each.kind}: {line}" for line in each.wrong]
         outcome.turns[each.kind] = sum(h.done for h in each.hammers)
         outcome.seconds[each.kind] = sum(each.seconds.values())
-        if each.kind == kinds[0]:
-            continue
-        for script in scripts:
-            want, got = outputs[kinds[0], script], outputs[each.kind, script]
-            if want != got:
-                outcome.differ[each.kind, script] = list(difflib.unified_diff(
-                    want, got, f"{kinds[0]}/{script}", f"{each.kind}/{script}", n=4))
+        outcome.hits |= each.hits
     return outcome
 
 
@@ -340,33 +343,39 @@ def main():
                           (lambda line: print(line, flush=True)) if args.v else (lambda line: None), args.hammers)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    return report(outcome, scripts, out)
+    return report(outcome, out, args.source)
 
 
-def judge(outcome, scripts):
+def pairs(outcome):
+    """(kind, script, direct output, output through pgweir) of all."""
+    direct = outcome.kinds[0]
+    return [(kind, script, outcome.outputs[direct, script], outcome.outputs[kind, script])
+            for script in outcome.scripts for kind in outcome.kinds[1:]]
+
+
+def judge(outcome, source=SOURCE):
     """(good lines, bad lines): what is known, and what is not as it should be."""
     known, good, bad = Known(), [], []
-    for (kind, script), diff in sorted(outcome.differ.items()):
-        if known.allows(script, diff):
-            good.append(f"differs, as known: {kind} {script}: {known.reasons[script]}")
-        else:
-            bad.append(f"DIFFERS: {kind} {script}" + (", and more than is known" if script in known.reasons else ""))
-            bad += [f"    {line.rstrip()[:200]}" for line in diff[:25]]
-    differing = {script for _, script in outcome.differ}
-    bad += [f"SAME AGAIN: {script} is in differ.txt: {known.reasons[script]}"
-            for script in scripts if script not in differing and known.gone(script)]
+    for kind, script, direct, other in pairs(outcome):
+        why, wrong = known.judge(kind, script, lines_of(source, script), direct, other)
+        good += [f"differs, as known: {kind} {script}: {line}" for line in why]
+        bad += wrong
     bad += [f"LEAK: {line}" for line in outcome.wrong[:20]]
     return good, bad
 
 
-def report(outcome, scripts, out):
-    for (kind, script), lines in sorted(outcome.differ.items()):
-        with open(f"{out}/{script}.{kind}.diff", "w", encoding="utf-8") as f:
-            f.writelines(lines)
-    good, bad = judge(outcome, scripts)
+def report(outcome, out, source):
+    for kind, script, direct, other in pairs(outcome):
+        if direct != other:
+            for which, lines in (("direct", direct), (kind, other)):
+                with open(f"{out}/{script}.{which}.out", "w", encoding="utf-8") as f:
+                    f.writelines(lines)
+            with open(f"{out}/{script}.{kind}.diff", "w", encoding="utf-8") as f:
+                f.writelines(difflib.unified_diff(direct, other, f"direct/{script}", f"{kind}/{script}", n=4))
+    good, bad = judge(outcome, source)
     print("\n".join(good + bad))
-    print(f"{len(scripts)} scripts; seconds {({k: round(v) for k, v in outcome.seconds.items()})}, "
-          f"neighbours' turns {outcome.turns}")
+    print(f"{len(outcome.scripts)} scripts; seconds {({k: round(v) for k, v in outcome.seconds.items()})}, "
+          f"neighbours' turns {outcome.turns}, answers from the cache {sum(outcome.hits.values())}")
     print("regress: " + (f"{len(bad)} failed, the diffs are in {out}" if bad else "the same"))
     return 1 if bad else 0
 

@@ -50,18 +50,20 @@ done
 [ -n "$fetched" ] || { echo "no source package $package could be fetched" >&2; exit 1; }
 tar xf ./*.orig.tar.* --strip-components=3 --wildcards '*/src/test/regress/*'
 
-# regress.so needs the server's headers. The package that has them draws in a compiler suite: its
-# files alone will do.
+# regress.so needs the headers of this very server: others may name functions that it has not. The
+# package that has them draws in a compiler suite: its files alone will do.
 headers=/usr/include/postgresql/$major/server
 if [ ! -e "$headers/postgres.h" ]; then
-    apt-get -qq download "postgresql-server-dev-$major" 2>/dev/null ||
-        { apt-get -qq update; apt-get -qq download "postgresql-server-dev-$major"; }
+    dev=postgresql-server-dev-$major
+    installed=$(dpkg-query -W -f '${Version}' "$package" 2>/dev/null || true)
+    apt-get -qq download "$dev=$installed" 2>/dev/null || apt-get -qq download "$dev" 2>/dev/null ||
+        { apt-get -qq update; apt-get -qq download "$dev=$installed" || apt-get -qq download "$dev"; }
     dpkg -x postgresql-server-dev-*.deb headers
     headers=$work/headers$headers
 fi
 rm -rf "$directory/regress" "$directory/lib"
 mkdir "$directory/lib" "$directory/regress"
-"${CC:-gcc}" -O1 -fPIC -shared -w -I"$headers" regress/regress.c -o "$directory/lib/regress.so"
+${CC:-gcc} -O1 -fPIC -shared -w -I"$headers" regress/regress.c -o "$directory/lib/regress.so"
 for module in refint autoinc; do
     cp "$(dirname "$bindir")/lib/$module.so" "$directory/lib/"
 done

@@ -40,6 +40,7 @@ def client_id(p, client):
 def away(ctx, p, client):
     """Others take all idle servers that there are, but for new ones."""
     holders = []
+    p.wait(lambda: "tested" not in {r["state"] for r in p.console("SHOW SERVERS")}, "the end of resets")
     idle = sum(int(r["sv_idle"]) for r in p.console("SHOW POOLS") if r["database"] == ctx.db)
     for _ in range(idle):
         other = ctx.keep(p.connect(ctx.db))
@@ -237,6 +238,23 @@ def test_first_in_a_transaction(ctx):
     assert c.value("SELECT currval('s')") == mine
 
 
+def test_own_older_value(ctx):
+    """What the client did on one server is not told once it has used a sequence on another."""
+    p = begin(ctx)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    a.query("BEGIN")
+    b.query("BEGIN")
+    a.query("COMMIT")
+    first, one = a.value("SELECT nextval('s')"), a.value(PID)
+    b.query("COMMIT")  # so this is the server used last
+    second, two = a.query("SELECT nextval('s'), pg_backend_pid()").rows[0]
+    assert one != two and first != second
+    b.query("BEGIN")
+    assert b.value(PID) == two
+    reply = a.ask(query("SELECT lastval(), pg_backend_pid()"))
+    assert reply.sqlstate() == "55000", (reply.rows, first, second, one)
+
+
 def test_prepared(ctx):
     """A statement that asks, prepared long before."""
     p = begin(ctx)
@@ -249,6 +267,26 @@ def test_prepared(ctx):
         reply = c.ask(bind("last") + execute() + sync())
         assert reply.sqlstate() == "55000" if turn == 0 else reply.check().value == mine, (turn, reply)
         release(holders)
+
+
+def test_default_that_asks(ctx):
+    """A column's default that is currval(): never another client's value, and the client's own from the second time on."""
+    p = begin(ctx)
+    a = ctx.keep(p.connect(ctx.db, "postgres"))
+    a.query("CREATE TABLE asks(x int, y bigint DEFAULT currval('s'))")
+    for turn in range(3):
+        c = ctx.keep(p.connect(ctx.db, "postgres"))
+        mine = c.value("SELECT nextval('s')")
+        holders = []
+        if not pins(p, c):
+            for _ in range(2):
+                holders.append(ctx.keep(p.connect(ctx.db, "postgres")))
+                holders[-1].query("BEGIN")
+                holders[-1].query("SELECT nextval('s')")
+        reply = c.ask(query("INSERT INTO asks(x) VALUES (1) RETURNING y"))
+        assert reply.sqlstate() == "55000" if turn == 0 else reply.check().value == mine, (turn, reply)
+        release(holders)
+        c.close()
 
 
 def test_execute_asks(ctx):

@@ -521,6 +521,7 @@ static void test_sequences(void **state)
         {"delete from t", 0},
         {"create rule r as on delete to t do instead insert into u default values", 0},
         {"create table t(a int default nextval('s'))", 0},
+        {"create table t(a int default currval('s'))", EFFECT_SEQUENCE},
         {"discard sequences", EFFECT_DISCARD_SOME | EFFECT_DISCARD_SEQUENCES},
         {"discard plans", EFFECT_DISCARD_SOME},
     };

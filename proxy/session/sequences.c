@@ -105,7 +105,7 @@ void sequences_note(struct client *client, const struct analysis *analysis, uint
 {
     struct sequences *s = &client->sequences;
     const uint32_t unlikely = EFFECT_FUNCTION | EFFECT_UNKNOWN;
-    if ((effects & EFFECT_DISCARD_SEQUENCES) != 0 && analysis->kind == STATEMENT_DISCARD)
+    if ((effects & EFFECT_DISCARD_SEQUENCES) != 0)
         s->forgets = true;
     if (client->mode == POOL_SESSION || (effects & (EFFECT_SEQUENCE_USE | unlikely)) == 0)
         return;

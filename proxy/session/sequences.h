@@ -34,7 +34,7 @@ struct sequences {
     uint64_t uses[SEQUENCE_USES_MAX]; // what may have used one, no two equal, the latest first
     const struct pool_server *server; // where the latest did; only compared
     uint8_t open;  // the first so many in the open transaction
-    bool forgets;  // DISCARD SEQUENCES was sent, alone, and nothing that used one since
+    bool forgets;  // DISCARD SEQUENCES was sent, and nothing that uses one with it or since
 };
 
 // Of a route: the statements after which clients ask. The oldest make room for new ones.

@@ -215,9 +215,12 @@ def test_ends(ctx):
     a.query("SELECT 1")
     p.wait(lambda: pins(p) == ["sequence"], "the end of the other pin")
     assert a.value(question)
+    resets = lambda: sum(int(r["resets"]) for r in p.console("SHOW STATS"))  # noqa: E731
+    before = resets()
     a.close()
     p.wait(lambda: pins(p) == [], "the end of the client's pin")
-    # What it left is no one's: no DISCARD ALL was needed for that.
+    # What it left is no one's: no DISCARD ALL is needed for that.
+    assert resets() == before
     with p.connect(ctx.db) as b:
         assert b.ask(query(question)).sqlstate() == "55000"
 
@@ -330,6 +333,9 @@ def test_error(ctx):
             assert reply.sqlstate() == "0A000" and "unsafe_state = error" in reply.errors[0].text, reply
         reply = a.ask(unit("SELECT 4").removesuffix(sync()) + bind("last") + execute() + sync() + unit("SELECT 5"), times=2)
         assert reply.kinds == "12TDCEZ12TDCZ", reply
+        a.ask(parse("SELECT lastval()") + sync()).check()
+        for _ in range(2):  # the unnamed statement stays what it is
+            assert a.ask(bind() + execute() + sync()).sqlstate() == "0A000"
         a.query("BEGIN")
         mine = a.value("INSERT INTO a(v) VALUES ('x') RETURNING id")
         assert a.value("SELECT lastval()") == mine

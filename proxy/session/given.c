@@ -89,11 +89,16 @@ static void inject_sync(struct client *client)
     session_send_composed(client);
 }
 
+static void inject_drop(struct client *client)
+{
+    inject_close(client, 'P', CARRIER);
+    inject_close(client, 'S', CARRIER);
+}
+
 // Runs the PREPARE within a batch, where a query would end the transaction.
 static struct op *inject_run(struct client *client, struct slice text)
 {
-    inject_close(client, 'P', CARRIER); // of the last time
-    inject_close(client, 'S', CARRIER);
+    inject_drop(client); // of the last time, if that failed
     inject_parse(client, CARRIER, text, slice_of("", 0));
     inject(client, OP_BIND, PURPOSE_PREPARE);
     struct buf *out = session_compose(client);
@@ -162,6 +167,8 @@ static void give(struct client *client, struct slice name, struct statement *mea
     name_op(op, name);
     if (!runs && simple)
         inject_sync(client); // an error would have the query ignored
+    if (runs && !simple)
+        inject_drop(client);
     mem_free(cstr);
     statement_names_set(&server->named, name, meaning);
     route_count(client->route, client->worker, injected_parses, 1);

@@ -43,7 +43,7 @@ SCRIPT_SECONDS = 120
 AGAIN = "constraints sequence".split()
 # And as "NAME-reads", their SELECTs alone, each several times in a row: no script asks the same again without
 # changing tables or settings in between, so that the cache would have nothing to answer.
-READS, READ_TIMES = "select select_distinct select_having union case join aggregates subselect".split(), 4
+READS, READ_TIMES = "select select_distinct select_having union case join aggregates subselect".split(), 8
 
 # What may differ between two runs of a script without any proxy: nothing that a rule here hides is
 # a matter of sessions.

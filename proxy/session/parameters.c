@@ -214,7 +214,7 @@ bool startup_parameters(struct client *client, struct slice pairs, uint32_t vers
         return false;
     if (client->user == NULL || client->user[0] == '\0')
         return startup_fails(client, "28000",
-                             "no PostgreSQL user name specified in startup packet");
+                             "no username supplied");
     if (strlen(client->user) > USER_NAME_MAX)
         return startup_fails(client, "08P01", "username too long");
     if (client->database == NULL || client->database[0] == '\0')

@@ -111,8 +111,9 @@ static enum step bad_header(struct client *client, const uint8_t *header)
 // disable_pqexec
 static enum step no_simple_query(struct client *client)
 {
-    log_error("C-%p: %s/%s client used \"Query\" packet type", (void *)client, client->database,
-              client->user);
+    char who[CLIENT_NAME_BYTES];
+    client_describe(client, who, sizeof(who));
+    log_error("%s client used \"Query\" packet type", who);
     return session_fail(client, "08P01", "PQexec disallowed");
 }
 

@@ -437,7 +437,7 @@ def test_unreachable_is_told(ctx):
             server_login_retry=15)
     assert p.refused("gone").text == "client_login_timeout (server down)"
     assert p.refused("gone").text == "server login has been failing, cached error: connect failed (server_login_retry)"
-    p.wait_log("connect\\(\\) to 127.0.0.1:[0-9]+: Connection refused")
+    p.wait_log("gone/app@127.0.0.1:[0-9]+ connect\\(\\) failed: Connection refused")
 
 
 def test_connect_timeout(ctx):

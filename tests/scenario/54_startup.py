@@ -67,9 +67,9 @@ def test_console_is_not_for_everybody(ctx):
 def test_names(ctx):
     p = ctx.proxy(databases={"app": ctx.server(), ctx.db: ctx.server()})
     says(raw(ctx, p, startup({"database": ctx.db})), "28000",
-         "no PostgreSQL user name specified in startup packet")
+         "no username supplied")
     says(raw(ctx, p, startup({"user": "", "database": ctx.db})), "28000",
-         "no PostgreSQL user name specified in startup packet")
+         "no username supplied")
     says(p.refused(ctx.db, "u" * 128), "08P01", "username too long")
     c = ctx.keep(p.open())
     c.send(startup({"user": "app"}))  # the database is named like the user

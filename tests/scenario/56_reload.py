@@ -510,5 +510,5 @@ def test_host_names(ctx):
             databases={ctx.db: ctx.server(host="localhost"), "lost": ctx.server(host="no.such.host.invalid")})
     assert ctx.keep(p.connect(ctx.db)).value("SELECT 1") == "1"
     p.refused("lost")
-    p.wait_log("DNS lookup of no.such.host.invalid failed")
+    p.wait_log("DNS lookup failed: no.such.host.invalid: ")
     p.wait_log("closing because: server DNS lookup failed")

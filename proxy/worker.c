@@ -21,6 +21,7 @@
 #include "proxy/server/audit.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
+#include "proxy/session/effects.h"
 #include "proxy/session/lead.h"
 #include "proxy/sql/queries.h"
 #include "proxy/sql/texts.h"
@@ -506,6 +507,7 @@ void worker_join_free(struct worker *worker, bool started)
     texts_front_free(worker->texts);
     queries_free(worker->queries);
     resolution_front_free(worker->resolutions);
+    effects_free_spare(worker);
     rulings_free(worker->rulings);
     audits_free(worker->audits);
     config_unref(&worker->config);

@@ -73,6 +73,7 @@ struct worker {
     struct list held;          // struct client, waiting for a fresher cache
     struct list following;     // struct client, waiting for another one's run (session/lead.h)
     struct list hubs;          // struct hub
+    struct effects_slots *spare_slots; // owns
     ev_timer held_timer;       // runs while there are any
     struct list graves_clients; // closed in this turn, freed at its end
     struct list graves_servers;

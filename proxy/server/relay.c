@@ -314,7 +314,7 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
     pop(relay);
     // What was sent behind it is not answered yet: its effects stay.
     if (!injected && server->status == 'I' && ops_empty(&server->ops) && relay->client != NULL)
-        relay->client->effects = (struct effects){.count = 0};
+        effects_clear(relay->client);
     relay->ended = true;
     return true;
 }

@@ -214,6 +214,7 @@ void client_dismiss(struct client *client, const char *sqlstate, const char *why
 void client_free(struct client *client)
 {
     login_free(client);
+    effects_clear(client);
     replication_free(client->replication);
     console_free(client->console);
     statement_names_clear(&client->names);

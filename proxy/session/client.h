@@ -87,16 +87,16 @@ struct client {
     char *user, *database;     // own; as the client said
 
     struct vars vars;          // what the client wants
-    bool vars_proven;          // a server has accepted them all
     struct gucs *wanted; // counts; the other settings that it wants
     struct gucs *given;  // counts; those of them that it gave at its start
     struct gucs *given_vars;   // counts; of the reported settings, those that it gave
     bool wanted_proven;
+    bool vars_proven;          // a server has accepted all of vars
+    bool unseen;               // settings of the open transaction beside `mentioned`
     uint8_t resets;            // of the reported settings, those that were reset (analysis.h)
     bool discarded;            // DISCARD ALL was answered: its reports come before it is ready
     bool realigned;            // it got another server because the first could not be aligned
     struct mentioned mentioned; // names that settings of the open transaction may have
-    bool unseen;               // ... or others that nobody mentioned
     struct statement_names names;
     struct statement *unnamed; // counts
     struct listening *listening; // owns; NULL: it never listened

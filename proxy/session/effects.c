@@ -2,6 +2,7 @@
 #include "proxy/session/effects.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "cache/ledger.h"
 #include "cache/ticket.h"
 #include "proxy/control/domain.h"
@@ -26,22 +27,22 @@ static bool has_slot(const uint32_t *slots, uint8_t count, uint32_t slot)
 
 static void note_table(struct effects *e, uint32_t slot)
 {
-    if (has_slot(e->slots, e->count, slot))
+    if (has_slot(e->noted->slots, e->count, slot))
         return;
     if (e->count == EFFECTS_SLOTS_MAX)
         e->barrier = true;
     else
-        e->slots[e->count++] = slot;
+        e->noted->slots[e->count++] = slot;
 }
 
 static void note_held(struct effects *e, uint32_t slot)
 {
-    if (has_slot(e->held, e->held_count, slot))
+    if (has_slot(e->noted->held, e->held_count, slot))
         return;
     if (e->held_count == EFFECTS_HELD_MAX)
         e->barrier = true;
     else
-        e->held[e->held_count++] = slot;
+        e->noted->held[e->held_count++] = slot;
 }
 
 // The rows that a place names, or else any row of that table.
@@ -55,17 +56,48 @@ static void note_keys(struct effects *e, const struct resolved_scan *scan,
         return;
     }
     for (int i = 0; i < n; i++) {
-        if (has_slot(e->slots, e->count, keys[i]))
+        if (has_slot(e->noted->slots, e->count, keys[i]))
             continue;
-        e->slots[e->count++] = keys[i];
+        e->noted->slots[e->count++] = keys[i];
         e->keys++;
     }
 }
 
-static void note_slots(struct effects *e, const struct resolution *r,
+// Taken from those that other clients gave back: nothing is allocated in the long run.
+static struct effects_slots *slots_new(struct worker *worker)
+{
+    struct effects_slots *slots = worker->spare_slots;
+    if (slots == NULL)
+        return mem_new(struct effects_slots);
+    worker->spare_slots = slots->next;
+    return slots;
+}
+
+void effects_clear(struct client *client)
+{
+    struct effects_slots *slots = client->effects.noted;
+    if (slots != NULL) {
+        slots->next = client->worker->spare_slots;
+        client->worker->spare_slots = slots;
+    }
+    client->effects = (struct effects){.count = 0};
+}
+
+void effects_free_spare(struct worker *worker)
+{
+    for (struct effects_slots *s = worker->spare_slots, *next; s != NULL; s = next) {
+        next = s->next;
+        mem_free(s);
+    }
+}
+
+static void note_slots(struct client *client, const struct resolution *r,
                        const struct key_values *values, uint64_t epoch)
 {
+    struct effects *e = &client->effects;
     struct key_values known;
+    if (e->noted == NULL)
+        e->noted = slots_new(client->worker);
     if (e->count == 0 && e->held_count == 0)
         e->epoch = epoch;
     if (values != NULL) {
@@ -139,7 +171,7 @@ static void note_writes(struct client *client, const struct analysis *analysis,
     if (r == NULL || r->barrier || (e->count + e->held_count > 0 && e->catalog != catalog))
         e->barrier = true;
     else
-        note_slots(e, r, values, client->server->profile_epoch);
+        note_slots(client, r, values, client->server->profile_epoch);
     e->catalog = catalog;
 }
 
@@ -262,7 +294,9 @@ static bool is_outdated(const struct effects *e, struct domain *domain)
 
 static struct ticket_slots slots_of(const struct effects *e)
 {
-    return (struct ticket_slots){e->slots, e->count, e->held, e->held_count};
+    if (e->noted == NULL)
+        return (struct ticket_slots){.written = NULL};
+    return (struct ticket_slots){e->noted->slots, e->count, e->noted->held, e->held_count};
 }
 
 void effects_publish(struct client *client)
@@ -293,5 +327,5 @@ void effects_in_doubt(struct client *client, uint32_t process)
         domain_ddl(domain);
     struct ticket_slots slots = slots_of(e);
     domain_in_doubt(domain, &slots, barrier, process);
-    *e = (struct effects){.count = 0};
+    effects_clear(client);
 }

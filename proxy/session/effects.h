@@ -10,12 +10,19 @@
 struct analysis;
 struct client;
 struct key_values;
+struct worker;
 
 enum { EFFECTS_SLOTS_MAX = 32, EFFECTS_KEYS_MAX = 20, EFFECTS_HELD_MAX = 12 };
 
-struct effects {
+// Which ones. A client has them only while its transaction has noted any: an idle one is small.
+struct effects_slots {
+    struct effects_slots *next;        // of those that nobody has: worker->spare_slots
     uint32_t slots[EFFECTS_SLOTS_MAX]; // of tables, and of keys that are written
     uint32_t held[EFFECTS_HELD_MAX];   // rows slots, where the keys are not known
+};
+
+struct effects {
+    struct effects_slots *noted;       // owns; NULL: none
     uint64_t epoch;                    // of the ledger, when the first of these was noted
     uint8_t count, keys, held_count;   // keys: how many of the slots are such
     uint64_t catalog; // version of the one by which they were found last
@@ -30,6 +37,9 @@ static inline bool effects_any(const struct effects *e)
 {
     return e->count > 0 || e->held_count > 0 || e->barrier || e->ddl || e->new_name;
 }
+
+void effects_clear(struct client *client); // the transaction is over
+void effects_free_spare(struct worker *worker);
 
 // Notes what running this statement may do to tables and to the session (pins, resets). NULL: a
 // statement that was not read, which may do anything. values: those it runs with, and its text

@@ -11,6 +11,7 @@ from runner import Skip, limit
 
 SERVERS = 20
 BATCH = 100
+LITTLE = 1800  # bytes: what an idle client may cost; `make bench-memory` compares
 
 
 def crowd_size(ctx):
@@ -104,9 +105,21 @@ def test_served_in_order(ctx):
     ctx.note(f"{waiting_each:.0f} for each that waits; served {count / (time.monotonic() - started):.0f}/s")
     late = out_of_order(served, order)
     assert late[int(count * 0.97)] <= 3, late[-50:]
-    assert ctx.sanitizer or each < 4096, f"{each:.0f} bytes for an idle client"
+    assert ctx.sanitizer or each < LITTLE, f"{each:.0f} bytes for an idle client"
     pids = {c.value("SELECT pg_backend_pid()") for c in list(clients.values())[:200]}
     assert len(pids) <= SERVERS, pids
+
+
+@limit(60)
+def test_idle_with_cache(ctx):
+    """The cache has memory of its own, and a client needs no more for it."""
+    count = crowd_size(ctx) // 2
+    p = ctx.cache_proxy(**settings(count))
+    before = pss_bytes(p)
+    crowd(ctx, p, "app", range(count))
+    each = (pss_bytes(p) - before) / count
+    ctx.note(f"{each:.0f} bytes (PSS) for each of {count} idle clients, cache on")
+    assert ctx.sanitizer or each < LITTLE, f"{each:.0f} bytes for an idle client"
 
 
 @limit(120)

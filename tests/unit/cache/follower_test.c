@@ -249,6 +249,39 @@ static void barrier_falls_when_the_stream_has_passed(void **state)
     assert_int_equal(judge(old, "t"), LEDGER_DEAD);
 }
 
+// A write to a row that it does not name: the rows slot is held until the stream has told.
+static void held_rows_open_when_the_stream_has_passed(void **state)
+{
+    begin_on();
+    struct stamp old = stamp();
+    uint64_t table = ledger_table(slice_str("public"), slice_str("t")), value = 5;
+    uint32_t written[] = {slot("t")}, held[] = {ledger_rows_slot(table)};
+    uint32_t five[] = {ledger_key_slot(table, &value, 1), held[0]};
+    struct ticket_slots slots = {written, 1, held, 1};
+    ledger_close(l, written, 1);
+    ledger_close(l, held, 1);
+    assert_true(follower_ticket(f, ticket_new(&slots, false)));
+    assert_int_equal(ledger_judge(l, old, five, 2, now, BOUND, INT64_MIN), LEDGER_CLOSED);
+    ask();
+    answer(START, 1100, "101:101:");
+    assert_int_equal(judge(old, "t"), LEDGER_DEAD); // the table is placed
+    assert_int_equal(ledger_judge(l, old, five, 2, now, BOUND, INT64_MIN), LEDGER_CLOSED);
+    assert_true(follower_keepalive(f, 1099));
+    assert_int_equal(ledger_judge(l, old, five, 2, now, BOUND, INT64_MIN), LEDGER_CLOSED);
+    assert_true(follower_keepalive(f, 1100));
+    assert_int_equal(ledger_judge(l, old, five, 2, now, BOUND, INT64_MIN), LEDGER_OK);
+    // And when the stream is lost meanwhile, it is not closed for ever.
+    ledger_close(l, written, 1);
+    ledger_close(l, held, 1);
+    assert_true(follower_ticket(f, ticket_new(&slots, false)));
+    ask();
+    answer(1100, 1200, "101:101:");
+    follower_lost(f, LEDGER_OFF_STREAM_LOST);
+    begin_on();
+    assert_int_equal(ledger_judge(l, stamp(), five, 2, now, BOUND, INT64_MIN), LEDGER_OK);
+    assert_int_equal(judge(stamp(), "t"), LEDGER_OK);
+}
+
 static void barriers_fall_in_order(void **state)
 {
     begin_on();
@@ -330,6 +363,7 @@ int main(void)
         TEST(ticket_is_placed_by_a_later_reading),
         TEST(reading_in_flight_does_not_place_a_ticket),
         TEST(barrier_falls_when_the_stream_has_passed),
+        TEST(held_rows_open_when_the_stream_has_passed),
         TEST(barriers_fall_in_order),
         TEST(insert_position_at_a_page_header_is_put_right),
         TEST(ticket_while_off_is_settled_at_once),

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 enum { BOUND = 250000 };
@@ -174,6 +175,54 @@ static void slots_tell_names_apart(void **state)
     assert_true(a < LEDGER_SLOTS);
 }
 
+static void keys_have_slots_of_their_own(void **state)
+{
+    uint64_t t = ledger_table(slice_str("public"), slice_str("t"));
+    uint64_t u = ledger_table(slice_str("public"), slice_str("u"));
+    const uint64_t five[] = {5, 6}, six[] = {6, 5};
+    uint32_t slots[] = {ledger_table_slot(t),          ledger_rows_slot(t),
+                        ledger_rows_slot(u),           ledger_key_slot(t, five, 1),
+                        ledger_key_slot(t, six, 1),    ledger_key_slot(u, five, 1),
+                        ledger_key_slot(t, five, 2),   ledger_key_slot(t, six, 2)};
+    enum { N = sizeof(slots) / sizeof(*slots) };
+    unsigned same = 0;
+    assert_int_equal(slots[0], ledger_slot_of(slice_str("public"), slice_str("t")));
+    assert_int_equal(slots[3], ledger_key_slot(t, five, 1));
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < i; k++)
+            same += slots[i] == slots[k];
+    assert_true(same <= 1); // by chance
+    // Keys spread over the array.
+    uint8_t *seen = calloc(LEDGER_SLOTS, 1);
+    unsigned different = 0;
+    for (uint64_t i = 0; i < 100000; i++) {
+        uint32_t slot = ledger_key_slot(t, &i, 1);
+        different += !seen[slot];
+        seen[slot] = 1;
+    }
+    free(seen);
+    assert_true(different > 80000); // 83,000 of 262,144 by chance
+}
+
+static void all_slots_rise_at_once_and_are_forgotten(void **state)
+{
+    struct ledger *l = on_at(100, 1000);
+    struct stamp before;
+    assert_true(ledger_stamp(l, &before));
+    ledger_event_all(l, 120);
+    assert_int_equal(judge(l, before, 1000), LEDGER_DEAD);
+    assert_int_equal(ledger_need(l, two, 2).from, 120);
+    ledger_event(l, 9, 130);
+    ledger_turn_off(l, LEDGER_OFF_STREAM_LOST);
+    ledger_reset(l);
+    ledger_turn_on(l, 10);
+    ledger_freshen(l, 1000);
+    struct stamp after;
+    assert_true(ledger_stamp(l, &after));
+    assert_int_equal(judge(l, after, 1000), LEDGER_OK);
+    ledger_free(l);
+}
+
 static void every_reason_has_a_sentence(void **state)
 {
     for (int r = LEDGER_OFF_NONE; r <= LEDGER_OFF_DISABLED; r++)
@@ -193,6 +242,8 @@ int main(void)
         cmocka_unit_test(flush_ends_all),
         cmocka_unit_test(off_and_on_again_is_another_epoch),
         cmocka_unit_test(slots_tell_names_apart),
+        cmocka_unit_test(keys_have_slots_of_their_own),
+        cmocka_unit_test(all_slots_rise_at_once_and_are_forgotten),
         cmocka_unit_test(every_reason_has_a_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

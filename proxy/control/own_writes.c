@@ -27,8 +27,10 @@ static struct ticket *ticket_of(struct link *link)
 static void place(struct own_writes *o, struct ticket *ticket)
 {
     bool on = ledger_is_on(o->ledger);
-    if (ticket->barrier)
-        ledger_flush(o->ledger);
+    // What it may have touched is everything. (Not a flush: the epoch stays, and with it what is
+    // known of servers' sessions, so that the next write need not be taken for one like it.)
+    if (ticket->barrier && on)
+        ledger_event_all(o->ledger, o->count + 1);
     // No stream tells which keys the held ones were: they rise as well.
     ledger_settle(o->ledger, ticket->slots, ticket->n, on ? ++o->count : 0);
     if (on)
@@ -67,6 +69,7 @@ void own_writes_set_max_staleness(struct own_writes *o, int64_t max_staleness_us
 void own_writes_begin(struct own_writes *o)
 {
     CHECK(!ledger_is_on(o->ledger));
+    ledger_reset(o->ledger); // its positions may be those of a stream that was followed before
     o->in_flight = false;
     o->sent_us = INT64_MIN;
     o->reading_us = 0;

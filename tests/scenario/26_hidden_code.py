@@ -9,6 +9,8 @@ from runner import limit
 
 WORK = "SELECT current_setting('work_mem')"
 
+PID = "SELECT pg_backend_pid()"
+
 FUNCTIONS = """
 CREATE FUNCTION leaves() RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('work_mem', '7MB', false); RETURN 1; END $$;
 CREATE FUNCTION leaves(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('work_mem', '7MB', false); RETURN $1; END $$;
@@ -370,6 +372,27 @@ def test_made_on_the_server_while_idle(ctx):
     ctx.sql("SELECT pg_sleep(0.3)")
     a.query("INSERT INTO t VALUES (2)")
     kept_and_not_seen(a, b, "after idling")
+
+
+@limit(90)
+def test_surprise(ctx):
+    """Once code is found that was put there around the proxy, no server from before is used again."""
+    ctx.sql(FUNCTIONS + "CREATE TABLE t(i int); GRANT ALL ON t TO PUBLIC")
+    p = ctx.proxy(default_pool_size=2, worker_threads=1, hidden_code_check=0.4)
+    a, c = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    a.query("BEGIN")
+    c.query("BEGIN")
+    before = {x.value(PID) for x in (a, c)}
+    ctx.sql(f"CREATE TRIGGER x BEFORE INSERT ON t {ROW}")
+    for x in (a, c):
+        x.query("INSERT INTO t VALUES (1)")  # not noticed: judged by what was there a moment ago, perhaps
+        x.query("COMMIT")
+    p.wait(lambda: a.query("SELECT 1 + 1") and p.log().count("code behind") == 2, "the trigger to be known", 60)
+    others = [ctx.keep(p.connect(ctx.db)) for _ in range(2)]
+    for x in others:
+        x.query("BEGIN")
+    assert not before & {x.value(PID) for x in others}
+    assert [x.value(WORK) for x in others] == ["4MB", "4MB"]
 
 
 def test_dropped_again(ctx):

@@ -63,6 +63,7 @@ enum ledger_verdict {
     X(NO_SLOT, "the server has no replication slot or WAL sender free")                            \
     X(RECOVERY, "the server is in recovery")                                                       \
     X(UNREACHABLE, "the server cannot be reached")                                                 \
+    X(NO_TRIGGERS, "no triggers tell of changes")                                                  \
     X(UNSUPPORTED, "this server or database cannot be followed")                                   \
     X(DISABLED, "the cache is switched off")
 

@@ -30,6 +30,7 @@
     X(DATETIME_WORD, "datetime_word", "a literal such as 'now' or 'today' depends on the time")    \
     X(RELATION_KIND, "relation_kind",                                                              \
       "reads what the stream does not report: no logged table, view or partitions of such")        \
+    X(NOT_NOTIFIED, "not_notified", "reads a table without the trigger that tells of its changes") \
     X(INHERITANCE, "inheritance",                                                                  \
       "reads a table with more partitions or levels than can be followed")                         \
     X(CATALOG_RELATION, "catalog_relation", "reads a system catalog, itself or by a view")         \

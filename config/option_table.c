@@ -86,7 +86,7 @@ static const struct option_word proxy_protocols[] = {
 static const struct option_word invalidations[] = {
     {"auto", CONFIG_INVALIDATION_AUTO, NULL},
     {"wal", CONFIG_INVALIDATION_WAL, NULL},
-    {"notify", 0, "is not available in this version"},
+    {"notify", CONFIG_INVALIDATION_NOTIFY, NULL},
     {"proxy", CONFIG_INVALIDATION_PROXY, NULL},
     {0},
 };
@@ -185,8 +185,10 @@ const struct option option_table[] = {
      SAYS "Startup parameters, with commas between, that are accepted and ignored."},
     {WORD("invalidation", "auto", invalidations), START(invalidation), OURS,
      SAYS "Where the cache learns of writes. `wal`: from the server's WAL, through a temporary "
-          "slot. `proxy`: from the writes that pass through; correct only where nothing else "
-          "writes. `auto`: `wal` where the server allows it, else no cache."},
+          "slot. `notify`: from the triggers of `pgweir install-triggers`; other tables are not "
+          "cached. `proxy`: from the writes that pass through; correct only where nothing else "
+          "writes. `auto`: `wal` where the server allows it, else `notify` where the triggers are "
+          "installed, else no cache."},
     {TEXT("job_name", "pgbouncer"), .alias = "service_name", START(job_name),
      SAYS "The name of a Windows service; shown, and of no other use."},
     {TEXT("listen_addr", ""), START(listen_addr),

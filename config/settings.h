@@ -38,8 +38,9 @@ enum config_unsafe_state {
 };
 
 enum config_invalidation {
-    CONFIG_INVALIDATION_AUTO, // wal where the server allows it, else no cache
+    CONFIG_INVALIDATION_AUTO,   // wal where the server allows it, else notify, else no cache
     CONFIG_INVALIDATION_WAL,
+    CONFIG_INVALIDATION_NOTIFY, // triggers tell
     CONFIG_INVALIDATION_PROXY, // own writes only
 };
 

@@ -24,6 +24,7 @@
 #include "proxy/console/period.h"
 #include "proxy/console/question.h"
 #include "proxy/control/control.h"
+#include "proxy/control/triggers.h"
 #include "proxy/halt.h"
 #include "proxy/listener.h"
 #include "proxy/pooler.h"
@@ -58,6 +59,7 @@ struct arguments {
 
 static const char usage[] =
     "Usage: pgweir [OPTION]... CONFIG_FILE\n"
+    "       pgweir install-triggers [--print] [--remove] DSN [TABLE ...]\n"
     "  -d, --daemon           run in background (as a daemon)\n"
     "  -q, --quiet            run quietly: nothing to stderr\n"
     "  -u, --user=USERNAME    assume identity of USERNAME\n"
@@ -573,6 +575,8 @@ int main(int argc, char **argv)
 {
     struct arguments a = {0};
     int status = 0;
+    if (argc > 1 && strcmp(argv[1], "install-triggers") == 0)
+        return triggers_command(argc - 1, argv + 1);
     if (!read_arguments(argc, argv, &a, &status))
         return status;
     signal(SIGPIPE, SIG_IGN);

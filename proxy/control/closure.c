@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cache/lineage.h"
+#include "proxy/control/triggers.h"
 #include "proxy/sql/builtins.h"
 
 // ---- Types --------------------------------------------------------------------------------------
@@ -90,7 +91,8 @@ const char closure_relations_sql[] =
     " (SELECT count(*) = 0 FROM pg_attribute a LEFT JOIN safe ON safe.oid = a.atttypid"
     "   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND safe.oid IS NULL),"
     " (SELECT count(*) > 0 FROM pg_trigger t WHERE t.tgrelid = c.oid"
-    "   AND NOT (t.tgisinternal AND t.tgfoid = ANY (" HARMLESS_TRIGGERS ")))"
+    "   AND NOT (t.tgisinternal AND t.tgfoid = ANY (" HARMLESS_TRIGGERS "))"
+    "   AND t.tgfoid <> ALL (ARRAY(" TRIGGERS_FUNCTION ")))"
     " OR (SELECT count(*) > 0 FROM pg_attrdef f JOIN pg_depend d"
     "   ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid WHERE f.adrelid = c.oid"
     "   AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass))"
@@ -103,6 +105,9 @@ const char closure_relations_sql[] =
     " (SELECT count(*) > 0 FROM touched JOIN pg_type y ON y.oid = touched.oid"
     "   WHERE y.typrelid = c.oid),"
     KEY_COLUMNS
+    " NOT c.relispartition AND NOT c.relhassubclass AND (SELECT count(*) > 0 FROM pg_trigger t"
+    "   WHERE t.tgrelid = c.oid AND " TRIGGERS_COMPLETE ")"
+    "   AND (SELECT count(*) = 0 FROM pg_inherits h WHERE h.inhrelid = c.oid),"
     " u.how, (SELECT sum(n) >= " LIMIT_OF(CLOSURE_ROWS) " FROM used)"
     // By index, one by one: a catalog may have many relations that are not in use.
     " FROM used u CROSS JOIN LATERAL (SELECT * FROM pg_class r WHERE r.oid = u.oid OFFSET 0) c"
@@ -111,7 +116,8 @@ const char closure_relations_sql[] =
 enum relation_column {
     RELATION_SCHEMA, RELATION_NAME, RELATION_OID, RELATION_KIND, RELATION_PERSISTENCE,
     RELATION_CHILDREN, RELATION_ROW_SECURITY, RELATION_RULES, RELATION_HEAP, RELATION_TYPES_SAFE,
-    RELATION_SIDE_EFFECTS, RELATION_ROW_CAST, RELATION_KEY, RELATION_HOW, RELATION_TRUNCATED,
+    RELATION_SIDE_EFFECTS, RELATION_ROW_CAST, RELATION_KEY, RELATION_NOTIFIES, RELATION_HOW,
+    RELATION_TRUNCATED,
     RELATION_COLUMNS,
 };
 
@@ -130,10 +136,12 @@ static uint32_t oid_of(const PGresult *result, int row, int column)
     return (uint32_t)strtoul(PQgetvalue(result, row, column), NULL, 10);
 }
 
-// Does the stream report its own rows' changes? A partitioned table has none.
-static bool relation_reported(const PGresult *r, int row)
+// Does the stream report its own rows' changes? A partitioned table has none. Triggers also tell of
+// tables that are not logged.
+static bool relation_reported(const PGresult *r, int row, bool notified)
 {
-    if (!is(r, row, RELATION_PERSISTENCE, 'p'))
+    if (!is(r, row, RELATION_PERSISTENCE, 'p') &&
+        !(notified && is(r, row, RELATION_PERSISTENCE, 'u')))
         return false;
     return is(r, row, RELATION_KIND, 'p') ||
            (is(r, row, RELATION_KIND, 'r') && is(r, row, RELATION_HEAP, 't'));
@@ -141,12 +149,14 @@ static bool relation_reported(const PGresult *r, int row)
 
 // Is there nothing but its rows in a reply, and is each change of them seen? Without what is around
 // it.
-static enum bypass relation_bypass(const PGresult *r, int row)
+static enum bypass relation_bypass(const PGresult *r, int row, bool notified)
 {
     if (oid_of(r, row, RELATION_OID) < 16384)
         return BYPASS_CATALOG_RELATION;
-    if (!is(r, row, RELATION_KIND, 'v') && !relation_reported(r, row))
+    if (!is(r, row, RELATION_KIND, 'v') && !relation_reported(r, row, notified))
         return BYPASS_RELATION_KIND;
+    if (notified && !is(r, row, RELATION_KIND, 'v') && !is(r, row, RELATION_NOTIFIES, 't'))
+        return BYPASS_NOT_NOTIFIED;
     if (is(r, row, RELATION_ROW_SECURITY, 't'))
         return BYPASS_ROW_SECURITY;
     if (!is(r, row, RELATION_TYPES_SAFE, 't'))
@@ -203,7 +213,7 @@ void closure_oids_fini(struct closure_oids *oids)
     buf_fini(&oids->members);
 }
 
-bool closure_add_relations(struct catalog_builder *builder, const PGresult *result,
+bool closure_add_relations(struct catalog_builder *builder, const PGresult *result, bool notified,
                            struct closure_oids *oids)
 {
     if (PQnfields(result) != RELATION_COLUMNS)
@@ -220,11 +230,11 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
             .schema = value(result, row, RELATION_SCHEMA),
             .name = value(result, row, RELATION_NAME),
             .oid = oid_of(result, row, RELATION_OID),
-            .bypass = relation_bypass(result, row),
+            .bypass = relation_bypass(result, row, notified),
             .writes_known = relation_writes_known(result, row),
             .key = relation_key(value(result, row, RELATION_KEY)),
             .by_oid = !named,
-            .reported = relation_reported(result, row),
+            .reported = relation_reported(result, row, notified),
             .is_view = is(result, row, RELATION_KIND, 'v'),
             .stands_for_others = is(result, row, RELATION_KIND, 'v') ||
                                  is(result, row, RELATION_KIND, 'p') ||

@@ -27,7 +27,8 @@ struct closure_oids {
 };
 void closure_oids_fini(struct closure_oids *oids);
 
-// False when the result does not have the shape that was asked for.
-bool closure_add_relations(struct catalog_builder *builder, const PGresult *result,
+// False when the result does not have the shape that was asked for. notified: only tables that
+// notify of their changes may be cached.
+bool closure_add_relations(struct catalog_builder *builder, const PGresult *result, bool notified,
                            struct closure_oids *oids);
 bool closure_add_parts(struct catalog_builder *builder, const PGresult *result);

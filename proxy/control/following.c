@@ -12,15 +12,14 @@
 #include "proxy/control/backoff.h"
 #include "proxy/control/domain_inside.h"
 #include "proxy/control/loads.h"
+#include "proxy/control/notified.h"
 #include "proxy/control/own_writes.h"
 #include "proxy/control/reading.h"
+#include "proxy/control/source.h"
 #include "proxy/control/stream.h"
 #include "proxy/control/target.h"
 
-enum {
-    FOLLOWING_TAG = 0xf0110119,
-    VERSION_MIN = 130000, // pg_current_snapshot() and its like
-};
+enum { FOLLOWING_TAG = 0xf0110119 };
 
 enum following_state {
     FOLLOWING_REFUSED,
@@ -44,8 +43,8 @@ struct following {
     struct config *config;         // counts
     struct following_peers peers;
     struct follower *follower;     // owns
-    struct own_writes *own_writes; // owns; serves while by_wal is false
-    bool by_wal;
+    struct own_writes *own_writes; // owns; serves where the source is not the WAL
+    enum source source;            // from LOADING on
     struct reading_connection *reading; // owns
     struct stream *stream;              // owns
     struct reading_identity identity;   // known from LOADING on, and in ALIAS
@@ -91,7 +90,7 @@ static void tell(struct following *f)
         s->reason[0] = '\0';
     s->database_oid = f->identity.database_oid;
     snprintf(s->slot, sizeof(s->slot), "%s", f->stream == NULL ? "" : stream_slot(f->stream));
-    if (f->by_wal) {
+    if (f->source == SOURCE_WAL) {
         struct follower_status of = follower_status(f->follower);
         s->passed = of.passed;
         s->transactions = of.transactions;
@@ -178,7 +177,8 @@ static void begin(struct following *f)
         refuse(f, refusal);
         return;
     }
-    f->by_wal = settings->invalidation != CONFIG_INVALIDATION_PROXY;
+    // Until the server has said what it allows: what becomes of a write in doubt meanwhile.
+    f->source = settings->invalidation == CONFIG_INVALIDATION_PROXY ? SOURCE_OWN : SOURCE_WAL;
     struct reading_listener listener = reading_calls;
     listener.arg = f;
     f->reading = reading_open(f->loop, login.keywords, login.values, &listener);
@@ -211,7 +211,7 @@ static void take_reading(struct following *f, enum reading_kind kind)
     if (kind == READING_FULL)
         domain_unhurry(f->domain); // before it is sent: whoever calls now wants the next one
     int64_t now_us = clock_us();
-    if (f->by_wal)
+    if (f->source == SOURCE_WAL)
         follower_reading_sent(f->follower, kind, now_us);
     else
         own_writes_reading_sent(f->own_writes, now_us);
@@ -253,7 +253,7 @@ static void send_due(struct following *f, const struct follower_wishes *w, int64
 
 static struct follower_wishes wishes(struct following *f, int64_t now_us)
 {
-    if (!f->by_wal)
+    if (f->source != SOURCE_WAL)
         return own_writes_wants(f->own_writes, domain_hurried(f->domain), now_us);
     if (domain_hurried(f->domain))
         follower_hurry(f->follower);
@@ -283,38 +283,17 @@ static void step(struct following *f)
 
 // ---- The control connection --------------------------------------------------------------------
 
-// NULL when this server can be followed.
-static const char *identity_fault(const struct following *f, enum ledger_off_reason *why)
-{
-    const struct reading_identity *id = &f->identity;
-    *why = LEDGER_OFF_UNSUPPORTED;
-    if (id->version < VERSION_MIN)
-        return "PostgreSQL 13 or later is needed for the cache";
-    *why = LEDGER_OFF_RECOVERY;
-    if (id->in_recovery)
-        return "the server is in recovery";
-    if (!f->by_wal)
-        return NULL;
-    *why = LEDGER_OFF_WAL_LEVEL;
-    if (!id->logical)
-        return "wal_level is not logical on the server";
-    *why = LEDGER_OFF_PRIVILEGE;
-    if (!id->may_replicate)
-        return "the control user lacks the REPLICATION attribute";
-    return NULL;
-}
-
 static void on_ready(void *arg, const struct reading_identity *identity)
 {
     struct following *f = arg;
     enum ledger_off_reason why;
-    f->identity = *identity;
-    const char *fault = identity_fault(f, &why);
+    const char *fault = source_choose(config_settings(f->config)->invalidation, identity,
+                                      &f->source, &why);
     if (fault != NULL) {
-        f->identity = (struct reading_identity){0};
         lose(f, why, fault);
         return;
     }
+    f->identity = *identity;
     f->canonical =
         f->peers.same(f->peers.arg, f, identity->started_us, identity->database_oid);
     domain_set_canonical(f->domain, f->canonical == NULL ? f->domain : f->canonical);
@@ -324,7 +303,23 @@ static void on_ready(void *arg, const struct reading_identity *identity)
         return;
     }
     move(f, FOLLOWING_LOADING);
-    load(f);
+    if (f->source == SOURCE_NOTIFY)
+        reading_listen(f->reading);
+    else
+        load(f);
+}
+
+static void on_listening(void *arg)
+{
+    load(arg);
+}
+
+static void on_notified(void *arg, struct slice payload)
+{
+    struct following *f = arg;
+    uint32_t slots[NOTIFIED_SLOTS];
+    own_writes_told(f->own_writes, slots, notified_slots(payload, slots));
+    f->status.transactions++;
 }
 
 static void on_loaded(void *arg, struct catalog *catalog, bool changed)
@@ -336,10 +331,10 @@ static void on_loaded(void *arg, struct catalog *catalog, bool changed)
     f->status.schema_changes += loads_end(&f->loads, changed, clock_us());
     if (f->state != FOLLOWING_LOADING) {
         step(f);
-    } else if (f->by_wal) {
+    } else if (f->source == SOURCE_WAL) {
         open_stream(f);
     } else {
-        own_writes_begin(f->own_writes);
+        own_writes_begin(f->own_writes, f->source == SOURCE_NOTIFY);
         move(f, FOLLOWING_ON);
         step(f);
     }
@@ -381,7 +376,7 @@ static void on_result(void *arg, const struct reading_result *result)
     struct following *f = arg;
     count_reading(f, result);
     f->loads.schema_changed |= result->schema == READING_SCHEMA_CHANGED;
-    if (f->by_wal) {
+    if (f->source == SOURCE_WAL) {
         struct reading reading = {
             .flush_lsn = result->flush_lsn,
             .insert_lsn = result->insert_lsn,
@@ -422,6 +417,8 @@ static const struct reading_listener reading_calls = {
     .loaded = on_loaded,
     .horizon = on_horizon,
     .flushed = on_flushed,
+    .listening = on_listening,
+    .notified = on_notified,
     .backends = on_backends,
     .lost = on_control_lost,
 };
@@ -478,7 +475,7 @@ static const struct stream_listener stream_calls = {
 static bool take_ticket(struct following *f, struct ticket *ticket)
 {
     bool in_doubt = ticket->backend != 0; // stays so whatever becomes of the connection
-    if (!f->by_wal && (f->state == FOLLOWING_ON || in_doubt)) {
+    if (f->source != SOURCE_WAL && (f->state == FOLLOWING_ON || in_doubt)) {
         own_writes_ticket(f->own_writes, ticket);
         return true;
     }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The control thread's work for one domain: it holds the two connections, feeds the follower (or,
-// with invalidation = proxy, places own writes by itself), keeps the catalog up to date, and begins
-// again after a loss.
+// where no WAL is read, own_writes), keeps the catalog up to date, and begins again after a loss.
 //
 //   WAITING -> LOGIN -> LOADING -> SLOT -> HORIZON -> FOLLOWING       invalidation = auto, wal
-//                           \----------------------> FOLLOWING       invalidation = proxy
+//                           \----------------------> FOLLOWING       invalidation = proxy, notify
 //               \-> ALIAS (another domain is the same database; the connection is held, so that we
 //                          learn when this is no longer so)
 // Any loss leads back to WAITING, with the ledger off, at once.

@@ -9,9 +9,12 @@ enum { PACE_MIN_US = 1000, DOUBTS_AGAIN_US = 20000, DOUBTS_AT_ONCE = 1000 };
 struct own_writes {
     struct ledger *ledger; // borrows
     int64_t max_staleness_us;
-    uint64_t count; // of writes placed; the position of the last one
+    uint64_t count; // of writes placed and notifications; the position of the last one
+    bool told;      // notifications come, and readings come in twos: the second says of the first
+    bool first_of_two;
     bool in_flight;
-    int64_t sent_us; // of the last reading; INT64_MIN none
+    int64_t sent_us;     // of the last reading; INT64_MIN none
+    int64_t answered_us; // when the last one that was answered had been sent; INT64_MIN none
     int64_t reading_us;
     // Writes in doubt: not asked for yet, or not after the last answer; and in the question sent.
     struct list doubts;
@@ -66,12 +69,13 @@ void own_writes_set_max_staleness(struct own_writes *o, int64_t max_staleness_us
     o->max_staleness_us = max_staleness_us;
 }
 
-void own_writes_begin(struct own_writes *o)
+void own_writes_begin(struct own_writes *o, bool told)
 {
     CHECK(!ledger_is_on(o->ledger));
     ledger_reset(o->ledger); // its positions may be those of a stream that was followed before
-    o->in_flight = false;
-    o->sent_us = INT64_MIN;
+    o->told = told;
+    o->in_flight = o->first_of_two = false;
+    o->sent_us = o->answered_us = INT64_MIN;
     o->reading_us = 0;
 }
 
@@ -126,6 +130,18 @@ void own_writes_doubts(struct own_writes *o, const uint32_t *alive, size_t n)
     }
 }
 
+void own_writes_told(struct own_writes *o, const uint32_t *slots, size_t n)
+{
+    if (!ledger_is_on(o->ledger))
+        return; // nothing is stored, and what is stored later will have seen it
+    o->count++;
+    if (n == 0)
+        ledger_event_all(o->ledger, o->count);
+    for (size_t i = 0; i < n; i++)
+        ledger_event(o->ledger, slots[i], o->count);
+    ledger_advance(o->ledger, o->count);
+}
+
 void own_writes_reading_sent(struct own_writes *o, int64_t now_us)
 {
     o->in_flight = true;
@@ -138,11 +154,18 @@ void own_writes_reading(struct own_writes *o, int64_t now_us, bool schema_same)
     o->reading_us = now_us - o->sent_us;
     if (!schema_same) {
         ledger_flush(o->ledger);
+        o->answered_us = INT64_MIN;
+        o->first_of_two = false;
         return;
     }
+    int64_t fresh_us = o->told ? o->answered_us : o->sent_us;
+    o->answered_us = o->sent_us;
+    o->first_of_two = !o->first_of_two;
+    if (fresh_us == INT64_MIN)
+        return;
     if (!ledger_is_on(o->ledger))
         ledger_turn_on(o->ledger, o->count);
-    ledger_freshen(o->ledger, o->sent_us);
+    ledger_freshen(o->ledger, fresh_us);
 }
 
 struct follower_wishes own_writes_wants(const struct own_writes *o, bool hurry, int64_t now_us)
@@ -152,6 +175,8 @@ struct follower_wishes own_writes_wants(const struct own_writes *o, bool hurry, 
         return w;
     int64_t pace_us = 4 * o->reading_us > PACE_MIN_US ? 4 * o->reading_us : PACE_MIN_US;
     int64_t due_us = hurry || o->max_staleness_us / 4 < pace_us ? pace_us : o->max_staleness_us / 4;
+    if (o->told && o->first_of_two)
+        due_us = 0;
     if (o->sent_us == INT64_MIN || o->sent_us + due_us <= now_us)
         w.reading = READING_FULL;
     else

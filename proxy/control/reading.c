@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "proxy/control/closure.h"
 #include "proxy/control/connection.h"
+#include "proxy/control/notified.h"
 #include "proxy/control/schema.h"
 
 enum { READING_TAG = 0x4ead1e60, SILENCE_MAX_S = 15 };
@@ -34,6 +35,7 @@ enum reading_step {
     STEP_HORIZON,
     STEP_FLUSH,
     STEP_BACKENDS,
+    STEP_LISTEN,
     // A load is one REPEATABLE READ transaction, so that all of it is of one snapshot.
     STEP_LOAD_BEGIN,
     STEP_LOAD_OLD_FINGERPRINT, // of what the previous catalog was loaded from
@@ -53,6 +55,7 @@ struct reading_connection {
     PGresult *result;              // owns; of the step under way, until all of the answer is there
     int64_t sent_us;
     struct reading_identity identity;
+    bool listens;
 
     // The catalog in force: the names it was loaded for and the relations that these led to, as
     // array literals, and the fingerprint.
@@ -170,6 +173,14 @@ void reading_flush(struct reading_connection *r)
     query(r, STEP_FLUSH, schema_flush_sql, NULL);
 }
 
+void reading_listen(struct reading_connection *r)
+{
+    TAG_CHECK(r, READING_TAG);
+    CHECK(r->step == STEP_IDLE);
+    r->listens = true;
+    query(r, STEP_LISTEN, "LISTEN " NOTIFIED_CHANNEL, NULL);
+}
+
 void reading_backends(struct reading_connection *r, const char *pids)
 {
     TAG_CHECK(r, READING_TAG);
@@ -213,6 +224,7 @@ static void take_identity(struct reading_connection *r, const PGresult *result)
         .logical = strcmp(PQgetvalue(result, 0, SCHEMA_IDENTITY_WAL_LEVEL), "logical") == 0,
         .utf8 = flag(result, SCHEMA_IDENTITY_UTF8),
         .may_replicate = flag(result, SCHEMA_IDENTITY_MAY_REPLICATE),
+        .triggers = flag(result, SCHEMA_IDENTITY_TRIGGERS),
         .wal_block_bytes = (uint32_t)number(result, SCHEMA_IDENTITY_WAL_BLOCK),
         .wal_segment_bytes = (uint32_t)number(result, SCHEMA_IDENTITY_WAL_SEGMENT),
     };
@@ -317,6 +329,10 @@ static void advance(struct reading_connection *r, const PGresult *result)
     case STEP_BACKENDS:
         give_backends(r, result);
         return;
+    case STEP_LISTEN:
+        idle(r);
+        r->listener.listening(r->listener.arg);
+        return;
     case STEP_LOAD_BEGIN:
         if (r->names != NULL)
             execute_watched(r, STEP_LOAD_OLD_FINGERPRINT, "fingerprint", r->names, &r->oids);
@@ -328,7 +344,7 @@ static void advance(struct reading_connection *r, const PGresult *result)
         load_relations(r);
         return;
     case STEP_LOAD_RELATIONS:
-        if (!closure_add_relations(r->builder, result, &r->new_oids))
+        if (!closure_add_relations(r->builder, result, r->listens, &r->new_oids))
             fail(r, "the relations were not listed as asked for");
         else
             execute(r, STEP_LOAD_PARTS, "parts", (const char *)r->new_oids.all.at);
@@ -385,6 +401,7 @@ static int columns_expected(enum reading_step step)
     case STEP_IDLE:
     case STEP_FLUSH:
     case STEP_BACKENDS:
+    case STEP_LISTEN:
     case STEP_LOAD_BEGIN:
     case STEP_LOAD_RELATIONS:
     case STEP_LOAD_PARTS:
@@ -412,12 +429,25 @@ static void answer(struct reading_connection *r, const PGresult *result)
     }
 }
 
+// libpq keeps them in order of arrival, in front of the answer that came behind them.
+static void hear(struct reading_connection *r)
+{
+    PGnotify *notify;
+    while ((notify = PQnotifies(connection_pg(r->connection))) != NULL) {
+        if (r->listens && strcmp(notify->relname, NOTIFIED_CHANNEL) == 0)
+            r->listener.notified(r->listener.arg, slice_str(notify->extra));
+        PQfreemem(notify);
+    }
+}
+
 static void on_readable(void *arg)
 {
     struct reading_connection *r = arg;
     TAG_CHECK(r, READING_TAG);
     PGconn *pg = connection_pg(r->connection);
+    hear(r);
     while (!PQisBusy(pg)) {
+        hear(r);
         PGresult *result = PQgetResult(pg);
         if (result != NULL) { // the first one counts, the end of the answer sends us on
             if (r->result == NULL)

@@ -25,6 +25,7 @@ struct reading_identity {
     bool logical;          // wal_level = logical
     bool utf8;             // server_encoding
     bool may_replicate;    // the role has REPLICATION or is a superuser
+    bool triggers;         // pgweir install-triggers was run here
     uint32_t wal_block_bytes;
     uint32_t wal_segment_bytes;
 };
@@ -48,8 +49,11 @@ struct reading_listener {
     void (*loaded)(void *arg, struct catalog *catalog, bool changed);
     void (*horizon)(void *arg, uint64_t xid, bool slot_is_here);
     void (*flushed)(void *arg);
+    void (*listening)(void *arg);
     void (*backends)(void *arg, const uint32_t *alive, size_t n);
     void (*lost)(void *arg, enum ledger_off_reason why, const char *sentence); // close it
+    // Somebody notified; in order with the answers to requests. It may be in the middle of one.
+    void (*notified)(void *arg, struct slice payload);
     void *arg;
 };
 
@@ -67,4 +71,6 @@ void reading_load(struct reading_connection *r, const struct slice *names, size_
                   uint64_t version); // names: no duplicates; copied
 void reading_horizon(struct reading_connection *r, const char *slot);
 void reading_flush(struct reading_connection *r);
+// From now on notifications are heard, and loads tell which tables notify: others are not cached.
+void reading_listen(struct reading_connection *r);
 void reading_backends(struct reading_connection *r, const char *pids); // which of them still live?

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/control/triggers.h"
+
 // The role or the database may have defaults of any kind; a reading must neither wait for a
 // standby nor be cancelled, must name things in the server's encoding, and its plans, by index, are
 // made once.
@@ -27,7 +29,7 @@ const char schema_identity_sql[] =
     " (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user),"
     " (SELECT setting FROM pg_settings WHERE name = 'wal_block_size'),"
     " (SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'),"
-    " current_setting('server_encoding') = 'UTF8'";
+    " current_setting('server_encoding') = 'UTF8', EXISTS (" TRIGGERS_FUNCTION ")";
 
 // A hash of the rows that decide what a cached statement means and who may run it. Each changed row
 // has another xmin, so oid and xmin stand for the row; sums do not depend on the order.

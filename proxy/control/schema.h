@@ -25,6 +25,7 @@ enum schema_identity_column {
     SCHEMA_IDENTITY_WAL_BLOCK,   // bytes
     SCHEMA_IDENTITY_WAL_SEGMENT, // bytes
     SCHEMA_IDENTITY_UTF8,
+    SCHEMA_IDENTITY_TRIGGERS, // is the trigger function there?
     SCHEMA_IDENTITY_COLUMNS,
 };
 

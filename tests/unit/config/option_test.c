@@ -148,8 +148,8 @@ static void bad_values_change_nothing_and_say_why(void **state)
     assert_string_equal(why, "must be one of session transaction statement");
     assert_false(set(&s, "auth_type", "pam"));
     assert_non_null(strstr(why, "not available in this version"));
-    assert_false(set(&s, "invalidation", "notify"));
-    assert_non_null(strstr(why, "not available in this version"));
+    assert_false(set(&s, "invalidation", "hearsay"));
+    assert_string_equal(why, "must be one of auto wal notify proxy");
     assert_false(set(&s, "client_tls_sslmode", "require"));
     assert_non_null(strstr(why, "TLS"));
     assert_false(set(&s, "max_staleness", "0"));

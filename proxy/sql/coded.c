@@ -19,6 +19,7 @@ enum {
 // As the question's answer says them.
 enum name_kind {
     NAME_RELATION = 'r',
+    NAME_READ = 's', // of those, the ones whose readers run it
     NAME_FUNCTION = 'f', // a user's, with the name of one of PostgreSQL's own
     NAME_FIELD = '.',    // a user's, that t.name may call
     NAME_OPERATOR = 'o',
@@ -113,6 +114,10 @@ static void add(struct coded_draft *draft, uint8_t kind, struct slice name)
     case NAME_TYPE:
         draft->types = true;
         add_name(draft, NAME_TYPE, name);
+        return;
+    case NAME_READ:
+        draft->count--; // counted as a relation
+        add_name(draft, NAME_READ, name);
         return;
     case NAME_RELATION:
     case NAME_FUNCTION:
@@ -270,7 +275,7 @@ bool coded_concerns(const struct coded *coded, const struct analysis *a)
     bool unsupported = (a->reasons & 1ull << BYPASS_UNSUPPORTED) != 0;
     return coded->anything || (coded->types && unsupported) || a->ddl ||
            a->touches_unnamed || a->writes_unknown ||
-           has_any(coded, NAME_RELATION, &a->reads) || has_any(coded, NAME_RELATION, &a->writes) ||
+           has_any(coded, NAME_READ, &a->reads) || has_any(coded, NAME_RELATION, &a->writes) ||
            has_any(coded, NAME_RELATION, &a->catalogs) ||
            has_any(coded, NAME_FUNCTION, &a->functions) ||
            has_any(coded, NAME_FIELD, &a->fields) ||

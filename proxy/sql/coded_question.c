@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The question behind coded.h. For PostgreSQL 12 and later.
+#include "proxy/control/triggers.h"
 #include "proxy/sql/builtins.h"
 #include "proxy/sql/coded.h"
 
@@ -92,7 +93,8 @@ static const char functions[] =
     "  AND NOT EXISTS (SELECT FROM pg_cast c JOIN own o ON o.oid = c.castfunc)),"
     // Of PostgreSQL's own, those that were not found harmless; of users', those not found so here.
     " code AS MATERIALIZED (SELECT p.oid, p.proname, p.prokind, p.pronargs, p.pronargdefaults,"
-    "  p.proargtypes FROM own p WHERE p.oid NOT IN (SELECT oid FROM computes)),"
+    "  p.proargtypes FROM own p WHERE p.oid NOT IN (SELECT oid FROM computes)"
+    "  AND p.prosrc <> '" TRIGGERS_BODY "'),"
     " risk AS MATERIALIZED (SELECT oid::text AS oid FROM pg_proc WHERE oid < 16384"
     "  AND (provolatile = 'v' AND proname <> ALL (%s)"
     "   AND proname NOT IN ('currval', 'lastval', 'nextval', 'setval') OR proname = ANY (%s))),"
@@ -100,22 +102,25 @@ static const char functions[] =
     "  JOIN code ON code.oid = o.oprcode WHERE o.oid >= 16384),";
 
 // Expressions are stored as trees. What users made is in pg_depend, but PostgreSQL's own functions
-// are pinned and leave no row there: those must be looked for in the text.
+// are pinned and leave no row there: those must be looked for in the text. read: who only reads the
+// relation runs it, too.
 static const char trees[] =
-    " tree AS (SELECT ev_class AS of, 0::oid AS type, concat(ev_qual::text, ev_action::text) AS t"
-    "   FROM pg_rewrite WHERE oid >= 16384"
-    "  UNION ALL SELECT adrelid, 0, adbin::text FROM pg_attrdef"
-    "  UNION ALL SELECT conrelid, contypid, conbin::text FROM pg_constraint WHERE contype = 'c'"
-    "   AND oid >= 16384"
-    "  UNION ALL SELECT 0, oid, typdefaultbin::text FROM pg_type WHERE typdefaultbin IS NOT NULL"
-    "  UNION ALL SELECT polrelid, 0, concat(polqual::text, polwithcheck::text) FROM pg_policy"
-    "  UNION ALL SELECT indrelid, 0, concat(indexprs::text, indpred::text) FROM pg_index"
+    " tree AS (SELECT ev_class AS of, 0::oid AS type, ev_type = '1' AS read,"
+    "   concat(ev_qual::text, ev_action::text) AS t FROM pg_rewrite WHERE oid >= 16384"
+    "  UNION ALL SELECT adrelid, 0, false, adbin::text FROM pg_attrdef"
+    "  UNION ALL SELECT conrelid, contypid, false, conbin::text FROM pg_constraint"
+    "   WHERE contype = 'c' AND oid >= 16384"
+    "  UNION ALL SELECT 0, oid, false, typdefaultbin::text FROM pg_type"
+    "   WHERE typdefaultbin IS NOT NULL"
+    "  UNION ALL SELECT polrelid, 0, true, concat(polqual::text, polwithcheck::text)"
+    "   FROM pg_policy"
+    "  UNION ALL SELECT indrelid, 0, false, concat(indexprs::text, indpred::text) FROM pg_index"
     "   WHERE indexprs IS NOT NULL OR indpred IS NOT NULL"
-    "  UNION ALL SELECT partrelid, 0, partexprs::text FROM pg_partitioned_table"
+    "  UNION ALL SELECT partrelid, 0, false, partexprs::text FROM pg_partitioned_table"
     "   WHERE partexprs IS NOT NULL"
-    "  UNION ALL SELECT tgrelid, 0, tgqual::text FROM pg_trigger WHERE NOT tgisinternal"
+    "  UNION ALL SELECT tgrelid, 0, false, tgqual::text FROM pg_trigger WHERE NOT tgisinternal"
     "   AND tgqual IS NOT NULL),"
-    " risky AS MATERIALIZED (SELECT DISTINCT tree.of, tree.type FROM tree,"
+    " risky AS MATERIALIZED (SELECT DISTINCT tree.of, tree.type, tree.read FROM tree,"
     "  LATERAL unnest(string_to_array(tree.t, ':funcid ')) WITH ORDINALITY AS u(x, n)"
     "  WHERE u.n > 1 AND split_part(u.x, ' ', 1) IN (SELECT oid FROM risk)),"
     " uses AS MATERIALIZED (SELECT d.classid, d.objid FROM pg_depend d WHERE"
@@ -139,7 +144,7 @@ static const char trees[] =
     "  WHERE d.refclassid = 'pg_type'::regclass),";
 
 // edge: what is done to `of` may run what is behind `dest`: views and rules, cascades, policies;
-// parents and children in either direction.
+// parents and children in either direction. For who only reads, those of views and policies.
 static const char relations[] =
     " direct AS (SELECT of AS oid FROM risky"
     "  UNION SELECT r.ev_class FROM used u JOIN pg_rewrite r ON r.oid = u.objid"
@@ -167,13 +172,28 @@ static const char relations[] =
     "  UNION SELECT inhparent, inhrelid FROM pg_inherits"
     "  UNION SELECT inhrelid, inhparent FROM pg_inherits),"
     " coded(oid) AS (SELECT oid FROM direct UNION SELECT e.of FROM coded k"
-    "  JOIN edge e ON e.dest = k.oid)";
+    "  JOIN edge e ON e.dest = k.oid),"
+    " readedge AS MATERIALIZED (SELECT r.ev_class AS of, d.refobjid AS dest FROM pg_rewrite r"
+    "   JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid"
+    "   AND d.refclassid = 'pg_class'::regclass"
+    "   WHERE r.oid >= 16384 AND r.ev_type = '1' AND d.refobjid <> r.ev_class"
+    "  UNION SELECT p.polrelid, d.refobjid FROM pg_policy p JOIN pg_depend d"
+    "   ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid"
+    "   AND d.refclassid = 'pg_class'::regclass WHERE d.refobjid <> p.polrelid),"
+    " readcoded(oid) AS (SELECT oid FROM (SELECT of AS oid FROM risky WHERE read"
+    "   UNION SELECT r.ev_class FROM used u JOIN pg_rewrite r ON r.oid = u.objid"
+    "    WHERE u.classid = 'pg_rewrite'::regclass AND r.ev_type = '1'"
+    "   UNION SELECT p.polrelid FROM used u JOIN pg_policy p ON p.oid = u.objid"
+    "    WHERE u.classid = 'pg_policy'::regclass) AS d"
+    "  UNION SELECT e.of FROM readcoded k JOIN readedge e ON e.dest = k.oid)";
 
 // Rows: what kind of name, and the name, in bytes of the server's encoding.
 #define SPELLED(name) "encode(convert_to(" name "::text, getdatabaseencoding()::name), 'escape')"
 static const char answer[] =
     " SELECT '=', fp.is FROM fp UNION ALL SELECT found.kind, " SPELLED("found.name") " FROM ("
     "SELECT 'r' AS kind, rel.relname FROM rel JOIN coded ON coded.oid = rel.oid"
+    " WHERE rel.relkind <> 'c'"
+    " UNION SELECT 's', rel.relname FROM rel JOIN readcoded ON readcoded.oid = rel.oid"
     " WHERE rel.relkind <> 'c'"
     " UNION SELECT 'f', code.proname FROM code WHERE EXISTS"
     "  (SELECT FROM pg_proc b WHERE b.proname = code.proname AND b.oid < 16384)"

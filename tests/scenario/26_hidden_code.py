@@ -475,3 +475,18 @@ def test_view_that_writes_with_cache(ctx):
         ctx.wait_hit(p, lambda: b.value("SELECT v FROM x"))
         now = a.value("SELECT v FROM bumps")
         assert b.value("SELECT v FROM x") == now
+
+
+def test_reads_of_tables_with_code_hit(ctx):
+    """Triggers, defaults and rules run for who writes. Who only reads the table is answered from memory, and asks nothing."""
+    ctx.sql(FUNCTIONS + f"CREATE TABLE t(id int PRIMARY KEY, n int DEFAULT leaves()); INSERT INTO t VALUES (1, 0);"
+            f"CREATE TRIGGER x BEFORE UPDATE ON t {ROW}; GRANT ALL ON t TO app")
+    p = ctx.cache_proxy()
+    w, r = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    for n in range(1, 10):
+        w.query(f"UPDATE t SET n = {n} WHERE id = 1")
+        assert r.value("SELECT n FROM t WHERE id = 1") == str(n)
+    ctx.wait_hit(p, lambda: r.query("SELECT n FROM t WHERE id = 1"))
+    before = p.cache()["bypass_barrier"]
+    ctx.wait_hit(p, lambda: r.query("SELECT n FROM t WHERE id = 1"))
+    assert p.cache()["bypass_barrier"] == before, "a read raised a barrier"

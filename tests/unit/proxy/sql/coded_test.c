@@ -77,7 +77,7 @@ static bool concerns(const char *const *names, const char *sql)
 
 static void test_relations(void **state)
 {
-    const char *const *t = SET("r", "t");
+    const char *const *t = SET("r", "t", "s", "t");
     const char *const yes[] = {
         "SELECT * FROM t", "SELECT * FROM s.t", "INSERT INTO t VALUES (1)", "UPDATE T SET i = 1",
         "DELETE FROM a USING t", "COPY t FROM STDIN", "COPY t TO STDOUT", "TRUNCATE a, t",
@@ -98,6 +98,29 @@ static void test_relations(void **state)
     for (size_t i = 0; i < sizeof(no) / sizeof(*no); i++)
         if (concerns(t, no[i]))
             fail_msg("%s", no[i]);
+}
+
+// Triggers, defaults, checks: who only reads the table runs none of them.
+static void test_relations_that_are_only_read(void **state)
+{
+    const char *const *t = SET("r", "t");
+    const char *const writes[] = {
+        "INSERT INTO t VALUES (1)", "INSERT INTO t SELECT * FROM a", "UPDATE t SET i = 1",
+        "DELETE FROM t", "COPY t FROM STDIN", "TRUNCATE t", "DELETE FROM t; SELECT 1",
+        "WITH x AS (INSERT INTO t VALUES (1) RETURNING 1) TABLE x", "SELECT 1; DELETE FROM t",
+        "MERGE INTO t USING a ON true WHEN MATCHED THEN DO NOTHING", "EXPLAIN ANALYZE DELETE FROM t",
+        "ALTER TABLE a ADD b int", "TRUNCATE a CASCADE",
+    };
+    const char *const reads[] = {
+        "SELECT * FROM t", "COPY t TO STDOUT", "DELETE FROM a USING t", "SELECT (SELECT 1 FROM t)",
+        "INSERT INTO a SELECT * FROM t", "SELECT * FROM t FOR UPDATE", "EXPLAIN ANALYZE TABLE t",
+    };
+    for (size_t i = 0; i < sizeof(writes) / sizeof(*writes); i++)
+        if (!concerns(t, writes[i]))
+            fail_msg("%s", writes[i]);
+    for (size_t i = 0; i < sizeof(reads) / sizeof(*reads); i++)
+        if (concerns(t, reads[i]))
+            fail_msg("%s", reads[i]);
 }
 
 static void test_kinds(void **state)
@@ -145,7 +168,7 @@ static void test_many(void **state)
     assert_int_equal(coded_count(coded), 5000);
     for (int i = 0; i < 200; i++) {
         char sql[64];
-        snprintf(sql, sizeof(sql), "SELECT * FROM t%d", i);
+        snprintf(sql, sizeof(sql), "DELETE FROM t%d", i);
         struct analysis *analysis = analysis_new(slice_str(sql));
         assert_int_equal(coded_concerns(coded, analysis), i % 2 == 0);
         analysis_unref(&analysis);
@@ -194,7 +217,8 @@ static void test_same(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_relations), cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_relations),
+        cmocka_unit_test(test_relations_that_are_only_read), cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_other_names), cmocka_unit_test(test_many),
         cmocka_unit_test(test_odd_answers), cmocka_unit_test(test_same),
         cmocka_unit_test(test_reshapes),

@@ -108,7 +108,8 @@ static void test_relations_that_are_only_read(void **state)
         "INSERT INTO t VALUES (1)", "INSERT INTO t SELECT * FROM a", "UPDATE t SET i = 1",
         "DELETE FROM t", "COPY t FROM STDIN", "TRUNCATE t", "DELETE FROM t; SELECT 1",
         "WITH x AS (INSERT INTO t VALUES (1) RETURNING 1) TABLE x", "SELECT 1; DELETE FROM t",
-        "MERGE INTO t USING a ON true WHEN MATCHED THEN DO NOTHING", "EXPLAIN ANALYZE DELETE FROM t",
+        "MERGE INTO t USING a ON true WHEN MATCHED THEN DO NOTHING",
+        "EXPLAIN ANALYZE DELETE FROM t",
         "ALTER TABLE a ADD b int", "TRUNCATE a CASCADE",
     };
     const char *const reads[] = {

@@ -361,7 +361,8 @@ uint64_t lineage_settle(struct lineage *l, struct catalog_relation **relations, 
         .queue = mem_alloc((n + 1) * sizeof(uint32_t)),
         .done = mem_zalloc(n + 1),
     };
-    qsort(relations, n, sizeof(*relations), compare_relations);
+    if (n > 0)
+        qsort(relations, n, sizeof(*relations), compare_relations);
     for (int kind = 0; kind < EDGE_KINDS; kind++)
         if (l->edges[kind].count > 0)
             qsort(l->edges[kind].at, l->edges[kind].count, sizeof(struct edge), compare_edges);

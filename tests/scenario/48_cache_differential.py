@@ -119,7 +119,8 @@ def write(c, dice):
     if single and dice.random() < 0.5:
         c.ask(unit(sql))
     else:
-        for statement in [sql] if dice.random() < 0.3 or single else sql.split("; ") if "$$" not in sql else [sql]:
+        whole = single or (dice.random() < 0.3 and "PREPARED" not in sql)  # which no text of several may hold
+        for statement in [sql] if whole else sql.split("; ") if "$$" not in sql else [sql]:
             if statement.startswith("COPY"):
                 c.send(query(statement))
                 c.until_ready()

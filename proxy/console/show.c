@@ -33,7 +33,7 @@ static enum command_result help(struct client *client, struct table *table)
         "\tSHOW FDS|SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n"
         "\tSHOW DNS_HOSTS|DNS_ZONES\n"
         "\tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n"
-        "\tSHOW CACHE|CACHE QUERIES|CACHE TABLES|INVALIDATION|QUERIES|PINS\n"
+        "\tSHOW CACHE|CACHE QUERIES|CACHE TABLES|INVALIDATION|QUERIES|PINS|ADVICE\n"
         "\tSET key = arg\n"
         "\tRELOAD\n"
         "\tPAUSE [<db>]\n"
@@ -176,8 +176,8 @@ static const struct show shows[] = {
 
 const struct show *show_find(const char *name)
 {
-    const struct show *const tables[] = {shows, show_pools, show_sockets, show_stats, show_cache,
-                                         show_queries, show_pins};
+    const struct show *const tables[] = {shows, show_pools, show_sockets, show_stats,
+                                         show_queries, show_cache, show_advice, show_pins};
     for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
         for (const struct show *s = tables[i]; s->name != NULL; s++)
             if (strcasecmp(name, s->name) == 0)

@@ -24,6 +24,8 @@ extern const struct show show_pools[];
 extern const struct show show_sockets[];
 // show_pins.c
 extern const struct show show_pins[];
+// show_advice.c
+extern const struct show show_advice[];
 // show_cache.c
 extern const struct show show_cache[];
 // show_queries.c

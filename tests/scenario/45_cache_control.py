@@ -523,3 +523,27 @@ def test_prewarm_fails(ctx):
     p.wait(lambda: any(r["application_name"] == "pgweir prewarm" for r in p.console("SHOW CLIENTS")), "its client")
     p.signal(15)
     assert p.wait_end() == 0
+
+
+def test_advice(ctx):
+    """SHOW ADVICE: nothing where nothing is unusual; else what, and what to do."""
+    tables(ctx)
+    ctx.sql("CREATE TABLE nokey(i int, v text); INSERT INTO nokey VALUES (1, 'x'); GRANT ALL ON nokey TO app")
+    p = ctx.cache_proxy(track_queries=100, default_pool_size=1)
+    c = ctx.keep(p.connect(ctx.db))
+    assert p.console("SHOW ADVICE") == []
+
+    def advice():
+        return {r["topic"]: r for r in p.console("SHOW ADVICE")}
+    for _ in range(120):
+        c.query("SELECT now(), v FROM t WHERE id = 1")
+    bypass = advice()["bypasses"]
+    assert bypass["figure"] == "120" and "SELECT now(), v FROM t WHERE id = ?" in bypass["subject"], bypass
+    assert bypass["advice"] == "is not cached: calls a function that is not immutable (volatile_function)"
+    ctx.wait_hit(p, lambda: c.query("SELECT v FROM nokey WHERE i = 1"))
+    for _ in range(12):
+        ctx.sql("UPDATE nokey SET v = v || 'y'")
+    p.wait(lambda: "public.nokey" in advice().get("keys", {"subject": ""})["subject"], "advice on a table without a key", interval=0.05)
+    assert "t," not in advice()["keys"]["subject"].replace("nokey,", "")
+    p.console("SET track_queries = 0")
+    p.wait(lambda: "not tracked" in advice()["bypasses"]["subject"], "that nothing is tracked")

@@ -135,14 +135,38 @@ static enum command_result cache(struct client *client, struct table *table)
     return COMMAND_DONE;
 }
 
+// A loss says why by itself; the other states mean something, too.
+static const char *domain_reason(const struct domain_status *s)
+{
+    if (s->reason[0] != '\0')
+        return s->reason;
+    switch (s->state) {
+    case DOMAIN_NEW:
+        return "its first client has come a moment ago";
+    case DOMAIN_CONNECTING:
+        return "logging in, reading the schema, or making the slot, for which the server waits "
+               "until all transactions that run now have ended";
+    case DOMAIN_CATCHING_UP:
+        return "transactions that began before the slot have not all ended, or the first "
+               "freshness is not known";
+    case DOMAIN_ALIAS:
+        return "the same database as another one here, whose entries it has";
+    case DOMAIN_FOLLOWING:
+    case DOMAIN_WAITING:
+    case DOMAIN_REFUSED:
+        break;
+    }
+    return "";
+}
+
 static void domain_row(const struct domain_status *s, void *arg)
 {
     char stable[32], passed[32];
     snprintf(stable, sizeof(stable), "%X/%X", (unsigned)(s->stable >> 32), (unsigned)s->stable);
     snprintf(passed, sizeof(passed), "%X/%X", (unsigned)(s->passed >> 32), (unsigned)s->passed);
     table_row(arg, (struct cell[]){TEXT(s->target), TEXT(domain_state_name(s->state)),
-                                   TEXT(s->reason), TEXT(s->slot), TEXT(stable), TEXT(passed),
-                                   NUMBER(s->fresh_age_us), NUMBER(s->reading_us),
+                                   TEXT(domain_reason(s)), TEXT(s->slot), TEXT(stable),
+                                   TEXT(passed), NUMBER(s->fresh_age_us), NUMBER(s->reading_us),
                                    NUMBER(s->readings), NUMBER(s->reconnects),
                                    NUMBER(s->transactions), NUMBER(s->schema_changes),
                                    NUMBER(s->names)});

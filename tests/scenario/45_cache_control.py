@@ -554,6 +554,29 @@ def test_prewarm_fails(ctx):
     assert p.wait_end() == 0
 
 
+def test_invalidation_says_why(ctx):
+    """SHOW INVALIDATION has a reason for every state but the good one."""
+    def row(p):
+        rows = p.console("SHOW INVALIDATION")
+        return rows[0] if rows else {"state": "", "reason": ""}
+
+    with ctx.pg.connect(ctx.db) as old:
+        old.query("BEGIN")
+        old.query("SELECT pg_current_xact_id()")
+        p = ctx.proxy(**CACHE_SETTINGS)
+        c = ctx.keep(p.connect(ctx.db))
+        c.query("SELECT 1")
+        p.wait(lambda: "the server waits until all transactions" in row(p)["reason"], "the slot's wait")
+        assert row(p)["state"] == "connecting", row(p)
+        old.query("COMMIT")
+    p.wait(lambda: row(p)["state"] == "following" and row(p)["reason"] == "", "the cache")
+    # What cannot be mended by waiting.
+    q = ctx.proxy(**{**CACHE_SETTINGS, "control_user": "other"})
+    with q.connect(ctx.db) as client:
+        client.query("SELECT 1")
+        q.wait(lambda: row(q)["state"] == "waiting" and row(q)["reason"] != "", "why not")
+
+
 def test_advice(ctx):
     """SHOW ADVICE: nothing where nothing is unusual; else what, and what to do."""
     tables(ctx)

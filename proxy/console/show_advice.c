@@ -159,7 +159,7 @@ static void look_at_table(const struct catalog_relation *r, void *arg)
              target, (int)(r->schema.len < 64 ? r->schema.len : 64), (const char *)r->schema.at,
              (int)(r->name.len < 64 ? r->name.len : 64), (const char *)r->name.at);
     find(t->q, "keys", events, subject,
-         "with a primary key, or REPLICA IDENTITY FULL, a write ends entries of its rows only");
+         "with a primary key a write ends only entries that may have read its rows");
 }
 
 static void look_at_domain(struct domain *domain, void *arg)

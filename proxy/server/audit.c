@@ -25,6 +25,7 @@
 enum {
     WAITING_MAX = 32,
     UNDER_WAY_MAX = 2,           // of a worker
+    LOOKS_MAX = 2,               // for a server, in a turn
     PATIENCE_US = 5000000,       // for a server, and for the ledger's word
     TEXT_SHOWN_BYTES = 300,
     ANSWER_MAX_BYTES = 64 << 20, // of a server that says something else
@@ -337,17 +338,14 @@ void audits_run(struct worker *worker)
     bool may_ask = !worker->suspended && worker->shutdown == SHUTDOWN_NONE &&
                    !worker->pooler->draining;
     int64_t now_us = clock_us();
-    list_each(&audits->waiting, l)
-    {
-        struct audit *a = container_of(l, struct audit, link);
-        struct server *server = NULL;
-        if (may_ask && audits->under_way < UNDER_WAY_MAX)
-            server = take_server(a);
-        if (server == NULL && now_us - a->since_us < PATIENCE_US)
-            continue;
-        list_remove(&audits->waiting, l);
+    for (int look = 0; look < LOOKS_MAX && !list_empty(&audits->waiting) &&
+                       audits->under_way < UNDER_WAY_MAX; look++) {
+        struct audit *a = container_of(list_pop_front(&audits->waiting), struct audit, link);
+        struct server *server = may_ask ? take_server(a) : NULL;
         if (server != NULL)
             begin(a, server);
+        else if (now_us - a->since_us < PATIENCE_US)
+            list_push_back(&audits->waiting, &a->link);
         else
             audit_free(a);
     }

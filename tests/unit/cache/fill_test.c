@@ -73,12 +73,33 @@ static void too_large_is_refused_for_good(void **state)
     fill_abandon(&f);
 }
 
+// Its age counts from its question, and an unknown one is older than any ttl.
+static void when_it_was_asked(void **state)
+{
+    struct fill *f = begin(10);
+    fill_asked(f, 1000);
+    struct entry *e = fill_commit(&f, 1500);
+    assert_int_equal(e->filled_us, 1500);
+    assert_int_equal(entry_asked_us(e), 1000);
+    entry_unref(&e);
+    f = begin(10);
+    e = fill_commit(&f, 1500);
+    assert_true(entry_asked_us(e) == INT64_MIN);
+    entry_unref(&e);
+    f = begin(10);
+    fill_asked(f, 1000);
+    e = fill_commit(&f, 1000 + (int64_t)UINT32_MAX);
+    assert_true(entry_asked_us(e) == INT64_MIN);
+    entry_unref(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_what_it_is_given),
         cmocka_unit_test(empty_reply_is_a_reply),
         cmocka_unit_test(too_large_is_refused_for_good),
+        cmocka_unit_test(when_it_was_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,11 +73,26 @@ static void begin_forgets(void **state)
     buf_fini(&key);
 }
 
+static void first_item(void **state)
+{
+    struct buf key = {0};
+    key_begin(&key);
+    assert_int_equal(key_first_u32(buf_slice(&key)), 0);
+    key_u32(&key, 0x01020304);
+    key_u32(&key, 7);
+    assert_int_equal(key_first_u32(buf_slice(&key)), 0x01020304);
+    key_begin(&key);
+    key_bytes(&key, slice_str("12345"));
+    assert_int_equal(key_first_u32(buf_slice(&key)), 0);
+    buf_fini(&key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_are_equal_only_for_equal_sequences),
         cmocka_unit_test(begin_forgets),
+        cmocka_unit_test(first_item),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

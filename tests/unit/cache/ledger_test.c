@@ -229,6 +229,37 @@ static void every_reason_has_a_sentence(void **state)
         assert_true(strlen(ledger_off_sentence((enum ledger_off_reason)r)) > 1);
 }
 
+static void what_is_forgotten_is_so_for_ttl_only(void **state)
+{
+    struct ledger *l = on_at(100, 1000);
+    struct stamp s;
+    ledger_stamp(l, &s);
+    assert_true(ledger_forgotten_us(l, two, 2) == INT64_MIN);
+    ledger_forget(l, one, 1, 500);
+    assert_int_equal(ledger_forgotten_us(l, two, 2), 500);
+    assert_true(ledger_forgotten_us(l, two + 1, 1) == INT64_MIN);
+    ledger_forget(l, NULL, 0, 700);
+    assert_int_equal(ledger_forgotten_us(l, two + 1, 1), 700);
+    assert_int_equal(ledger_forgotten_us(l, NULL, 0), 700);
+    assert_int_equal(judge(l, s, 1000), LEDGER_OK);
+    ledger_free(l);
+}
+
+static void events_are_counted(void **state)
+{
+    struct ledger *l = on_at(100, 1000);
+    assert_int_equal(ledger_events(l, 9), 0);
+    ledger_event(l, 9, 110);
+    ledger_event(l, 9, 105); // late, and all the same one
+    ledger_close(l, one, 1);
+    ledger_settle(l, one, 1, 120);
+    ledger_close(l, one, 1);
+    ledger_settle(l, one, 1, 0); // only opened
+    assert_int_equal(ledger_events(l, 9), 2);
+    assert_int_equal(ledger_events(l, 7), 1);
+    ledger_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +276,8 @@ int main(void)
         cmocka_unit_test(keys_have_slots_of_their_own),
         cmocka_unit_test(all_slots_rise_at_once_and_are_forgotten),
         cmocka_unit_test(every_reason_has_a_sentence),
+        cmocka_unit_test(what_is_forgotten_is_so_for_ttl_only),
+        cmocka_unit_test(events_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

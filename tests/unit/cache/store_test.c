@@ -221,6 +221,34 @@ static int tear_down(void **state)
     return 0;
 }
 
+static void sum_bodies(const struct entry *e, void *arg)
+{
+    *(size_t *)arg += e->body_len;
+}
+
+static void each_once_and_dropped_once(void **state)
+{
+    struct store *s = store_new(1 << 20, 4);
+    struct entry *kept = NULL;
+    for (unsigned i = 0; i < 50; i++) {
+        struct entry *e = make(i, 0, i);
+        assert_true(store_put(s, e));
+        if (i == 7)
+            kept = entry_ref(e);
+        entry_unref(&e);
+    }
+    size_t sum = 0;
+    store_each(s, sum_bodies, &sum);
+    assert_int_equal(sum, 49 * 50 / 2);
+    assert_true(store_drop(s, kept));
+    assert_false(store_drop(s, kept));
+    sum = 0;
+    store_each(s, sum_bodies, &sum);
+    assert_int_equal(sum, 49 * 50 / 2 - 7);
+    entry_unref(&kept);
+    store_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +257,7 @@ int main(void)
         cmocka_unit_test(large_ones_are_refused),
         cmocka_unit_test(scan_leaves_the_hot_alone),
         cmocka_unit_test(one_that_comes_back_is_remembered),
+        cmocka_unit_test(each_once_and_dropped_once),
         cmocka_unit_test(random_against_a_naive_model),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);

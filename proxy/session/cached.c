@@ -173,6 +173,8 @@ static struct explained_query explained_query(const struct question *q, struct r
     struct worker *worker = q->client->worker;
     struct explained_query e = {.ruling = q->ruling, .hints = &q->analysis->hints,
                                 .tables = tables};
+    if (q->ledger != NULL && !ledger_is_on(q->ledger))
+        e.why = ledger_off_sentence(ledger_off_reason(q->ledger));
     if (q->profile != NULL)
         e.table_count = resolution_front_tables(worker->resolutions, q->domain, q->analysis,
                                                 q->profile, tables, EXPLAINED_TABLES_MAX);
@@ -276,8 +278,10 @@ static void answer(struct question *q, struct entry *entry, bool stale)
     adopt(q);
     q->client->since_us = worker->now_us; // it is not idle
     counter_add(&worker->cache.hits, 1);
-    counter_add(&worker->cache.ttl_hits, stale);
-    counter_add(&worker->cache.hint_unknown, q->analysis->hints.unknown);
+    if (stale)
+        counter_add(&worker->cache.ttl_hits, 1);
+    if (q->analysis->hints.unknown)
+        counter_add(&worker->cache.hint_unknown, 1);
     counter_add(&worker->cache.hit_bytes, body.len);
     route_count(q->client->route, worker, queries, 1);
     route_count(q->client->route, worker, xacts, 1);

@@ -96,6 +96,8 @@ void explained_bypass(struct client *client, const struct explained_query *query
         return;
     struct buf sentence = {0};
     buf_printf(&sentence, "pgweir: bypass (%s), %s", bypass_name(reason), bypass_sentence(reason));
+    if (reason == BYPASS_OFF && query->why != NULL)
+        buf_printf(&sentence, ": %s", query->why);
     put_end(&sentence, query);
     put_notice(&e->waiting, &sentence);
 }

@@ -15,6 +15,7 @@ struct sender;
 struct explained_query {
     struct ruling ruling;
     const struct hints *hints;
+    const char *why;                 // more of a reason: of `off`; NULL: nothing
     const struct rule_table *tables; // that it reads
     size_t table_count;
 };

@@ -125,18 +125,16 @@ static void note_clearing(struct client *client, const struct analysis *analysis
 // A read that the cache could have answered at rest.
 static void count_bypass(struct client *client, const struct analysis *analysis, struct slice text)
 {
-    bool open = client->server->status != 'I';
-    bool decided = !open && client->unit_decided;
-    enum bypass bypass = open ? BYPASS_TRANSACTION : BYPASS_PIPELINED;
-    if (client->route->domain == NULL)
-        return;
+    bool open = client->server->status != 'I', off = client->route->domain == NULL;
+    bool decided = !open && client->unit_decided && !off;
+    enum bypass bypass = off ? BYPASS_DISABLED : open ? BYPASS_TRANSACTION : BYPASS_PIPELINED;
     if (analysis->hints.explain && (!decided || client->explained == NULL)) {
         struct explained_query e = {.hints = &analysis->hints};
-        explained_bypass(client, &e, analysis->bypass != BYPASS_NONE ? analysis->bypass
+        explained_bypass(client, &e, analysis->bypass != BYPASS_NONE && !off ? analysis->bypass
                                      : decided && ops_empty(&client->server->ops) ? BYPASS_SHAPE
                                                                                    : bypass);
     }
-    if (decided || analysis->bypass != BYPASS_NONE)
+    if (off || decided || analysis->bypass != BYPASS_NONE)
         return;
     statistics_bypass(&client->worker->cache, bypass);
     if (client->worker->queries != NULL)

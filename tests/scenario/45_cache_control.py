@@ -107,6 +107,19 @@ def test_explain_in_transaction(ctx):
     assert any("pgweir: " in n["M"] for n in both.notices), both.notices
 
 
+def test_explain_without_cache(ctx):
+    """Where there is no cache, or it is not on, that is said."""
+    tables(ctx)
+    p = ctx.proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    for ask in (simple, extended):
+        assert ask(c, EXPLAIN + "SELECT v FROM t") == "pgweir: bypass (disabled), the cache is switched off here"
+    q = ctx.proxy(**{**CACHE_SETTINGS, "control_user": "other"})
+    c = ctx.keep(q.connect(ctx.db))
+    sentence = simple(c, EXPLAIN + "SELECT v FROM t")
+    assert sentence.startswith("pgweir: bypass (off), nothing is known of the database's writes at the moment: "), sentence
+
+
 def test_unknown_words(ctx):
     tables(ctx)
     p = ctx.cache_proxy()

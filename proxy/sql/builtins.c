@@ -230,6 +230,29 @@ bool builtin_function_cacheable_as(struct slice name, char volatility)
            (volatility == 's' && LISTED(stable_but_cacheable_exactly, name));
 }
 
+// What tells of the connection, of privileges or of the server is nobody else's, whatever a rule
+// says; nor is what does something.
+bool builtin_function_forceable(struct slice name)
+{
+    static const char *const harmless[] = {"clock_timestamp", "gen_random_uuid", "random",
+                                           "timeofday"};
+    static const char *const others[] = {"current_", "cursor_to", "database_to", "getpg", "has_",
+                                         "inet_", "pg_", "query_to", "row_security",
+                                         "schema_to", "table_to", "txid_", "version"};
+    if (builtin_function_cacheable(name))
+        return true;
+    if (builtin_function_deed(name) != BUILTIN_NOTHING)
+        return false;
+    if (builtin_function_volatility(name) != VOLATILITY_STABLE)
+        return LISTED(harmless, name);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        size_t n = strlen(others[i]);
+        if (name.len >= n && memcmp(name.at, others[i], n) == 0)
+            return false;
+    }
+    return true;
+}
+
 bool builtin_operator_cacheable(struct slice name)
 {
     switch (builtin_operator_volatility(name)) {

@@ -41,6 +41,8 @@ bool builtin_function_cacheable(struct slice name);
 bool builtin_operator_cacheable(struct slice name);
 // The same for one of the functions of that name, of which the volatility is known: 'i', 's', 'v'.
 bool builtin_function_cacheable_as(struct slice name, char volatility);
+// May a rule have cached what calls it (cache/rules.h), although it is not cacheable?
+bool builtin_function_forceable(struct slice name);
 
 // True when casting to this type (a name of pg_catalog) gives the same result for as long as the
 // settings in the cache key are the same. from_constant: the operand is a string constant.

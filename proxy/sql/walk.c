@@ -166,6 +166,7 @@ static void judge_builtin(struct walk *w, const PgQuery__FuncCall *call, struct 
 {
     if (!builtin_function_cacheable(name) && !(slice_is(name, "age") && call->n_args == 2))
         walk_deny(w, BYPASS_VOLATILE_FUNCTION);
+    w->reasons |= builtin_function_forceable(name) ? 0 : 1ull << BYPASS_SESSION_STATE;
     switch (builtin_function_deed(name)) {
     case BUILTIN_NOTHING:
         break;
@@ -199,9 +200,8 @@ static void walk_function(struct walk *w, const PgQuery__FuncCall *call)
         w->effects |= will_ask ? EFFECT_SEQUENCE : 0;
         return;
     }
-    bool builtin = (schema[0] == 0 || strcmp(schema, "pg_catalog") == 0) &&
-                   builtin_function_volatility(slice_str(name)) != VOLATILITY_UNKNOWN;
-    if (builtin)
+    if ((schema[0] == 0 || strcmp(schema, "pg_catalog") == 0) &&
+        builtin_function_volatility(slice_str(name)) != VOLATILITY_UNKNOWN)
         judge_builtin(w, call, slice_str(name));
     else
         judge_unknown_function(w);

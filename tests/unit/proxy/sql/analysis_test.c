@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "cache/rules.h"
 #include "proxy/sql/analysis.h"
 
 struct expected {
@@ -804,6 +805,28 @@ static void test_reasons(void **state)
     a = analysis_new(slice_str("select f(1)"));
     assert_int_equal(a->reasons, 1ull << BYPASS_UNKNOWN_FUNCTION | 1ull << BYPASS_NO_RELATION);
     analysis_unref(&a);
+    static const char *const never[] = {
+        "select f(a), nextval('s') from t", "select pg_backend_pid() from t",
+        "select inet_client_addr() from t", "select set_config('a.b', 'c', true) from t",
+        "select pg_notify('a', 'b') from t", "select current_setting('x') from t",
+        "select query_to_xml('select 1', true, true, '') from t", "select txid_current() from t",
+        "select pg_advisory_xact_lock(1) from t", "select has_table_privilege('t', 'x') from t",
+        "select lo_unlink(1) from t", "select pg_sleep(1) from t"};
+    for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++) {
+        a = analysis_new(slice_str(never[i]));
+        if ((a->reasons & ~RULES_FORCEABLE) == 0)
+            fail_msg("%s could be forced", never[i]);
+        analysis_unref(&a);
+    }
+    static const char *const may[] = {"select now(), random(), gen_random_uuid() from t",
+                                      "select age(a) from t", "select current_date from t",
+                                      "select shop.f(a) operator(shop.+) 1, a::shop.mood from t"};
+    for (size_t i = 0; i < sizeof(may) / sizeof(*may); i++) {
+        a = analysis_new(slice_str(may[i]));
+        if (a->bypass == BYPASS_NONE || (a->reasons & ~RULES_FORCEABLE) != 0)
+            fail_msg("%s could not be forced", may[i]);
+        analysis_unref(&a);
+    }
     a = analysis_new(slice_str("update t set a = f(1)"));
     assert_true((a->reasons >> BYPASS_NOT_SELECT & 1) == 1);
     analysis_unref(&a);

@@ -128,6 +128,10 @@ static void count_bypass(struct client *client, const struct analysis *analysis,
     bool open = client->server->status != 'I', off = client->route->domain == NULL;
     bool decided = !open && client->unit_decided && !off;
     enum bypass bypass = off ? BYPASS_DISABLED : open ? BYPASS_TRANSACTION : BYPASS_PIPELINED;
+    const struct ops *ops = &client->server->ops;
+    if (bypass == BYPASS_PIPELINED && !ops_empty(ops) &&
+        ops_nth(ops, ops->count - 1)->origin == OP_INJECTED)
+        bypass = BYPASS_NO_PROFILE; // what is under way is ours
     if (analysis->hints.explain && (!decided || client->explained == NULL)) {
         struct explained_query e = {.hints = &analysis->hints};
         explained_bypass(client, &e, analysis->bypass != BYPASS_NONE && !off ? analysis->bypass

@@ -329,6 +329,12 @@ def test_flush(ctx):
     assert p.cache()["entries"] == 0
     for sql in (t, u, ttl):
         assert not simple(c, sql).startswith("pgweir: hit"), sql
+    # Of a view: what it reads.
+    ctx.sql("CREATE VIEW seen AS SELECT v FROM u; GRANT SELECT ON seen TO app")
+    view = EXPLAIN + "SELECT v FROM seen"
+    wait_said(p, lambda: simple(c, view), "hit, ")
+    p.console("CACHE FLUSH seen")
+    assert not simple(c, view).startswith("pgweir: hit")
     with p.connect("pgbouncer", "console") as admin:
         assert "no followed database knows" in admin.ask(query("CACHE FLUSH public.nothing")).errors[0].text
         assert admin.ask(query("CACHE FLUSH public.t extra")).errors
@@ -596,7 +602,7 @@ def test_advice(ctx):
     ctx.sql("CREATE TABLE nokey(i int, v text); INSERT INTO nokey VALUES (1, 'x'); GRANT ALL ON nokey TO app")
     p = ctx.cache_proxy(track_queries=100, default_pool_size=1)
     c = ctx.keep(p.connect(ctx.db))
-    assert p.console("SHOW ADVICE") == []
+    p.wait(lambda: p.console("SHOW ADVICE") == [], "nothing to say")
 
     def advice():
         return {r["topic"]: r for r in p.console("SHOW ADVICE")}
@@ -604,7 +610,7 @@ def test_advice(ctx):
         c.query("SELECT now(), v FROM t WHERE id = 1")
     bypass = advice()["bypasses"]
     assert bypass["figure"] == "120" and "SELECT now(), v FROM t WHERE id = ?" in bypass["subject"], bypass
-    assert bypass["advice"] == "is not cached: calls a function that is not immutable (volatile_function)"
+    assert bypass["advice"].startswith("is not cached: ") and bypass["advice"].endswith("(volatile_function)"), bypass
     ctx.wait_hit(p, lambda: c.query("SELECT v FROM nokey WHERE i = 1"))
     for _ in range(12):
         ctx.sql("UPDATE nokey SET v = v || 'y'")

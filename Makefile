@@ -11,6 +11,7 @@ LTO ?= $(if $(SAN)$(findstring clang,$(CC)),,-flto=auto -ffat-lto-objects)
 NO_LTO = $(if $(LTO),-fno-lto -fno-use-linker-plugin)
 CFLAGS += -std=gnu11 $(OPT) $(SAN) -Wall -Wextra -Werror -Wno-unused-parameter -Wno-format-truncation -fno-strict-aliasing -pthread
 CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags libpq 2>/dev/null || echo -I/usr/include/postgresql)
+CPPFLAGS += $(if $(findstring jemalloc,$(ALLOCATOR)),-DWITH_JEMALLOC)
 LDFLAGS += $(SAN) -pthread
 LDLIBS += -lev -lpq -lpg_query -lmicrohttpd -lsystemd -lssl -lcrypto $(ALLOCATOR) -lm
 
@@ -156,7 +157,7 @@ check: ## the repository's own rules: layers, includes, sizes, documents
 BENCH_KNOBS = $(if $(TARGETS),--targets '$(TARGETS)') $(if $(TRANSPORT),--transport $(TRANSPORT)) \
               $(if $(PGBOUNCER),--pgbouncer '$(PGBOUNCER)') --pgweir $(BUILD)/pgweir --out $(BUILD)/bench
 
-.PHONY: bench bench-count bench-events bench-memory
+.PHONY: bench bench-count bench-events bench-memory bench-eviction
 bench: ## side by side: direct, PgBouncer, pgweir (QUICK=1, ROUNDS= SECONDS= CLIENTS= SCALE= TARGETS= LOADS=; bench/README.md)
 	@$(SELF) deps DEPS_MORE=pgbouncer
 	@$(SELF) -j$(JOBS) all
@@ -183,3 +184,10 @@ bench-memory: ## bytes of one idle client: PgBouncer and pgweir (CLIENTS=10000)
 	@$(SELF) deps DEPS_MORE=pgbouncer
 	@$(SELF) -j$(JOBS) all
 	@$(PYTHON) -B bench/memory.py $(BENCH_KNOBS) $(if $(CLIENTS),--clients $(CLIENTS))
+
+$(BUILD)/bench/eviction: bench/eviction.c $(BUILD)/libcache.a $(BUILD)/libbase.a
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(NO_LTO) $(LDFLAGS) $(filter %.c %.a,$^) $(ALLOCATOR) -lm -o $@
+
+bench-eviction: $(BUILD)/bench/eviction ## what the cache keeps, against LRU, other policies and one that knows the future
+	@$(BUILD)/bench/eviction $(QUESTIONS)

@@ -2,18 +2,21 @@
 #include "cache/entry.h"
 
 #include "base/check.h"
-#include "base/mem.h"
 
-struct entry *entry_new(struct slice key, struct key_hash hash, struct stamp stamp,
-                        const uint32_t *slots, uint32_t n_slots, size_t body_room)
+struct entry *entry_new(struct arena *arena, struct slice key, struct key_hash hash,
+                        struct stamp stamp, const uint32_t *slots, uint32_t n_slots,
+                        size_t body_room)
 {
+    CHECK(key.len <= UINT32_MAX && n_slots <= ENTRY_SLOTS_MAX);
     size_t slot_bytes = n_slots * sizeof(*slots);
-    size_t bytes = sizeof(struct entry) + slot_bytes + key.len + body_room;
-    struct entry *e = mem_alloc(bytes);
-    *e = (struct entry){.n_slots = n_slots, .hash = hash, .stamp = stamp, .key_len = key.len,
-                        .bytes = bytes};
+    size_t head_bytes = offsetof(struct entry, slots);
+    struct entry *e = arena_alloc(arena, head_bytes + slot_bytes + key.len + body_room);
+    memset(e, 0, head_bytes);
+    e->n_slots = (uint16_t)n_slots;
+    e->stamp = stamp;
+    e->key_len = (uint32_t)key.len;
+    e->node.hash = hash.low;
     atomic_init(&e->references, 1);
-    link_init(&e->link);
     if (n_slots > 0)
         memcpy(e->slots, slots, slot_bytes);
     if (key.len > 0)
@@ -37,5 +40,5 @@ void entry_unref(struct entry **entry)
     uint32_t before = atomic_fetch_sub_explicit(&e->references, 1, memory_order_acq_rel);
     CHECK(before > 0);
     if (before == 1)
-        mem_free(e);
+        arena_release(e);
 }

@@ -1,46 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 // One cached reply: self-contained bytes with key, stamp and dependencies, in one allocation.
 // Immutable once it is made (see fill.h), counted, shared by the store and by whoever sends it.
-// The count is atomic: any thread may hold and release. The members under "store" belong to the
-// shard's lock.
+// The count is atomic: any thread may hold and release. What is the store's belongs to the shard's
+// lock.
 //
 // Does not belong here: whether it may be served (ledger.h), where it is kept (store.h).
 #pragma once
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/hash.h"
-#include "base/list.h"
 #include "base/slice.h"
 #include "cache/key.h"
 #include "cache/ledger.h"
 
 struct entry {
     _Atomic uint32_t references;
-    uint32_t n_slots;
-    struct key_hash hash;
+    uint32_t key_len;
     struct stamp stamp;
     int64_t filled_us;     // when the reply had arrived: it shows nothing newer
-    size_t key_len;
-    size_t body_len;
-    size_t bytes;          // of the whole allocation
-    _Atomic uint64_t hits; // times it was given out
-    // store
-    struct hash_node node;
-    struct link link;   // in the shard's small or main queue
-    uint8_t queue;      // enum in store.c; 0: in no store
-    uint8_t frequency;  // 0..3
-    uint32_t took_us;   // from asking to filled_us; UINT32_MAX: longer, or not known. Immutable
+    uint32_t body_len;
+    uint32_t took_us;      // from asking to filled_us; UINT32_MAX: longer, or not known
+    struct hash_node node; // store's; node.hash is the key's hash.low, also outside of one
+    uint32_t rank;         // store's: index in the shard's ranking
+    uint32_t hits;         // store's: times it was given out
+    uint16_t n_slots;
+    uint8_t frequency;     // store's: times it was asked for lately
+    uint8_t turn : 6;      // store's: ranking.h's, when it was asked for last
+    bool asked : 1;        // store's: it was, since it was ranked
+    bool kept : 1;         // it is in a store
     // then: slots, key, body
     uint32_t slots[];
 };
 
-// Everything is copied; body_room bytes are left for the body, with body_len 0. For fill.c.
-struct entry *entry_new(struct slice key, struct key_hash hash, struct stamp stamp,
-                        const uint32_t *slots, uint32_t n_slots, size_t body_room);
+enum { ENTRY_SLOTS_MAX = UINT16_MAX };
+
+_Static_assert(offsetof(struct entry, slots) == 68, "there is one for each reply: keep it small");
+
+// Everything is copied; body_room bytes are left for the body, with body_len 0. For fill.c. The
+// arena may be NULL. n_slots: at most ENTRY_SLOTS_MAX.
+struct entry *entry_new(struct arena *arena, struct slice key, struct key_hash hash,
+                        struct stamp stamp, const uint32_t *slots, uint32_t n_slots,
+                        size_t body_room);
 struct entry *entry_ref(struct entry *entry);
 // Takes the caller's pointer back and clears it; the last one frees. *entry may be NULL.
 void entry_unref(struct entry **entry);
+
+// Bytes of the whole allocation as it was asked for, with so much body.
+static inline size_t entry_bytes(const struct entry *e, size_t body_len)
+{
+    return offsetof(struct entry, slots) + e->n_slots * sizeof(*e->slots) + e->key_len + body_len;
+}
+
+// ... and as it is, the allocator's rounding included.
+static inline size_t entry_size(const struct entry *e)
+{
+    return arena_size(entry_bytes(e, e->body_len));
+}
 
 static inline struct slice entry_key(const struct entry *e)
 {

@@ -5,7 +5,8 @@
 #include "base/mem.h"
 
 struct fill {
-    struct entry *entry; // owns; nobody else knows it yet, so it may still move
+    struct entry *entry; // owns, in ordinary memory; it moves to the arena when its size is known
+    struct arena *arena; // borrows
     size_t room;         // bytes for the body in its allocation
     size_t max_bytes;
     int64_t asked_us;    // INT64_MIN: was not said
@@ -14,26 +15,32 @@ struct fill {
 
 enum { FILL_FIRST_ROOM = 512 };
 
-struct fill *fill_begin(struct slice key, struct key_hash hash, struct stamp stamp,
-                        const uint32_t *slots, uint32_t n_slots, size_t max_bytes)
+struct fill *fill_begin(const struct fill_plan *plan)
 {
     struct fill *f = mem_new(struct fill);
-    f->max_bytes = max_bytes;
+    f->arena = plan->arena;
     f->asked_us = INT64_MIN;
-    f->room = max_bytes < FILL_FIRST_ROOM ? max_bytes : FILL_FIRST_ROOM;
-    f->entry = entry_new(key, hash, stamp, slots, n_slots, f->room);
+    f->max_bytes = plan->max_bytes < UINT32_MAX ? plan->max_bytes : UINT32_MAX;
+    f->room = f->max_bytes < FILL_FIRST_ROOM ? f->max_bytes : FILL_FIRST_ROOM;
+    f->too_large = plan->n_slots > ENTRY_SLOTS_MAX; // it depends on too much
+    f->entry = entry_new(NULL, plan->key, plan->hash, plan->stamp, plan->slots,
+                         f->too_large ? 0 : plan->n_slots, f->room);
     return f;
 }
 
-// The recorded body lies at the end of the entry's one allocation: that is what grows and shrinks.
-// Being unshared, the entry may move; its list link is set anew when it does.
+// The recorded body lies at the end of the entry's one allocation: that is what grows.
 static void fill_resize(struct fill *f, size_t room)
 {
-    size_t bytes = f->entry->bytes - f->room + room;
-    f->entry = mem_realloc(f->entry, bytes);
-    f->entry->bytes = bytes;
-    link_init(&f->entry->link);
+    f->entry = arena_resize(NULL, f->entry, entry_bytes(f->entry, room));
     f->room = room;
+}
+
+static struct entry *move(struct fill *f)
+{
+    size_t bytes = entry_bytes(f->entry, f->entry->body_len);
+    struct entry *entry = memcpy(arena_alloc(f->arena, bytes), f->entry, bytes);
+    arena_release(f->entry);
+    return entry;
 }
 
 bool fill_append(struct fill *f, struct slice bytes)
@@ -49,7 +56,7 @@ bool fill_append(struct fill *f, struct slice bytes)
     }
     if (bytes.len > 0)
         memcpy((uint8_t *)entry_body(f->entry).at + len, bytes.at, bytes.len);
-    f->entry->body_len = len + bytes.len;
+    f->entry->body_len = (uint32_t)(len + bytes.len);
     return true;
 }
 
@@ -77,8 +84,7 @@ struct entry *fill_commit(struct fill **fill, int64_t now_us)
     if (f->too_large) {
         entry_unref(&entry);
     } else {
-        fill_resize(f, entry->body_len);
-        entry = f->entry;
+        entry = move(f);
         entry->filled_us = now_us;
         entry->took_us = took_us(f, now_us);
     }

@@ -12,10 +12,19 @@
 
 struct fill;
 
-// key and slots are copied. max_bytes bounds the body.
-struct fill *fill_begin(struct slice key, struct key_hash hash, struct stamp stamp,
-                        const uint32_t *slots, uint32_t n_slots, size_t max_bytes);
-// When its query was sent, or a moment before (clock_us()). Without it no ttl ever takes the entry.
+struct fill_plan {
+    struct arena *arena; // the store's; NULL: none
+    struct slice key;    // copied, as are the slots
+    struct key_hash hash;
+    struct stamp stamp;
+    const uint32_t *slots;
+    uint32_t n_slots;
+    size_t max_bytes;    // of the body; below 4 GB
+};
+
+struct fill *fill_begin(const struct fill_plan *plan);
+// When its query was sent, or a moment before (clock_us()). Without it no ttl ever takes the entry,
+// and it counts as one that costs the server nothing.
 void fill_asked(struct fill *fill, int64_t asked_us);
 // False when the body would exceed max_bytes: from then on nothing is recorded; abandon it.
 bool fill_append(struct fill *fill, struct slice bytes);

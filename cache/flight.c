@@ -5,14 +5,14 @@
 #include "base/list.h"
 
 // Zero means none, and no key has it.
-static uint64_t mark_of(struct key_hash hash)
+static uint64_t mark_of(uint64_t low)
 {
-    return hash.high | 1;
+    return low | 1;
 }
 
-static uint64_t *alone_of(struct flights *flights, struct key_hash hash)
+static uint64_t *alone_of(struct flights *flights, uint64_t low)
 {
-    return &flights->alone[(hash.low >> 20) % FLIGHTS_ALONE];
+    return &flights->alone[(low >> 20) % FLIGHTS_ALONE];
 }
 
 static struct flight *find(const struct flights *flights, struct key_hash hash)
@@ -51,7 +51,7 @@ enum flight_answer flights_join(struct flights *flights, struct key_hash hash,
         *number = flight->number;
         return FLIGHT_FOLLOW;
     }
-    if (*alone_of(flights, hash) == mark_of(hash))
+    if (*alone_of(flights, hash.low) == mark_of(hash.low))
         return FLIGHT_ALONE;
     if (flight != NULL)
         take_out(flights, flight); // who follows it will still be told of its end
@@ -70,14 +70,14 @@ uint64_t flights_end(struct flights *flights, struct flight *flight, enum flight
 {
     take_out(flights, flight);
     if (end == FLIGHT_FAILED)
-        *alone_of(flights, flight->hash) = mark_of(flight->hash);
+        *alone_of(flights, flight->hash.low) = mark_of(flight->hash.low);
     return flight->followers;
 }
 
-void flights_stored(struct flights *flights, struct key_hash hash)
+void flights_stored(struct flights *flights, uint64_t low)
 {
-    uint64_t *alone = alone_of(flights, hash);
-    if (*alone == mark_of(hash))
+    uint64_t *alone = alone_of(flights, low);
+    if (*alone == mark_of(low))
         *alone = 0;
 }
 

@@ -32,7 +32,7 @@ struct flight { // belongs to its leader
 struct flights { // zeroed to begin; `last` may begin higher
     struct hash_table table;
     uint64_t last;                 // number of the newest
-    uint64_t alone[FLIGHTS_ALONE]; // by hash; 0: none. Keys that it is not worth waiting for
+    uint64_t alone[FLIGHTS_ALONE]; // by hash.low; 0: none. Keys that it is not worth waiting for
 };
 
 enum flight_end {
@@ -62,6 +62,6 @@ enum flight_answer flights_join(struct flights *flights, struct key_hash hash,
 void flights_start(struct flights *flights, struct flight *flight, struct stamp stamp);
 // Gives the workers whose followers are to be told, a bit each. The flight is out of the table.
 uint64_t flights_end(struct flights *flights, struct flight *flight, enum flight_end end);
-// An entry of this key was stored: it is worth waiting for again.
-void flights_stored(struct flights *flights, struct key_hash hash);
+// An entry of the key with this hash.low was stored: it is worth waiting for again.
+void flights_stored(struct flights *flights, uint64_t low);
 void flights_fini(struct flights *flights); // none may be left

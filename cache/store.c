@@ -4,30 +4,31 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "base/check.h"
+#include "base/list.h"
 #include "base/mem.h"
-
-enum { QUEUE_NONE, QUEUE_SMALL, QUEUE_MAIN };
+#include "cache/ranking.h"
+#include "cache/recall.h"
 
 enum {
-    FREQUENCY_MAX = 3,
-    SMALL_TENTHS = 1,         // the small queue's share of the bytes
-    ENTRY_SHARE = 8,          // an entry may take at most this part of a shard
-    ENTRY_OVERHEAD_BYTES = 24, // its share of the buckets, and the allocator's rounding
-    GHOSTS = 2048,            // remembered hashes of what left the small queue, in each shard
+    ENTRY_SHARE = 8,    // an entry may take at most this part of a shard
+    RECALL_SHARE = 64,  // and the memory of how often keys were asked for takes this part
+    PERIOD_ENTRIES = 10, // ... and is halved each time so many questions for each entry were asked
+    PERIOD_LEAST = 64,
     SHARDS_MAX = 1024,
+    LEAVE_AT_ONCE = 256, // entries that leave under one hold of the lock when a budget shrinks
 };
 
 struct shard {
     pthread_mutex_t lock;
     struct hash_table table; // counts each entry once
+    uint32_t asked;          // questions since the last put
+    struct ranking ranking;  // of the same entries
+    struct recall recall;
     struct flights flights;
-    struct list small;       // oldest first
-    struct list main;
-    size_t small_bytes;
-    size_t bytes; // of both queues
+    size_t entries_bytes; // as they are allocated
     size_t budget_bytes;
-    uint64_t ghosts[GHOSTS]; // by hash; 0: none
     uint64_t puts;
     uint64_t replaced;
     uint64_t refused;
@@ -39,6 +40,8 @@ struct store {
     uint32_t tag;
     unsigned mask; // shards - 1
     struct shard *shards;
+    struct arena *arena; // owns
+    _Atomic size_t entry_limit_bytes;
 };
 
 enum { STORE_TAG = 0x5704e001 };
@@ -54,9 +57,83 @@ static struct entry *entry_of(struct hash_node *node)
     return container_of(node, struct entry, node);
 }
 
-static size_t weight(const struct entry *e)
+// ---- In a shard, under its lock ---------------------------------------------------------------
+
+// The upper half of the hash's low word picks the shard, the lower half the bucket.
+static struct shard *shard_of(struct store *s, uint64_t hash)
 {
-    return e->bytes + ENTRY_OVERHEAD_BYTES;
+    TAG_CHECK(s, STORE_TAG);
+    return &s->shards[hash >> 32 & s->mask];
+}
+
+static struct entry *shard_find(struct shard *shard, struct slice key, uint64_t hash)
+{
+    struct hash_node *n = hash_first(&shard->table, hash);
+    while (n != NULL && !slice_eq(entry_key(entry_of(n)), key))
+        n = hash_next(n);
+    return n == NULL ? NULL : entry_of(n);
+}
+
+// All the memory that the shard takes with so many entries more.
+static size_t shard_bytes(const struct shard *shard, uint32_t more)
+{
+    size_t count = shard->table.count + more;
+    size_t buckets = shard->table.buckets ? shard->table.mask + 1 : 0;
+    if (count > 0 && buckets == 0)
+        buckets = 8;
+    while (buckets < count)
+        buckets *= 2;
+    return shard->entries_bytes + buckets * sizeof(struct hash_node *) +
+           ranking_bytes(&shard->ranking, (uint32_t)count) + recall_bytes(&shard->recall);
+}
+
+static void shard_remove(struct shard *shard, struct entry *e, struct leavers *leavers)
+{
+    ranking_remove(&shard->ranking, e);
+    shard->entries_bytes -= entry_size(e);
+    hash_remove(&shard->table, &e->node);
+    e->kept = false;
+    e->node.next = leavers->first;
+    leavers->first = &e->node;
+    recall_at_least(&shard->recall, e->node.hash, e->frequency); // it may come back
+}
+
+static bool evict(struct shard *shard, struct leavers *leavers)
+{
+    struct entry *e = ranking_least(&shard->ranking);
+    if (e == NULL)
+        return false;
+    shard_remove(shard, e, leavers);
+    shard->evictions++;
+    return true;
+}
+
+// The key was asked for and not found; so often lately.
+static unsigned count_miss(struct shard *shard, uint64_t hash)
+{
+    uint32_t entries = (uint32_t)shard->table.count;
+    uint32_t period = PERIOD_ENTRIES * (entries > PERIOD_LEAST ? entries : PERIOD_LEAST);
+    recall_passed(&shard->recall, shard->asked + 1, period);
+    shard->asked = 0;
+    return recall_count(&shard->recall, hash);
+}
+
+static void shard_insert(struct shard *shard, struct entry *e)
+{
+    hash_insert(&shard->table, &e->node, e->node.hash);
+    shard->entries_bytes += entry_size(e);
+    e->kept = true;
+    ranking_add(&shard->ranking, e);
+    shard->puts++;
+}
+
+static void leavers_free(struct leavers *leavers)
+{
+    for (struct hash_node *n = leavers->first, *next; n != NULL; n = next) {
+        next = n->next;
+        struct entry *e = entry_of(n);
+        entry_unref(&e);
+    }
 }
 
 // ---- Life -------------------------------------------------------------------------------------
@@ -69,17 +146,16 @@ struct store *store_new(size_t budget_bytes, unsigned shards)
     struct store *s = mem_new(struct store);
     TAG_SET(s, STORE_TAG);
     s->mask = count - 1;
-    s->shards = aligned_alloc(64, count * sizeof(*s->shards));
-    CHECK(s->shards != NULL);
-    memset(s->shards, 0, count * sizeof(*s->shards));
+    s->arena = arena_new();
+    s->shards = mem_aligned(64, count * sizeof(*s->shards));
     for (unsigned i = 0; i < count; i++) {
         struct shard *shard = &s->shards[i];
         CHECK(pthread_mutex_init(&shard->lock, NULL) == 0);
-        list_init(&shard->small);
-        list_init(&shard->main);
-        shard->budget_bytes = budget_bytes / count;
+        ranking_init(&shard->ranking);
+        recall_init(&shard->recall, 0);
         shard->flights.last = (uint64_t)i << 48; // so that no two have the same number
     }
+    store_set_budget(s, budget_bytes);
     return s;
 }
 
@@ -90,153 +166,111 @@ void store_free(struct store *s)
     TAG_CHECK(s, STORE_TAG);
     store_clear(s);
     for (unsigned i = 0; i <= s->mask; i++) {
-        hash_fini(&s->shards[i].table);
+        recall_fini(&s->shards[i].recall);
         flights_fini(&s->shards[i].flights);
         pthread_mutex_destroy(&s->shards[i].lock);
     }
-    free(s->shards);
+    mem_free(s->shards);
+    arena_free(s->arena);
     TAG_CLEAR(s);
     mem_free(s);
 }
 
-// ---- In a shard, under its lock ---------------------------------------------------------------
+// The most that is surely not more than `bytes` when it is allocated.
+static size_t largest_within(size_t bytes)
+{
+    size_t low = 0, high = bytes;
+    while (low < high) {
+        size_t middle = low + (high - low + 1) / 2;
+        if (arena_size(middle) <= bytes)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
 
-// The high half picks the shard, the low half the bucket.
-static struct shard *shard_of(struct store *s, struct key_hash hash)
+// True: more are to leave.
+static bool shrink(struct shard *shard)
+{
+    struct leavers leavers = {NULL};
+    pthread_mutex_lock(&shard->lock);
+    int left = 0;
+    while (shard_bytes(shard, 0) > shard->budget_bytes && left < LEAVE_AT_ONCE &&
+           evict(shard, &leavers))
+        left++;
+    pthread_mutex_unlock(&shard->lock);
+    leavers_free(&leavers);
+    return left == LEAVE_AT_ONCE;
+}
+
+void store_set_budget(struct store *s, size_t budget_bytes)
 {
     TAG_CHECK(s, STORE_TAG);
-    return &s->shards[hash.high & s->mask];
-}
-
-static struct entry *shard_find(struct shard *shard, struct slice key, struct key_hash hash)
-{
-    struct hash_node *n = hash_first(&shard->table, hash.low);
-    while (n != NULL && !slice_eq(entry_key(entry_of(n)), key))
-        n = hash_next(n);
-    return n == NULL ? NULL : entry_of(n);
-}
-
-static void enqueue(struct shard *shard, struct entry *e, uint8_t queue)
-{
-    e->queue = queue;
-    list_push_back(queue == QUEUE_SMALL ? &shard->small : &shard->main, &e->link);
-    if (queue == QUEUE_SMALL)
-        shard->small_bytes += weight(e);
-}
-
-static void dequeue(struct shard *shard, struct entry *e)
-{
-    list_remove(e->queue == QUEUE_SMALL ? &shard->small : &shard->main, &e->link);
-    if (e->queue == QUEUE_SMALL)
-        shard->small_bytes -= weight(e);
-    e->queue = QUEUE_NONE;
-}
-
-static void shard_remove(struct shard *shard, struct entry *e, struct leavers *leavers)
-{
-    dequeue(shard, e);
-    shard->bytes -= weight(e);
-    hash_remove(&shard->table, &e->node);
-    e->node.next = leavers->first;
-    leavers->first = &e->node;
-}
-
-static uint64_t *ghost_of(struct shard *shard, const struct entry *e)
-{
-    return &shard->ghosts[(e->hash.low >> 20) % GHOSTS];
-}
-
-static void evict_small(struct shard *shard, struct leavers *leavers)
-{
-    struct entry *e = container_of(list_first(&shard->small), struct entry, link);
-    if (e->frequency > 0) {
-        dequeue(shard, e);
-        e->frequency = 0;
-        enqueue(shard, e, QUEUE_MAIN);
-        return;
+    size_t share = budget_bytes / (s->mask + 1);
+    for (unsigned i = 0; i <= s->mask; i++) {
+        struct shard *shard = &s->shards[i];
+        struct recall recall;
+        recall_init(&recall, share / RECALL_SHARE);
+        pthread_mutex_lock(&shard->lock);
+        shard->budget_bytes = share;
+        if (recall_bytes(&recall) != recall_bytes(&shard->recall)) {
+            struct recall old = shard->recall;
+            shard->recall = recall;
+            recall = old;
+        }
+        pthread_mutex_unlock(&shard->lock);
+        recall_fini(&recall);
+        while (shrink(shard))
+            continue;
     }
-    *ghost_of(shard, e) = e->hash.high;
-    shard_remove(shard, e, leavers);
-    shard->evictions++;
+    atomic_store(&s->entry_limit_bytes, share == 0 ? 0 : largest_within(share / ENTRY_SHARE));
+    arena_purge(s->arena);
 }
 
-static void evict_main(struct shard *shard, struct leavers *leavers)
+struct arena *store_arena(struct store *s)
 {
-    struct entry *e = container_of(list_first(&shard->main), struct entry, link);
-    if (e->frequency > 0) {
-        e->frequency--;
-        dequeue(shard, e);
-        enqueue(shard, e, QUEUE_MAIN);
-        return;
-    }
-    shard_remove(shard, e, leavers);
-    shard->evictions++;
-}
-
-// Each step takes an entry away, moves it to main, or lowers a frequency: it ends.
-static void make_room(struct shard *shard, size_t bytes, struct leavers *leavers)
-{
-    while (shard->bytes + bytes > shard->budget_bytes) {
-        bool small_over = shard->small_bytes > shard->budget_bytes / 10 * SMALL_TENTHS;
-        if (!list_empty(&shard->small) && (small_over || list_empty(&shard->main)))
-            evict_small(shard, leavers);
-        else
-            evict_main(shard, leavers);
-    }
+    return s->arena;
 }
 
 // ---- The callers' side ------------------------------------------------------------------------
 
-static void leavers_free(struct leavers *leavers)
-{
-    for (struct hash_node *n = leavers->first, *next; n != NULL; n = next) {
-        next = n->next;
-        struct entry *e = entry_of(n);
-        entry_unref(&e);
-    }
-}
-
 struct entry *store_get(struct store *s, struct slice key, struct key_hash hash)
 {
-    struct shard *shard = shard_of(s, hash);
+    struct shard *shard = shard_of(s, hash.low);
     pthread_mutex_lock(&shard->lock);
-    struct entry *e = shard_find(shard, key, hash);
+    shard->asked++;
+    struct entry *e = shard_find(shard, key, hash.low);
     if (e != NULL) {
         entry_ref(e);
-        if (e->frequency < FREQUENCY_MAX)
-            e->frequency++;
+        ranking_asked(&shard->ranking, e);
+        e->hits++;
     }
     pthread_mutex_unlock(&shard->lock);
-    if (e != NULL)
-        atomic_fetch_add_explicit(&e->hits, 1, memory_order_relaxed);
     return e;
 }
 
 bool store_put(struct store *s, struct entry *e)
 {
-    struct shard *shard = shard_of(s, e->hash);
+    uint64_t hash = e->node.hash;
+    struct shard *shard = shard_of(s, hash);
     struct leavers leavers = {NULL};
-    bool fits = weight(e) <= shard->budget_bytes / ENTRY_SHARE;
+    size_t size = entry_size(e);
     pthread_mutex_lock(&shard->lock);
-    CHECK(e->queue == QUEUE_NONE);
-    struct entry *old = shard_find(shard, entry_key(e), e->hash);
-    uint8_t queue = QUEUE_SMALL;
-    if (old != NULL) { // the key is known; its place and merit pass to the newcomer
-        queue = old->queue;
-        e->frequency = old->frequency;
+    CHECK(!e->kept);
+    bool fits = size <= shard->budget_bytes / ENTRY_SHARE;
+    struct entry *old = shard_find(shard, entry_key(e), hash);
+    if (old != NULL) { // what is known of the key stays known
         shard_remove(shard, old, &leavers);
         shard->replaced++;
-    } else if (*ghost_of(shard, e) == e->hash.high) {
-        queue = QUEUE_MAIN;
     }
+    unsigned times = count_miss(shard, hash);
+    e->frequency = (uint8_t)(times < FREQUENCY_MAX ? times : FREQUENCY_MAX);
+    while (fits && shard_bytes(shard, 1) + size > shard->budget_bytes)
+        fits = evict(shard, &leavers);
     if (fits) {
-        make_room(shard, weight(e), &leavers);
-        entry_ref(e);
-        hash_insert(&shard->table, &e->node, e->hash.low);
-        enqueue(shard, e, queue);
-        shard->bytes += weight(e);
-        shard->puts++;
-        flights_stored(&shard->flights, e->hash);
+        shard_insert(shard, entry_ref(e));
+        flights_stored(&shard->flights, hash);
     } else {
         shard->refused++;
     }
@@ -247,13 +281,11 @@ bool store_put(struct store *s, struct entry *e)
 
 bool store_drop(struct store *s, struct entry *e)
 {
-    struct shard *shard = shard_of(s, e->hash);
+    struct shard *shard = shard_of(s, e->node.hash);
     struct leavers leavers = {NULL};
     pthread_mutex_lock(&shard->lock);
-    bool kept = e->queue != QUEUE_NONE;
+    bool kept = e->kept;
     if (kept) {
-        if (e->queue == QUEUE_MAIN) // ended by a write, not for want of interest: let it return
-            *ghost_of(shard, e) = e->hash.high;
         shard_remove(shard, e, &leavers);
         shard->dropped++;
     }
@@ -262,20 +294,25 @@ bool store_drop(struct store *s, struct entry *e)
     return kept;
 }
 
+static void clear_shard(struct shard *shard)
+{
+    struct leavers leavers = {NULL};
+    pthread_mutex_lock(&shard->lock);
+    while (shard->ranking.count > 0) // from the end: no heap to put right
+        shard_remove(shard, shard->ranking.at[shard->ranking.count - 1].entry, &leavers);
+    hash_fini(&shard->table);
+    ranking_fini(&shard->ranking);
+    ranking_init(&shard->ranking);
+    pthread_mutex_unlock(&shard->lock);
+    leavers_free(&leavers);
+}
+
 void store_clear(struct store *s)
 {
     TAG_CHECK(s, STORE_TAG);
-    for (unsigned i = 0; i <= s->mask; i++) {
-        struct shard *shard = &s->shards[i];
-        struct leavers leavers = {NULL};
-        pthread_mutex_lock(&shard->lock);
-        list_each(&shard->small, link)
-            shard_remove(shard, container_of(link, struct entry, link), &leavers);
-        list_each(&shard->main, link)
-            shard_remove(shard, container_of(link, struct entry, link), &leavers);
-        pthread_mutex_unlock(&shard->lock);
-        leavers_free(&leavers);
-    }
+    for (unsigned i = 0; i <= s->mask; i++)
+        clear_shard(&s->shards[i]);
+    arena_purge(s->arena);
 }
 
 void store_each(struct store *s, void (*visit)(const struct entry *entry, void *arg), void *arg)
@@ -284,18 +321,15 @@ void store_each(struct store *s, void (*visit)(const struct entry *entry, void *
     for (unsigned i = 0; i <= s->mask; i++) {
         struct shard *shard = &s->shards[i];
         pthread_mutex_lock(&shard->lock);
-        list_each(&shard->small, link)
-            visit(container_of(link, struct entry, link), arg);
-        list_each(&shard->main, link)
-            visit(container_of(link, struct entry, link), arg);
+        for (uint32_t k = 0; k < shard->ranking.count; k++)
+            visit(shard->ranking.at[k].entry, arg);
         pthread_mutex_unlock(&shard->lock);
     }
 }
 
 size_t store_entry_limit_bytes(const struct store *s)
 {
-    size_t share = s->shards[0].budget_bytes / ENTRY_SHARE;
-    return share > ENTRY_OVERHEAD_BYTES ? share - ENTRY_OVERHEAD_BYTES : 0;
+    return atomic_load_explicit(&s->entry_limit_bytes, memory_order_relaxed);
 }
 
 struct store_stats store_stats(struct store *s)
@@ -306,7 +340,7 @@ struct store_stats store_stats(struct store *s)
         struct shard *shard = &s->shards[i];
         pthread_mutex_lock(&shard->lock);
         sum.entries += shard->table.count;
-        sum.bytes += shard->bytes;
+        sum.bytes += shard_bytes(shard, 0);
         sum.budget_bytes += shard->budget_bytes;
         sum.puts += shard->puts;
         sum.replaced += shard->replaced;
@@ -315,6 +349,9 @@ struct store_stats store_stats(struct store *s)
         sum.dropped += shard->dropped;
         pthread_mutex_unlock(&shard->lock);
     }
+    struct arena_figures arena = arena_figures(s->arena);
+    sum.arena_bytes = arena.allocated_bytes;
+    sum.resident_bytes = arena.resident_bytes;
     return sum;
 }
 
@@ -326,11 +363,11 @@ enum store_answer store_join(struct store *s, struct slice key, struct key_hash 
 {
     static const enum store_answer answers[] = {
         [FLIGHT_LEAD] = STORE_LEAD, [FLIGHT_FOLLOW] = STORE_FOLLOW, [FLIGHT_ALONE] = STORE_ALONE};
-    struct shard *shard = shard_of(s, hash);
+    struct shard *shard = shard_of(s, hash.low);
     struct flight *fresh = mem_new(struct flight);
     enum store_answer answer = STORE_LANDED;
     pthread_mutex_lock(&shard->lock);
-    if (shard_find(shard, key, hash) == NULL)
+    if (shard_find(shard, key, hash.low) == NULL)
         answer = answers[flights_join(&shard->flights, hash, ask, fresh, number)];
     pthread_mutex_unlock(&shard->lock);
     if (answer == STORE_LEAD)
@@ -342,7 +379,7 @@ enum store_answer store_join(struct store *s, struct slice key, struct key_hash 
 
 void store_flight_start(struct store *s, struct flight *flight, struct stamp stamp)
 {
-    struct shard *shard = shard_of(s, flight->hash);
+    struct shard *shard = shard_of(s, flight->hash.low);
     pthread_mutex_lock(&shard->lock);
     flights_start(&shard->flights, flight, stamp);
     pthread_mutex_unlock(&shard->lock);
@@ -350,7 +387,7 @@ void store_flight_start(struct store *s, struct flight *flight, struct stamp sta
 
 uint64_t store_flight_end(struct store *s, struct flight **flight, enum flight_end end)
 {
-    struct shard *shard = shard_of(s, (*flight)->hash);
+    struct shard *shard = shard_of(s, (*flight)->hash.low);
     pthread_mutex_lock(&shard->lock);
     uint64_t workers = flights_end(&shard->flights, *flight, end);
     pthread_mutex_unlock(&shard->lock);

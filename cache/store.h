@@ -3,9 +3,11 @@
 // Any thread. Locks are held for a lookup or an insertion, never across a free of big memory or
 // any I/O; no two at once.
 //
-// Eviction is S3-FIFO: a newcomer waits in a small queue (a tenth of the bytes) and reaches the
-// main queue only if it was asked for again meanwhile, or again soon after it left (its hash is
-// remembered). A scan passes through the small queue and leaves the main one alone.
+// Who leaves when there is no room is the ranking's to say: what saves the least server time for
+// its bytes, and is not asked for (ranking.h). A key that was asked for before is known, with or
+// without an entry (recall.h). Both, with the table, count against the budget, and entries as they
+// are allocated: the budget is a ceiling. What a fill records, and what is still being sent when it
+// leaves, is outside of it. Entries lie in an arena of their own.
 //
 // The store knows nothing of validity: callers judge what they get, and drop what is dead.
 #pragma once
@@ -20,17 +22,22 @@ struct store;
 
 struct store_stats {
     size_t entries;
-    size_t bytes;        // in use, overhead included; never above the budget
+    size_t bytes;        // in use, all overhead included; never above the budget
     size_t budget_bytes;
     uint64_t puts;
     uint64_t replaced;   // put over an entry of the same key
     uint64_t refused;    // larger than an eighth of a shard
+    size_t arena_bytes;  // of the arena, with what is being filled and sent; 0: not known
+    size_t resident_bytes; // ... and what the system gives for it
     uint64_t evictions;
     uint64_t dropped;    // by store_drop
 };
 
 // shards: rounded up to a power of two.
 struct store *store_new(size_t budget_bytes, unsigned shards);
+// What does not fit any more leaves. Any thread; it may take a while.
+void store_set_budget(struct store *store, size_t budget_bytes);
+struct arena *store_arena(struct store *store); // borrowed: where fills allocate
 void store_free(struct store *store); // entries still held elsewhere live on; NULL is fine
 
 // A counted entry with exactly these key bytes, or NULL. The caller unrefs it.
@@ -40,13 +47,13 @@ struct entry *store_get(struct store *store, struct slice key, struct key_hash h
 bool store_put(struct store *store, struct entry *entry);
 // Forgets the entry if it is still the one kept for its key; was it?
 bool store_drop(struct store *store, struct entry *entry);
-void store_clear(struct store *store);
+void store_clear(struct store *store); // and gives the memory back to the system
 // Each entry, under its shard's lock: visit must be quick, and may not come back here.
 void store_each(struct store *store, void (*visit)(const struct entry *entry, void *arg),
                 void *arg);
-// The largest entry (entry->bytes) that store_put takes.
+// The largest entry (entry_bytes()) that store_put takes.
 size_t store_entry_limit_bytes(const struct store *store);
-struct store_stats store_stats(struct store *store);
+struct store_stats store_stats(struct store *store); // not for a hot path
 
 // ---- Single flight (flight.h): what store_get did not find, or only dead ------------------------
 

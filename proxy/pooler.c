@@ -279,6 +279,9 @@ void pooler_configure(struct pooler *pooler, struct config *config)
     take_out(pooler, &leaving);
     hash_each(&pooler->routes, configure_route, config);
     pthread_mutex_unlock(&pooler->lock);
+    int64_t budget = config_settings(config)->cache_size_bytes;
+    if (pooler->store != NULL && budget != config_settings(old)->cache_size_bytes)
+        store_set_budget(pooler->store, (size_t)budget);
     config_unref(&old);
 }
 

@@ -36,6 +36,9 @@ void figures_each_cache(struct pooler *pooler, figures_visit visit, void *arg)
     visit("entries", "replies in memory", stats.entries, arg);
     visit("bytes", "memory they use, overhead included", stats.bytes, arg);
     visit("budget_bytes", "memory they may use", stats.budget_bytes, arg);
+    visit("arena_bytes", "memory allocated for replies, with those being sent; 0 without jemalloc",
+          stats.arena_bytes, arg);
+    visit("resident_bytes", "... and what the system gives for it", stats.resident_bytes, arg);
     visit("evictions", "replies that made room for others", stats.evictions, arg);
     for (int i = BYPASS_NONE + 1; i < BYPASS_COUNT; i++) {
         char name[64];
@@ -77,6 +80,10 @@ static void cache_families(struct pooler *pooler, struct buf *out)
     gauge(out, "cache_entries", "replies in memory", (double)stats.entries);
     gauge(out, "cache_bytes", "memory they use, overhead included", (double)stats.bytes);
     gauge(out, "cache_budget_bytes", "memory they may use", (double)stats.budget_bytes);
+    gauge(out, "cache_arena_bytes", "memory allocated for replies, with those being sent",
+          (double)stats.arena_bytes);
+    gauge(out, "cache_resident_bytes", "what the system gives for it",
+          (double)stats.resident_bytes);
     total("cache_evictions", "replies that made room for others", stats.evictions, out);
 }
 

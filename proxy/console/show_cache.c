@@ -35,7 +35,7 @@ static void count_entry(const struct entry *e, void *arg)
     for (uint32_t i = 0; i < e->n_slots; i++) {
         struct slot_figures *f = &c->slots[e->slots[i]];
         f->entries++;
-        f->bytes += e->bytes;
+        f->bytes += entry_size(e);
         f->hits += e->hits;
     }
 }

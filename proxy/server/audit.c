@@ -313,7 +313,7 @@ static bool judge(struct audit *a, int64_t now_us)
             return true; // it was found already, or is past anyway
         counter_add(&worker->cache.audit_mismatches, 1);
         log_error("cache audit: %s/%s: an answer from memory differs from the server's, and no "
-                  "write explains it: %zu bytes of %lld ms ago: %s",
+                  "write explains it: %u bytes of %lld ms ago: %s",
                   a->route->database, a->route->user, e->body_len,
                   (long long)((now_us - entry_asked_us(e)) / 1000), a->text);
         return true;

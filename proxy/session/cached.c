@@ -462,8 +462,10 @@ static void begin_fill(struct question *q)
         return;
     size_t max = (size_t)config_settings(worker->config)->cache_max_entry_size_bytes;
     size_t limit = store_entry_limit_bytes(worker->pooler->store);
-    server->fill = fill_begin(buf_slice(&worker->key), q->hash, q->stamp, slots, (uint32_t)n,
-                              max < limit ? max : limit);
+    server->fill = fill_begin(&(struct fill_plan){
+        .arena = store_arena(worker->pooler->store), .key = buf_slice(&worker->key),
+        .hash = q->hash, .stamp = q->stamp, .slots = slots, .n_slots = (uint32_t)n,
+        .max_bytes = max < limit ? max : limit});
     fill_asked(server->fill, worker->now_us);
     if (is_led(q))
         store_flight_start(worker->pooler->store, client->flight, q->stamp);

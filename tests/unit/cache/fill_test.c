@@ -14,7 +14,9 @@ static const struct stamp stamp = {4, 100};
 
 static struct fill *begin(size_t max)
 {
-    return fill_begin(slice_str("the key"), hash, stamp, slots, 2, max);
+    return fill_begin(&(struct fill_plan){
+        .key = slice_str("the key"), .hash = hash, .stamp = stamp, .slots = slots, .n_slots = 2,
+        .max_bytes = max});
 }
 
 static void records_what_it_is_given(void **state)
@@ -37,11 +39,12 @@ static void records_what_it_is_given(void **state)
     assert_null(f);
     assert_true(slice_is(entry_key(e), "the key"));
     assert_true(slice_eq(entry_body(e), slice_of(expected, len)));
-    assert_true(key_hash_eq(e->hash, hash));
+    assert_true(e->node.hash == hash.low);
     assert_int_equal(e->stamp.from, 100);
     assert_int_equal(e->n_slots, 2);
     assert_int_equal(e->slots[1], 5);
-    assert_int_equal(e->bytes, sizeof(*e) + sizeof(slots) + strlen("the key") + len);
+    size_t head = offsetof(struct entry, slots) + sizeof(slots) + strlen("the key");
+    assert_int_equal(entry_bytes(e, len), head + len);
     struct entry *held = entry_ref(e);
     entry_unref(&e);
     assert_null(e);

@@ -121,7 +121,9 @@ static void finish(struct world *w, struct person *p)
     struct key_hash hash;
     struct slice key = key_of(p->key, &hash);
     uint32_t slot = p->key;
-    struct fill *f = fill_begin(key, hash, (struct stamp){.from = p->from}, &slot, 1, 100);
+    struct fill *f = fill_begin(&(struct fill_plan){
+        .key = key, .hash = hash, .stamp = {.from = p->from}, .slots = &slot, .n_slots = 1,
+        .max_bytes = 100});
     struct entry *e = fill_commit(&f, 0);
     assert_true(store_put(w->store, e));
     entry_unref(&e);
@@ -289,7 +291,7 @@ static void what_failed_is_not_waited_for(void **state)
     flights_end(&o.flights, &o.flights_of[0], FLIGHT_FAILED);
     assert_int_equal(join(&o, 0, 0, 0), FLIGHT_ALONE);
     assert_int_equal(join(&o, 0, 0, 0), FLIGHT_ALONE);
-    flights_stored(&o.flights, (struct key_hash){1, 2}); // one of them went well
+    flights_stored(&o.flights, 1); // one of them went well
     assert_int_equal(join(&o, 0, 0, 0), FLIGHT_LEAD);
     flights_end(&o.flights, &o.flights_of[0], FLIGHT_STORED);
     flights_fini(&o.flights);

@@ -110,7 +110,9 @@ static void fill(struct shared *s, struct slice key, struct key_hash hash, uint3
     pthread_mutex_lock(&s->server);
     uint64_t value = s->value[table];
     pthread_mutex_unlock(&s->server);
-    struct fill *f = fill_begin(key, hash, stamp, slots, WIDE, 100);
+    struct fill *f = fill_begin(&(struct fill_plan){
+        .key = key, .hash = hash, .stamp = stamp, .slots = slots, .n_slots = WIDE,
+        .max_bytes = 100});
     fill_append(f, slice_of(&value, sizeof(value)));
     struct entry *e = fill_commit(&f, 0);
     store_put(s->store, e);
@@ -278,7 +280,7 @@ static void run_it(struct citizen *c, struct slice key, struct key_hash hash, st
     if (how > 2)
         sched_yield();
     if (how > 1) {
-        struct fill *f = fill_begin(key, hash, (struct stamp){0}, NULL, 0, 10);
+        struct fill *f = fill_begin(&(struct fill_plan){.key = key, .hash = hash, .max_bytes = 10});
         struct entry *e = fill_commit(&f, 0);
         store_put(town->store, e);
         entry_unref(&e);

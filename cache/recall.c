@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cache/recall.h"
+
+#include "base/mem.h"
+
+enum { ROWS = 3, LEAST_BYTES = 256 };
+
+void recall_init(struct recall *r, size_t bytes)
+{
+    size_t size = LEAST_BYTES;
+    while (size * 2 <= bytes && size < (size_t)1 << 30)
+        size *= 2;
+    *r = (struct recall){.cells = mem_zalloc(size), .mask = (uint32_t)(size - 1)};
+}
+
+void recall_fini(struct recall *r)
+{
+    mem_free(r->cells);
+    *r = (struct recall){0};
+}
+
+// The hash is random as it is; each row mixes it anew.
+static uint8_t *cell(const struct recall *r, uint64_t hash, unsigned row)
+{
+    static const uint64_t odd[ROWS] = {0x9e3779b97f4a7c15u, 0xc2b2ae3d27d4eb4fu,
+                                       0x165667b19e3779f9u};
+    return &r->cells[(hash * odd[row] >> 32) & r->mask];
+}
+
+unsigned recall_of(const struct recall *r, uint64_t hash)
+{
+    unsigned least = UINT8_MAX;
+    for (unsigned row = 0; row < ROWS; row++) {
+        unsigned figure = *cell(r, hash, row);
+        least = figure < least ? figure : least;
+    }
+    return least;
+}
+
+void recall_at_least(struct recall *r, uint64_t hash, unsigned times)
+{
+    uint8_t to = (uint8_t)(times < UINT8_MAX ? times : UINT8_MAX);
+    for (unsigned row = 0; row < ROWS; row++) {
+        uint8_t *at = cell(r, hash, row);
+        if (*at < to)
+            *at = to;
+    }
+}
+
+unsigned recall_count(struct recall *r, uint64_t hash)
+{
+    unsigned times = recall_of(r, hash) + 1;
+    recall_at_least(r, hash, times);
+    return times < UINT8_MAX ? times : UINT8_MAX;
+}
+
+void recall_passed(struct recall *r, uint32_t events, uint32_t period)
+{
+    r->events += events;
+    if (r->events < period)
+        return;
+    r->events = 0;
+    for (size_t i = 0; i <= r->mask; i++)
+        r->cells[i] /= 2;
+}

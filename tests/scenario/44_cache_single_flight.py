@@ -2,6 +2,7 @@
 """Concurrent misses on one key run once; who waited gets that answer if it is one for him."""
 import os
 import signal
+import time
 
 from pgwire import query, unit
 
@@ -305,6 +306,19 @@ def test_query_wait_timeout(ctx):
     for c in followers:
         reply = c.until("ZE")
         assert reply.sqlstate() == "08P01" and "query_wait_timeout" in reply.errors[0].text, reply.errors
+    gate.open()
+    assert leader.until_ready().check().rows == [("150", "150")]
+
+
+def test_waits_are_one_wait(ctx):
+    """Behind another client's run, then in the pool's queue: query_wait_timeout counts both."""
+    p = table(ctx, default_pool_size=1, query_wait_timeout=1.2, cache_follow_timeout=0.8)
+    gate = Gate(ctx)
+    leader, followers = led(ctx, p, gate, 2)
+    began = time.monotonic()
+    reply = followers[0].until("ZE")
+    assert "query_wait_timeout" in reply.errors[0].text, reply.errors
+    assert time.monotonic() - began < 1.8
     gate.open()
     assert leader.until_ready().check().rows == [("150", "150")]
 

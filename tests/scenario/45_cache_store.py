@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the cache keeps, and the memory it takes."""
+
+READ = "SELECT v FROM big WHERE id = $1"
+
+
+def table(ctx, **options):
+    p = ctx.cache_proxy(**options)
+    ctx.sql("CREATE TABLE big(id int PRIMARY KEY, v text); GRANT ALL ON big TO app;"
+            "INSERT INTO big SELECT i, repeat('x', 2000) FROM generate_series(1, 3000) i")
+    c = ctx.keep(p.connect(ctx.db))
+    c.run(READ, [1])
+    ctx.wait_hit(p, lambda: c.run(READ, [2]))
+    return p, c
+
+
+def read(c, ids):
+    for i in ids:
+        assert len(c.run(READ, [i]).value) == 2000
+
+
+def test_budget_is_reloaded(ctx):
+    p, c = table(ctx, cache_size="16M")
+    read(c, range(1, 3001))
+    full = p.cache()
+    assert full["entries"] > 2900 and full["bytes"] <= full["budget_bytes"] == 16 << 20, full
+    has_arena = full["resident_bytes"] > 0  # not under a sanitizer
+    if has_arena:
+        assert 0 < full["arena_bytes"] <= full["resident_bytes"], full
+    p.reload(cache_size="1M")
+    small = p.cache()
+    assert small["bytes"] <= small["budget_bytes"] == 1 << 20 and 50 < small["entries"] < 600, small
+    if has_arena:  # given back to the system
+        assert small["resident_bytes"] < 4 << 20, small
+    read(c, range(1, 501))
+    assert p.cache()["bytes"] <= 1 << 20
+    p.reload(cache_size="16M")
+    read(c, range(1, 3001))
+    assert p.cache()["entries"] > 2900, p.cache()
+
+
+def test_costly_replies_stay(ctx):
+    """A thousand cheap rows pass by; what took the server long is still there."""
+    p, c = table(ctx, cache_size="1M")
+    slow = "SELECT count(*), sum(a.id) FROM big a, big b WHERE a.id % 7 = b.id % 11 AND b.id < 1000"
+    want = c.query(slow).check().rows
+    read(c, range(1, 1501))
+    assert p.cache()["evictions"] > 500, p.cache()
+    assert ctx.hits(p, lambda: c.query(slow)) == 1
+    assert c.query(slow).rows == want
+
+
+def test_what_is_read_again_stays(ctx):
+    p, c = table(ctx, cache_size="1M")
+    for _ in range(3):
+        read(c, range(1, 51))
+    read(c, range(1000, 2500))  # a scan
+    assert ctx.hits(p, lambda: read(c, range(1, 51))) == 50, p.cache()

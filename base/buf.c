@@ -13,15 +13,13 @@ void buf_fini(struct buf *b)
     *b = (struct buf){0};
 }
 
-uint8_t *buf_room(struct buf *b, size_t n)
+uint8_t *buf_grow(struct buf *b, size_t n)
 {
-    if (b->capacity - b->len < n) {
-        size_t want = b->capacity ? b->capacity * 2 : 64;
-        if (want < b->len + n)
-            want = b->len + n;
-        b->at = mem_realloc(b->at, want);
-        b->capacity = want;
-    }
+    size_t want = b->capacity ? b->capacity * 2 : 64;
+    if (want < b->len + n)
+        want = b->len + n;
+    b->at = mem_realloc(b->at, want);
+    b->capacity = want;
     return b->at + b->len;
 }
 

@@ -11,9 +11,15 @@ struct buf {
 };
 
 void buf_fini(struct buf *b);                     // gives the memory back; b is empty afterwards
-uint8_t *buf_room(struct buf *b, size_t n);       // room for n more bytes at b->at + b->len
+uint8_t *buf_grow(struct buf *b, size_t n);       // what buf_room() does when there is none
 void buf_consume(struct buf *b, size_t n);        // drops the first n bytes (n <= len)
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+// Room for n more bytes at b->at + b->len.
+static inline uint8_t *buf_room(struct buf *b, size_t n)
+{
+    return n <= b->capacity - b->len && b->at != NULL ? b->at + b->len : buf_grow(b, n);
+}
 
 static inline struct slice buf_slice(const struct buf *b)
 {

@@ -16,10 +16,18 @@ void key_begin(struct buf *key)
     buf_clear(key);
 }
 
+// One look for room for each item: keys are made for every query.
+static uint8_t *item(struct buf *key, uint8_t kind, size_t bytes)
+{
+    uint8_t *at = buf_room(key, bytes + 1);
+    key->len += bytes + 1;
+    at[0] = kind;
+    return at + 1;
+}
+
 void key_u32(struct buf *key, uint32_t value)
 {
-    buf_u8(key, KEY_U32);
-    buf_u32(key, value);
+    store_u32(item(key, KEY_U32, 4), value);
 }
 
 void key_u64(struct buf *key, uint64_t value)
@@ -31,9 +39,10 @@ void key_u64(struct buf *key, uint64_t value)
 void key_bytes(struct buf *key, struct slice bytes)
 {
     CHECK(bytes.len <= UINT32_MAX);
-    buf_u8(key, KEY_BYTES);
-    buf_u32(key, (uint32_t)bytes.len);
-    buf_put(key, bytes);
+    uint8_t *at = item(key, KEY_BYTES, 4 + bytes.len);
+    store_u32(at, (uint32_t)bytes.len);
+    if (bytes.len > 0)
+        memcpy(at + 4, bytes.at, bytes.len);
 }
 
 void key_null(struct buf *key)

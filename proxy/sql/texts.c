@@ -15,6 +15,8 @@ enum {
     FRONT_PLACES = 2048,              // likewise
     REMEMBERED_BYTES_MAX = 64 * 1024, // a longer text is analysed each time
     FRONT_BYTES_MAX = 2048,           // a longer one is looked up in its shard each time
+    VERBATIM_PLACES = 1024,           // a power of two
+    VERBATIM_BYTES = 236,             // a place then has 256
     VERBATIM_MIX = 0x5bd1e995,        // keeps the two kinds of keys apart in most cases
 };
 
@@ -47,8 +49,17 @@ struct texts {
     struct shard shards[SHARDS];
 };
 
+// A text as it came, constants and all: asked for again, it need not be taken apart.
+struct verbatim {
+    struct text *text; // counts; NULL: empty
+    uint64_t hash;
+    uint32_t len;
+    uint8_t bytes[VERBATIM_BYTES];
+};
+
 struct texts_front {
     struct texts *texts;              // borrows
+    struct verbatim verbatim[VERBATIM_PLACES];
     struct text *places[FRONT_PLACES]; // count
     struct text *last;                // counts; one that is too long for a place
     uint8_t template[TEMPLATE_MAX_BYTES];
@@ -258,22 +269,45 @@ void texts_front_free(struct texts_front *front)
     for (int i = 0; i < FRONT_PLACES; i++)
         if (front->places[i] != NULL)
             text_unref(front->places[i]);
+    for (int i = 0; i < VERBATIM_PLACES; i++)
+        if (front->verbatim[i].text != NULL)
+            text_unref(front->verbatim[i].text);
     if (front->last != NULL)
         text_unref(front->last);
     mem_free(front);
 }
 
-struct analysis *texts_front_analysis(struct texts_front *front, struct slice sql)
+static struct text *front_text(struct texts_front *front, struct slice sql)
 {
     struct text_key key = key_of(sql, front->template);
     struct text **place = &front->places[key.hash % FRONT_PLACES];
     if (*place != NULL && text_is(*place, &key))
-        return (*place)->analysis;
+        return *place;
     struct text *text = texts_find(front->texts, sql, &key);
     if (key.bytes.len > FRONT_BYTES_MAX)
         place = &front->last;
     if (*place != NULL)
         text_unref(*place);
     *place = text;
+    return text;
+}
+
+struct analysis *texts_front_analysis(struct texts_front *front, struct slice sql)
+{
+    if (sql.len > VERBATIM_BYTES)
+        return front_text(front, sql)->analysis;
+    uint64_t hash = hash_bytes(sql.at, sql.len);
+    struct verbatim *known = &front->verbatim[hash % VERBATIM_PLACES];
+    if (known->text != NULL && known->hash == hash &&
+        slice_eq(slice_of(known->bytes, known->len), sql))
+        return known->text->analysis;
+    struct text *text = text_ref(front_text(front, sql));
+    if (known->text != NULL)
+        text_unref(known->text);
+    known->text = text;
+    known->hash = hash;
+    known->len = (uint32_t)sql.len;
+    if (sql.len > 0)
+        memcpy(known->bytes, sql.at, sql.len);
     return text->analysis;
 }

@@ -12,6 +12,7 @@
 #include "base/reader.h"
 #include "config/config.h"
 #include "proxy/route.h"
+#include "proxy/session/lead.h"
 #include "proxy/session/rerun.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
@@ -190,6 +191,9 @@ static enum step step(struct client *client, struct slice *data)
             }
         }
     }
+    // Something of ours goes out before it, so it is not recorded: nobody is to wait for it.
+    if (client->flight != NULL && client->server->fill == NULL)
+        lead_end(client, FLIGHT_LEFT);
     return forward_message(client, data, frame);
 }
 

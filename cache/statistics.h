@@ -13,6 +13,8 @@
     X(BARRIER, "barrier", "a write with unknown effects was not yet seen in the stream")           \
     X(CLOSED, "closed", "an own write to the table was not yet placed")                            \
     X(TRANSACTION, "transaction", "inside a transaction block")                                    \
+    X(TRANSACTION_TIME, "transaction_time",                                                        \
+      "begins transactions that ask for the time at which they began")                             \
     X(PIPELINED, "pipelined", "other statements of the session are still under way")               \
     X(SESSION_STATE, "session_state", "the session has state that is not followed")                \
     X(NOT_SELECT, "not_select", "not a SELECT")                                                    \

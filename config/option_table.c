@@ -191,6 +191,11 @@ const struct option option_table[] = {
           "installed, else no cache."},
     {TEXT("job_name", "pgbouncer"), .alias = "service_name", START(job_name),
      SAYS "The name of a Windows service; shown, and of no other use."},
+    {BOOL("lazy_begin", "on"), LIVE(lazy_begin), OURS,
+     SAYS "Whether BEGIN is answered at once while the cache is on, and goes to the server with "
+          "the first statement that needs one. A transaction that only reads what is cached then "
+          "needs no server connection. What it takes for the time of its beginning is when the "
+          "server hears of it."},
     {TEXT("listen_addr", ""), START(listen_addr),
      SAYS "Addresses, with commas between, to listen on for TCP; `*`: all; empty: none."},
     {COUNT("listen_backlog", "128", 1, INT_MAX), START(listen_backlog),

@@ -149,6 +149,7 @@ struct settings {
     int64_t max_staleness_us;
     enum config_monotonic_reads monotonic_reads;
     int64_t hidden_code_check_us;
+    bool lazy_begin;
     enum config_unsafe_state unsafe_state;
     enum config_invalidation invalidation;
     char *control_user; // who the control connections log in as; see config_control_user()

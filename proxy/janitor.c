@@ -31,8 +31,22 @@ static const struct config_user *user_of(const struct config *config, const char
     return config_has_user_timeouts(config) ? config_user(config, name) : NULL;
 }
 
+// In a transaction that no server knows of.
+static void check_deferred(struct client *client, const struct config *config, int64_t now)
+{
+    const struct config_user *user = user_of(config, client->route->server_user);
+    if (over(now, client->answered_us, config_idle_transaction_timeout_us(config, user)))
+        client_fail(client, "08P01", "idle transaction timeout");
+    else if (over(now, client->xact_us, config_transaction_timeout_us(config, user)))
+        client_fail(client, "08P01", "transaction timeout");
+}
+
 static void check_idle(struct client *client, const struct config *config, int64_t now)
 {
+    if (transaction_is_ours(&client->transaction)) {
+        check_deferred(client, config, now);
+        return;
+    }
     const struct config_user *user = user_of(config, client->user);
     if (!link_in_list(&client->held) &&
         over(now, client->since_us, config_client_idle_timeout_us(config, user)))
@@ -48,7 +62,7 @@ static void check_linked(struct client *client, const struct config *config, int
     bool obsolete = server_is_obsolete(server);
     if (running && over(now, client->query_us, config_query_timeout_us(config, user)))
         server_close(server, "query timeout");
-    else if (!running && server->status != 'I' &&
+    else if (!running && client->in_transaction &&
              over(now, client->answered_us, config_idle_transaction_timeout_us(config, user)))
         server_close(server, "idle transaction timeout");
     else if (client->in_transaction &&

@@ -48,6 +48,8 @@ enum shutdown_mode {
     SHUTDOWN_NOW,              // SIGQUIT
 };
 
+enum { WORKER_TIME_PLACES = 4096 }; // for first statements: see transaction_needs_time()
+
 struct worker {
     uint32_t tag;
     int number;
@@ -91,6 +93,8 @@ struct worker {
     struct buf key;            // the cache key being built
     struct buf text;           // small things being composed
     struct statistics cache;
+    uint64_t tells_time[WORKER_TIME_PLACES / 64]; // bits; transaction.h
+    uint32_t tells_time_count;
     struct tally console;      // of its console's clients
     uint8_t area[CONN_AREA_BYTES];
 };

@@ -29,6 +29,7 @@ struct row {
     uint64_t number;
     char pins[80];
     int worker;
+    const char *transaction;
     const struct conn *conn;
     struct slice waiting_input;
 };
@@ -68,7 +69,8 @@ static void print(const struct question *q, const struct row *row)
         cells[n++] = NUMBER(out);                 // send_avail
     }
     cells[n++] = TEXT(row->pins);
-    cells[n] = NUMBER(row->worker);
+    cells[n++] = NUMBER(row->worker);
+    cells[n] = TEXT(row->transaction);
     table_row(&q->table, cells);
 }
 
@@ -120,6 +122,23 @@ static void pin_names(const struct client *client, char *text, size_t bytes)
             n += (size_t)snprintf(text + n, bytes - n, "%s%s", n ? "," : "", pin_name(i));
 }
 
+// The open transaction, as the cache sees it.
+static const char *client_transaction(const struct client *client)
+{
+    switch ((enum transaction_state)client->transaction.state) {
+    case TRANSACTION_DEFERRED:
+        return "deferred";
+    case TRANSACTION_FAILED:
+    case TRANSACTION_FAILING:
+        return "failed";
+    case TRANSACTION_READS:
+        return "reads";
+    case TRANSACTION_NONE:
+        break;
+    }
+    return client->in_transaction ? "open" : "";
+}
+
 static void client_row(const struct client *client, const struct question *q, int64_t now)
 {
     const char *state = client_state(client, in_detail(q));
@@ -144,6 +163,7 @@ static void client_row(const struct client *client, const struct question *q, in
         .statements = client->names.table.count,
         .number = client->number,
         .worker = client->worker->number,
+        .transaction = client_transaction(client),
         .conn = &client->conn,
     };
     origin_of_own_end(&row.local, client->conn.fd);
@@ -197,6 +217,7 @@ static void server_row(const struct server *server, const struct question *q)
         .statements = server->prepared.table.count,
         .number = server->number,
         .worker = server->worker->number,
+        .transaction = linked && client != NULL ? client_transaction(client) : "",
         .conn = &server->conn,
     };
     origin_of_address(&row.remote, &server->address.to.any, server->address.length);
@@ -302,13 +323,14 @@ static enum command_result fds(struct client *client, struct table *table)
 #define IN_DETAIL                                                                                  \
     STANDARD, "recv_pos", "pkt_pos", "pkt_remain", "send_pos", "send_remain", "pkt_avail",         \
         "send_avail"
-#define OURS "pins", "worker"
+#define OURS "pins", "worker", "transaction"
 
 const struct show show_sockets[] = {
-    {"clients", {"ssssssisissiiississiisi", COLUMNS(STANDARD, OURS)}, clients, false},
-    {"servers", {"ssssssisissiiississiisi", COLUMNS(STANDARD, OURS)}, servers, false},
-    {"sockets", {"ssssssisissiiississii" "iiiiiii" "si", COLUMNS(IN_DETAIL, OURS)}, sockets, false},
-    {"active_sockets", {"ssssssisissiiississii" "iiiiiii" "si", COLUMNS(IN_DETAIL, OURS)},
+    {"clients", {"ssssssisissiiississiisis", COLUMNS(STANDARD, OURS)}, clients, false},
+    {"servers", {"ssssssisissiiississiisis", COLUMNS(STANDARD, OURS)}, servers, false},
+    {"sockets", {"ssssssisissiiississii" "iiiiiii" "sis", COLUMNS(IN_DETAIL, OURS)},
+     sockets, false},
+    {"active_sockets", {"ssssssisissiiississii" "iiiiiii" "sis", COLUMNS(IN_DETAIL, OURS)},
      active_sockets, false},
     {"fds",
      {"issssilisssssbb",

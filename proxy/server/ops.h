@@ -44,6 +44,7 @@ enum op_purpose {
     PURPOSE_PREPARE, // a statement that this server did not have yet; its error is the client's
     PURPOSE_EVICT,   // a statement that this server must forget
     PURPOSE_AUDIT,   // a hit run again: audit.h
+    PURPOSE_BEGIN,   // a BEGIN that the client was answered already; deferred.h
     PURPOSE_REFUSE,  // a client's, sent as nonsense: the error is ours (number: why; unsafe.h)
 };
 

@@ -18,6 +18,7 @@
 #include "proxy/server/owed.h"
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
+#include "proxy/session/deferred.h"
 #include "proxy/session/explained.h"
 #include "proxy/session/given.h"
 #include "proxy/session/hidden.h"
@@ -203,6 +204,9 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
     case PURPOSE_NONE:
         on_refused(relay, message);
         return true;
+    case PURPOSE_BEGIN:
+        return deferred_failed(server, &relay->worker->to_client, message) ||
+               fail(relay, "the transaction could not begin");
     case PURPOSE_REFUSE:
         return true; // never injected
     case PURPOSE_PROFILE:
@@ -307,11 +311,13 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
         fill_abandon(&server->fill);
         lead_end(relay->client, FLIGHT_FAILED);
         explained_ready(relay->client, &relay->worker->to_client);
-        say(relay, message);
+        say(relay, deferred_ready(relay->client, message));
         if (relay->client != NULL)
             client_answered(relay->client, server);
     }
     pop(relay);
+    if (!injected && relay->client != NULL)
+        transaction_answered(relay->client);
     // What was sent behind it is not answered yet: its effects stay.
     if (!injected && server->status == 'I' && ops_empty(&server->ops) && relay->client != NULL)
         effects_clear(relay->client);
@@ -409,6 +415,8 @@ static bool session_message(struct relay *relay, char type, struct slice message
     if (op != NULL && owed_completes(type, op->kind)) {
         if (op->kind == OP_PARSE && op->after != NULL)
             op->after->proven = true;
+        if (op->kind == OP_EXECUTE && op->purpose == PURPOSE_BEGIN)
+            deferred_begun(server);
         pop(relay);
     }
     return true;

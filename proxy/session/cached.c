@@ -249,7 +249,9 @@ static void answer(struct question *q, struct entry *entry, bool stale)
 {
     static const uint8_t prefix[] = {'1', 0, 0, 0, 4, '2', 0, 0, 0, 4};
     static const uint8_t ready_idle[] = {'Z', 0, 0, 0, 5, 'I'};
+    static const uint8_t ready_open[] = {'Z', 0, 0, 0, 5, 'T'};
     struct worker *worker = q->client->worker;
+    bool open = q->client->transaction.state != TRANSACTION_NONE;
     struct sender *to_client = session_to_client(q->client);
     if (!q->unit.simple)
         sender_copy(to_client, q->unit.has_parse ? slice_of(prefix, 10) : slice_of(prefix + 5, 5));
@@ -263,7 +265,7 @@ static void answer(struct question *q, struct entry *entry, bool stale)
         struct explained_query e = explained_query(q, tables);
         explained_hit(q->client, to_client, &e, entry, stale);
     }
-    sender_copy(to_client, slice_of(ready_idle, sizeof(ready_idle)));
+    sender_copy(to_client, slice_of(open ? ready_open : ready_idle, sizeof(ready_idle)));
     if (body.len > SENDER_SMALL_BYTES)
         sender_flush(to_client); // before the entry is let go
     if (worker->queries != NULL)
@@ -276,6 +278,7 @@ static void answer(struct question *q, struct entry *entry, bool stale)
                                    .tail = q->unit.simple ? slice_of("", 0)
                                                           : statement_tail(q->statement)});
     adopt(q);
+    transaction_hit(q->client, q->analysis, entry, !q->unit.simple);
     q->client->since_us = worker->now_us; // it is not idle
     counter_add(&worker->cache.hits, 1);
     if (stale)
@@ -284,7 +287,7 @@ static void answer(struct question *q, struct entry *entry, bool stale)
         counter_add(&worker->cache.hint_unknown, 1);
     counter_add(&worker->cache.hit_bytes, body.len);
     route_count(q->client->route, worker, queries, 1);
-    route_count(q->client->route, worker, xacts, 1);
+    route_count(q->client->route, worker, xacts, !open);
 }
 
 static enum bypass bypass_of(enum ledger_verdict verdict)
@@ -333,7 +336,8 @@ static bool look_up(struct question *q, enum bypass *bypass)
         return false;
     enum ledger_verdict verdict =
         entry_judge(entry, q->ledger, clock_us(),
-                    config_settings(worker->config)->max_staleness_us, client->around_us);
+                    config_settings(worker->config)->max_staleness_us,
+                    transaction_after_us(client));
     bool stale = verdict != LEDGER_OK && accepts_stale(q, entry);
     if (verdict == LEDGER_OK || stale)
         answer(q, entry, stale);
@@ -451,6 +455,7 @@ static void begin_fill(struct question *q)
         server->needs_reset || server->fill != NULL)
         return;
     client->went_around = monotonic_reads(worker) == CONFIG_MONOTONIC_ALL;
+    client->transaction.read = true;
     client->unit_left = q->unit.bytes;
     // A write to what it reads is not yet placed, or not yet known to be visible: the reply would
     // be dead on arrival.
@@ -475,7 +480,7 @@ static void begin_fill(struct question *q)
 static void renew_profile(struct question *q)
 {
     struct server *server = q->client->server;
-    if (server == NULL || server->profile_epoch == q->stamp.epoch)
+    if (server == NULL || server->profile_epoch == q->stamp.epoch || server->status != 'I')
         return;
     session_to_server(q->client);
     server->profile = NULL;
@@ -498,11 +503,25 @@ static enum cached look_up_or_follow(struct question *q, enum bypass *bypass)
     return CACHED_MISS;
 }
 
+// It brings nothing that later reads must not be older than.
+static void note_nothing_read(struct question *q)
+{
+    struct client *client = q->client;
+    if (q->analysis == NULL || client->server == NULL ||
+        !(q->analysis->plain_begin || (client->transaction.state == TRANSACTION_READS &&
+                                       transaction_reads_nothing(q->analysis))))
+        return;
+    client->went_around = client->transaction.read = false;
+    client->unit_left = q->unit.bytes;
+}
+
 static enum cached ask(struct question *q, bool may_hit)
 {
     struct client *client = q->client;
     struct statistics *statistics = &client->worker->cache;
     enum bypass bypass = examine(q);
+    if (bypass == BYPASS_NONE && transaction_needs_time(client, q->analysis))
+        bypass = BYPASS_TRANSACTION_TIME;
     if (bypass == BYPASS_NONE) {
         make_key(q);
         enum cached cached = may_hit ? look_up_or_follow(q, &bypass) : CACHED_MISS;
@@ -518,6 +537,8 @@ static enum cached ask(struct question *q, bool may_hit)
     client->gave_up_hold = false;
     if (bypass == BYPASS_NO_PROFILE)
         renew_profile(q);
+    note_nothing_read(q);
+    client->transaction.hurry |= bypass == BYPASS_BEHIND;
     client->behind = bypass == BYPASS_BEHIND ? client->behind + (client->behind < 100) : 0;
     client->unit_decided = bypass != BYPASS_NONE || client->server != NULL;
     if (bypass != BYPASS_NONE) {

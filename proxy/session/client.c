@@ -220,6 +220,7 @@ void client_free(struct client *client)
     statement_names_clear(&client->names);
     statement_unref(&client->unnamed);
     statement_unref(&client->saying);
+    buf_fini(&client->transaction.begin);
     listening_free(client);
     explained_free(client);
     vars_fini(&client->vars);

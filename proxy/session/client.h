@@ -15,6 +15,7 @@
 #include "proxy/session/remains.h"
 #include "proxy/session/sequences.h"
 #include "proxy/session/statement.h"
+#include "proxy/session/transaction.h"
 #include "proxy/session/vars.h"
 #include "proxy/wire/conn.h"
 
@@ -119,6 +120,8 @@ struct client {
     bool told_types;           // it asked for a statement's parameters / for columns, once
     bool told_rows;
     enum { RERUN_NONE, RERUN_DUE, RERUN_DUE_WITH_SYNC, RERUN_DONE } rerun; // of the batch at hand
+    struct transaction transaction; // the open one, for the cache
+    bool ended_here;           // one ended in this turn that no server knew of
     bool only_local;           // the open batch holds nothing yet but what we answered ourselves
     const uint8_t *kept_from;  // borrows from the run of input being handled; see rerun.h
     struct link held;          // in worker->held: waits for a fresher cache
@@ -193,7 +196,9 @@ void client_cancel_waiting(struct client *client); // its statement, not its con
 void client_unlink(struct client *client); // the server is nobody's afterwards
 void client_answered(struct client *client, struct server *server); // up to a ReadyForQuery
 void client_finished(struct client *client); // its server is ready, idle and owes nothing
-bool client_at_rest(const struct client *client);
+bool client_at_rest(const struct client *client); // owed nothing, owes nothing, no transaction
+// The same, or in a transaction that may be answered from memory.
+bool client_is_quiet(const struct client *client);
 // Is there a pin whose cause may be anything in the session, names and privileges included?
 static inline bool client_pins_session(const struct client *client)
 {

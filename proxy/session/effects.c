@@ -112,8 +112,7 @@ static void note_slots(struct client *client, const struct resolution *r,
         note_keys(e, &r->write_scans[i], values == NULL ? NULL : &known);
 }
 
-// What its names mean on the client's server now; NULL: that is not known.
-static const struct resolution *meaning(struct client *client, const struct analysis *analysis)
+const struct resolution *effects_meaning(struct client *client, const struct analysis *analysis)
 {
     // Where the search path may have been changed, names may mean other tables than they did.
     const struct server *server = client->server;
@@ -134,7 +133,7 @@ static void note_captures(struct client *client, const struct analysis *analysis
         analysis->reads.count == 0)
         return;
     struct domain *domain = domain_canonical(client->route->domain);
-    const struct resolution *r = meaning(client, analysis);
+    const struct resolution *r = effects_meaning(client, analysis);
     if (r == NULL) {
         client->effects.barrier |=
             resolution_front_runs_code(client->worker->resolutions, domain, analysis);
@@ -166,7 +165,7 @@ static void note_writes(struct client *client, const struct analysis *analysis,
     }
     if (analysis->writes.count == 0)
         return;
-    const struct resolution *r = meaning(client, analysis);
+    const struct resolution *r = effects_meaning(client, analysis);
     uint64_t catalog = domain_catalog_version(domain_canonical(client->route->domain));
     if (r == NULL || r->barrier || (e->count + e->held_count > 0 && e->catalog != catalog))
         e->barrier = true;
@@ -256,6 +255,7 @@ void effects_mention(struct client *client, const struct analysis *analysis, str
 void effects_note(struct client *client, const struct analysis *analysis,
                   const struct key_values *values)
 {
+    transaction_note(client, analysis);
     if (analysis != NULL)
         hidden_note(client, analysis);
     else if (values != NULL)

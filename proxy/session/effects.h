@@ -46,6 +46,9 @@ void effects_free_spare(struct worker *worker);
 // (also if it was not read); NULL: not known.
 void effects_note(struct client *client, const struct analysis *analysis,
                   const struct key_values *values);
+// What its names mean on the client's server now; NULL: that is not known. Borrowed, as of
+// resolution_front_get().
+const struct resolution *effects_meaning(struct client *client, const struct analysis *analysis);
 // What was sent with such a statement may name settings: its text, its values.
 void effects_mention(struct client *client, const struct analysis *analysis, struct slice bytes);
 // What a text with EXECUTE may do beside what it executes, which is noted by itself: the evaluation

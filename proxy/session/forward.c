@@ -11,6 +11,7 @@
 #include "proxy/session/explained.h"
 #include "proxy/server/owed.h"
 #include "proxy/session/align.h"
+#include "proxy/session/deferred.h"
 #include "proxy/session/given.h"
 #include "proxy/session/rerun.h"
 #include "proxy/session/sequences.h"
@@ -68,6 +69,8 @@ static struct op *push(struct client *client, enum op_kind kind)
     if (ops_empty(&server->ops))
         client->query_us = client->worker->now_us;
     client->open_batch = kind != OP_QUERY && kind != OP_SYNC && kind != OP_FUNCTION;
+    if (!client->open_batch)
+        client->clearing = client->clears;
     client->only_local = false; // else its caller says so
     return ops_push(&server->ops, kind, OP_CLIENTS, PURPOSE_NONE);
 }
@@ -125,7 +128,8 @@ static void note_clearing(struct client *client, const struct analysis *analysis
 // A read that the cache could have answered at rest.
 static void count_bypass(struct client *client, const struct analysis *analysis, struct slice text)
 {
-    bool open = client->server->status != 'I', off = client->route->domain == NULL;
+    bool open = client->server->status != 'I' && client->transaction.state != TRANSACTION_READS;
+    bool off = client->route->domain == NULL;
     bool decided = !open && client->unit_decided && !off;
     enum bypass bypass = off ? BYPASS_DISABLED : open ? BYPASS_TRANSACTION : BYPASS_PIPELINED;
     const struct ops *ops = &client->server->ops;
@@ -218,7 +222,6 @@ static enum step forward_query(struct client *client, struct slice *data, struct
     if (whole)
         effects_mention(client, analysis, text);
     note_clearing(client, analysis);
-    client->clearing = client->clears;
     sequences_ask(client, analysis, true);
     bool kept = says == SAYS_EXECUTE && rerun_mark(client, data->at);
     struct op *op = push(client, OP_QUERY);
@@ -465,6 +468,7 @@ static enum step forward_describe(struct client *client, struct slice message, c
 {
     client->told_rows = true;
     if (kind == 'P') {
+        deferred_lose_portal(client, name);
         push(client, OP_DESCRIBE);
         sender_put(session_to_server(client), message);
         return STEP_ON;
@@ -515,7 +519,6 @@ static enum step forward_sync(struct client *client, struct slice message)
         return STEP_ON;
     }
     server->skipping = false;
-    client->clearing = client->clears;
     push(client, OP_SYNC);
     sender_put(session_to_server(client), message);
     return STEP_ON;
@@ -544,6 +547,7 @@ static enum step forward_whole(struct client *client, struct slice *data, struct
     case 'C':
         return forward_close(client, message, kind, name);
     case 'E': {
+        deferred_lose_portal(client, slice_skip(message, MESSAGE_HEADER_BYTES));
         struct op *op = push(client, OP_EXECUTE);
         if (client->saying != NULL && message.at[MESSAGE_HEADER_BYTES] == '\0')
             mark_saying(client, op);
@@ -571,7 +575,7 @@ enum step forward_message(struct client *client, struct slice *data, struct fram
     if (client->unit_left >= frame.length)
         client->unit_left -= frame.length;
     else
-        client->went_around = true;
+        client->went_around = client->transaction.read = true;
     switch (frame.type) {
     case 'Q':
         return forward_query(client, data, frame);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "proxy/route.h"
+#include "proxy/session/deferred.h"
 #include "proxy/session/sequences.h"
 #include "proxy/session/session.h"
 #include "proxy/sql/prepared_text.h"
@@ -293,6 +294,11 @@ bool given_ready(struct client *client, const struct analysis *analysis, struct 
     if (!session_shares_names(client) || (!names_any && server->named.table.count == 0 &&
                                           client->names.in_sql == 0 && ops_empty(&server->ops)))
         return true;
+    // What is injected with a Sync must not be the end of a BEGIN that fails.
+    if (deferred_is_under_way(server)) {
+        deferred_wait(client);
+        return false;
+    }
     enum given_says says = given_says(client, analysis, text);
     struct slice name = says != SAYS_NOTHING ? analysis->prepared : slice_of("", 0);
     if (is_open(&server->ops, name)) {
@@ -327,6 +333,7 @@ bool given_ready(struct client *client, const struct analysis *analysis, struct 
 
 void given_note(struct client *client, enum given_says says, const struct analysis *analysis)
 {
+    transaction_note(client, NULL);
     if (says != SAYS_EXECUTE)
         return;
     struct statement *meaning = statement_names_find(&client->names, analysis->prepared);

@@ -16,7 +16,11 @@ enum {
 bool client_may_hold(const struct client *client)
 {
     const struct settings *settings = config_settings(client->worker->config);
-    int enough = settings->monotonic_reads == CONFIG_MONOTONIC_ALL ? 0 : BEHIND_ENOUGH;
+    // One that was answered from memory in its transaction shall go on so.
+    const struct transaction *t = &client->transaction;
+    bool at_once = settings->monotonic_reads == CONFIG_MONOTONIC_ALL ||
+                   (t->state == TRANSACTION_DEFERRED && t->hit);
+    int enough = at_once ? 0 : BEHIND_ENOUGH;
     // Nobody may hold a server of others' meanwhile; in session mode it is his own.
     bool may = client->server == NULL || client->mode == POOL_SESSION;
     return may && client->behind >= enough && !client->gave_up_hold;
@@ -45,7 +49,8 @@ void held_release(struct worker *worker)
     list_each(&worker->held, l)
     {
         struct client *client = container_of(l, struct client, held);
-        bool fresh = ledger_fresh_us(domain_ledger(client->route->domain)) > client->around_us;
+        bool fresh = ledger_fresh_us(domain_ledger(client->route->domain)) >
+                     transaction_after_us(client);
         if (!fresh && now < client->held_until_us)
             continue;
         client->gave_up_hold = !fresh;

@@ -10,6 +10,7 @@
 #include "proxy/server/server.h"
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
+#include "proxy/session/deferred.h"
 #include "proxy/session/hidden.h"
 #include "proxy/session/lead.h"
 #include "proxy/session/listening.h"
@@ -147,7 +148,9 @@ void client_granted(struct client *client, struct server *server)
     lead_granted(client);
     server->mode = client->mode;
     client->since_us = now;
-    client->query_us = client->answered_us = client->xact_us = now;
+    client->query_us = client->answered_us = now;
+    if (!client->in_transaction)
+        client->xact_us = now;
     client->server = server;
     client->went_around = true;
     server->client = client;
@@ -172,6 +175,7 @@ void client_cancel_waiting(struct client *client)
     buf_fini(&out);
     client->state = CLIENT_IDLE;
     client->dropping = true;
+    deferred_cancelled(client);
     if (conn_flush(&client->conn) == CONN_ERROR)
         client_close(client, "client unexpected eof");
     else
@@ -185,7 +189,8 @@ void client_unlink(struct client *client)
     CHECK(server != NULL && server->client == client);
     if (worker->relaying == server)
         worker->relaying = NULL;
-    client->in_transaction = client->clears = client->clearing = false;
+    client->in_transaction = transaction_is_ours(&client->transaction);
+    client->clears = client->clearing = false;
     client->settling = client->looking = false;
     lead_end(client, FLIGHT_LEFT);
     client->server = NULL;
@@ -196,12 +201,29 @@ void client_unlink(struct client *client)
         client->state = CLIENT_IDLE;
 }
 
+// Nothing is on its way from or to its server.
+static bool is_settled(const struct client *client)
+{
+    return !client->open_batch && client->stream_left == 0 &&
+           (client->server == NULL || ops_empty(&client->server->ops));
+}
+
+// Its server could be another's.
+static bool server_at_rest(const struct client *client)
+{
+    return is_settled(client) && (client->server == NULL || client->server->status == 'I');
+}
+
 bool client_at_rest(const struct client *client)
 {
-    const struct server *server = client->server;
-    if (client->open_batch || client->stream_left > 0)
-        return false;
-    return server == NULL || (ops_empty(&server->ops) && server->status == 'I');
+    return server_at_rest(client) && !transaction_is_ours(&client->transaction);
+}
+
+bool client_is_quiet(const struct client *client)
+{
+    return server_at_rest(client) ||
+           (is_settled(client) && client->server->status == 'T' &&
+            client->transaction.state == TRANSACTION_READS);
 }
 
 void client_pin(struct client *client, enum pin pin)
@@ -264,7 +286,7 @@ void client_finished(struct client *client)
     client->went_around = true;
     client->unit_left = 0;
     client->unit_decided = false;
-    if (!client_at_rest(client)) {
+    if (!server_at_rest(client)) {
         client_resume(client);
         return;
     }

@@ -8,14 +8,19 @@
 #include "proxy/session/session.h"
 #include "proxy/worker.h"
 
-static const uint8_t ready_idle[] = {'Z', 0, 0, 0, 5, 'I'};
+static void ready(struct client *client)
+{
+    const char status = transaction_status(&client->transaction);
+    const uint8_t bytes[] = {'Z', 0, 0, 0, 5, (uint8_t)status};
+    sender_copy(session_to_client(client), slice_of(bytes, sizeof(bytes)));
+    client->answered_us = client->worker->now_us;
+}
 
 static void answer(struct client *client, char complete)
 {
     uint8_t bytes[] = {(uint8_t)complete, 0, 0, 0, 4};
-    struct sender *to_client = session_to_client(client);
-    sender_copy(to_client, slice_of(bytes, sizeof(bytes)));
-    sender_copy(to_client, slice_of(ready_idle, sizeof(ready_idle)));
+    sender_copy(session_to_client(client), slice_of(bytes, sizeof(bytes)));
+    ready(client);
 }
 
 // Does a Sync follow, and is all of it here? *used: of both messages.
@@ -62,14 +67,16 @@ static bool local_close(struct client *client, struct slice body)
 enum step local_message(struct client *client, struct slice *data, struct frame frame)
 {
     struct slice body = slice_of(data->at + 5, frame.length - 5);
+    // In a transaction LISTEN counts from its end.
+    bool may_listen = !transaction_is_ours(&client->transaction);
     size_t used;
     switch (frame.type) {
     case 'Q':
-        return listening_message(client, data, frame);
+        return may_listen ? listening_message(client, data, frame) : STEP_SERVER;
     case 'S':
         if (frame.length > data->len)
             return STEP_MORE;
-        sender_copy(session_to_client(client), slice_of(ready_idle, sizeof(ready_idle)));
+        ready(client);
         *data = slice_skip(*data, frame.length);
         return STEP_ON;
     case 'H':
@@ -82,7 +89,7 @@ enum step local_message(struct client *client, struct slice *data, struct frame 
     case 'P':
     case 'C':
         if (frame.type == 'P' && data->len > 5 && data->at[5] == '\0')
-            return listening_message(client, data, frame);
+            return may_listen ? listening_message(client, data, frame) : STEP_SERVER;
         if (!session_shares_names(client) || !then_sync(*data, frame, &used))
             return STEP_SERVER;
         if (!(frame.type == 'P' ? local_parse : local_close)(client, body))
@@ -107,7 +114,7 @@ enum step local_drop(struct client *client, struct slice *data, struct frame fra
     if (data->len < frame.length)
         return STEP_MORE;
     client->dropping = false;
-    sender_copy(session_to_client(client), slice_of(ready_idle, sizeof(ready_idle)));
+    ready(client);
     *data = slice_skip(*data, frame.length);
     return STEP_ON;
 }

@@ -17,7 +17,8 @@ enum { RERUN_MAX_BYTES = 64 * 1024 }; // of a batch: a longer one gets the error
 static inline bool rerun_mark(struct client *client, const uint8_t *at)
 {
     struct server *server = client->server;
-    if (server->status != 'I' || (client->open_batch && !client->only_local))
+    if (server->status != 'I' || client->in_transaction ||
+        (client->open_batch && !client->only_local))
         return false;
     server->kept.len = 0;
     client->kept_from = at;

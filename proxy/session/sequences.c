@@ -126,9 +126,11 @@ void sequences_note(struct client *client, const struct analysis *analysis, uint
 static bool may_inject(const struct client *client)
 {
     const struct ops *ops = &client->server->ops;
-    for (uint32_t i = 0; i < ops->count; i++)
-        if (ops_nth(ops, i)->origin != OP_INJECTED || ops_nth(ops, i)->kind != OP_QUERY)
+    for (uint32_t i = 0; i < ops->count; i++) {
+        const struct op *op = ops_nth(ops, i);
+        if (op->origin != OP_INJECTED || (op->kind != OP_QUERY && op->purpose != PURPOSE_BEGIN))
             return false;
+    }
     return !client->open_batch && client->server->status != 'E';
 }
 

@@ -12,7 +12,9 @@
 #include "base/reader.h"
 #include "config/config.h"
 #include "proxy/route.h"
+#include "proxy/session/deferred.h"
 #include "proxy/session/lead.h"
+#include "proxy/session/listening.h"
 #include "proxy/session/rerun.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
@@ -167,17 +169,23 @@ static enum step step(struct client *client, struct slice *data)
         return no_simple_query(client);
     if (client->dropping)
         return local_drop(client, data, frame);
+    if (deferred_may_concern(client, *data, frame) && client_is_quiet(client)) {
+        enum step next = deferred_message(client, data, frame);
+        if (next != STEP_SERVER)
+            return next;
+    }
     if (client->server == NULL) {
         enum step rest = local_message(client, data, frame);
         if (rest != STEP_SERVER)
             return rest;
         return rest_unit(client, data, frame);
     }
-    if (client_at_rest(client) && !client->unit_decided) {
+    if (client_is_quiet(client) && !client->unit_decided) {
         client->unit_decided = true;
         if (client->route->domain != NULL) {
             size_t used = 0;
-            bool may_hit = client->mode == POOL_SESSION;
+            // One that just got its server was looked up already.
+            bool may_hit = client->mode == POOL_SESSION || client->server->status == 'T';
             enum cached cached = client_try_cache(client, *data, may_hit, &used);
             if (cached != CACHED_MISS)
                 client->unit_decided = false;
@@ -194,6 +202,8 @@ static enum step step(struct client *client, struct slice *data)
     // Something of ours goes out before it, so it is not recorded: nobody is to wait for it.
     if (client->flight != NULL && client->server->fill == NULL)
         lead_end(client, FLIGHT_LEFT);
+    if (client->transaction.state == TRANSACTION_DEFERRED)
+        deferred_begin(client, *data, frame);
     return forward_message(client, data, frame);
 }
 
@@ -225,10 +235,13 @@ struct slice client_session(struct client *client, struct slice data)
         return slice_of(NULL, 0);
     if (client->kept_from != NULL)
         rerun_keep(client, data.at);
-    bool ended = client->stream_ended;
-    client->stream_ended = false;
+    bool ended = client->stream_ended, told = client->ended_here;
+    client->stream_ended = client->ended_here = false;
     // The rest of a message that was not wanted any more came in after its answer.
-    if (end_output(client) && ended && client->state == CLIENT_LINKED && client_at_rest(client))
+    bool alive = end_output(client);
+    if (alive && ended && client->state == CLIENT_LINKED && client_at_rest(client))
         client->finish_later = true;
+    if (alive && told && client->listening != NULL)
+        listening_flush(client);
     return data;
 }

@@ -63,7 +63,8 @@ static bool take_execute(struct unit *unit, struct reader *r)
     return reader_done(r) && portal.len == 0;
 }
 
-enum unit_result unit_read(struct slice data, struct unit *unit)
+// whole: with the Sync.
+static enum unit_result read_up_to(struct slice data, struct unit *unit, bool whole)
 {
     *unit = (struct unit){.bytes = 0};
     enum { BEGIN, PARSED, BOUND, DESCRIBED, EXECUTED } at = BEGIN;
@@ -88,12 +89,24 @@ enum unit_result unit_read(struct slice data, struct unit *unit)
         } else if (frame.type == 'E' && (at == BOUND || at == DESCRIBED)) {
             fits = take_execute(unit, &body);
             at = EXECUTED;
+            if (fits && !whole)
+                return UNIT_OK;
         } else if (frame.type == 'S' && at == EXECUTED) {
             return reader_done(&body) ? UNIT_OK : UNIT_OTHER;
         }
         if (!fits)
             return UNIT_OTHER;
     }
+}
+
+enum unit_result unit_read(struct slice data, struct unit *unit)
+{
+    return read_up_to(data, unit, true);
+}
+
+enum unit_result unit_read_statement(struct slice data, struct unit *unit)
+{
+    return read_up_to(data, unit, false);
 }
 
 enum { DATETIME_MAX_BYTES = 256 }; // PostgreSQL reads no longer text as a date or time

@@ -105,6 +105,18 @@ static bool is_ascii(const struct walk_names *names)
     return true;
 }
 
+// The time at which the transaction began; age(x) counts from its day.
+static bool tells_time(const struct walk *w)
+{
+    for (uint32_t i = 0; i < w->functions.count; i++) {
+        struct slice name = w->functions.at[i].name;
+        if (slice_is(name, "now") || slice_is(name, "transaction_timestamp") ||
+            slice_is(name, "age"))
+            return true;
+    }
+    return w->tells_time || (w->reasons & 1ull << BYPASS_DATETIME_WORD) != 0;
+}
+
 static struct analysis *analysis_of(const struct walk *w)
 {
     const struct walk_names *lists[] = {&w->reads,  &w->catalogs,  &w->writes, &w->functions,
@@ -150,6 +162,7 @@ static struct analysis *analysis_of(const struct walk *w)
         .ddl = w->ddl,
         .calls_unknown_function = w->calls_unknown_function,
         .has_parameters = w->has_parameters,
+        .tells_time = tells_time(w),
         .names_are_ascii = ascii,
         .bytes = bytes,
     };
@@ -201,6 +214,7 @@ static struct analysis *analyse_unknown(struct slice sql)
         .reshapes = sql.len == 0 || analysis_text_may_reshape(sql),
         .calls_unknown_function = true,
         .has_parameters = true,
+        .tells_time = true,
     };
     struct analysis *a = analysis_of(&w);
     a->kind = STATEMENT_UNKNOWN;

@@ -153,9 +153,11 @@ struct analysis {
     bool calls_unknown_function; // a function that PostgreSQL does not bring along
     bool may_end_transaction;    // COMMIT, ROLLBACK, CALL, DO ... anywhere in it
     bool begins_transaction;     // BEGIN anywhere in it
-    bool plain_begin;       // one BEGIN or START TRANSACTION without options
+    bool plain_begin;       // one BEGIN or START TRANSACTION, at most with READ COMMITTED (or READ
+                            // UNCOMMITTED, which is the same), READ ONLY, READ WRITE
     bool plain_end;         // one COMMIT or ROLLBACK without AND CHAIN
     bool has_parameters;    // $1 ... occur
+    bool tells_time;        // uses the time at which its transaction began, as the text shows
     bool unlistens;         // one UNLISTEN, of channel or of all
     bool names_are_ascii;   // else the bytes of names are in the client's encoding
     size_t bytes;           // memory it holds, for the bound in texts.h

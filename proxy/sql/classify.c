@@ -23,6 +23,30 @@ static bool has_option(PgQuery__Node **options, size_t n, const char *name)
 
 // ---- Transactions -------------------------------------------------------------------------------
 
+// A transaction whose statements have a snapshot each, unless the session's default says otherwise.
+static bool is_plain_mode(const PgQuery__Node *option)
+{
+    if (option->node_case != NODE(DEF_ELEM))
+        return false;
+    const PgQuery__DefElem *mode = option->def_elem;
+    if (strcmp(mode->defname, "transaction_read_only") == 0)
+        return true;
+    if (strcmp(mode->defname, "transaction_isolation") != 0 || mode->arg == NULL ||
+        mode->arg->node_case != NODE(A_CONST) ||
+        mode->arg->a_const->val_case != PG_QUERY__A__CONST__VAL_SVAL)
+        return false;
+    const char *level = mode->arg->a_const->sval->sval;
+    return strcmp(level, "read committed") == 0 || strcmp(level, "read uncommitted") == 0;
+}
+
+static bool is_plain_begin(const PgQuery__TransactionStmt *s)
+{
+    for (size_t i = 0; i < s->n_options; i++)
+        if (!is_plain_mode(s->options[i]))
+            return false;
+    return true;
+}
+
 static struct classified classify_transaction(struct walk *w, const PgQuery__TransactionStmt *s)
 {
     switch (s->kind) {
@@ -30,7 +54,7 @@ static struct classified classify_transaction(struct walk *w, const PgQuery__Tra
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START:
         return (struct classified){.kind = STATEMENT_BEGIN,
                                    .begins_transaction = true,
-                                   .plain_begin = s->n_options == 0};
+                                   .plain_begin = is_plain_begin(s)};
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT:
         return (struct classified){.kind = STATEMENT_COMMIT,
                                    .may_end_transaction = true,

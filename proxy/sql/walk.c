@@ -472,6 +472,7 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         walk_children(w, message); // the arguments
         return;
     case NODE(SQLVALUE_FUNCTION): // CURRENT_DATE, CURRENT_USER ...
+        w->tells_time |= walk_is_time((const PgQuery__SQLValueFunction *)message);
         if (!node_is_of_the_key(((const PgQuery__SQLValueFunction *)message)->op))
             walk_deny(w, BYPASS_VOLATILE_FUNCTION);
         return;

@@ -43,6 +43,7 @@ struct walk {
     bool touches_unnamed;
     bool ddl;
     bool has_parameters;
+    bool tells_time;
     const char *prepared; // the name in PREPARE, EXECUTE, DEALLOCATE; borrows from the tree
     const char *channel;  // of LISTEN and UNLISTEN; likewise
     bool unlistens;
@@ -53,6 +54,12 @@ void walk_fini(struct walk *w);
 void walk_node(struct walk *w, const PgQuery__Node *node); // NULL is fine
 void walk_message(struct walk *w, const ProtobufCMessage *message);
 void walk_children(struct walk *w, const ProtobufCMessage *message);
+
+// Is it CURRENT_TIMESTAMP or one of its like? They are the first ones.
+static inline bool walk_is_time(const PgQuery__SQLValueFunction *f)
+{
+    return f->op <= PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIMESTAMP_N;
+}
 
 void walk_deny(struct walk *w, enum bypass reason);
 void walk_read(struct walk *w, const PgQuery__RangeVar *relation);

@@ -99,6 +99,7 @@ def test_hits_need_no_server(ctx):
     c, holder, waiting = (ctx.keep(p.connect(ctx.db)) for _ in range(3))
     ctx.wait_hit(p, lambda: c.query(READ + "1"))
     holder.query("BEGIN")
+    holder.query("SELECT pg_backend_pid()")
     waiting.send(query(READ + "55"))
     for _ in range(100):
         assert c.value(READ + "1") == "1"

@@ -35,10 +35,10 @@ TABLES = {
               "database user cl_active cl_waiting cl_active_cancel_req cl_waiting_cancel_req sv_active "
               "sv_active_cancel sv_being_canceled sv_idle sv_used sv_tested sv_login maxwait maxwait_us pool_mode "
               "load_balance_hosts".split(), []),
-    "CLIENTS": ("ssssssisissiiississii", SOCKET, ["pins", "worker"]),
-    "SERVERS": ("ssssssisissiiississii", SOCKET, ["pins", "worker"]),
-    "SOCKETS": ("ssssssisissiiississii" + "i" * 7, SOCKET + DETAIL, ["pins", "worker"]),
-    "ACTIVE_SOCKETS": ("ssssssisissiiississii" + "i" * 7, SOCKET + DETAIL, ["pins", "worker"]),
+    "CLIENTS": ("ssssssisissiiississii", SOCKET, ["pins", "worker", "transaction"]),
+    "SERVERS": ("ssssssisissiiississii", SOCKET, ["pins", "worker", "transaction"]),
+    "SOCKETS": ("ssssssisissiiississii" + "i" * 7, SOCKET + DETAIL, ["pins", "worker", "transaction"]),
+    "ACTIVE_SOCKETS": ("ssssssisissiiississii" + "i" * 7, SOCKET + DETAIL, ["pins", "worker", "transaction"]),
     "USERS": ("ssssiiii", "name pool_size reserve_pool_size pool_mode max_user_connections current_connections "
                           "max_user_client_connections current_client_connections".split(), []),
     "PEERS": ("isii", "peer_id host port pool_size".split(), []),

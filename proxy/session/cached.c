@@ -504,15 +504,16 @@ static enum cached look_up_or_follow(struct question *q, enum bypass *bypass)
 }
 
 // It brings nothing that later reads must not be older than.
-static void note_nothing_read(struct question *q)
+static bool note_nothing_read(struct question *q)
 {
     struct client *client = q->client;
     if (q->analysis == NULL || client->server == NULL ||
         !(q->analysis->plain_begin || (client->transaction.state == TRANSACTION_READS &&
                                        transaction_reads_nothing(q->analysis))))
-        return;
+        return false;
     client->went_around = client->transaction.read = false;
     client->unit_left = q->unit.bytes;
+    return true;
 }
 
 static enum cached ask(struct question *q, bool may_hit)
@@ -537,9 +538,11 @@ static enum cached ask(struct question *q, bool may_hit)
     client->gave_up_hold = false;
     if (bypass == BYPASS_NO_PROFILE)
         renew_profile(q);
-    note_nothing_read(q);
     client->transaction.hurry |= bypass == BYPASS_BEHIND;
-    client->behind = bypass == BYPASS_BEHIND ? client->behind + (client->behind < 100) : 0;
+    if (bypass == BYPASS_BEHIND)
+        client->behind += client->behind < 100;
+    else if (!note_nothing_read(q))
+        client->behind = 0;
     client->unit_decided = bypass != BYPASS_NONE || client->server != NULL;
     if (bypass != BYPASS_NONE) {
         statistics_bypass(statistics, bypass);

@@ -76,8 +76,8 @@ static const struct analysis *analysis_of(struct client *client, const struct un
     struct statement *named = NULL;
     *text = unit->text;
     if (!unit->simple) {
-        if (unit->has_max_rows || unit->bind.len < 4 || memcmp(unit->bind.at, no_values, 4) != 0)
-            return NULL;
+        if (unit->bind.len < 4 || memcmp(unit->bind.at, no_values, 4) != 0)
+            return NULL; // (a limit of rows means nothing to what returns none)
         if (unit->name.len > 0)
             named = statement_names_find(&client->names, unit->name);
         // An error to come, or a name that the server must know.

@@ -76,6 +76,8 @@ SCRIPTS = {
     "simple": [query("BEGIN"), query(READ + "1"), query("COMMIT")],
     "extended": [unit("BEGIN"), unit(READ + "$1", [1]), unit("COMMIT")],
     "not described": [unit("BEGIN", describe_it=False), unit(READ + "$1", [1]), unit("COMMIT", describe_it=False)],
+    "a limit of rows": [parse("BEGIN") + bind() + execute(max_rows=1) + sync(), unit(READ + "$1", [1]),
+                        parse("COMMIT") + bind() + execute(max_rows=1) + sync()],
     "one batch": [begin_wire() + unit(READ + "$1", [1]), unit("ROLLBACK", describe_it=False)],
     "named in a batch": [begin_wire("BEGIN", "b") + unit(READ + "$1", [1]),
                          parse("COMMIT", "c") + bind("c") + execute() + sync(),

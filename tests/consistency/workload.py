@@ -102,6 +102,33 @@ class Reader:
         self.reads += 1
 
 
+BEGINS = [query("BEGIN"), query("START TRANSACTION READ ONLY"), unit("BEGIN"), unit("BEGIN", describe_it=False),
+          query("BEGIN ISOLATION LEVEL READ COMMITTED")]
+BETWEEN = [query("SAVEPOINT s"), query("SHOW TimeZone"), query("SELECT 1"), unit("SELECT count(*) FROM audit WHERE id = -1")]
+
+
+def transaction(c, r, rng, keys):
+    """Some reads, of which none may see less than those before it."""
+    c.ask(rng.choice(BEGINS)).check()
+    for _ in range(rng.randint(0, 5)):
+        if rng.random() < 0.1:
+            c.ask(rng.choice(BETWEEN)).check()
+        r.read(c, keys[min(int(rng.expovariate(0.3)), len(keys) - 1)], rng.choice(READS))
+    c.query(rng.choice(("COMMIT", "ROLLBACK")))
+
+
+def transactional_reader(connect, histories, bound, stop, seed):
+    """Transactions that only read. Nothing is said of one transaction compared with the next."""
+    rng = random.Random(seed)
+    r = Reader(histories, bound)
+    c = connect()
+    while not stop.is_set():
+        r.seen = {}
+        transaction(c, r, rng, list(histories))
+    c.close()
+    return r.reads
+
+
 def reader(connect, histories, bound, stop, seed):
     """Reads keys, a few of them often."""
     rng = random.Random(seed)
@@ -115,10 +142,7 @@ def reader(connect, histories, bound, stop, seed):
             c, r.seen = connect(), {}
         i = keys[min(int(rng.expovariate(0.3)), len(keys) - 1)]
         if rng.random() < 0.05:
-            c.query("BEGIN")
-            r.read(c, i, rng.choice(READS))
-            r.read(c, i, rng.choice(READS))
-            c.query(rng.choice(("COMMIT", "ROLLBACK")))
+            transaction(c, r, rng, keys)
         else:
             r.read(c, i, rng.choice(READS))
     c.close()
@@ -142,7 +166,12 @@ def writer(connect, connect_direct, histories, keys, bound, stop, seed):
         writes += 1
         if through:
             # Nobody else writes this key: exactly the own version.
+            within = rng.random() < 0.3
+            if within:
+                c.ask(rng.choice(BEGINS)).check()
             r.read(c, i, rng.choice(READS))
+            if within:
+                c.query("COMMIT")
             assert r.seen[i] == n, f"key {i}: wrote {n}, then read {r.seen[i]}"
         if rng.random() < 0.1:
             c.query("BEGIN")

@@ -17,7 +17,7 @@ SECONDS = float(os.environ.get("CONSISTENCY_SECONDS", "20"))
 BOUND = 0.25
 
 
-def run(ctx, seconds, trouble=(), keys=30, readers=8, writers=3, **settings):
+def run(ctx, seconds, trouble=(), keys=30, readers=8, writers=3, reader=workload.reader, **settings):
     ctx.sql(workload.SETUP)
     p = ctx.cache_proxy(**({"worker_threads": 2, "default_pool_size": 15, "max_staleness": "250ms", "monotonic_reads": "all"}
                            | settings))
@@ -39,7 +39,7 @@ def run(ctx, seconds, trouble=(), keys=30, readers=8, writers=3, **settings):
     mine = [list(histories)[w::writers] for w in range(writers)]
     threads = [ctx.thread(workload.writer, connect, connect_direct, histories, mine[w], BOUND, stop, seed + w)
                for w in range(writers)]
-    threads += [ctx.thread(workload.reader, connect, histories, BOUND, stop, seed + 100 + r) for r in range(readers)]
+    threads += [ctx.thread(reader, connect, histories, BOUND, stop, seed + 100 + r) for r in range(readers)]
     if trouble:
         threads.append(ctx.thread(workload.troublemaker, connect_super, ctx.db, p, stop, seed, trouble))
     until = time.monotonic() + seconds
@@ -79,3 +79,16 @@ def test_session_mode(ctx):
 def test_tiny_cache(ctx):
     """Eviction all the time."""
     run(ctx, SECONDS / 8, cache_size="1M", keys=1000)
+
+
+@limit(SECONDS + 60)
+def test_transactions(ctx):
+    """Readers in transactions, with and without a deferred BEGIN. Misses outside of them hold nothing back."""
+    run(ctx, SECONDS / 8, reader=workload.transactional_reader, monotonic_reads="bypassed")
+    ctx.sql("DROP TABLE kv, twin, audit; DROP FUNCTION noted, write_both")
+    run(ctx, SECONDS / 8, reader=workload.transactional_reader, monotonic_reads="bypassed", lazy_begin="off")
+
+
+@limit(SECONDS + 60)
+def test_transactions_in_trouble(ctx):
+    run(ctx, SECONDS / 8, reader=workload.transactional_reader, trouble=("stream", "control", "ddl", "reload"))

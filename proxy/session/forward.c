@@ -69,8 +69,7 @@ static struct op *push(struct client *client, enum op_kind kind)
     if (ops_empty(&server->ops))
         client->query_us = client->worker->now_us;
     client->open_batch = kind != OP_QUERY && kind != OP_SYNC && kind != OP_FUNCTION;
-    if (!client->open_batch)
-        client->clearing = client->clears;
+    client->clearing = client->open_batch ? client->clearing : client->clears;
     client->only_local = false; // else its caller says so
     return ops_push(&server->ops, kind, OP_CLIENTS, PURPOSE_NONE);
 }

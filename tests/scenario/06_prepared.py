@@ -191,7 +191,7 @@ def test_lru(ctx):
     for _ in range(2):
         for i in range(50):
             assert run(c, f"s{i}", [1]).value == str(i)
-    held = int(c.value("SELECT count(*) FROM pg_prepared_statements"))
+    held = int(c.value("SELECT count(*) FROM pg_prepared_statement()"))  # (of the view it would be shown its own names)
     assert held <= 10, held
     # One pipeline that uses more than fit.
     c.send(b"".join(bind(f"s{i}", [1]) + execute() for i in range(50)) + sync())

@@ -12,8 +12,8 @@ enum { SECOND = 1000000, INTERVAL = 10 * SECOND };
 static struct coded *set_of(const char *fingerprint, const char *relation)
 {
     struct coded_draft *draft = coded_draft_new();
-    const char *rows[][2] = {{"=", fingerprint}, {"r", relation}};
-    for (size_t i = 0; i < 2 && rows[i][1] != NULL; i++) {
+    const char *rows[][2] = {{"=", fingerprint}, {"r", relation}, {"s", relation}};
+    for (size_t i = 0; i < 3 && rows[i][1] != NULL; i++) {
         struct buf row = {0};
         buf_u16(&row, 2);
         for (int k = 0; k < 2; k++) {

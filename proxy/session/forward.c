@@ -8,7 +8,7 @@
 #include "base/reader.h"
 #include "config/config.h"
 #include "proxy/route.h"
-#include "proxy/session/explained.h"
+#include "proxy/session/bypassed.h"
 #include "proxy/server/owed.h"
 #include "proxy/session/align.h"
 #include "proxy/session/deferred.h"
@@ -124,30 +124,6 @@ static void note_clearing(struct client *client, const struct analysis *analysis
         client->clears = true;
 }
 
-// A read that the cache could have answered at rest.
-static void count_bypass(struct client *client, const struct analysis *analysis, struct slice text)
-{
-    bool open = client->server->status != 'I' && client->transaction.state != TRANSACTION_READS;
-    bool off = client->route->domain == NULL;
-    bool decided = !open && client->unit_decided && !off;
-    enum bypass bypass = off ? BYPASS_DISABLED : open ? BYPASS_TRANSACTION : BYPASS_PIPELINED;
-    const struct ops *ops = &client->server->ops;
-    if (bypass == BYPASS_PIPELINED && !ops_empty(ops) &&
-        ops_nth(ops, ops->count - 1)->origin == OP_INJECTED)
-        bypass = BYPASS_NO_PROFILE; // what is under way is ours
-    if (analysis->hints.explain && (!decided || client->explained == NULL)) {
-        struct explained_query e = {.hints = &analysis->hints};
-        explained_bypass(client, &e, analysis->bypass != BYPASS_NONE && !off ? analysis->bypass
-                                     : decided && ops_empty(&client->server->ops) ? BYPASS_SHAPE
-                                                                                   : bypass);
-    }
-    if (off || decided || analysis->bypass != BYPASS_NONE)
-        return;
-    statistics_bypass(&client->worker->cache, bypass);
-    if (client->worker->queries != NULL)
-        tracked_not_hit(client, text, bypass);
-}
-
 // ---- refused (unsafe.h) ----
 
 // In the place of a Query.
@@ -211,7 +187,7 @@ static enum step forward_query(struct client *client, struct slice *data, struct
         says = given_says(client, analysis, text);
     }
     if (analysis != NULL)
-        count_bypass(client, analysis, text);
+        bypassed_note(client, analysis, text);
     struct key_values values = {.analysis = analysis, .text = text,
                                 .utf8 = session_speaks_utf8(client)};
     if (says == SAYS_NOTHING)
@@ -409,7 +385,7 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
     if (meaning != NULL && !vars_text_is_plain(&client->vars, statement_text(meaning))) {
         effects_note(client, NULL, &(struct key_values){.text = statement_text(meaning)});
     } else if (meaning != NULL) {
-        count_bypass(client, meaning->analysis, statement_text(meaning));
+        bypassed_note(client, meaning->analysis, statement_text(meaning));
         // In a session's own names SQL may have given this one another meaning.
         bool sure = shares || !(client->pins & (1u << PIN_PREPARE));
         if (portal.len == 0 && !statement_is_sql(meaning))

@@ -3,7 +3,7 @@
 (a synchronous standby that does not exist), so that every read in between is one in the window."""
 import time
 
-from pgwire import query, unit
+from pgwire import SLOWNESS, query, unit
 
 SETUP = "CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1), (2, 1); GRANT ALL ON t TO app"
 READ = "SELECT n FROM t WHERE id = 1"
@@ -17,7 +17,25 @@ class Window:
 
     def __enter__(self):
         self.ctx.pg.configure(synchronous_standby_names="nobody")
+        self._wait_until_commits_hang()
         return self
+
+    def _wait_until_commits_hang(self):
+        """The checkpointer tells everybody, when it has read the new setting itself."""
+        probe = self.ctx.direct(timeout=30)
+        pid = probe.value("SELECT pg_backend_pid()")
+        deadline = time.monotonic() + 10 * SLOWNESS
+        hangs = False
+        while not hangs and time.monotonic() < deadline:
+            probe.send(query("SELECT pg_logical_emit_message(true, 'probe', '')"))
+            state = ""
+            while state not in ("SyncRep", "idle"):
+                state = self.ctx.sql("SELECT CASE WHEN wait_event = 'SyncRep' THEN wait_event ELSE state END "
+                                     f"FROM pg_stat_activity WHERE pid = {pid}")[0][0]
+            hangs = state == "SyncRep"
+            self.ctx.sql(f"SELECT pg_cancel_backend({pid})") if hangs else None
+            probe.until_ready()
+        assert hangs, "commits do not hang"
 
     def __exit__(self, *_):
         self.release()

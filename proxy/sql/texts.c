@@ -13,6 +13,8 @@ enum {
     TEXTS_TAG = 0x74657874,
     SHARDS = 16,                      // a power of two
     FRONT_PLACES = 2048,              // likewise
+    LUCK_MAX = 64,
+    UNLUCKY_TRIES = 16,
     REMEMBERED_BYTES_MAX = 64 * 1024, // a longer text is analysed each time
     FRONT_BYTES_MAX = 2048,           // a longer one is looked up in its shard each time
     VERBATIM_PLACES = 1024,           // a power of two
@@ -62,6 +64,8 @@ struct texts_front {
     struct verbatim verbatim[VERBATIM_PLACES];
     struct text *places[FRONT_PLACES]; // count
     struct text *last;                // counts; one that is too long for a place
+    uint8_t luck;                     // of looking among verbatim: see worth_a_look()
+    uint8_t unlucky;                  // how many went without that since
     uint8_t template[TEMPLATE_MAX_BYTES];
 };
 
@@ -261,6 +265,7 @@ struct texts_front *texts_front_new(struct texts *texts)
     TAG_CHECK(texts, TEXTS_TAG);
     struct texts_front *front = mem_new(struct texts_front);
     front->texts = texts;
+    front->luck = LUCK_MAX;
     return front;
 }
 
@@ -292,15 +297,25 @@ static struct text *front_text(struct texts_front *front, struct slice sql)
     return text;
 }
 
+// Where every text has other constants none comes twice, and looking for it is in vain: then only
+// now and then one is looked for, and remembered.
+static bool worth_a_look(struct texts_front *front)
+{
+    return front->luck > 0 || ++front->unlucky % UNLUCKY_TRIES == 0;
+}
+
 struct analysis *texts_front_analysis(struct texts_front *front, struct slice sql)
 {
-    if (sql.len > VERBATIM_BYTES)
+    if (sql.len > VERBATIM_BYTES || !worth_a_look(front))
         return front_text(front, sql)->analysis;
     uint64_t hash = hash_bytes(sql.at, sql.len);
     struct verbatim *known = &front->verbatim[hash % VERBATIM_PLACES];
     if (known->text != NULL && known->hash == hash &&
-        slice_eq(slice_of(known->bytes, known->len), sql))
+        slice_eq(slice_of(known->bytes, known->len), sql)) {
+        front->luck = LUCK_MAX;
         return known->text->analysis;
+    }
+    front->luck -= front->luck > 0;
     struct text *text = text_ref(front_text(front, sql));
     if (known->text != NULL)
         text_unref(known->text);

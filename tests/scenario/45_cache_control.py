@@ -290,7 +290,8 @@ def test_ttl_and_schema(ctx):
     with p.connect(ctx.db, "postgres") as dba:
         dba.query("REVOKE SELECT ON u FROM app; REVOKE SELECT ON audit.log FROM app")
     for _ in range(10):
-        assert c.ask(query(sql)).sqlstate() == "42501"
+        reply = c.ask(query(sql))
+        assert reply.sqlstate() == "42501", reply.messages
         time.sleep(0.003)
     # The session's profile must be known again; then it is served.
     seen = []

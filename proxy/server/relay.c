@@ -40,6 +40,7 @@ struct relay {
     struct worker *worker;
     bool published;        // the transaction's effects, for what this run acknowledges
     bool ended;            // it held a ReadyForQuery
+    bool asks;             // for the data of a COPY, from a client whose input waits
 };
 
 static bool fail(struct relay *relay, const char *why)
@@ -329,6 +330,10 @@ static void on_copy_in(struct relay *relay)
 {
     struct server *server = relay->server;
     server->copying_in = true;
+    if (relay->client != NULL && relay->client->clearing) {
+        relay->client->clearing = false; // its data is part of the statement: see forward.c
+        relay->asks = true;
+    }
     // Syncs sent already will be ignored: PostgreSQL does so in the middle of a COPY.
     struct op *op = ops_head(&server->ops);
     if (op == NULL || op->kind != OP_EXECUTE)
@@ -565,6 +570,8 @@ bool server_relay(struct server *server)
     bool ended = relay.ended || server->ended_before;
     server->ended_before = ended && !whole;
     settle_names(server, relay.ended);
+    if (relay.asks && worker->relaying == server)
+        client_resume(relay.client);
     if (whole && worker->relaying == server) // else it was closed or given away meanwhile
         settle(server, ended && server->status == 'I');
     worker->relaying = NULL;

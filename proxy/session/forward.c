@@ -566,6 +566,7 @@ enum step forward_message(struct client *client, struct slice *data, struct fram
     case 'c':
     case 'f':
         server->copying_in = false;
+        client->clearing = client->clears;
         if (!ops_empty(&server->ops))
             ops_push(&server->ops, OP_COPY_END, OP_LOCAL, PURPOSE_NONE);
         pass(client, data, frame);

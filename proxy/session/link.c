@@ -255,7 +255,9 @@ void client_answered(struct client *client, struct server *server)
     struct tally *tally = &client->route->tallies[worker->number];
     int64_t now = worker->now_us;
     bool open = server->status != 'I';
-    if (server->ops.count <= 1) // else it is the end of something earlier
+    const struct ops *ops = &server->ops; // the end of a COPY's data is answered with it
+    bool last = ops->count <= 1 || (ops->count == 2 && ops_nth(ops, 1)->kind == OP_COPY_END);
+    if (last) // else it is the end of something earlier
         client->clears = client->clearing = false;
     if (!client->in_transaction)
         client->xact_us = client->query_us;

@@ -112,3 +112,21 @@ def test_client_dies_while_reading(ctx):
     c.abort()
     with p.connect(ctx.db) as other:
         assert other.value("SELECT 1") == "1"
+
+
+def test_in_behind_what_makes_input_wait(ctx):
+    """DEALLOCATE ALL, and BEGIN that is sent late, make the input wait for their answer; the data of a COPY does not."""
+    ctx.sql("CREATE TABLE c(id int, t text); GRANT ALL ON c TO app")
+    for p in (ctx.proxy(), ctx.cache_proxy()):
+        c = ctx.keep(p.connect(ctx.db))
+        for begin, end in (("BEGIN", "COMMIT"), (None, None)):
+            for text in ("COPY c FROM STDIN", "DEALLOCATE ALL; COPY c FROM STDIN", "COPY c FROM STDIN; DEALLOCATE ALL"):
+                if begin:
+                    c.query(begin).check()
+                c.send(query(text))
+                c.until("G")
+                c.send(copy_data(b"1\tone\n") + copy_data(b"2\ttwo\n") + copy_done() + query("SELECT count(*) > 1 FROM c"))
+                c.until_ready().check()
+                assert c.until_ready().check().value == "t", text
+                if end:
+                    c.query(end).check()

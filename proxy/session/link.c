@@ -15,6 +15,7 @@
 #include "proxy/session/lead.h"
 #include "proxy/session/listening.h"
 #include "proxy/session/tracked.h"
+#include "proxy/session/sequences.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -238,7 +239,7 @@ void client_pin(struct client *client, enum pin pin)
 void client_discarded(struct client *client)
 {
     client->pins = 0;
-    client->sequences = (struct sequences){.open = 0};
+    sequences_forgotten(client);
     listening_forget(client);
     client->must_verify = client->unseen = false;
     client->discarded = true;

@@ -177,11 +177,18 @@ void sequences_failed(struct client *client, struct slice error)
         remember(client->route, use);
 }
 
+// What it did on other servers is not its own any more: this one alone is known to have nothing.
+void sequences_forgotten(struct client *client)
+{
+    const struct server *server = client->server;
+    client->sequences = (struct sequences){.server = server != NULL ? &server->slot : NULL};
+}
+
 void sequences_completed(struct client *client, struct slice body)
 {
     if (!slice_eq(body, slice_of(sequences_forget, sizeof(sequences_forget))))
         return;
-    client->sequences = (struct sequences){.open = 0};
+    sequences_forgotten(client);
     client->pins &= ~(1u << PIN_SEQUENCE);
     client->server->sequences_of = client->number;
 }

@@ -60,5 +60,7 @@ void sequences_ask(struct client *client, const struct analysis *analysis, bool 
 bool sequences_refuse(const struct client *client, const struct analysis *analysis);
 // A client that used a sequence met an error. (A column's default may have asked.)
 void sequences_failed(struct client *client, struct slice error);
+// Its session knows of none any more.
+void sequences_forgotten(struct client *client);
 // It `forgets`, and something was completed; body: the command tag and its NUL.
 void sequences_completed(struct client *client, struct slice body);

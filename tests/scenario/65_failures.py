@@ -250,7 +250,7 @@ def test_what_a_reset_leaves(ctx):
     """RESET of an extension's setting, where the extension is not loaded, leaves an empty value on that server. It is
     nobody's: taken for another client's own and set where the extension is, it would be refused, and end that one."""
     ctx.sql("CREATE FUNCTION quiet() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'")
-    p, a, b = two(ctx)
+    p, a, b = two(ctx, hidden_code_check=0)
     pid = a.value(PID)
     a.query("SET plpgsql.check_asserts = off")
     assert a.value("SHOW plpgsql.check_asserts") == "off"

@@ -45,7 +45,8 @@ def words(reply):
 
 def ask(wire, *parts):
     """... until it is ready, or gone."""
-    wire.send(*parts)
+    if parts:
+        wire.send(*parts)
     try:
         return words(wire.until("Z"))
     except PeerClosed as closed:

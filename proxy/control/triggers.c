@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
+#include "proxy/control/schema.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -81,14 +83,11 @@ static void add_table(struct buf *sql, PGconn *pg, const PGresult *tables, int r
 // The literal of an array of the names given.
 static void add_names(struct buf *out, const struct request *q)
 {
-    buf_u8(out, '{');
-    for (int i = 0; i < q->count; i++) {
-        buf_printf(out, i > 0 ? ",\"" : "\"");
-        for (const char *at = q->tables[i]; *at != '\0'; at++)
-            buf_printf(out, *at == '"' || *at == '\\' ? "\\%c" : "%c", *at);
-        buf_u8(out, '"');
-    }
-    buf_cstr(out, "}");
+    struct slice *names = mem_alloc(((size_t)q->count + 1) * sizeof(*names));
+    for (int i = 0; i < q->count; i++)
+        names[i] = slice_str(q->tables[i]);
+    schema_array_literal(out, names, (size_t)q->count);
+    mem_free(names);
 }
 
 static int run(PGconn *pg, const struct request *q)

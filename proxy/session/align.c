@@ -170,16 +170,15 @@ void align_look(struct client *client, struct server *server)
     if (client->given != NULL || client->given_vars != NULL)
         client->aligning |= WAIT_LOOK; // a RESET goes back to those: nothing may run before
     begin_answer(server);
-    if (client->unseen) {
-        uint32_t own = client->mentioned.count;
-        route_custom(client->route, &client->mentioned);
-        client->mentioned.heard = client->mentioned.count - own;
-    }
+    struct mentioned heard = {.count = 0};
     struct buf sql = {0};
+    if (client->unseen)
+        route_custom(client->route, &heard);
     bool own_names = client->mode != POOL_SESSION && !session_shares_names(client);
     struct gucs *known = gucs_join(server->base, client->wanted);
-    remains_question(&sql, client->route->server_user, &client->mentioned, known,
+    remains_question(&sql, client->route->server_user, &client->mentioned, &heard, known,
                      own_names ? NULL : &server->named);
+    mentioned_fini(&heard);
     gucs_unref(&known);
     sender_begin(&worker->to_server, &server->conn);
     inject(server, PURPOSE_VERIFY, &sql);
@@ -312,7 +311,7 @@ void align_ask_base(struct server *server, const char *connect_query)
     struct buf sql = {0};
     begin_answer(server);
     mentioned_note(&names, slice_str(connect_query));
-    remains_question(&sql, server->route->server_user, &names, NULL, &server->named);
+    remains_question(&sql, server->route->server_user, &names, NULL, NULL, &server->named);
     mentioned_fini(&names);
     inject(server, PURPOSE_BASE, &sql);
 }

@@ -247,6 +247,29 @@ static bool put_resets(const struct gucs *have, const struct gucs *want,
     return sure;
 }
 
+static void put_setting(const struct guc *p, struct buf *sql)
+{
+    buf_printf(sql, "pg_catalog.set_config(");
+    quote_encoded(sql, p->name, p->encoding);
+    buf_u8(sql, ',');
+    quote_encoded(sql, p->value, p->encoding);
+    buf_printf(sql, ",false)");
+}
+
+// RESET leaves an empty value where nothing has defined the name. Where an extension has, as a number
+// or a switch say, that is its default.
+static void put_emptied(const struct guc *p, struct buf *sql)
+{
+    buf_printf(sql, "CASE WHEN coalesce(pg_catalog.current_setting(");
+    quote_encoded(sql, p->name, p->encoding);
+    buf_printf(sql, ",true),'') OPERATOR(pg_catalog.=) '' OR NOT EXISTS (SELECT FROM pg_catalog.pg_settings"
+                    " WHERE pg_catalog.lower(name) OPERATOR(pg_catalog.=) ");
+    quote_encoded(sql, p->name, p->encoding);
+    buf_printf(sql, " AND vartype OPERATOR(pg_catalog.<>) 'string') THEN ");
+    put_setting(p, sql);
+    buf_printf(sql, " END");
+}
+
 static bool put_settings(const struct gucs *have, const struct gucs *want,
                          struct buf *sql)
 {
@@ -255,11 +278,8 @@ static bool put_settings(const struct gucs *have, const struct gucs *want,
         const struct guc *p = &want->at[i];
         if (is_identity(p->name) || has_same(have, p))
             continue;
-        buf_printf(sql, first ? "SELECT pg_catalog.set_config(" : ",pg_catalog.set_config(");
-        quote_encoded(sql, p->name, p->encoding);
-        buf_u8(sql, ',');
-        quote_encoded(sql, p->value, p->encoding);
-        buf_printf(sql, ",false)");
+        buf_printf(sql, first ? "SELECT " : ",");
+        (is_custom(p->name) && p->value[0] == '\0' ? put_emptied : put_setting)(p, sql);
         first = false;
         sure = sure && cannot_fail(p->name) && p->encoding[0] == '\0';
     }

@@ -40,7 +40,6 @@ void mentioned_fini(struct mentioned *m)
 {
     buf_fini(&m->names);
     m->count = 0;
-    m->heard = 0;
     m->too_many = false;
 }
 
@@ -72,7 +71,7 @@ static size_t dotted_end(struct slice bytes, size_t from)
     return dotted ? at : from;
 }
 
-static bool has_name(const struct mentioned *m, struct slice name)
+bool mentioned_has(const struct mentioned *m, struct slice name)
 {
     struct slice rest = buf_slice(&m->names);
     while (rest.len > 0) {
@@ -86,7 +85,7 @@ static bool has_name(const struct mentioned *m, struct slice name)
 
 static void note_name(struct mentioned *m, struct slice name)
 {
-    if (has_name(m, name))
+    if (mentioned_has(m, name))
         return;
     if (m->count == NAMES_MAX || name.len > NAME_MAX_BYTES) {
         m->too_many = true;
@@ -125,6 +124,18 @@ static void put_custom(struct buf *sql, const char *name, const char *encoding, 
     buf_printf(sql, ", v FROM pg_catalog.current_setting(");
     quote_encoded(sql, name, encoding);
     buf_printf(sql, ", true) v WHERE v %s", own ? "IS NOT NULL" : "OPERATOR(pg_catalog.<>) ''");
+}
+
+// own: what the client has said itself; NULL: all of these.
+static void put_mentioned(struct buf *sql, const struct mentioned *m, const struct mentioned *own)
+{
+    struct slice rest = buf_slice(&m->names);
+    while (rest.len > 0) {
+        struct slice name = slice_str((const char *)rest.at);
+        if (own == NULL || !mentioned_has(own, name))
+            put_custom(sql, (const char *)rest.at, "", own == NULL);
+        rest = slice_skip(rest, name.len + 1);
+    }
 }
 
 // Statements with a text of their own; the others were made through the protocol.
@@ -195,17 +206,15 @@ static void put_prepared(struct buf *sql, const struct statement_names *named)
 }
 
 void remains_question(struct buf *sql, const char *user, const struct mentioned *mentioned,
-                      const struct gucs *known, const struct statement_names *named)
+                      const struct mentioned *heard, const struct gucs *known, const struct statement_names *named)
 {
     buf_printf(sql, "%s", settings);
     for (uint32_t i = 0; known != NULL && i < known->count; i++)
         if (strchr(known->at[i].name, '.') != NULL)
             put_custom(sql, known->at[i].name, known->at[i].encoding, true);
-    struct slice rest = buf_slice(&mentioned->names);
-    for (uint32_t i = 0; rest.len > 0; i++) {
-        put_custom(sql, (const char *)rest.at, "", i < mentioned->count - mentioned->heard);
-        rest = slice_skip(rest, strlen((const char *)rest.at) + 1);
-    }
+    put_mentioned(sql, mentioned, NULL);
+    if (heard != NULL)
+        put_mentioned(sql, heard, mentioned);
     buf_printf(sql, "%s UNION ALL SELECT 'session_authorization', session_user::pg_catalog.text"
                     " WHERE session_user::pg_catalog.text OPERATOR(pg_catalog.<>) ", kinds);
     quote_literal(sql, user);

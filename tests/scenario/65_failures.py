@@ -250,7 +250,7 @@ def test_what_a_reset_leaves(ctx):
     """RESET of an extension's setting, where the extension is not loaded, leaves an empty value on that server. It is
     nobody's: taken for another client's own and set where the extension is, it would be refused, and end that one."""
     ctx.sql("CREATE FUNCTION quiet() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'")
-    p, a, b = two(ctx, hidden_code_check=0)
+    p, a, b = two(ctx)
     pid = a.value(PID)
     a.query("SET plpgsql.check_asserts = off")
     assert a.value("SHOW plpgsql.check_asserts") == "off"
@@ -267,6 +267,30 @@ def test_what_a_reset_leaves(ctx):
     elsewhere.query("COMMIT")
     assert b.value("SELECT pg_backend_pid() <> " + pid) == "t"
     assert b.value("SHOW plpgsql.check_asserts") == "on"
+
+
+def test_what_a_reset_leaves_of_ones_own(ctx):
+    """The same client's, on a server where the extension is loaded: its default, not an error. What is nobody's but
+    invented stays empty, also over another's value and over a role's default."""
+    ctx.sql("ALTER ROLE app SET app.tenant = 'of the role'")
+    p, a, b = two(ctx)
+    a.query("SET plpgsql.check_asserts = off; SET app.tenant = 'x'; SET app.other = 'y'")
+    a.query("RESET plpgsql.check_asserts; SET app.tenant = ''; RESET app.other")
+    assert a.value("SELECT current_setting('app.tenant') || current_setting('app.other')") == ""
+    pid = a.value(PID)
+    holders = [ctx.keep(p.connect(ctx.db)) for _ in range(2)]
+    for holder in holders:
+        holder.query("BEGIN")
+    there, elsewhere = sorted(holders, key=lambda h: h.value(PID) != pid)
+    elsewhere.query("DO $$ BEGIN END $$")  # loads it
+    elsewhere.query("SET app.other = 'theirs'; COMMIT")
+    assert a.value("SELECT pg_backend_pid() <> " + pid) == "t"
+    assert a.value("SHOW plpgsql.check_asserts") == "on"
+    assert a.value("SELECT current_setting('app.tenant') || current_setting('app.other')") == ""
+    there.query("COMMIT")
+    b.query("BEGIN")
+    theirs = "SELECT current_setting('app.tenant') || ', ' || current_setting('app.other')"
+    assert elsewhere.value(theirs) == "of the role, theirs"
 
 
 TRANSCRIPTS = [

@@ -142,6 +142,13 @@ void client_tally_bytes(struct client *client)
     client->told_sent = conn->sent;
 }
 
+static void uncount(struct client *client)
+{
+    struct census *census = client->worker->pooler->census;
+    census_leave(census, &client->in_database);
+    census_leave(census, &client->in_user);
+}
+
 static void end(struct client *client)
 {
     struct worker *worker = client->worker;
@@ -158,8 +165,7 @@ static void end(struct client *client)
         if (client->login == NULL)
             pool_client_left(client->route->pool, clock_us());
     }
-    census_leave(worker->pooler->census, &client->in_database);
-    census_leave(worker->pooler->census, &client->in_user);
+    uncount(client);
     replication_wants_no_more(client);
     listening_forget(client);
     client_unhold(client);
@@ -186,6 +192,7 @@ void client_fail(struct client *client, const char *sqlstate, const char *why)
     if (client->state == CLIENT_CLOSED)
         return;
     log_end(client, why, true);
+    uncount(client); // who reads why may come again at once
     struct buf message = {0};
     message_error(&message, "FATAL", sqlstate, why);
     conn_queue(&client->conn, buf_slice(&message));

@@ -572,17 +572,24 @@ static void two_names_of_one_database_share_a_ledger(void **state)
     // One of them loses its connection: both find out again who they are.
     run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
         "WHERE application_name = 'pgweir control'");
-    pump_ms(1500);
-    struct domain_status a = status_of(domain), b = status_of(second);
-    assert_int_equal(a.canonical_id, b.canonical_id);
-    assert_true(is_on());
+    assert_true(pump_until(is_off, 5000));
+    assert_true(pump_until(is_on, 5000));
+    for (int i = 0; i < 500 && status_of(domain).canonical_id != status_of(second).canonical_id; i++)
+        pump_ms(10);
+    assert_int_equal(status_of(domain).canonical_id, status_of(second).canonical_id);
+}
+
+static bool tells_why(void)
+{
+    struct domain_status s = status_of(domain);
+    return s.state == DOMAIN_WAITING && s.reason[0] != '\0';
 }
 
 static void what_forbids_following_is_told(void **state)
 {
     run("ALTER ROLE ctl NOREPLICATION");
     start("");
-    pump_ms(500);
+    assert_true(pump_until(tells_why, 5000));
     struct domain_status s = status_of(domain);
     assert_int_equal(s.state, DOMAIN_WAITING);
     assert_non_null(strstr(s.reason, "REPLICATION"));
@@ -591,7 +598,7 @@ static void what_forbids_following_is_told(void **state)
     run("ALTER ROLE ctl REPLICATION");
 
     start("control_user=nobody_here");
-    pump_ms(500);
+    assert_true(pump_until(tells_why, 5000));
     s = status_of(domain);
     assert_int_equal(s.state, DOMAIN_WAITING);
     assert_non_null(strstr(s.reason, "nobody_here"));

@@ -68,10 +68,20 @@ static void row(struct remains *r, const char *name, const char *value)
     buf_fini(&b);
 }
 
+static void timeout(struct remains *r, const char *value)
+{
+    struct buf b = {0};
+    buf_u16(&b, 1);
+    buf_u32(&b, (uint32_t)strlen(value));
+    buf_bytes(&b, value, strlen(value));
+    remains_row(r, buf_slice(&b));
+    buf_fini(&b);
+}
+
 static void test_rows(void **state)
 {
     struct remains r = {.kinds = 0};
-    row(&r, "*timeout", "1s");
+    timeout(&r, "1s");
     row(&r, "*default", "0");
     row(&r, "app.x", NULL);
     row(&r, "*temp", "");
@@ -85,7 +95,7 @@ static void test_rows(void **state)
     assert_string_equal(gucs_find(g, "app.x"), "");
     gucs_unref(&g);
     remains_fini(&r);
-    row(&r, "*timeout", "30s");
+    timeout(&r, "30s");
     row(&r, "*default", "30s"); // it is the role's own
     assert_null(gucs_new(&r.settings));
     remains_fini(&r);

@@ -549,6 +549,14 @@ bool pool_take_idle(struct pool *pool, struct pool_server *server)
     return idle;
 }
 
+bool pool_wants_back(struct pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    bool wants = pool->limits.used_once || !list_empty(&pool->waiting);
+    pthread_mutex_unlock(&pool->lock);
+    return wants;
+}
+
 bool pool_pause(struct pool *pool, bool paused)
 {
     pthread_mutex_lock(&pool->lock);

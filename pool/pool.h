@@ -182,6 +182,8 @@ bool pool_take_idle(struct pool *pool, struct pool_server *server);
 // An attempt to open that was given up before it ended: no failure.
 void pool_open_given_up(struct pool *pool, int64_t now_us);
 
+// Is a server to be given back as soon as may be? Somebody waits for one, or each is used once.
+bool pool_wants_back(struct pool *pool);
 bool pool_pause(struct pool *pool, bool paused); // did that change anything?
 bool pool_is_paused(const struct pool *pool);
 void pool_relimit(struct pool *pool, struct pool_limits limits);

@@ -169,6 +169,8 @@ void align_look(struct client *client, struct server *server)
     client->went_around = false;
     if (client->given != NULL || client->given_vars != NULL)
         client->aligning |= WAIT_LOOK; // a RESET goes back to those: nothing may run before
+    if (client->mode != POOL_SESSION && pool_wants_back(client->route->pool))
+        client->aligning |= WAIT_LOOK; // or it would never let go of its server
     begin_answer(server);
     struct mentioned heard = {.count = 0};
     struct buf sql = {0};

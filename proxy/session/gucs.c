@@ -256,13 +256,14 @@ static void put_setting(const struct guc *p, struct buf *sql)
     buf_printf(sql, ",false)");
 }
 
-// RESET leaves an empty value where nothing has defined the name. Where an extension has, as a number
-// or a switch say, that is its default.
+// RESET leaves an empty value where nothing has defined the name. Where an extension has, as a
+// number or a switch say, that is its default.
 static void put_emptied(const struct guc *p, struct buf *sql)
 {
     buf_printf(sql, "CASE WHEN coalesce(pg_catalog.current_setting(");
     quote_encoded(sql, p->name, p->encoding);
-    buf_printf(sql, ",true),'') OPERATOR(pg_catalog.=) '' OR NOT EXISTS (SELECT FROM pg_catalog.pg_settings"
+    buf_printf(sql, ",true),'') OPERATOR(pg_catalog.=) '' OR NOT EXISTS"
+                    " (SELECT FROM pg_catalog.pg_settings"
                     " WHERE pg_catalog.lower(name) OPERATOR(pg_catalog.=) ");
     quote_encoded(sql, p->name, p->encoding);
     buf_printf(sql, " AND vartype OPERATOR(pg_catalog.<>) 'string') THEN ");

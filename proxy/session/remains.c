@@ -9,7 +9,8 @@ enum { NAMES_MAX = 128, NAME_MAX_BYTES = 128 };
 
 // A name and a value in each row. Names with a star are none of settings. Operators are spelled
 // out: the session's search path must not choose them. Its time limit must not end the question: it
-// is taken off first, and told by what it was (SHOW needs no catalog: it ends even within a millisecond).
+// is taken off first, and told by what it was (SHOW needs no catalog: it ends even within a
+// millisecond).
 static const char settings[] =
     "SHOW statement_timeout;"
     "SET LOCAL statement_timeout TO DEFAULT;"
@@ -206,7 +207,8 @@ static void put_prepared(struct buf *sql, const struct statement_names *named)
 }
 
 void remains_question(struct buf *sql, const char *user, const struct mentioned *mentioned,
-                      const struct mentioned *heard, const struct gucs *known, const struct statement_names *named)
+                      const struct mentioned *heard, const struct gucs *known,
+                      const struct statement_names *named)
 {
     buf_printf(sql, "%s", settings);
     for (uint32_t i = 0; known != NULL && i < known->count; i++)

@@ -39,11 +39,13 @@ void mentioned_fini(struct mentioned *m);
 void mentioned_note(struct mentioned *m, struct slice bytes);
 bool mentioned_has(const struct mentioned *m, struct slice name);
 
-// Appends the question and a NUL. user: who the session logged in as. mentioned: by this client. heard: other
-// clients' words; NULL: none. known: settings that the session is known to have. named: what clients have prepared in it in SQL: all of that, and
-// nothing else, is to be there; NULL: names are not shared, so that any statement is the client's.
+// Appends the question and a NUL. user: who the session logged in as. mentioned: by this client.
+// heard: other clients' words; NULL: none. known: settings that the session is known to have.
+// named: what clients have prepared in it in SQL: all of that, and nothing else, is to be there;
+// NULL: names are not shared, so that any statement is the client's.
 void remains_question(struct buf *sql, const char *user, const struct mentioned *mentioned,
-                      const struct mentioned *heard, const struct gucs *known, const struct statement_names *named);
+                      const struct mentioned *heard, const struct gucs *known,
+                      const struct statement_names *named);
 // Are those asked for by their texts? One that is not ASCII is by its name only.
 bool remains_knows_texts(const struct statement_names *named);
 // Takes in one row of the answer (the body of a DataRow).

@@ -268,11 +268,10 @@ def test_lifetime(ctx):
 
 def test_lifetime_zero(ctx):
     """Used once. The database's own line counts, and 0 there means not set."""
-    p = one(ctx, server_lifetime=0, hidden_code_check=0)
+    p = one(ctx, server_lifetime=0)
     c = ctx.keep(p.connect(ctx.db))
     assert len({c.value("SELECT pg_backend_pid()") for _ in range(4)}) == 4
-    # hidden_code_check: a client that goes on while its session is looked at keeps its server.
-    q = one(ctx, server_lifetime=0, hidden_code_check=0, databases={ctx.db: ctx.server(server_lifetime=100), "x": ctx.server(server_lifetime=0)})
+    q = one(ctx, server_lifetime=0, databases={ctx.db: ctx.server(server_lifetime=100), "x": ctx.server(server_lifetime=0)})
     c, d = ctx.keep(q.connect(ctx.db)), ctx.keep(q.connect("x"))
     assert len({c.value("SELECT pg_backend_pid()") for _ in range(4)}) == 1
     assert len({d.value("SELECT pg_backend_pid()") for _ in range(4)}) == 4

@@ -59,6 +59,25 @@ def test_latecomer(ctx):
     assert 0.4 < first.answers / second.answers < 2.5, (first.answers, second.answers)
 
 
+def test_beside_one_whose_session_is_looked_at(ctx):
+    """Behind each of its statements the server is asked what it left. One that has said the next by then goes to the
+    end of the line all the same."""
+    ctx.sql("CREATE TABLE t(v int); INSERT INTO t VALUES (0); GRANT ALL ON t TO app; "
+            "CREATE FUNCTION quiet() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'")
+    p = ctx.proxy(default_pool_size=1)
+    direct, a, b = ctx.direct(), ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    direct.query("SELECT pg_advisory_lock(1)")
+    a.send(query("SELECT v, quiet() FROM t, pg_advisory_xact_lock(1)"))
+    p.wait(lambda: ctx.sql("SELECT FROM pg_stat_activity WHERE wait_event = 'advisory'"), "the first to have begun")
+    b.send(query("UPDATE t SET v = 1"))
+    p.wait(lambda: p.pool(ctx.db)["cl_waiting"] == "1", "the other one to wait")
+    direct.query("SELECT pg_advisory_unlock(1)")
+    assert a.until_ready().check().rows[0][0] == "0"
+    seen = [a.value("SELECT v, quiet() FROM t") for _ in range(20)]
+    assert seen == 20 * ["1"], seen
+    b.until_ready().check()
+
+
 def test_one_connection_for_many_users(ctx):
     """Turns: everybody's wait is bounded."""
     p = ctx.proxy(max_db_connections=1, query_wait_timeout=20)

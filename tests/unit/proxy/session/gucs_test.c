@@ -83,7 +83,8 @@ static void test_changes(void **state)
                  "SELECT pg_catalog.set_config(E'app.x',E'3',false);", true);
     check_change(NULL, GUCS("app.a", "it's \\", "app.b", ""),
                  "SELECT pg_catalog.set_config(E'app.a',E'it''s \\\\',false),"
-                 "CASE WHEN coalesce(pg_catalog.current_setting(E'app.b',true),'') OPERATOR(pg_catalog.=) ''"
+                 "CASE WHEN coalesce(pg_catalog.current_setting(E'app.b',true),'')"
+                 " OPERATOR(pg_catalog.=) ''"
                  " OR NOT EXISTS (SELECT FROM pg_catalog.pg_settings WHERE pg_catalog.lower(name)"
                  " OPERATOR(pg_catalog.=) E'app.b' AND vartype OPERATOR(pg_catalog.<>) 'string')"
                  " THEN pg_catalog.set_config(E'app.b',E'',false) END;", true);

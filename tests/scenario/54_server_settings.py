@@ -381,6 +381,7 @@ def test_refused_login_beside_a_server(ctx):
     """As long as the pool has a server, there is somebody to wait for."""
     p = ctx.proxy(default_pool_size=2, server_login_retry=15)
     first, second = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    p.wait_log("learnt in")  # or that has the one server, and BEGIN opens another
     first.query("BEGIN")
     ctx.sql("ALTER ROLE app NOLOGIN")
     try:

@@ -7,9 +7,10 @@
 #include "proxy/control/domain.h"
 #include "proxy/route.h"
 #include "proxy/session/session.h"
-#include "proxy/sql/analysis.h"
 #include "proxy/session/remains.h"
 #include "proxy/session/sequences.h"
+#include "proxy/sql/analysis.h"
+#include "proxy/sql/learnt.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -169,7 +170,8 @@ void align_look(struct client *client, struct server *server)
     client->went_around = false;
     if (client->given != NULL || client->given_vars != NULL)
         client->aligning |= WAIT_LOOK; // a RESET goes back to those: nothing may run before
-    if (client->mode != POOL_SESSION && pool_wants_back(client->route->pool))
+    if (client->mode != POOL_SESSION &&
+        (server_is_obsolete(server) || pool_wants_back(client->route->pool)))
         client->aligning |= WAIT_LOOK; // or it would never let go of its server
     begin_answer(server);
     struct mentioned heard = {.count = 0};
@@ -228,6 +230,25 @@ static bool lacks_some(const struct gucs *now, const struct gucs *base)
     return false;
 }
 
+// Code was put behind relations around the proxy: those who used the server before may have left
+// something there that nobody looked for. This client did nothing that says it was its own.
+static bool is_anybodys(const struct client *client, const struct server *server,
+                        const struct gucs *found, uint32_t kinds)
+{
+    struct learnt *learnt = client->route->learnt;
+    return client->unseen && client->mode != POOL_SESSION &&
+           (client->pins & ~(1u << PIN_FUNCTION)) == 0 &&
+           (kinds != 0 || !gucs_equal(found, client->wanted)) &&
+           (server->surprises != learnt_surprises(learnt) || learnt_is_surprised(learnt));
+}
+
+static void looked_enough(struct client *client, struct remains *remains)
+{
+    client->unseen = false;
+    mentioned_fini(&client->mentioned);
+    remains_fini(remains);
+}
+
 void align_looked(struct client *client, struct server *server)
 {
     struct remains *remains = server->remains;
@@ -248,6 +269,13 @@ void align_looked(struct client *client, struct server *server)
     if (lacks_some(now, server->base)) // connect_query is due again
         server->needs_settings_reset = true;
     gucs_unref(&now);
+    if (is_anybodys(client, server, own, remains->kinds)) {
+        gucs_unref(&own);
+        server->doomed = "what it has may be another's";
+        client->pins = 0;
+        looked_enough(client, remains);
+        return;
+    }
     route_note_custom(client->route, own);
     gucs_unref(&server->applied);
     server->applied = own; // the count moves
@@ -266,9 +294,7 @@ void align_looked(struct client *client, struct server *server)
         server->needs_settings_reset = true;
     if (client->unseen && !remains_knows_texts(&server->named))
         server->needs_reset = true;
-    client->unseen = false;
-    mentioned_fini(&client->mentioned);
-    remains_fini(remains);
+    looked_enough(client, remains);
 }
 
 // Behind what this turn has to say already.

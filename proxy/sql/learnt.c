@@ -122,6 +122,14 @@ uint64_t learnt_surprises(const struct learnt *learnt)
     return atomic_load_explicit(&learnt->surprises, memory_order_relaxed);
 }
 
+bool learnt_is_surprised(struct learnt *learnt)
+{
+    pthread_mutex_lock(&learnt->lock);
+    bool is = learnt->number == 0 && learnt->coded != NULL && !learnt->own_change;
+    pthread_mutex_unlock(&learnt->lock);
+    return is;
+}
+
 static void doubt(struct learnt *learnt)
 {
     learnt->number = 0;

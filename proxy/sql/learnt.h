@@ -36,6 +36,8 @@ uint64_t learnt_changes(const struct learnt *learnt);
 // Rises when code was found that was put there around the proxy: whatever ran in a server's session
 // before may have been judged too well.
 uint64_t learnt_surprises(const struct learnt *learnt);
+// Is there more of that, as a check has told just now, and not known yet which?
+bool learnt_is_surprised(struct learnt *learnt);
 // The schema is being changed by a transaction through the proxy, from before that is sent until
 // it has ended.
 void learnt_change_begins(struct learnt *learnt);

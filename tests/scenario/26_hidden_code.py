@@ -395,6 +395,30 @@ def test_surprise(ctx):
     assert [x.value(WORK) for x in others] == ["4MB", "4MB"]
 
 
+def test_what_is_found_on_a_server_from_before(ctx):
+    """Who is looked at on a server that was used before the code was known: what is found may be anybody's, and
+    becomes nobody's."""
+    ctx.sql(FUNCTIONS + "CREATE TABLE t(i int); GRANT ALL ON t TO PUBLIC; "
+            "CREATE FUNCTION quiet() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'")
+    p = ctx.proxy(default_pool_size=1, worker_threads=1)
+    a, b, c = (ctx.keep(p.connect(ctx.db)) for _ in range(3))
+    a.query("INSERT INTO t VALUES (1)")
+    p.wait_log("code behind 0 names")
+    p.reload(default_pool_size=2)
+    ctx.sql(f"CREATE TRIGGER x BEFORE INSERT ON t {ROW}")
+    a.query("INSERT INTO t VALUES (2)")  # not noticed
+    b.query("BEGIN")
+    assert b.value(WORK) == "7MB"
+    c.query("DROP TABLE IF EXISTS nothing")  # is a reason to ask what code there is
+    p.wait(lambda: c.query("SELECT 1") and "code behind 1 names" in p.log(), "it to be asked")
+    b.query("SELECT quiet(); INSERT INTO t VALUES (3)")
+    b.query("COMMIT")
+    b.query("COMMIT")
+    assert b.value(WORK) == "4MB"
+    a.query("INSERT INTO t VALUES (4)")
+    kept_and_not_seen(a, b, "afterwards")
+
+
 def test_dropped_again(ctx):
     """When the code is gone nothing is asked any more."""
     ctx.sql(TRIGGER + "ALTER TABLE t OWNER TO app")

@@ -157,7 +157,7 @@ check: ## the repository's own rules: layers, includes, sizes, documents
 BENCH_KNOBS = $(if $(TARGETS),--targets '$(TARGETS)') $(if $(TRANSPORT),--transport $(TRANSPORT)) \
               $(if $(PGBOUNCER),--pgbouncer '$(PGBOUNCER)') --pgweir $(BUILD)/pgweir --out $(BUILD)/bench
 
-.PHONY: bench bench-count bench-events bench-memory bench-eviction
+.PHONY: bench bench-count bench-events bench-invalidation bench-memory bench-eviction
 bench: ## side by side: direct, PgBouncer, pgweir (QUICK=1, ROUNDS= SECONDS= CLIENTS= SCALE= TARGETS= LOADS=; bench/README.md)
 	@$(SELF) deps DEPS_MORE=pgbouncer
 	@$(SELF) -j$(JOBS) all
@@ -179,6 +179,10 @@ bench-events: $(BUILD)/bench/events ## what a row event costs the control thread
 	@for load in 0 1 2 3 4; do for n in 2000 22000; do \
 	    valgrind --tool=callgrind --callgrind-out-file=/dev/null $< $$n $$load 2>&1 | sed -n 's/.*Collected : //p'; \
 	done | { read few; read many; echo "load $$load: $$(( (many - few) / 20000 )) instructions for each row event"; }; done
+
+bench-invalidation: deps ## from a direct commit to the end of an entry; row events taken in (ROUNDS=2000)
+	@$(SELF) -j$(JOBS) all
+	@$(PYTHON) -B bench/invalidation.py $(BENCH_KNOBS) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-memory: ## bytes of one idle client: PgBouncer and pgweir (CLIENTS=10000)
 	@$(SELF) deps DEPS_MORE=pgbouncer

@@ -35,6 +35,8 @@ struct catalog {
     size_t relations;
     bool utf8;
     uint64_t ancestry;
+    const struct catalog_relation **trees; // owns
+    size_t n_trees;
     struct hash_table facts;
 };
 
@@ -112,19 +114,25 @@ void catalog_builder_relation(struct catalog_builder *b, const struct catalog_re
     struct fact *f = fact_make(b, relation->name);
     f->loaded |= !relation->by_oid;
     size_t bytes = sizeof(struct row) + relation->schema.len;
-    for (uint8_t i = 0; i < relation->key.count; i++)
+    uint8_t told = relation->key.told > relation->key.count ? relation->key.told
+                                                            : relation->key.count;
+    for (uint8_t i = 0; i < told; i++)
         bytes += relation->key.columns[i].name.len;
     struct row *row = mem_zalloc(bytes);
     row->relation = *relation;
     row->relation.name = f->name;
     row->relation.schema = copy_behind(row + 1, relation->schema);
     uint8_t *at = (uint8_t *)(row + 1) + relation->schema.len;
-    for (uint8_t i = 0; i < relation->key.count; i++) {
-        row->relation.key.columns[i].name = copy_behind(at, relation->key.columns[i].name);
-        at += relation->key.columns[i].name.len;
+    uint64_t table = ledger_table(relation->schema, relation->name);
+    for (uint8_t i = 0; i < told; i++) {
+        struct catalog_column *column = &row->relation.key.columns[i];
+        column->name = copy_behind(at, column->name);
+        column->alone = ledger_column(table, column->name);
+        at += column->name.len;
     }
-    row->relation.table = ledger_table(relation->schema, relation->name);
-    row->relation.slot = ledger_table_slot(row->relation.table);
+    row->relation.key.told = told;
+    row->relation.key.table = row->relation.table = table;
+    row->relation.slot = ledger_table_slot(table);
     row->next = f->rows;
     f->rows = row;
     if (b->catalog->relations == b->room) {
@@ -173,10 +181,21 @@ void catalog_builder_deny(struct catalog_builder *b, enum bypass reason)
         b->catalog->denied = reason;
 }
 
+static void gather_trees(struct catalog *c, struct catalog_relation **relations)
+{
+    for (size_t i = 0; i < c->relations; i++)
+        c->n_trees += relations[i]->is_partitioned;
+    c->trees = mem_alloc((c->n_trees + 1) * sizeof(*c->trees));
+    for (size_t i = 0, n = 0; i < c->relations; i++)
+        if (relations[i]->is_partitioned)
+            c->trees[n++] = relations[i];
+}
+
 struct catalog *catalog_builder_finish(struct catalog_builder *b)
 {
     struct catalog *c = b->catalog;
     c->ancestry = lineage_settle(b->lineage, b->relations, c->relations);
+    gather_trees(c, b->relations);
     b->catalog = NULL;
     catalog_builder_free(b);
     return c;
@@ -215,6 +234,7 @@ void catalog_unref(struct catalog **catalog)
     TAG_CLEAR(c);
     hash_each(&c->facts, fact_free, NULL);
     hash_fini(&c->facts);
+    mem_free(c->trees);
     mem_free(c);
 }
 
@@ -252,6 +272,12 @@ static const struct catalog_relation *row_in(const struct fact *f, struct slice 
 uint64_t catalog_ancestry(const struct catalog *c)
 {
     return c->ancestry;
+}
+
+const struct catalog_relation *const *catalog_trees(const struct catalog *c, size_t *n)
+{
+    *n = c->n_trees;
+    return c->trees;
 }
 
 const struct catalog_relation *catalog_event(const struct catalog *c, struct slice schema,

@@ -20,15 +20,24 @@ struct catalog;
 struct catalog_builder;
 struct lineage;
 
+enum { CATALOG_COLUMNS_MAX = 12 }; // that events tell; of more the first ones are looked at
+
 // The columns of a table whose values, old and new, every event of a row tells: those of its
-// replica identity. None: a reader depends on the table.
+// replica identity. A query that fixes such a key depends on its rows alone; without one, on the
+// table. The first ones together are a key. With REPLICA IDENTITY FULL any column is told, and each
+// of them alone is a key as well.
 struct catalog_key {
-    uint8_t count; // 0: none
-    struct {
+    uint64_t table; // whose rows: ledger_table() of its own; of a view, of what it shows. The
+                    // builder sets it
+    uint8_t count;  // of the key; 0: these are none
+    uint8_t told;   // of all columns here; at least count
+    bool full;      // each of them is a key of its own
+    struct catalog_column {
         struct slice name;
+        uint64_t alone; // ledger_column(), as a key of its own; the builder sets it
         enum rowkey_type type;
         bool modified; // has a length or precision: what is stored may not be what was given
-    } columns[ROWKEY_COLUMNS_MAX];
+    } columns[CATALOG_COLUMNS_MAX];
 };
 
 // Whoever builds one says what is true of the relation by itself; what follows from those above and
@@ -45,6 +54,7 @@ struct catalog_relation {
     bool by_oid;        // known for another's sake: others of its name may not be
     bool reported;      // its own rows' changes come in the stream (or it has none of its own)
     bool is_view;
+    bool is_partitioned;    // then its key is that of the rows below it
     bool stands_for_others; // a view, or it has, or may have, tables below it
     bool runs_code;     // reading it may run code that is not PostgreSQL's own
     // Set by the builder, owned by the catalog.
@@ -55,6 +65,7 @@ struct catalog_relation {
     const uint32_t *reads;  // slots that a result which reads it depends on
     const uint32_t *writes; // slots that a write through it closes
     const struct catalog_relation **ancestors; // tables that hold its rows too, nearest first
+    const uint8_t *shown;   // a view's: the bytes of its key's names
 };
 
 enum catalog_volatility { // worst over all overloads of a name in pg_catalog; ordered
@@ -78,7 +89,7 @@ enum catalog_answer {
 struct catalog_builder *catalog_builder_new(uint64_t version);
 void catalog_builder_free(struct catalog_builder *b); // without finishing; NULL is fine
 void catalog_builder_name(struct catalog_builder *b, struct slice name); // loaded, found or not
-// Copies; relation->table and slot are ignored. Its name counts as loaded, unless by_oid.
+// Copies; what the builder sets is ignored. Its name counts as loaded, unless by_oid.
 void catalog_builder_relation(struct catalog_builder *b, const struct catalog_relation *relation);
 // What relations have to do with each other, by oid: see lineage.h.
 struct lineage *catalog_builder_lineage(struct catalog_builder *b);
@@ -113,6 +124,8 @@ uint64_t catalog_ancestry(const struct catalog *c);
 // A table whose event has come, whether or not its name was loaded; NULL: it is not known.
 const struct catalog_relation *catalog_event(const struct catalog *c, struct slice schema,
                                              struct slice name);
+// Those whose rows are known by the keys of the tables below them. Borrowed.
+const struct catalog_relation *const *catalog_trees(const struct catalog *c, size_t *n);
 // May reading a relation of that name, in whatever schema, run code that is not PostgreSQL's own?
 bool catalog_runs_code(const struct catalog *c, struct slice name);
 

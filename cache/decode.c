@@ -92,8 +92,9 @@ static struct decoded decode_tables(struct slice line)
     d.tables.len = (size_t)(line.at - d.tables.at);
     if (skip(&line, ": TRUNCATE:"))
         d.kind = DECODE_TRUNCATE;
-    else if (count != 1 || !(skip(&line, ": INSERT:") || skip(&line, ": UPDATE:") ||
-                             skip(&line, ": DELETE:")))
+    else if (count == 1 && skip(&line, ": UPDATE:"))
+        d.updates = true;
+    else if (count != 1 || !(skip(&line, ": INSERT:") || skip(&line, ": DELETE:")))
         return bad;
     d.row = line;
     return d;

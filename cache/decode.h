@@ -32,6 +32,7 @@ struct decoded {
     uint32_t xid;        // BEGIN, COMMIT: the top-level transaction
     struct slice tables; // TABLE, TRUNCATE: the quoted names, checked; borrows from the line
     struct slice row;    // TABLE: what follows, unchecked; likewise
+    bool updates;        // TABLE: an UPDATE
 };
 
 struct decode_name { // unquoted

@@ -44,6 +44,7 @@ struct follower {
     bool following;
     bool settled; // nothing below the horizon runs any more
     bool schema_suspect;
+    bool outdated; // it was, and neither a reading nor a catalog has said since what it is
     uint64_t transactions;
     uint64_t wide;
 
@@ -210,7 +211,7 @@ static void mark_add(struct follower *f, uint64_t flush_lsn)
 
 static void forget(struct follower *f)
 {
-    f->following = f->settled = f->schema_suspect = false;
+    f->following = f->settled = f->schema_suspect = f->outdated = false;
     f->passed = f->flush_lsn = f->watched = f->newest_write = 0;
     f->in_transaction = f->in_message = f->hurry = f->keepalive_asked = false;
     f->n_marks = 0;
@@ -263,6 +264,7 @@ void follower_set_catalog(struct follower *f, struct catalog *catalog)
     f->touched.all |= !same && f->in_transaction;
     if (!same && f->pending.count > 0)
         ledger_event_all(f->ledger, f->passed);
+    f->outdated &= f->schema_suspect;
 }
 
 void follower_begin(struct follower *f, const struct follower_start *start)
@@ -295,6 +297,7 @@ static bool transaction_begin(struct follower *f, uint32_t xid)
     f->in_message = false;
     f->xid = xid;
     touched_clear(&f->touched);
+    f->touched.outdated = f->outdated;
     return true;
 }
 
@@ -320,7 +323,7 @@ static bool transaction_commit(struct follower *f, uint32_t xid, uint64_t positi
         ledger_event(f->ledger, f->touched.slots[i], position);
     // Nothing to show for itself: DDL, GRANT, ANALYZE. (Rows of unlogged tables, too.)
     if (f->touched.n == 0 && !f->in_message)
-        f->schema_suspect = true;
+        f->schema_suspect = f->outdated = true;
     f->passed = position;
     return true;
 }
@@ -423,6 +426,7 @@ static void freshen(struct follower *f, const struct reading *r)
     case READING_SCHEMA_UNREAD:
         return;
     case READING_SCHEMA_SAME:
+        f->outdated &= f->schema_suspect; // unless that began after it was sent
         mark_add(f, r->flush_lsn);
         return;
     case READING_SCHEMA_CHANGED:

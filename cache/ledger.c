@@ -105,6 +105,16 @@ uint32_t ledger_key_slot(uint64_t table, const uint64_t *values, size_t n)
     return ledger_table_slot(mix(mixed, 0x165667b19e3779f9u));
 }
 
+uint64_t ledger_column(uint64_t table, struct slice column)
+{
+    return mix(mix(table, 0x27d4eb2f165667c5u), hash_bytes(column.at, column.len));
+}
+
+uint32_t ledger_columns_slot(uint64_t table)
+{
+    return ledger_rows_slot(ledger_column(table, slice_of("", 0)));
+}
+
 // ---- Any thread -------------------------------------------------------------------------------
 
 // `stable` must be one of the very epoch that the stamp names. A newer epoch with an older stable

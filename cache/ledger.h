@@ -19,6 +19,11 @@
 // So an entry depends on the table slot of a table, or on its rows slot and on key slots. And what
 // touches a row of known key touches the table slot and the key slot (of the old key and the new).
 //
+// Where any column may be a key (REPLICA IDENTITY FULL), each has such key slots and a rows slot of
+// its own, and there is one more slot for all of them, *columns*. An entry by a column depends on
+// the key, that column's rows and the columns slot; what may have touched any row touches the rows
+// slot and the columns slot.
+//
 // Threads: any thread may stamp and judge, without locks. Workers close slots, raise barriers and
 // flush; everything else belongs to the control thread. Lives until the last thread is gone.
 //
@@ -88,6 +93,10 @@ uint64_t ledger_table(struct slice schema, struct slice name);
 uint32_t ledger_table_slot(uint64_t table);
 uint32_t ledger_rows_slot(uint64_t table);
 uint32_t ledger_key_slot(uint64_t table, const uint64_t *values, size_t n);
+// Keys of another kind than the first: what to pass for the table in the two above, for a column
+// that is a key of its own; and the slot of all these keys of a table.
+uint64_t ledger_column(uint64_t table, struct slice column);
+uint32_t ledger_columns_slot(uint64_t table);
 
 // ---- Any thread -------------------------------------------------------------------------------
 

@@ -25,8 +25,15 @@ struct denial {
     bool runs_code;
 };
 
+struct show {
+    uint32_t view, relation;
+    struct slice column, of; // owned: column's bytes are both
+};
+
 struct lineage {
     struct edges edges[EDGE_KINDS];
+    struct show *shows; // owns; in the order they were told
+    size_t show_count, show_room;
     struct denial *denials; // owns; in the order they were told
     size_t denial_count, denial_room;
     bool truncated;
@@ -45,6 +52,9 @@ void lineage_free(struct lineage *l)
         return;
     for (int kind = 0; kind < EDGE_KINDS; kind++)
         mem_free(l->edges[kind].at);
+    for (size_t i = 0; i < l->show_count; i++)
+        mem_free((void *)(uintptr_t)l->shows[i].column.at);
+    mem_free(l->shows);
     mem_free(l->denials);
     mem_free(l);
 }
@@ -67,6 +77,20 @@ void lineage_child(struct lineage *l, uint32_t parent, uint32_t child)
 void lineage_uses(struct lineage *l, uint32_t view, uint32_t relation)
 {
     add_edge(&l->edges[EDGE_USES], view, relation);
+}
+
+void lineage_shows(struct lineage *l, uint32_t view, struct slice column, uint32_t relation,
+                   struct slice of)
+{
+    if (l->show_count == l->show_room) {
+        l->show_room = l->show_room == 0 ? 64 : 2 * l->show_room;
+        l->shows = mem_realloc(l->shows, l->show_room * sizeof(*l->shows));
+    }
+    uint8_t *bytes = mem_alloc(column.len + of.len + 1);
+    memcpy(bytes, column.at, column.len);
+    memcpy(bytes + column.len, of.at, of.len);
+    l->shows[l->show_count++] = (struct show){view, relation, slice_of(bytes, column.len),
+                                              slice_of(bytes + column.len, of.len)};
 }
 
 static void add_denial(struct lineage *l, struct denial denial)
@@ -253,16 +277,19 @@ static void settle_tree(struct settling *s, size_t at)
     struct slots writes = {.count = 0};
     size_t n = spread(s, EDGE_CHILD, begin_walk(s, at));
     add_slot(&writes, r->slot);
-    if (n > 1) {
+    if (n > 1)
         add_slot(&writes, down_slot(r));
-        r->key.count = 0; // keys are those of one table's events
-    }
+    if (n > 1 && !r->is_partitioned) // a child need not have its parent's key
+        r->key = (struct catalog_key){.table = r->key.table};
     for (size_t i = 1; i < n; i++) {
         const struct catalog_relation *below = s->relations[s->queue[i]];
         if (!below->reported)
             deny(r, BYPASS_RELATION_KIND);
+        r->key.full &= below->key.full; // of those between, its own tables below say so, too
         r->writes_known &= below->writes_itself_known;
     }
+    if (!r->key.full)
+        r->key.told = r->key.count;
     size_t all = spread(s, EDGE_PARENT, n);
     for (size_t i = n; i < all; i++)
         add_slot(&writes, s->relations[s->queue[i]]->slot);
@@ -273,6 +300,71 @@ static void settle_tree(struct settling *s, size_t at)
         r->writes_known = false;
     r->writes = copy_slots(&writes);
     r->write_count = writes.count;
+}
+
+static void add_shown(struct catalog_key *key, const struct catalog_column *of, struct slice name)
+{
+    if (key->told == CATALOG_COLUMNS_MAX)
+        return;
+    key->columns[key->told] = *of;
+    key->columns[key->told++].name = name;
+}
+
+// The names that a view gives to a column of the relation; the first only, or all of them.
+static void show_column(const struct settling *s, struct catalog_relation *view,
+                        const struct catalog_column *column, bool first)
+{
+    for (size_t i = 0; i < s->lineage->show_count; i++) {
+        const struct show *show = &s->lineage->shows[i];
+        if (show->view != view->oid || !slice_eq(show->of, column->name))
+            continue;
+        add_shown(&view->key, column, show->column);
+        if (first)
+            return;
+    }
+}
+
+static bool shows(const struct settling *s, const struct catalog_relation *view,
+                  const struct catalog_relation *below)
+{
+    for (size_t i = 0; i < s->lineage->show_count; i++)
+        if (s->lineage->shows[i].view == view->oid &&
+            s->lineage->shows[i].relation == below->oid)
+            return true;
+    return false;
+}
+
+static void own_names(struct catalog_relation *view)
+{
+    size_t bytes = 0;
+    for (uint8_t i = 0; i < view->key.told; i++)
+        bytes += view->key.columns[i].name.len;
+    uint8_t *at = mem_alloc(bytes + 1);
+    view->shown = at;
+    for (uint8_t i = 0; i < view->key.told; i++) {
+        struct slice *name = &view->key.columns[i].name;
+        memcpy(at, name->at, name->len);
+        *name = slice_of(at, name->len);
+        at += name->len;
+    }
+}
+
+// The key of what a view shows, if it shows that.
+static void show_key(const struct settling *s, struct catalog_relation *view,
+                     const struct catalog_relation *below)
+{
+    const struct catalog_key *key = &below->key;
+    view->key = (struct catalog_key){.table = key->table};
+    for (uint8_t i = 0; i < key->count; i++)
+        show_column(s, view, &key->columns[i], true);
+    if (view->key.told == key->count)
+        view->key.count = key->count;
+    else
+        view->key.told = 0;
+    view->key.full = key->full;
+    for (uint8_t i = 0; key->full && i < key->told; i++)
+        show_column(s, view, &key->columns[i], false);
+    own_names(view);
 }
 
 // A view is what it reads.
@@ -298,6 +390,8 @@ static void settle_view(struct settling *s, size_t at)
         }
         settle_view(s, to);
         const struct catalog_relation *below = s->relations[to];
+        if (shows(s, r, below))
+            show_key(s, r, below);
         if (below->bypass != BYPASS_NONE)
             deny(r, below->bypass);
         r->reasons |= below->reasons;
@@ -344,8 +438,11 @@ static uint64_t hash_ancestors(const struct settling *s)
     for (size_t i = 0; i < s->n; i++) {
         const struct catalog_relation *r = s->relations[i];
         for (uint32_t k = 0; k < r->ancestor_count; k++) {
-            uint32_t pair[4] = {r->oid, r->slot, r->ancestors[k]->oid, r->ancestors[k]->slot};
-            sum += hash_bytes(pair, sizeof(pair));
+            const struct catalog_relation *above = r->ancestors[k];
+            const struct catalog_key *key = &above->key; // which of its slots an event raises
+            uint32_t said[] = {r->oid,     r->slot,   above->oid, above->slot,
+                               key->count, key->told, key->full};
+            sum += hash_bytes(said, sizeof(said));
         }
     }
     return sum;
@@ -392,4 +489,5 @@ void lineage_release(struct catalog_relation *r)
     mem_free((void *)(uintptr_t)r->reads);
     mem_free((void *)(uintptr_t)r->writes);
     mem_free((void *)(uintptr_t)r->ancestors);
+    mem_free((void *)(uintptr_t)r->shown);
 }

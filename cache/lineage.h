@@ -12,6 +12,11 @@
 // So neither a reader nor a writer has more slots than a tree has levels, however many partitions
 // there are. The down slot moves only by own writes: their event, which may be any table's below,
 // comes by itself.
+//
+// A partitioned table's key is that of rows below it, whose events raise its key slots as well
+// (touched.c), and so do writes through any table below (resolve.c). Columns alone are keys of it
+// if they are of all tables below. A view that shows rows of one relation has that one's key, by
+// its own names.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +34,10 @@ void lineage_free(struct lineage *l);
 // By oid; what is not among the relations is passed over.
 void lineage_child(struct lineage *l, uint32_t parent, uint32_t child);
 void lineage_uses(struct lineage *l, uint32_t view, uint32_t relation);
+// The view has exactly the rows of that one relation, but for some that a condition leaves out, and
+// this column of it is that one of the relation. Copies.
+void lineage_shows(struct lineage *l, uint32_t view, struct slice column, uint32_t relation,
+                   struct slice of);
 void lineage_deny(struct lineage *l, uint32_t oid, enum bypass reason); // the first reason stays
 void lineage_runs_code(struct lineage *l, uint32_t oid);
 // Not all relations or edges were told: nothing that stands for others is cached or known to write.

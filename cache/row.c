@@ -68,21 +68,31 @@ static bool take_value(struct slice *s, struct value *out)
     return n > 0;
 }
 
-static bool form_of(enum rowkey_type type, const struct value *v, uint64_t *out)
+// Text equals only the same bytes, and a key of more of them has no form.
+static uint8_t form_of_text(struct slice text, uint64_t *out)
 {
-    uint8_t plain[ROWKEY_VALUE_BYTES];
+    return rowkey_text(ROWKEY_TEXT, text, out) ? ROW_KNOWN : ROW_EQUALS_NONE;
+}
+
+static uint8_t form_of(enum rowkey_type type, const struct value *v, uint64_t *out)
+{
+    uint8_t plain[ROWKEY_VALUE_BYTES + 1];
     size_t n = 0;
-    if (v->kind == VALUE_BARE) // also null, which is no number
-        return type != ROWKEY_TEXT && type != ROWKEY_PADDED && rowkey_text(type, v->bytes, out);
-    if (memchr(v->bytes.at, '\'', v->bytes.len) == NULL)
-        return rowkey_text(type, v->bytes, out);
-    for (size_t i = 0; i < v->bytes.len; i++) {
-        if (n == sizeof(plain))
-            return false;
-        plain[n++] = v->bytes.at[i];
-        i += v->bytes.at[i] == '\'';
+    if (v->kind == VALUE_BARE && slice_is(v->bytes, "null"))
+        return ROW_EQUALS_NONE;
+    if (v->kind == VALUE_BARE && (type == ROWKEY_TEXT || type == ROWKEY_PADDED))
+        return ROW_UNTOLD;
+    struct slice text = v->bytes;
+    if (v->kind == VALUE_QUOTED && memchr(text.at, '\'', text.len) != NULL) {
+        for (size_t i = 0; i < text.len && n < sizeof(plain); i++) {
+            plain[n++] = text.at[i];
+            i += text.at[i] == '\'';
+        }
+        text = slice_of(plain, n);
     }
-    return rowkey_text(type, slice_of(plain, n), out);
+    if (type == ROWKEY_TEXT)
+        return form_of_text(text, out);
+    return rowkey_text(type, text, out) ? ROW_KNOWN : ROW_UNTOLD;
 }
 
 static bool is_unchanged(const struct value *v)
@@ -90,13 +100,33 @@ static bool is_unchanged(const struct value *v)
     return v->kind == VALUE_BARE && slice_is(v->bytes, "unchanged-toast-datum");
 }
 
-// One tuple: the values of the key in it. before: those of the old row, for what has not changed;
-// NULL: there are none. Stops at the end, at new-tuple, or when the last one was found.
+static void take_column(const struct catalog_key *key, struct slice name,
+                        const struct value *value, const struct row_tuple *before,
+                        struct row_tuple *out, uint8_t *found)
+{
+    for (uint8_t i = 0; i < key->told; i++) {
+        if (!slice_eq(key->columns[i].name, name))
+            continue;
+        if (!is_unchanged(value)) {
+            out->states[i] = form_of(key->columns[i].type, value, &out->values[i]);
+        } else {
+            out->states[i] = before != NULL ? before->states[i] : ROW_UNTOLD;
+            out->values[i] = before != NULL ? before->values[i] : 0;
+        }
+        (*found)++;
+    }
+}
+
+// One tuple: the values of the columns in it. before: the old row, for what has not changed; NULL:
+// there is none. Stops at the end, at new-tuple, or when the last column was found.
 static bool take_tuple(struct slice *s, const struct catalog_key *key, bool last,
-                       const uint64_t *before, uint64_t *out)
+                       const struct row_tuple *before, struct row_tuple *out)
 {
     uint8_t found = 0;
-    while (s->len > 0 && !(found == key->count && last)) {
+    // Of a whole old row NULLs are left out.
+    bool nulls = key->full && before == NULL;
+    memset(out->states, nulls ? ROW_EQUALS_NONE : ROW_UNTOLD, sizeof(out->states));
+    while (s->len > 0 && !(found == key->told && last)) {
         uint8_t bytes[DECODE_NAME_BYTES];
         size_t len;
         struct value value;
@@ -105,28 +135,17 @@ static bool take_tuple(struct slice *s, const struct catalog_key *key, bool last
         if (!skip(s, " ") || !decode_identifier(s, bytes, &len) || !skip_type(s) ||
             !take_value(s, &value))
             return false;
-        struct slice name = slice_of(bytes, len);
-        for (uint8_t i = 0; i < key->count; i++) {
-            if (!slice_eq(key->columns[i].name, name))
-                continue;
-            if (before != NULL && is_unchanged(&value))
-                out[i] = before[i];
-            else if (!form_of(key->columns[i].type, &value, &out[i]))
-                return false;
-            found++;
-        }
+        take_column(key, slice_of(bytes, len), &value, before, out, &found);
     }
-    return found == key->count;
+    return true;
 }
 
 bool row_keys(struct slice row, const struct catalog_key *key, struct row_keys *out)
 {
-    if (key->count == 0)
-        return false;
     out->count = 1;
     if (!skip(&row, " old-key:"))
-        return take_tuple(&row, key, true, NULL, out->values[0]);
+        return row.len > 0 && take_tuple(&row, key, true, NULL, &out->tuples[0]);
     out->count = 2;
-    return take_tuple(&row, key, false, NULL, out->values[0]) && skip(&row, " new-tuple:") &&
-           take_tuple(&row, key, true, out->values[0], out->values[1]);
+    return take_tuple(&row, key, false, NULL, &out->tuples[0]) && skip(&row, " new-tuple:") &&
+           take_tuple(&row, key, true, &out->tuples[0], &out->tuples[1]);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The key of a row in a line of test_decoding: what stands behind INSERT:, UPDATE: or DELETE:.
+// What a row is known by, in a line of test_decoding: what stands behind INSERT:, UPDATE: or DELETE:.
 //
 //    id[integer]:5 name[text]:'it''s' note[text]:null
 //    old-key: id[integer]:5 new-tuple: id[integer]:6 name[text]:unchanged-toast-datum
@@ -15,11 +15,21 @@
 #include "base/slice.h"
 #include "cache/catalog.h"
 
-struct row_keys {
-    size_t count; // 1, or 2: of the row as it was and as it is
-    uint64_t values[2][ROWKEY_COLUMNS_MAX];
+enum row_value {
+    ROW_UNTOLD, // it may be any value: not told, or without a safe form
+    ROW_KNOWN,
+    ROW_EQUALS_NONE, // NULL, or text too long for anybody to name it as a key
 };
 
-// False: some value of the key is not told, has no safe form, or the line is not understood. Then
-// it may be any row.
+struct row_tuple { // by column of the key
+    uint8_t states[CATALOG_COLUMNS_MAX]; // enum row_value
+    uint64_t values[CATALOG_COLUMNS_MAX];
+};
+
+struct row_keys {
+    size_t count; // 1, or 2: of the row as it was and as it is
+    struct row_tuple tuples[2];
+};
+
+// The values of all columns that are told. False: the line is not understood; it may be any row.
 bool row_keys(struct slice row, const struct catalog_key *key, struct row_keys *out);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The slots that one transaction in the stream has touched, each once: gathered line by line, given
-// to the ledger at its commit. Bounded: rows beyond some hundred keys touch all rows of their
-// table, and slots beyond some thousand all there are. Owned by the follower.
+// to the ledger at its commit. Bounded: rows beyond some thousand keys touch all rows of their
+// table, and slots beyond that all there are. Owned by the follower.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,10 +11,11 @@
 #include "cache/decode.h"
 #include "cache/ledger.h"
 
-enum { TOUCHED_MAX = 1024, TOUCHED_KEYS_MAX = 768 };
+enum { TOUCHED_MAX = 4096, TOUCHED_KEYS_MAX = 3072 };
 
 struct touched { // zeroed to begin
     bool all;    // more than can be told
+    bool outdated; // the catalog may be: of what is known only by it, any row
     size_t n;
     size_t keys; // of these, slots of keys
     uint32_t slots[TOUCHED_MAX];

@@ -46,15 +46,17 @@ static void relation_row(const struct catalog_relation *r, void *arg)
     // Of those that read it as a whole, and of those that read rows of certain keys.
     const struct slot_figures *whole = &c->slots[r->slot];
     const struct slot_figures *rows = &c->slots[ledger_rows_slot(r->table)];
+    const struct slot_figures *columns = &c->slots[ledger_columns_slot(r->table)];
     uint32_t events = ledger_events(domain_ledger(c->domain), r->slot);
-    if (whole->entries + rows->entries == 0 && events == 0)
+    if (whole->entries + rows->entries + columns->entries == 0 && events == 0)
         return;
     char *schema = mem_strndup((const char *)r->schema.at, r->schema.len);
     char *name = mem_strndup((const char *)r->name.at, r->name.len);
     table_row(c->table, (struct cell[]){TEXT(c->target), TEXT(schema), TEXT(name),
-                                        NUMBER(whole->entries + rows->entries),
-                                        NUMBER(whole->bytes + rows->bytes),
-                                        NUMBER(whole->hits + rows->hits), NUMBER(events)});
+                                        NUMBER(whole->entries + rows->entries + columns->entries),
+                                        NUMBER(whole->bytes + rows->bytes + columns->bytes),
+                                        NUMBER(whole->hits + rows->hits + columns->hits),
+                                        NUMBER(events)});
     mem_free(schema);
     mem_free(name);
 }

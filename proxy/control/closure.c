@@ -52,22 +52,30 @@
 
 // The columns whose values, old and new, the stream tells of every row that changes: those of the
 // index that RelationGetIdentityKeyBitmap() takes (relcache.c), or with REPLICA IDENTITY FULL those
-// of the primary key. For each type, length or precision, bytes of the name, the name. A column
-// whose equality is not that of its bytes, or that others make, gives type 0. A table with children
-// has none: a query of it reads theirs.
-#define KEY_COLUMNS                                                                                \
-    " (SELECT string_agg(concat_ws(' ',"                                                           \
+// of the primary key, and then, apart, all of them. For each type, length or precision, bytes of
+// the name, the name. A column whose equality is not that of its bytes, or that others make, gives
+// type 0. A table with children has none: they need not have their parent's. A partitioned table
+// has those that the tables below it may tell of.
+#define COLUMNS_AS_TEXT                                                                            \
+    "string_agg(concat_ws(' ',"                                                                    \
     "   CASE WHEN a.attgenerated = '' AND coalesce(l.collisdeterministic, true)"                   \
     "    THEN a.atttypid ELSE 0 END, a.atttypmod,"                                                 \
-    "   octet_length(a.attname::text), a.attname::text), '' ORDER BY a.attnum)"                    \
+    "   octet_length(a.attname::text), a.attname::text), '' ORDER BY a.attnum)"
+#define KEY_COLUMNS                                                                                \
+    " (SELECT " COLUMNS_AS_TEXT                                                                    \
     "  FROM pg_index i JOIN generate_series(0, i.indnkeyatts - 1) AS k(n) ON true"                 \
     "   JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[k.n]"                    \
     "   LEFT JOIN pg_collation l ON l.oid = a.attcollation"                                        \
     "  WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique AND i.indimmediate"             \
-    "   AND i.indpred IS NULL AND i.indexprs IS NULL AND c.relkind = 'r'"                          \
-    "   AND NOT c.relhassubclass"                                                                  \
-    "   AND CASE c.relreplident WHEN 'i' THEN i.indisreplident WHEN 'n' THEN false"                \
-    "    ELSE i.indisprimary END),"
+    "   AND i.indpred IS NULL AND i.indexprs IS NULL"                                              \
+    "   AND CASE WHEN c.relkind = 'p' THEN i.indisprimary"                                         \
+    "    WHEN c.relkind <> 'r' OR c.relhassubclass OR c.relreplident = 'n' THEN false"             \
+    "    WHEN c.relreplident = 'i' THEN i.indisreplident ELSE i.indisprimary END),"                \
+    " (SELECT " COLUMNS_AS_TEXT                                                                    \
+    "  FROM pg_attribute a LEFT JOIN pg_collation l ON l.oid = a.attcollation"                     \
+    "  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"                           \
+    "   AND (c.relkind = 'p' OR (c.relkind = 'r' AND NOT c.relhassubclass"                         \
+    "    AND c.relreplident = 'f'))),"
 
 // how: n by its name, v a view reads it, t it is above or below another table.
 // side effects: can a write to it touch anything else, by a trigger, or by what a function in a
@@ -116,8 +124,8 @@ const char closure_relations_sql[] =
 enum relation_column {
     RELATION_SCHEMA, RELATION_NAME, RELATION_OID, RELATION_KIND, RELATION_PERSISTENCE,
     RELATION_CHILDREN, RELATION_ROW_SECURITY, RELATION_RULES, RELATION_HEAP, RELATION_TYPES_SAFE,
-    RELATION_SIDE_EFFECTS, RELATION_ROW_CAST, RELATION_KEY, RELATION_NOTIFIES, RELATION_HOW,
-    RELATION_TRUNCATED,
+    RELATION_SIDE_EFFECTS, RELATION_ROW_CAST, RELATION_KEY, RELATION_TOLD, RELATION_NOTIFIES,
+    RELATION_HOW, RELATION_TRUNCATED,
     RELATION_COLUMNS,
 };
 
@@ -172,24 +180,45 @@ static bool relation_writes_known(const PGresult *r, int row)
            is(r, row, RELATION_SIDE_EFFECTS, 'f');
 }
 
-// What KEY_COLUMNS gave. No key: too many columns, one of a type without a form, or none at all.
-static struct catalog_key relation_key(struct slice columns)
+// The next of what KEY_COLUMNS gave; false: there is none. The text ends with a NUL, of libpq's.
+static bool take_column(struct slice *columns, struct catalog_column *out)
 {
-    struct catalog_key key = {.count = 0};
-    char *at = (char *)columns.at, *end = at + columns.len; // ends with a NUL, of libpq's
-    while (at < end) {
-        uint32_t type = (uint32_t)strtoul(at, &at, 10);
-        long modifier = strtol(at, &at, 10);
-        unsigned long bytes = strtoul(at, &at, 10);
-        if (key.count == ROWKEY_COLUMNS_MAX || rowkey_type_of(type) == ROWKEY_NONE ||
-            at == end || bytes == 0 || bytes > (unsigned long)(end - at - 1))
-            return (struct catalog_key){.count = 0};
-        key.columns[key.count].name = slice_of(at + 1, bytes);
-        key.columns[key.count].type = rowkey_type_of(type);
-        key.columns[key.count].modified = modifier >= 0;
-        key.count++;
-        at += 1 + bytes;
+    char *at = (char *)(uintptr_t)columns->at, *end = at + columns->len;
+    *out = (struct catalog_column){.type = rowkey_type_of((uint32_t)strtoul(at, &at, 10))};
+    out->modified = strtol(at, &at, 10) >= 0;
+    unsigned long bytes = strtoul(at, &at, 10);
+    if (at >= end || bytes == 0 || bytes > (unsigned long)(end - at - 1))
+        return false;
+    out->name = slice_of(at + 1, bytes);
+    *columns = slice_of(at + 1 + bytes, (size_t)(end - at) - 1 - bytes);
+    return true;
+}
+
+static bool is_among(const struct catalog_key *key, struct slice name)
+{
+    for (uint8_t i = 0; i < key->count; i++)
+        if (slice_eq(key->columns[i].name, name))
+            return true;
+    return false;
+}
+
+// No key: too many columns, one of a type without a form, or none at all.
+static struct catalog_key relation_key(struct slice columns, struct slice told)
+{
+    struct catalog_key key = {.full = told.len > 0};
+    struct catalog_column column;
+    while (take_column(&columns, &column)) {
+        if (key.count == ROWKEY_COLUMNS_MAX || column.type == ROWKEY_NONE) {
+            key.count = 0;
+            break;
+        }
+        key.columns[key.count++] = column;
     }
+    key.told = key.count;
+    while (key.told < CATALOG_COLUMNS_MAX && take_column(&told, &column))
+        if (column.type != ROWKEY_NONE && !is_among(&key, column.name))
+            key.columns[key.told++] = column;
+    key.full &= key.told > 0;
     return key;
 }
 
@@ -232,10 +261,12 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
             .oid = oid_of(result, row, RELATION_OID),
             .bypass = relation_bypass(result, row, notified),
             .writes_known = relation_writes_known(result, row),
-            .key = relation_key(value(result, row, RELATION_KEY)),
+            .key = relation_key(value(result, row, RELATION_KEY),
+                                value(result, row, RELATION_TOLD)),
             .by_oid = !named,
             .reported = relation_reported(result, row, notified),
             .is_view = is(result, row, RELATION_KIND, 'v'),
+            .is_partitioned = is(result, row, RELATION_KIND, 'p'),
             .stands_for_others = is(result, row, RELATION_KIND, 'v') ||
                                  is(result, row, RELATION_KIND, 'p') ||
                                  is(result, row, RELATION_CHILDREN, 't'),
@@ -270,12 +301,29 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
 #define DATE_TYPES                                                                                 \
     "1082|1083|1114|1184|1186|1266|3908|3910|3912|1182|1183|1115|1185|1187|1270|3909|3911|3913"
 
+// A column that is one of a relation; and a view that is nothing but rows of the one relation that
+// it reads, perhaps not all of them: no part of it is a query itself, and nothing is gathered,
+// counted or cut off.
+#define SHOWN                                                                                      \
+    "'\\{TARGETENTRY :expr \\{VAR :varno \\d+ :varattno (\\d+) [^{}]*\\} :resno (\\d+)"             \
+    " :resname \\S+ :ressortgroupref \\d+ :resorigtbl (\\d+) :resorigcol (\\d+) :resjunk false\\}'"
+#define SHOWS_ROWS                                                                                 \
+    "(SELECT count(*) = 1 FROM regexp_matches(t, '\\{QUERY ', 'g'))"                               \
+    " AND (SELECT count(*) = 1 FROM regexp_matches(t, '\\{RANGETBLREF ', 'g'))"                    \
+    " AND t ~ '\\{FROMEXPR :fromlist \\(\\{RANGETBLREF :rtindex \\d+\\}\\) :quals '"                 \
+    " AND (SELECT count(*) = 13 FROM unnest('{hasAggs false,hasWindowFuncs false,"                  \
+    "hasTargetSRFs false,hasSubLinks false,cteList <>,groupClause <>,groupingSets <>,havingQual <>,"  \
+    "windowClause <>,distinctClause <>,limitOffset <>,limitCount <>,setOperations <>}'::text[])"   \
+    "  part WHERE strpos(t, ':' || part || ' ') > 0)"
+
 // (kind, oid, item, mark), where an oid is a view's or, with capital letters, that of a table with
 // policies:
 //   i  parent, child          u  view, relation that it reads
 //   f  function by name, its volatility or u for a user's      o  operator likewise
 //   x  kind of node that is not in the list     t  type that is not safe
 //   d  a text read as a date   s  a system column
+//   k  view, relation, how long its column's name is, and this with the relation's behind it: the
+//      view shows rows of this relation alone, and the one column is the other
 // In a tree names have their braces, spaces and the like escaped, so none looks like a field.
 const char closure_parts_sql[] =
     "WITH RECURSIVE " SAFE_TYPES ","
@@ -300,6 +348,12 @@ const char closure_parts_sql[] =
     " UNION ALL SELECT DISTINCT 'x', oid, m[1], ''"
     "  FROM tree, regexp_matches(t, '(?<!\\\\)\\{([A-Z_]+)', 'g') m"
     "  WHERE who = '' AND m[1] <> ALL (" NODES ")"
+    " UNION ALL SELECT 'k', v.attrelid,"
+    "  concat_ws(' ', m[3], octet_length(v.attname::text), v.attname::text || b.attname::text), ''"
+    "  FROM tree, regexp_matches(t, " SHOWN ", 'g') m"
+    "   JOIN pg_attribute b ON b.attrelid = m[3]::oid AND b.attnum = m[4]::int"
+    "   JOIN pg_attribute v ON v.attnum = m[2]::int"
+    "  WHERE who = '' AND v.attrelid = tree.oid AND m[1] = m[4] AND " SHOWS_ROWS
     " UNION ALL SELECT DISTINCT 't', oid, m[1], ''"
     "  FROM tree, regexp_matches(t, ':\\w*[tT]ype(?:id)? (\\d+)', 'g') m"
     "  WHERE who = '' AND m[1]::oid >= 16 AND m[1]::oid NOT IN (705, 2249)"
@@ -331,6 +385,18 @@ static void add_operator(struct lineage *l, uint32_t oid, struct slice name, cha
         lineage_deny(l, oid, BYPASS_OPERATOR);
 }
 
+static bool add_shown(struct lineage *l, uint32_t view, struct slice item)
+{
+    char *at = (char *)(uintptr_t)item.at, *end = at + item.len;
+    uint32_t relation = (uint32_t)strtoul(at, &at, 10);
+    unsigned long bytes = strtoul(at, &at, 10);
+    if (at >= end || bytes == 0 || bytes >= (unsigned long)(end - at - 1))
+        return false;
+    lineage_shows(l, view, slice_of(at + 1, bytes), relation,
+                  slice_of(at + 1 + bytes, (size_t)(end - at) - 1 - bytes));
+    return true;
+}
+
 // Kinds of nodes that are not cached, but run nothing of a user's either.
 static bool node_is_harmless(struct slice node)
 {
@@ -354,6 +420,8 @@ static bool add_part(struct lineage *l, const PGresult *r, int row)
     case 'u':
         lineage_uses(l, oid, oid_of(r, row, PART_ITEM));
         return true;
+    case 'k':
+        return add_shown(l, oid, item);
     case 'f':
         add_function(l, oid, item, mark);
         return true;

@@ -440,9 +440,10 @@ bool domain_flush(struct domain *d, const struct slice *schema, const struct sli
                  catalog_find(catalog, *schema, *table, &relation) == CATALOG_FOUND;
     if (known) {
         // Of a view, what it reads; of a table, those below it, too.
-        const uint32_t slots[] = {relation->slot, ledger_rows_slot(relation->table)};
-        ledger_forget(ledger, slots, 2, clock_us());
-        domain_wrote(d, &(struct ticket_slots){.written = slots, .n_written = 2}, false);
+        const uint32_t slots[] = {relation->slot, ledger_rows_slot(relation->key.table),
+                                  ledger_columns_slot(relation->key.table)};
+        ledger_forget(ledger, slots, 3, clock_us());
+        domain_wrote(d, &(struct ticket_slots){.written = slots, .n_written = 3}, false);
         if (relation->read_count > 0) {
             ledger_forget(ledger, relation->reads, relation->read_count, clock_us());
             domain_wrote(d, &(struct ticket_slots){.written = relation->reads,

@@ -36,5 +36,6 @@ size_t notified_slots(struct slice payload, uint32_t slots[NOTIFIED_SLOTS])
     uint64_t table = ledger_table(slice_of(schema, schema_len), slice_of(name, name_len));
     slots[0] = ledger_table_slot(table);
     slots[1] = ledger_rows_slot(table);
+    slots[2] = ledger_columns_slot(table);
     return NOTIFIED_SLOTS;
 }

@@ -8,7 +8,7 @@
 
 #include "base/slice.h"
 
-enum { NOTIFIED_SLOTS = 2 };
+enum { NOTIFIED_SLOTS = 3 };
 
 #define NOTIFIED_CHANNEL "pgweir"
 

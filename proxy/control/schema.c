@@ -39,7 +39,7 @@ const char schema_identity_sql[] =
 //                  flags tell of rules and children too: those come with an update of the row, and
 //                  a table that ever had them counts as one that has. Not other sessions'
 //                  temporary tables, which come and go. Partitions and children that nobody named
-//                  are watched by this row, and their triggers, alone
+//                  are watched by this row, their triggers and replica identities alone
 //   pg_attribute   columns' names, types, privileges; a changed default or check constraint also
 //                  shows here or in pg_class
 //   pg_trigger     only the first one shows in pg_class
@@ -77,6 +77,8 @@ const char schema_identity_sql[] =
     OF_EACH("m", " WHERE r.relhastriggers", "oid AS a, xmin AS b", "pg_trigger", "tgrelid")        \
     OF_EACH("c", "", "indexrelid AS a, xmin AS b", "pg_index",                                     \
             "(indisprimary OR indisreplident) AND indrelid")                                       \
+    OF_EACH("m", " WHERE r.relreplident = 'i'", "indexrelid AS a, xmin AS b", "pg_index",          \
+            "indisreplident AND indrelid")                                                         \
     OF_EACH("c", " WHERE r.relhasrules", "oid AS a, xmin AS b", "pg_rewrite", "ev_class")          \
     OF_EACH("c", " WHERE r.relrowsecurity", "oid AS a, xmin AS b", "pg_policy", "polrelid")        \
     OF_EACH("c", " WHERE r.relhassubclass", "inhrelid AS a, xmin AS b", "pg_inherits",             \
@@ -96,7 +98,8 @@ const char schema_identity_sql[] =
 #define POSITIONS                                                                                  \
     "pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn(), pg_current_snapshot()"
 #define WATCHED                                                                                    \
-    "oid, xmin AS x, relhastriggers, relhasrules, relhassubclass, relrowsecurity, relnamespace"
+    "oid, xmin AS x, relhastriggers, relhasrules, relhassubclass, relrowsecurity, relnamespace,"   \
+    " relreplident"
 #define RELATIONS_IN_USE                                                                           \
     "WITH c AS MATERIALIZED (SELECT " WATCHED " FROM pg_class"                                     \
     "  WHERE relname = ANY ($1::name[]) AND relpersistence <> 't'"                                 \

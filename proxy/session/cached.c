@@ -386,7 +386,9 @@ static size_t dependencies(const struct question *q, uint32_t *out)
         keys += (size_t)found;
         memcpy(out + n, slots, (size_t)found * sizeof(*out));
         n += (size_t)found;
-        out[n++] = ledger_rows_slot(r->read_scans[i].table);
+        out[n++] = ledger_rows_slot(r->read_scans[i].space);
+        if (r->read_scans[i].space != r->read_scans[i].table)
+            out[n++] = ledger_columns_slot(r->read_scans[i].table);
     }
     return n;
 }

@@ -52,7 +52,7 @@ static void note_keys(struct effects *e, const struct resolved_scan *scan,
     uint32_t keys[KEYS_MAX];
     int n = values == NULL ? -1 : keys_slots(values, scan, keys);
     if (n < 0 || e->keys + n > EFFECTS_KEYS_MAX || e->count + n > EFFECTS_SLOTS_MAX) {
-        note_held(e, ledger_rows_slot(scan->table));
+        note_held(e, ledger_rows_slot(scan->space));
         return;
     }
     for (int i = 0; i < n; i++) {

@@ -12,7 +12,7 @@ struct client;
 struct key_values;
 struct worker;
 
-enum { EFFECTS_SLOTS_MAX = 32, EFFECTS_KEYS_MAX = 20, EFFECTS_HELD_MAX = 12 };
+enum { EFFECTS_SLOTS_MAX = 60, EFFECTS_KEYS_MAX = 40, EFFECTS_HELD_MAX = 16 };
 
 // Which ones. A client has them only while its transaction has noted any: an idle one is small.
 struct effects_slots {

@@ -332,7 +332,7 @@ int keys_slots(const struct key_values *values, const struct resolved_scan *scan
             key[i] = columns[i].at[left % columns[i].n];
             left /= columns[i].n;
         }
-        out[n] = ledger_key_slot(scan->table, key, scan->n);
+        out[n] = ledger_key_slot(scan->space, key, scan->n);
     }
     return (int)total;
 }

@@ -88,7 +88,24 @@ static enum catalog_answer find(const struct resolving *r, const struct sql_name
 
 // ---- Keys ---------------------------------------------------------------------------------------
 
-static int key_column(const struct catalog_key *key, struct slice name)
+// One key of a relation: its first columns, or with REPLICA IDENTITY FULL one column alone.
+struct one_key {
+    const struct catalog_column *columns;
+    uint8_t count;
+    uint64_t space;
+};
+
+static struct one_key first_key(const struct catalog_key *key)
+{
+    return (struct one_key){key->columns, key->count, key->table};
+}
+
+static struct one_key column_key(const struct catalog_key *key, int i)
+{
+    return (struct one_key){&key->columns[i], 1, key->columns[i].alone};
+}
+
+static int column_of(const struct one_key *key, struct slice name)
 {
     for (int i = 0; i < key->count; i++)
         if (slice_eq(key->columns[i].name, name))
@@ -107,7 +124,8 @@ static bool is_same(const struct resolving *r, const struct sql_fix *fix, enum r
         find(r, &r->analysis->reads.at[other->name], found, &n) != CATALOG_FOUND)
         return false;
     for (size_t i = 0; i < n; i++) {
-        int column = key_column(&found[i]->key, fix->other_column);
+        struct one_key told = {found[i]->key.columns, found[i]->key.told, 0};
+        int column = column_of(&told, fix->other_column);
         if (column < 0 || found[i]->key.columns[column].type != type)
             return false;
     }
@@ -116,14 +134,13 @@ static bool is_same(const struct resolving *r, const struct sql_fix *fix, enum r
 
 // A fix for this column of the key; -1: none.
 static int find_fix(const struct resolving *r, const struct sql_scan *scan,
-                    const struct catalog_key *key, int column)
+                    const struct catalog_column *column)
 {
     for (int i = scan->first; i < scan->first + scan->count; i++) {
         const struct sql_fix *fix = &r->analysis->keys.fixes[i];
-        if (!slice_eq(fix->column, key->columns[column].name))
+        if (!slice_eq(fix->column, column->name))
             continue;
-        if (fix->kind == FIX_EQUAL ||
-            (fix->kind == FIX_SAME && is_same(r, fix, key->columns[column].type)))
+        if (fix->kind == FIX_EQUAL || (fix->kind == FIX_SAME && is_same(r, fix, column->type)))
             return i;
     }
     return -1;
@@ -133,12 +150,12 @@ static int find_fix(const struct resolving *r, const struct sql_scan *scan,
 // in conflict by other columns; by text, perhaps one of other bytes: an index has a collation of
 // its own.
 static bool keeps_key(const struct resolving *r, const struct sql_scan *scan,
-                      const struct catalog_key *key)
+                      const struct one_key *key)
 {
     int conflicting = 0, conflicts = 0;
     for (int i = scan->first; i < scan->first + scan->count; i++) {
         const struct sql_fix *fix = &r->analysis->keys.fixes[i];
-        int column = key_column(key, fix->column);
+        int column = column_of(key, fix->column);
         if (fix->kind == FIX_SET && column >= 0)
             return false;
         if (fix->kind != FIX_CONFLICT)
@@ -151,14 +168,15 @@ static bool keeps_key(const struct resolving *r, const struct sql_scan *scan,
 }
 
 static bool scan_of(const struct resolving *r, const struct sql_scan *scan,
-                    const struct catalog_relation *relation, struct resolved_scan *out)
+                    const struct catalog_relation *relation, const struct one_key *key,
+                    struct resolved_scan *out)
 {
-    const struct catalog_key *key = &relation->key;
     if (scan->whole || key->count == 0 || !keeps_key(r, scan, key))
         return false;
-    *out = (struct resolved_scan){.table = relation->table, .given = scan->given, .n = key->count};
+    *out = (struct resolved_scan){.table = relation->key.table, .space = key->space,
+                                  .given = scan->given, .n = key->count};
     for (int i = 0; i < key->count; i++) {
-        int fix = find_fix(r, scan, key, i);
+        int fix = find_fix(r, scan, &key->columns[i]);
         if (fix < 0)
             return false;
         out->columns[i].fix = (uint16_t)fix;
@@ -168,18 +186,57 @@ static bool scan_of(const struct resolving *r, const struct sql_scan *scan,
     return true;
 }
 
-// Adds what all places of a name fix of this relation. False: somewhere it is any row.
-static bool add_scans(struct resolving *r, uint32_t name, bool written,
-                      const struct catalog_relation *relation)
+// Adds what all places at which it is written fix of this key. False: somewhere it is any row.
+static bool add_written_scans(struct resolving *r, uint32_t name,
+                              const struct catalog_relation *relation, struct one_key key)
 {
-    struct scans *scans = written ? &r->write_scans : &r->read_scans;
+    struct scans *scans = &r->write_scans;
     const struct sql_keys *keys = &r->analysis->keys;
     uint32_t before = scans->count;
     for (uint16_t i = 0; i < keys->n_scans; i++) {
         const struct sql_scan *scan = &keys->scans[i];
-        if (scan->name != name || scan->written != written)
+        if (scan->name != name || !scan->written)
             continue;
-        if (scans->count == SCANS_MAX || !scan_of(r, scan, relation, &scans->at[scans->count])) {
+        if (scans->count == SCANS_MAX ||
+            !scan_of(r, scan, relation, &key, &scans->at[scans->count])) {
+            scans->count = before;
+            return false;
+        }
+        scans->count++;
+    }
+    return scans->count > before;
+}
+
+// One key that a place fixes: the first, or else a column; one that tells rows apart rather than a
+// flag.
+static bool choose_key(const struct resolving *r, const struct sql_scan *scan,
+                       const struct catalog_relation *relation, struct resolved_scan *out)
+{
+    const struct catalog_key *key = &relation->key;
+    struct one_key first = first_key(key);
+    bool chosen = scan_of(r, scan, relation, &first, out);
+    for (int flags = 0; flags < 2; flags++)
+        for (int i = 0; key->full && i < key->told && !chosen; i++) {
+            struct one_key column = column_key(key, i);
+            chosen = (column.columns->type == ROWKEY_BOOLEAN) == flags &&
+                     scan_of(r, scan, relation, &column, out);
+        }
+    return chosen;
+}
+
+// Adds a key for each place at which it is read. False: somewhere it is any row.
+static bool add_read_scans(struct resolving *r, uint32_t name,
+                           const struct catalog_relation *relation)
+{
+    struct scans *scans = &r->read_scans;
+    const struct sql_keys *keys = &r->analysis->keys;
+    uint32_t before = scans->count;
+    for (uint16_t i = 0; i < keys->n_scans; i++) {
+        const struct sql_scan *scan = &keys->scans[i];
+        if (scan->name != name || scan->written)
+            continue;
+        if (scans->count == SCANS_MAX ||
+            !choose_key(r, scan, relation, &scans->at[scans->count])) {
             scans->count = before;
             return false;
         }
@@ -190,12 +247,13 @@ static bool add_scans(struct resolving *r, uint32_t name, bool written,
 
 // ---- Relations, read and written ----------------------------------------------------------------
 
-// Its rows of some keys, if no table is below it; and what writes through those above close.
+// Its rows of some keys, and what writes through those above close.
 static bool add_read(struct resolving *r, uint32_t number, const struct catalog_relation *found)
 {
-    bool by_key = add_scans(r, number, false, found);
+    bool by_key = add_read_scans(r, number, found);
+    uint32_t table = ledger_table_slot(found->key.table);
     for (uint16_t i = 0; i < found->read_count; i++)
-        if (!(by_key && found->reads[i] == found->slot) && !add_slot(&r->reads, found->reads[i]))
+        if (!(by_key && found->reads[i] == table) && !add_slot(&r->reads, found->reads[i]))
             return false;
     return true;
 }
@@ -226,6 +284,31 @@ static void resolve_read(struct resolving *r, uint32_t number)
     }
 }
 
+// Of columns that are keys of their own a write leaves many open: then all of them are held by one
+// slot.
+static bool add_written_columns(struct resolving *r, uint32_t number,
+                                const struct catalog_relation *relation)
+{
+    enum { HELD_ALONE_MAX = 6 };
+    const struct catalog_key *key = &relation->key;
+    uint32_t held[CATALOG_COLUMNS_MAX], n = 0;
+    for (int i = 0; key->full && i < key->told; i++)
+        if (!add_written_scans(r, number, relation, column_key(key, i)))
+            held[n++] = ledger_rows_slot(key->columns[i].alone);
+    return n <= HELD_ALONE_MAX ? add_slots(&r->held, held, n)
+                               : add_slot(&r->held, ledger_columns_slot(key->table));
+}
+
+// The keys of one relation that are written, or any of them.
+static bool add_written(struct resolving *r, uint32_t number,
+                        const struct catalog_relation *relation)
+{
+    const struct catalog_key *key = &relation->key;
+    return (add_written_scans(r, number, relation, first_key(key)) ||
+            add_slot(&r->held, ledger_rows_slot(key->table))) &&
+           add_written_columns(r, number, relation);
+}
+
 static void resolve_write(struct resolving *r, uint32_t number)
 {
     const struct sql_name *name = &r->analysis->writes.at[number];
@@ -246,9 +329,11 @@ static void resolve_write(struct resolving *r, uint32_t number)
         if (!add_slots(&r->writes, found[i]->writes, found[i]->write_count) ||
             !found[i]->writes_known)
             r->barrier = true;
-        if (!add_scans(r, number, true, found[i]) &&
-            !add_slot(&r->held, ledger_rows_slot(found[i]->table)))
-            r->barrier = true;
+        bool known = add_written(r, number, found[i]);
+        for (uint32_t k = 0; k < found[i]->ancestor_count && known; k++)
+            if (found[i]->ancestors[k]->key.count > 0 || found[i]->ancestors[k]->key.full)
+                known = add_written(r, number, found[i]->ancestors[k]);
+        r->barrier |= !known;
     }
 }
 

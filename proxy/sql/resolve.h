@@ -21,7 +21,8 @@ struct search_path {
 // A place of a relation in the statement at which only rows of certain keys are read or written,
 // for one relation that its name means. The keys are known with the values (keys.h).
 struct resolved_scan {
-    uint64_t table; // ledger_table()
+    uint64_t table; // ledger_table() of the rows
+    uint64_t space; // what to pass for it to find key slots: the same, or ledger_column()
     bool given;     // new rows (INSERT)
     uint8_t n;      // columns of the key
     struct {

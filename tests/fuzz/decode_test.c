@@ -38,7 +38,8 @@ static void check_line(struct slice line)
     case DECODE_TRUNCATE:
         break;
     }
-    static struct catalog_key key = {.count = 2};
+    static struct catalog_key key = {.count = 2, .told = 2};
+    key.full = line.len % 2 == 0;
     struct row_keys keys;
     key.columns[0].name = slice_str("id");
     key.columns[0].type = ROWKEY_INTEGER;

@@ -4,6 +4,7 @@ ends when its own one is, whichever way and by whichever value."""
 import random
 
 from pgwire import bind, copy_data, copy_done, execute, parse, query, sync, unit
+from reads import Reads, changed, directly, schema_changes, through, wait_seen
 from runner import limit
 
 SETUP = """
@@ -13,55 +14,8 @@ GRANT ALL ON t TO app;
 """
 
 
-class Reads:
-    """Reads on one connection, each of which has an entry."""
-
-    def __init__(self, ctx, p, user="app"):
-        self.ctx, self.p = ctx, p
-        self.c = ctx.keep(p.connect(ctx.db, user))
-
-    def ask(self, script):
-        return self.c.ask(query(script) if isinstance(script, str) else script)
-
-    def fill(self, *scripts):
-        for script in scripts:
-            self.ctx.wait_hit(self.p, lambda: self.ask(script))
-
-    def misses_until_hit(self, script):
-        """How often its entry was missing until it was answered from memory."""
-        before = self.p.cache()["misses"]
-        self.ctx.wait_hit(self.p, lambda: self.ask(script))
-        return self.p.cache()["misses"] - before
-
-    def lives(self, script, what=""):
-        assert self.misses_until_hit(script) == 0, f"the entry of another row has ended: {what or script}"
-
-    def dies(self, script, value, what=""):
-        """The next answer has this value (None: no row)."""
-        got = self.ask(script).check()
-        assert (got.rows[0][0] if got.rows else None) == value, f"{what or script}: {got.rows}, not {value}"
-
-
 def row(i):
     return f"SELECT n FROM t WHERE id = {i}"
-
-
-def through(ctx, p):
-    c = ctx.keep(p.connect(ctx.db))
-    return lambda *scripts: [c.ask(query(s) if isinstance(s, str) else s).check() for s in scripts]
-
-
-def directly(ctx):
-    d = ctx.direct()
-    return lambda *scripts: [d.ask(query(s) if isinstance(s, str) else s).check() for s in scripts]
-
-
-def wait_seen(ctx, reads, script, value):
-    """A write that goes round the proxy is seen soon."""
-    def seen():
-        rows = reads.ask(script).rows
-        return (rows[0][0] if rows else None) == value
-    ctx.proxies[0].wait(seen, f"{value} of {script}")
 
 
 def learn(p, reads, write):
@@ -76,18 +30,6 @@ def learn(p, reads, write):
 def prepared_update(i, n):
     return (parse("UPDATE t SET n = $1 WHERE id = $2", "u", (23, 23)) + sync(),
             bind("u", [n.to_bytes(4, "big"), i.to_bytes(4, "big")], param_formats=(1,)) + execute() + sync())
-
-
-def schema_changes(p):
-    return sum(int(r["schema_changes"] or 0) for r in p.console("SHOW INVALIDATION"))
-
-
-def changed(ctx, p, change):
-    """Runs what changes the schema (also in PostgreSQL's own books, as TRUNCATE does), and waits until
-    the catalog that is in force knows it: what was there ends once, and is filled anew."""
-    before = schema_changes(p)
-    change()
-    p.wait(lambda: schema_changes(p) > before, "the new schema")
 
 
 # Writes of row 5 that tell which row it is: to what its n is set.

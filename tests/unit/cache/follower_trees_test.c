@@ -88,12 +88,75 @@ static void an_open_transaction_then_touches_everything(void **state)
     assert_false(is_good(s, "top"));
 }
 
+static void use_keyed(bool whole)
+{
+    struct catalog_builder *b = catalog_builder_new(1);
+    struct catalog_relation r = {.schema = slice_str("public"), .reported = true,
+                                 .key = {.told = 1, .full = true}};
+    r.key.columns[0].name = slice_str("a");
+    r.key.columns[0].type = ROWKEY_INTEGER;
+    const char *const names[] = {"root", "one", "two"};
+    for (uint32_t i = 0; i < 3; i++) {
+        r.name = slice_str(names[i]);
+        r.oid = 100 + i;
+        r.is_partitioned = i == 0;
+        r.key.full = i < 2 || whole;
+        r.key.told = r.key.full;
+        catalog_builder_relation(b, &r);
+    }
+    lineage_child(catalog_builder_lineage(b), 100, 101);
+    lineage_child(catalog_builder_lineage(b), 100, 102);
+    struct catalog *c = catalog_builder_finish(b);
+    follower_set_catalog(f, c);
+    catalog_unref(&c);
+}
+
+// A partition has become one that tells of whole rows; what another one told before, and what no
+// snapshot shows yet, was not entered by column.
+static void likewise_when_the_keys_of_a_tree_change(void **state)
+{
+    use_keyed(false);
+    begin_on();
+    commit(101, 2000, "one", NULL);
+    struct stamp s = stamp();
+    assert_true(is_good(s, "plain"));
+    use_keyed(true);
+    assert_false(is_good(s, "plain"));
+}
+
+static enum ledger_verdict judge_slot(struct stamp s, uint32_t slot)
+{
+    return ledger_judge(l, s, &slot, 1, now, BOUND, INT64_MIN);
+}
+
+// An empty transaction may have made a partition; until a reading has looked at the schema, a table
+// that is not known may be one.
+static void an_unknown_table_after_a_change_may_be_a_partition(void **state)
+{
+    use_keyed(true);
+    begin_on();
+    uint32_t rows = ledger_rows_slot(ledger_table(slice_str("public"), slice_str("root")));
+    struct stamp s = stamp();
+    commit(101, 2000, "unknown", NULL);
+    assert_int_equal(judge_slot(s, rows), LEDGER_OK);
+    assert_true(line(2050, "BEGIN 102"));
+    assert_true(line(2060, "COMMIT 102"));
+    commit(103, 2100, "unknown", NULL);
+    assert_int_equal(judge_slot(s, rows), LEDGER_DEAD);
+    read_all(2100, "104:104:");
+    s = stamp();
+    commit(104, 2200, "unknown", NULL);
+    assert_int_equal(judge_slot(s, rows), LEDGER_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(an_event_raises_all_above),
         TEST(what_is_pending_when_the_trees_change_ends_all),
         TEST(an_open_transaction_then_touches_everything),
+        TEST(likewise_when_the_keys_of_a_tree_change),
+        TEST(an_unknown_table_after_a_change_may_be_a_partition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

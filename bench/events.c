@@ -25,7 +25,7 @@ static const struct load {
      "f[numeric]:12.50 g[jsonb]:'{\"a\": [1, 2, 3], \"b\": \"it''s\"}' h[text]:null "
      "id[uuid]:'a0eebc99-9c0b-4ef8-bb6d-6bb9%08d'"},
     {"update with REPLICA IDENTITY FULL",
-     "table public.accounts: UPDATE: old-key: aid[integer]:%d bid[integer]:1 "
+     "table public.whole: UPDATE: old-key: aid[integer]:%d bid[integer]:1 "
      "abalance[integer]:4711 filler[character]:'x' new-tuple: aid[integer]:%d bid[integer]:1 "
      "abalance[integer]:4712 filler[character]:'x'"},
     {"delete", "table public.accounts: DELETE: aid[integer]:%d"},
@@ -43,11 +43,24 @@ static void add(struct catalog_builder *b, const char *name, const char *column,
     catalog_builder_relation(b, &r);
 }
 
+static void add_whole(struct catalog_builder *b)
+{
+    static const char *const columns[] = {"aid", "bid", "abalance", "filler"};
+    struct catalog_relation r = {.schema = slice_str("public"), .name = slice_str("whole"),
+                                 .key = {.count = 1, .told = 4, .full = true}};
+    for (int i = 0; i < 4; i++) {
+        r.key.columns[i].name = slice_str(columns[i]);
+        r.key.columns[i].type = i == 3 ? ROWKEY_PADDED : ROWKEY_INTEGER;
+    }
+    catalog_builder_relation(b, &r);
+}
+
 static struct follower *follow(struct ledger *ledger)
 {
     struct catalog_builder *b = catalog_builder_new(1);
     add(b, "accounts", "aid", ROWKEY_INTEGER);
     add(b, "things", "id", ROWKEY_UUID);
+    add_whole(b);
     for (int i = 0; i < 200; i++) {
         char name[16];
         snprintf(name, sizeof(name), "other%d", i);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a row is known by, in a line of test_decoding: what stands behind INSERT:, UPDATE: or DELETE:.
+// What a row is known by, in a line of test_decoding: what stands behind INSERT:, UPDATE:, DELETE:.
 //
 //    id[integer]:5 name[text]:'it''s' note[text]:null
 //    old-key: id[integer]:5 new-tuple: id[integer]:6 name[text]:unchanged-toast-datum

@@ -305,16 +305,16 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
 // it reads, perhaps not all of them: no part of it is a query itself, and nothing is gathered,
 // counted or cut off.
 #define SHOWN                                                                                      \
-    "'\\{TARGETENTRY :expr \\{VAR :varno \\d+ :varattno (\\d+) [^{}]*\\} :resno (\\d+)"             \
-    " :resname \\S+ :ressortgroupref \\d+ :resorigtbl (\\d+) :resorigcol (\\d+) :resjunk false\\}'"
+    "'\\{TARGETENTRY :expr \\{VAR :varno \\d+ :varattno (\\d+) [^{}]*\\} :resno (\\d+) :resname"   \
+    " \\S+ :ressortgroupref \\d+ :resorigtbl (\\d+) :resorigcol (\\d+) :resjunk false\\}'"
 #define SHOWS_ROWS                                                                                 \
     "(SELECT count(*) = 1 FROM regexp_matches(t, '\\{QUERY ', 'g'))"                               \
     " AND (SELECT count(*) = 1 FROM regexp_matches(t, '\\{RANGETBLREF ', 'g'))"                    \
-    " AND t ~ '\\{FROMEXPR :fromlist \\(\\{RANGETBLREF :rtindex \\d+\\}\\) :quals '"                 \
-    " AND (SELECT count(*) = 13 FROM unnest('{hasAggs false,hasWindowFuncs false,"                  \
-    "hasTargetSRFs false,hasSubLinks false,cteList <>,groupClause <>,groupingSets <>,havingQual <>,"  \
-    "windowClause <>,distinctClause <>,limitOffset <>,limitCount <>,setOperations <>}'::text[])"   \
-    "  part WHERE strpos(t, ':' || part || ' ') > 0)"
+    " AND t ~ '\\{FROMEXPR :fromlist \\(\\{RANGETBLREF :rtindex \\d+\\}\\) :quals '"               \
+    " AND (SELECT count(*) = 13 FROM unnest('{hasAggs false,hasWindowFuncs false,"                 \
+    "hasTargetSRFs false,hasSubLinks false,cteList <>,groupClause <>,groupingSets <>,"             \
+    "havingQual <>,windowClause <>,distinctClause <>,limitOffset <>,limitCount <>,"                \
+    "setOperations <>}'::text[]) part WHERE strpos(t, ':' || part || ' ') > 0)"
 
 // (kind, oid, item, mark), where an oid is a view's or, with capital letters, that of a table with
 // policies:

@@ -44,7 +44,8 @@ struct follower {
     bool following;
     bool settled; // nothing below the horizon runs any more
     bool schema_suspect;
-    bool outdated; // it was, and neither a reading nor a catalog has said since what it is
+    uint64_t suspect; // position of the newest commit that may have changed it, until a reading
+                      // whose snapshot shows that commit has found it the same. 0: none
     uint64_t transactions;
     uint64_t wide;
 
@@ -175,12 +176,18 @@ bool follower_ticket(struct follower *f, struct ticket *t)
 
 // ---- Moving the ledger ------------------------------------------------------------------------
 
+// All commits up to here are.
+static uint64_t visible(const struct follower *f)
+{
+    const struct pending_commit *first = pending_first(&f->pending);
+    return first == NULL ? f->passed : first->position - 1;
+}
+
 // After anything that was learnt. Events have been entered already: freshness, barriers and held
 // slots, which vouch for them, come after.
 static void advance(struct follower *f)
 {
-    const struct pending_commit *first = pending_first(&f->pending);
-    uint64_t stable = first == NULL ? f->passed : first->position - 1;
+    uint64_t stable = visible(f);
     while (f->n_marks > 0 && f->marks[f->first_mark].flush_lsn <= f->passed) {
         f->fresh_us = f->marks[f->first_mark].sent_us;
         f->first_mark = (f->first_mark + 1) % MARKS_MAX;
@@ -211,8 +218,8 @@ static void mark_add(struct follower *f, uint64_t flush_lsn)
 
 static void forget(struct follower *f)
 {
-    f->following = f->settled = f->schema_suspect = f->outdated = false;
-    f->passed = f->flush_lsn = f->watched = f->newest_write = 0;
+    f->following = f->settled = f->schema_suspect = false;
+    f->passed = f->flush_lsn = f->watched = f->newest_write = f->suspect = 0;
     f->in_transaction = f->in_message = f->hurry = f->keepalive_asked = false;
     f->n_marks = 0;
     f->keepalive_fruitless = 0;
@@ -264,7 +271,6 @@ void follower_set_catalog(struct follower *f, struct catalog *catalog)
     f->touched.all |= !same && f->in_transaction;
     if (!same && f->pending.count > 0)
         ledger_event_all(f->ledger, f->passed);
-    f->outdated &= f->schema_suspect;
 }
 
 void follower_begin(struct follower *f, const struct follower_start *start)
@@ -297,7 +303,7 @@ static bool transaction_begin(struct follower *f, uint32_t xid)
     f->in_message = false;
     f->xid = xid;
     touched_clear(&f->touched);
-    f->touched.outdated = f->outdated;
+    f->touched.outdated = f->suspect != 0;
     return true;
 }
 
@@ -322,8 +328,10 @@ static bool transaction_commit(struct follower *f, uint32_t xid, uint64_t positi
     for (size_t i = 0; i < f->touched.n; i++)
         ledger_event(f->ledger, f->touched.slots[i], position);
     // Nothing to show for itself: DDL, GRANT, ANALYZE. (Rows of unlogged tables, too.)
-    if (f->touched.n == 0 && !f->in_message)
-        f->schema_suspect = f->outdated = true;
+    if (f->touched.n == 0 && !f->in_message) {
+        f->schema_suspect = true;
+        f->suspect = position;
+    }
     f->passed = position;
     return true;
 }
@@ -426,7 +434,8 @@ static void freshen(struct follower *f, const struct reading *r)
     case READING_SCHEMA_UNREAD:
         return;
     case READING_SCHEMA_SAME:
-        f->outdated &= f->schema_suspect; // unless that began after it was sent
+        if (f->suspect <= visible(f))
+            f->suspect = 0;
         mark_add(f, r->flush_lsn);
         return;
     case READING_SCHEMA_CHANGED:

@@ -294,6 +294,32 @@ bool store_drop(struct store *s, struct entry *e)
     return kept;
 }
 
+// All are found before the first one leaves: then the ranking is in another order.
+static void sweep_shard(struct shard *shard, bool (*doomed)(const struct entry *, void *),
+                        void *arg)
+{
+    struct leavers leavers = {NULL};
+    pthread_mutex_lock(&shard->lock);
+    struct entry **found = mem_alloc((shard->ranking.count + 1) * sizeof(*found));
+    uint32_t n = 0;
+    for (uint32_t k = 0; k < shard->ranking.count; k++)
+        if (doomed(shard->ranking.at[k].entry, arg))
+            found[n++] = shard->ranking.at[k].entry;
+    for (uint32_t i = 0; i < n; i++)
+        shard_remove(shard, found[i], &leavers);
+    shard->dropped += n;
+    pthread_mutex_unlock(&shard->lock);
+    mem_free(found);
+    leavers_free(&leavers);
+}
+
+void store_sweep(struct store *s, bool (*doomed)(const struct entry *, void *), void *arg)
+{
+    TAG_CHECK(s, STORE_TAG);
+    for (unsigned i = 0; i <= s->mask; i++)
+        sweep_shard(&s->shards[i], doomed, arg);
+}
+
 static void clear_shard(struct shard *shard)
 {
     struct leavers leavers = {NULL};

@@ -47,6 +47,9 @@ struct entry *store_get(struct store *store, struct slice key, struct key_hash h
 bool store_put(struct store *store, struct entry *entry);
 // Forgets the entry if it is still the one kept for its key; was it?
 bool store_drop(struct store *store, struct entry *entry);
+// Forgets each entry of which `doomed` says so, under its shard's lock (quick, and not back here).
+void store_sweep(struct store *store, bool (*doomed)(const struct entry *entry, void *arg),
+                 void *arg);
 void store_clear(struct store *store); // and gives the memory back to the system
 // Each entry, under its shard's lock: visit must be quick, and may not come back here.
 void store_each(struct store *store, void (*visit)(const struct entry *entry, void *arg),

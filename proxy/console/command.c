@@ -10,9 +10,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "cache/store.h"
 #include "config/config.h"
 #include "proxy/console/console.h"
+#include "proxy/console/flush.h"
 #include "proxy/console/question.h"
 #include "proxy/console/show.h"
 #include "proxy/control/domain.h"
@@ -405,34 +405,20 @@ static enum command_result command_shutdown(struct command *c)
 
 // ---- CACHE FLUSH ----
 
-struct flush {
-    struct slice schema, table; // table.len 0: all
-    bool found;
-};
-
-static void flush_domain(struct domain *domain, void *arg)
-{
-    struct flush *f = arg;
-    bool all = f->table.len == 0;
-    f->found |= domain_flush(domain, &f->schema, all ? NULL : &f->table);
-}
-
 static enum command_result command_cache(struct command *c)
 {
-    struct flush f = {slice_str(c->schema[0] != '\0' ? c->schema : "public"), slice_str(c->value),
-                      false};
     if (strcasecmp(c->argument, "flush") != 0)
         return syntax_error(c);
     if (c->pooler->domains == NULL)
         return fail(c, "the cache is off");
     log_info("CACHE FLUSH %s%s%s command issued", c->value[0] != '\0' ? c->schema : "",
              c->schema[0] != '\0' ? "." : "", c->value);
-    domains_each(c->pooler->domains, flush_domain, &f);
-    if (f.table.len == 0)
-        store_clear(c->pooler->store);
-    else if (!f.found)
-        return fail(c, "no followed database knows a table %s.%s", (const char *)f.schema.at,
-                    c->value);
+    bool all = c->value[0] == '\0';
+    const char *schema = c->schema[0] != '\0' ? c->schema : "public";
+    if (all)
+        flush_all(c->pooler);
+    else if (!flush_table(c->pooler, slice_str(schema), slice_str(c->value)))
+        return fail(c, "no followed database knows a table %s.%s", schema, c->value);
     return done(c, "CACHE FLUSH");
 }
 

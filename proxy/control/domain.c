@@ -427,28 +427,45 @@ void domains_each(struct domains *all, void (*visit)(struct domain *domain, void
             visit(all->at[i], arg);
 }
 
-bool domain_flush(struct domain *d, const struct slice *schema, const struct slice *table)
+static void flush_slots(struct domain *d, const uint32_t *slots, uint32_t n, bool *flushed)
 {
-    struct ledger *ledger = domain_ledger(d);
-    if (table == NULL) {
-        ledger_forget(ledger, NULL, 0, clock_us());
-        return true;
-    }
+    for (uint32_t i = 0; i < n; i++)
+        flushed[slots[i]] = true;
+    ledger_forget(domain_ledger(d), slots, n, clock_us());
+    domain_wrote(d, &(struct ticket_slots){.written = slots, .n_written = n}, false);
+}
+
+struct flush {
+    struct domain *domain;
+    bool *flushed;
+};
+
+// What reads rows of a relation by their keys depends on other slots than what reads it as a whole.
+static void flush_rows(const struct catalog_relation *r, void *arg)
+{
+    const struct flush *f = arg;
+    const uint32_t rows[] = {ledger_rows_slot(r->key.table), ledger_columns_slot(r->key.table)};
+    if (f->flushed[r->slot])
+        flush_slots(f->domain, rows, 2, f->flushed);
+}
+
+void domain_flush_all(struct domain *d)
+{
+    ledger_forget(domain_ledger(d), NULL, 0, clock_us());
+}
+
+bool domain_flush(struct domain *d, struct slice schema, struct slice table, bool *flushed)
+{
     struct catalog *catalog = domain_catalog_ref(d);
     const struct catalog_relation *relation;
     bool known = catalog != NULL &&
-                 catalog_find(catalog, *schema, *table, &relation) == CATALOG_FOUND;
+                 catalog_find(catalog, schema, table, &relation) == CATALOG_FOUND;
     if (known) {
         // Of a view, what it reads; of a table, those below it, too.
-        const uint32_t slots[] = {relation->slot, ledger_rows_slot(relation->key.table),
-                                  ledger_columns_slot(relation->key.table)};
-        ledger_forget(ledger, slots, 3, clock_us());
-        domain_wrote(d, &(struct ticket_slots){.written = slots, .n_written = 3}, false);
-        if (relation->read_count > 0) {
-            ledger_forget(ledger, relation->reads, relation->read_count, clock_us());
-            domain_wrote(d, &(struct ticket_slots){.written = relation->reads,
-                                                   .n_written = relation->read_count}, false);
-        }
+        flush_slots(d, &relation->slot, 1, flushed);
+        if (relation->read_count > 0)
+            flush_slots(d, relation->reads, relation->read_count, flushed);
+        catalog_each(catalog, flush_rows, &(struct flush){d, flushed});
     }
     catalog_unref(&catalog);
     return known;

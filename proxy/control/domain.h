@@ -97,9 +97,11 @@ void domain_in_doubt(struct domain *domain, const struct ticket_slots *slots, bo
 // force.
 void domain_ddl(struct domain *domain);
 
-// CACHE FLUSH: what was read of this table, or with table NULL of any, counts as written. False:
-// the catalog knows no such table.
-bool domain_flush(struct domain *domain, const struct slice *schema, const struct slice *table);
+// CACHE FLUSH: what was read of the table counts as written, so that what is being read now is not
+// kept. Marks the slots of what depends on it in flushed[LEDGER_SLOTS], for the caller to drop.
+// False: the catalog knows no such table.
+bool domain_flush(struct domain *domain, struct slice schema, struct slice table, bool *flushed);
+void domain_flush_all(struct domain *domain); // ... of any table
 
 // Each domain that stands for itself; any thread.
 void domains_each(struct domains *domains, void (*visit)(struct domain *domain, void *arg),

@@ -373,6 +373,27 @@ static void each_once_and_dropped_once(void **state)
     store_free(s);
 }
 
+static bool is_odd(const struct entry *e, void *arg)
+{
+    ++*(int *)arg;
+    return e->body_len % 2 == 1;
+}
+
+static void those_that_are_doomed_leave(void **state)
+{
+    struct store *s = store_new(1 << 20, 4);
+    int asked = 0;
+    for (unsigned i = 0; i < 200; i++)
+        assert_true(put(s, i, 0, i));
+    store_sweep(s, is_odd, &asked);
+    assert_int_equal(asked, 200);
+    for (unsigned i = 0; i < 200; i++)
+        assert_int_equal(has(s, i), i % 2 == 0);
+    assert_int_equal(store_stats(s).entries, 100);
+    assert_int_equal(store_stats(s).dropped, 100);
+    store_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +405,7 @@ int main(void)
         cmocka_unit_test(scan_leaves_the_hot_alone),
         cmocka_unit_test(one_that_comes_back_is_remembered),
         cmocka_unit_test(each_once_and_dropped_once),
+        cmocka_unit_test(those_that_are_doomed_leave),
         cmocka_unit_test(costly_ones_stay),
         cmocka_unit_test(overhead_of_an_entry),
         cmocka_unit_test(random_against_a_naive_model),

@@ -224,6 +224,7 @@ static void forget(struct follower *f)
     f->n_marks = 0;
     f->keepalive_fruitless = 0;
     f->fresh_us = f->keepalive_us = f->flush_us = INT64_MIN;
+    snapshot_forget(&f->snapshot);
     pace_reset(&f->pace);
     touched_clear(&f->touched);
     pending_clear(&f->pending);
@@ -371,6 +372,8 @@ bool follower_data(struct follower *f, uint64_t lsn, struct slice bytes)
         follower_lost(f, LEDGER_OFF_OVERFLOW);
         return false;
     }
+    // A reading that overtook it may have shown it already: what has finished once stays so.
+    pending_pop_finished(&f->pending, &f->snapshot);
     advance(f);
     return true;
 }

@@ -55,6 +55,12 @@ bool snapshot_parse(struct snapshot *s, struct slice text)
     return text.len == 0;
 }
 
+void snapshot_forget(struct snapshot *s)
+{
+    s->xmin = s->xmax = 0;
+    s->n_running = 0;
+}
+
 void snapshot_fini(struct snapshot *s)
 {
     mem_free(s->running);

@@ -21,6 +21,7 @@ struct snapshot { // zeroed to begin; reused from reading to reading
 };
 
 bool snapshot_parse(struct snapshot *s, struct slice text); // false: not a snapshot
+void snapshot_forget(struct snapshot *s); // as none: nothing has finished
 void snapshot_fini(struct snapshot *s);
 
 // Has the transaction finished (committed or aborted), so that every snapshot taken from now on

@@ -110,6 +110,25 @@ static void commits_become_visible_in_any_order(void **state)
     assert_int_equal(ledger_stable(l), 1120);
 }
 
+// The reading's answer may overtake the stream: what it shows as finished needs no other one. What
+// it knew of another connection's time counts for nothing.
+static void commit_that_a_reading_has_shown_before_it_came(void **state)
+{
+    begin_on();
+    read_all(START, "110:110:");
+    commit(109, 1100, "t", NULL);
+    assert_int_equal(ledger_stable(l), 1100);
+    assert_int_equal(judge(stamp(), "t"), LEDGER_OK);
+    commit(110, 1200, "t", NULL);
+    assert_int_equal(ledger_stable(l), 1199);
+    follower_lost(f, LEDGER_OFF_STREAM_LOST);
+    begin();
+    commit(105, 1300, "t", NULL);
+    read_all(1300, "101:106:105");
+    assert_true(ledger_is_on(l));
+    assert_int_equal(ledger_stable(l), 1299);
+}
+
 static void xids_wrap_around(void **state)
 {
     begin_on();
@@ -355,6 +374,7 @@ int main(void)
         TEST(commit_before_turning_on_gates_stable),
         TEST(stable_waits_for_visibility),
         TEST(commits_become_visible_in_any_order),
+        TEST(commit_that_a_reading_has_shown_before_it_came),
         TEST(xids_wrap_around),
         TEST(freshness_is_that_of_the_question),
         TEST(changed_schema_gives_no_freshness),

@@ -34,6 +34,18 @@ $(BUILD)/pgweir: $(call objects,$(ALL_SRC) proxy/main.c)
 	@echo "  LINK $@"
 	@$(CC) $(OPT) $(LTO) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
+# The program of which tests can switch off what keeps the cache right (base/protection.h). Files that
+# do not ask for that are the same objects; it is never installed, and does not start by accident.
+GUARDED_SRC = $(shell grep -l '"base/protection.h"' $(ALL_SRC) proxy/main.c)
+$(BUILD)/unprotected/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC   $< (unprotected)"
+	@$(CC) $(CPPFLAGS) -DWITH_PROTECTIONS_OFF $(CFLAGS) $(NO_LTO) -c $< -o $@
+
+$(BUILD)/pgweir-unprotected: $(patsubst %.c,$(BUILD)/unprotected/%.o,$(GUARDED_SRC)) $(call objects,$(filter-out $(GUARDED_SRC),$(ALL_SRC)))
+	@echo "  LINK $@"
+	@$(CC) $(OPT) $(NO_LTO) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
 # Unit tests: tests/unit/ROOM/NAME_test.c is a cmocka program. A test of a lower layer links only
 # the layers that it may see.
 LAYERS_OF_base = base
@@ -118,14 +130,14 @@ run: deps ## try it: scratch PostgreSQL, pgweir in front, a sample workload (DSN
 	@$(SELF) -j$(JOBS) all
 	@exec $(PYTHON) tests/run.py --build $(BUILD) $(if $(DSN),--dsn '$(DSN)') $(if $(RUN_ONCE),--once)
 
-tests-built: all $(UNIT_BIN)
+tests-built: all $(BUILD)/pgweir-unprotected $(UNIT_BIN)
 
 test: regress-source welcome ## unit tests, repository rules and scenarios (T=pattern for some of them)
 	@$(SELF) -j$(JOBS) tests-built
 	@$(RUNNER) --unit --check --scenario $(if $(T),--filter '$(T)')
 
 scenario: deps ## the scenarios alone (F=pattern of file or test names)
-	@$(SELF) -j$(JOBS) all
+	@$(SELF) -j$(JOBS) all $(BUILD)/pgweir-unprotected
 	@$(RUNNER) --scenario $(if $(F),--filter '$(F)')
 
 consistency: deps ## writers and readers against every promise of the cache (MINUTES=3)

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "base/protection.h"
 #include "cache/decode.h"
 #include "cache/pending.h"
 #include "cache/snapshot.h"
@@ -180,7 +181,8 @@ bool follower_ticket(struct follower *f, struct ticket *t)
 static uint64_t visible(const struct follower *f)
 {
     const struct pending_commit *first = pending_first(&f->pending);
-    return first == NULL ? f->passed : first->position - 1;
+    bool all = first == NULL || protection_is_off(PROTECTION_GATE);
+    return all ? f->passed : first->position - 1;
 }
 
 // After anything that was learnt. Events have been entered already: freshness, barriers and held
@@ -206,12 +208,13 @@ static void advance(struct follower *f)
     }
 }
 
-static void mark_add(struct follower *f, uint64_t flush_lsn)
+static void mark_add(struct follower *f, uint64_t flush_lsn, int64_t now_us)
 {
     if (f->n_marks == MARKS_MAX)
         f->n_marks--; // far behind: the newest makes room for a newer one, the oldest comes first
     size_t at = (f->first_mark + f->n_marks++) % MARKS_MAX;
-    f->marks[at] = (struct mark){.flush_lsn = flush_lsn, .sent_us = f->pace.sent_us};
+    int64_t fresh_us = protection_is_off(PROTECTION_INSTANT) ? now_us : f->pace.sent_us;
+    f->marks[at] = (struct mark){.flush_lsn = flush_lsn, .sent_us = fresh_us};
 }
 
 // ---- Life -------------------------------------------------------------------------------------
@@ -326,7 +329,8 @@ static bool transaction_commit(struct follower *f, uint32_t xid, uint64_t positi
         f->wide++;
         ledger_event_all(f->ledger, position);
     }
-    for (size_t i = 0; i < f->touched.n; i++)
+    bool told = !protection_is_off(PROTECTION_EVENTS);
+    for (size_t i = 0; told && i < f->touched.n; i++)
         ledger_event(f->ledger, f->touched.slots[i], position);
     // Nothing to show for itself: DDL, GRANT, ANALYZE. (Rows of unlogged tables, too.)
     if (f->touched.n == 0 && !f->in_message) {
@@ -421,7 +425,7 @@ void follower_reading_sent(struct follower *f, enum reading_kind kind, int64_t n
 
 static void gate(struct follower *f)
 {
-    if (f->snapshot.xmin >= f->start.horizon_xid)
+    if (f->snapshot.xmin >= f->start.horizon_xid || protection_is_off(PROTECTION_HORIZON))
         f->settled = true;
     size_t popped = pending_pop_finished(&f->pending, &f->snapshot);
     if (popped > 0 || f->pending.count == 0)
@@ -431,7 +435,7 @@ static void gate(struct follower *f)
 }
 
 // What the schema is decides what the reading is worth, not what kind was asked for.
-static void freshen(struct follower *f, const struct reading *r)
+static void freshen(struct follower *f, const struct reading *r, int64_t now_us)
 {
     switch (r->schema) {
     case READING_SCHEMA_UNREAD:
@@ -439,7 +443,7 @@ static void freshen(struct follower *f, const struct reading *r)
     case READING_SCHEMA_SAME:
         if (f->suspect <= visible(f))
             f->suspect = 0;
-        mark_add(f, r->flush_lsn);
+        mark_add(f, r->flush_lsn, now_us);
         return;
     case READING_SCHEMA_CHANGED:
         ledger_flush(f->ledger);
@@ -463,12 +467,13 @@ bool follower_reading(struct follower *f, int64_t now_us, const struct reading *
     bool wanted = full || !list_empty(&f->riding) || f->newest_write > f->passed;
     if (wanted && r->flush_lsn > f->flush_lsn)
         f->flush_lsn = r->flush_lsn;
-    freshen(f, r);
+    freshen(f, r, now_us);
     if (f->watched <= f->passed && f->newest_write > f->passed) {
         f->watched = f->newest_write;
         f->watched_us = now_us;
     }
-    tickets_place(f, insert_position(f, r->insert_lsn), now_us);
+    bool flushed = protection_is_off(PROTECTION_INSERT);
+    tickets_place(f, flushed ? r->flush_lsn : insert_position(f, r->insert_lsn), now_us);
     advance(f);
     f->pace.waited += full && !ledger_is_on(f->ledger);
     return true;

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/protection.h"
 
 // All atomics are sequentially consistent: loads cost nothing more on the machines we run on, the
 // stores are rare, and P4 rests on the order of stores to different members. What the order must
@@ -159,7 +160,8 @@ enum ledger_verdict ledger_judge(const struct ledger *l, struct stamp stamp,
 
     if (epoch & 1)
         return LEDGER_OFF;
-    if (epoch != stamp.epoch || newest > stamp.from)
+    bool same_epoch = epoch == stamp.epoch || protection_is_off(PROTECTION_EPOCH);
+    if (!same_epoch || newest > stamp.from)
         return LEDGER_DEAD;
     if (closed != 0)
         return LEDGER_CLOSED;
@@ -167,8 +169,9 @@ enum ledger_verdict ledger_judge(const struct ledger *l, struct stamp stamp,
         return LEDGER_BARRIER;
     // A freshness a little ahead of now_us is normal: the caller's clock is as old as its loop
     // turn, and what was fresh after that moment is fresh enough for it. One far ahead is not ours.
-    if (fresh == INT64_MIN || fresh < now_us - max_staleness_us ||
-        fresh > now_us + max_staleness_us)
+    if (!protection_is_off(PROTECTION_FRESHNESS) &&
+        (fresh == INT64_MIN || fresh < now_us - max_staleness_us ||
+         fresh > now_us + max_staleness_us))
         return LEDGER_STALE;
     return fresh <= after_us ? LEDGER_BEHIND : LEDGER_OK;
 }
@@ -233,7 +236,7 @@ enum ledger_off_reason ledger_off_reason(const struct ledger *l)
 void ledger_close(struct ledger *l, const uint32_t *slots, size_t n)
 {
     TAG_CHECK(l, LEDGER_TAG);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !protection_is_off(PROTECTION_HOLD); i++) {
         CHECK(slots[i] < LEDGER_SLOTS);
         atomic_fetch_add(&l->slots[slots[i]].closed, 1);
     }
@@ -281,7 +284,8 @@ void ledger_settle(struct ledger *l, const uint32_t *slots, size_t n, uint64_t p
     for (size_t i = 0; i < n; i++) {
         slot_raise(l, slots[i], position);
         atomic_fetch_add(&l->slots[slots[i]].events, position > 0);
-        CHECK(atomic_fetch_sub(&l->slots[slots[i]].closed, 1) > 0);
+        if (!protection_is_off(PROTECTION_HOLD))
+            CHECK(atomic_fetch_sub(&l->slots[slots[i]].closed, 1) > 0);
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/touched.h"
 
+#include "base/protection.h"
 #include "cache/row.h"
 
 void touched_clear(struct touched *t)
@@ -28,6 +29,8 @@ static bool touch(struct touched *t, uint32_t slot)
 
 static void touch_any_row(struct touched *t, uint64_t table)
 {
+    if (protection_is_off(PROTECTION_ROWS))
+        return;
     touch(t, ledger_rows_slot(table));
     touch(t, ledger_columns_slot(table));
 }
@@ -66,7 +69,8 @@ static void touch_keys(struct touched *t, const struct row_keys *rows,
     uint8_t n = key->full ? key->told : key->count;
     for (uint8_t i = 0; i < n; i++)
         columns[i] = (uint8_t)(key == told ? i : told_as(told, key->columns[i].name));
-    for (size_t k = 0; k < rows->count; k++) {
+    size_t first = protection_is_off(PROTECTION_OLD_KEY) ? rows->count - 1 : 0;
+    for (size_t k = first; k < rows->count; k++) {
         const struct row_tuple *tuple = &rows->tuples[k];
         if (key->count > 0)
             touch_key(t, key->table, columns, key->count, tuple);

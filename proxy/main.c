@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/protection.h"
 #include "config/config.h"
 #include "proxy/console/figures.h"
 #include "proxy/console/http.h"
@@ -579,6 +580,8 @@ int main(int argc, char **argv)
         return triggers_command(argc - 1, argv + 1);
     if (!read_arguments(argc, argv, &a, &status))
         return status;
+    if (!protection_begin())
+        return 1;
     signal(SIGPIPE, SIG_IGN);
     struct process p = {
         .config = load(a.path), .quiet = a.quiet || a.daemon, .verbose = a.verbose};

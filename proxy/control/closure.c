@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/protection.h"
 #include "cache/lineage.h"
 #include "proxy/control/triggers.h"
 #include "proxy/sql/builtins.h"
@@ -148,7 +149,7 @@ static uint32_t oid_of(const PGresult *result, int row, int column)
 // tables that are not logged.
 static bool relation_reported(const PGresult *r, int row, bool notified)
 {
-    if (!is(r, row, RELATION_PERSISTENCE, 'p') &&
+    if (!is(r, row, RELATION_PERSISTENCE, 'p') && !protection_is_off(PROTECTION_UNREPORTED) &&
         !(notified && is(r, row, RELATION_PERSISTENCE, 'u')))
         return false;
     return is(r, row, RELATION_KIND, 'p') ||

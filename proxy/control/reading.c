@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/protection.h"
 #include "proxy/control/closure.h"
 #include "proxy/control/connection.h"
 #include "proxy/control/notified.h"
@@ -234,8 +235,9 @@ static enum reading_schema schema(const struct reading_connection *r, const PGre
 {
     if (r->step == STEP_GATE)
         return READING_SCHEMA_UNREAD;
-    return strcmp(PQgetvalue(result, 0, 3), r->baseline) == 0 ? READING_SCHEMA_SAME
-                                                              : READING_SCHEMA_CHANGED;
+    bool same = strcmp(PQgetvalue(result, 0, 3), r->baseline) == 0;
+    return same || protection_is_off(PROTECTION_SCHEMA) ? READING_SCHEMA_SAME
+                                                        : READING_SCHEMA_CHANGED;
 }
 
 static void give_reading(struct reading_connection *r, const PGresult *result)

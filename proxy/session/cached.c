@@ -3,6 +3,7 @@
 // (cache/); here its questions get their answers: which text, which tables, which settings, how
 // fresh, and where the bytes go.
 #include "base/clock.h"
+#include "base/protection.h"
 #include "cache/fill.h"
 #include "cache/key.h"
 #include "cache/ledger.h"
@@ -134,7 +135,8 @@ static enum bypass examine(struct question *q)
     if (client_pins_session(client) ||
         !is_setting(client, VAR_STANDARD_CONFORMING_STRINGS, "on"))
         return BYPASS_SESSION_STATE;
-    if (!q->unit.simple && unit_has_datetime_word(q->unit.bind))
+    if (!q->unit.simple && unit_has_datetime_word(q->unit.bind) &&
+        !protection_is_off(PROTECTION_DATETIME))
         return BYPASS_DATETIME_WORD;
     q->domain = domain_canonical(client->route->domain);
     q->ledger = domain_ledger(q->domain);
@@ -202,7 +204,8 @@ static void make_key(struct question *q)
     struct buf *key = &client->worker->key;
     key_begin(key);
     key_u32(key, domain_id(q->domain));
-    key_u32(key, q->profile->number); // role, search path, what settings the profile knows
+    // Role, search path, what settings the profile knows.
+    key_u32(key, protection_is_off(PROTECTION_PROFILE) ? 0 : q->profile->number);
     const struct gucs *wanted = client->wanted;
     key_u32(key, wanted ? wanted->count : 0);
     for (uint32_t i = 0; wanted != NULL && i < wanted->count; i++) {
@@ -211,7 +214,7 @@ static void make_key(struct question *q)
     }
     for (size_t i = 0; i < sizeof(in_key) / sizeof(*in_key); i++) {
         const char *value = client->vars.value[in_key[i]];
-        if (value != NULL)
+        if (value != NULL && !protection_is_off(PROTECTION_SETTINGS))
             key_bytes(key, slice_str(value));
         else
             key_null(key);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/protection.h"
 #include "cache/ledger.h"
 #include "cache/ticket.h"
 #include "proxy/control/domain.h"
@@ -37,7 +38,7 @@ static void note_table(struct effects *e, uint32_t slot)
 
 static void note_held(struct effects *e, uint32_t slot)
 {
-    if (has_slot(e->noted->held, e->held_count, slot))
+    if (has_slot(e->noted->held, e->held_count, slot) || protection_is_off(PROTECTION_HELD))
         return;
     if (e->held_count == EFFECTS_HELD_MAX)
         e->barrier = true;
@@ -307,11 +308,14 @@ void effects_publish(struct client *client)
         return;
     if (e->count > 0 || e->held_count > 0 || e->barrier || e->ddl)
         client->wrote_us = clock_us();
-    if (e->ddl)
+    if (e->ddl && !protection_is_off(PROTECTION_DDL))
         domain_ddl(domain);
     bool barrier = e->barrier || e->new_name || is_outdated(e, domain);
+    barrier = barrier && !protection_is_off(PROTECTION_BARRIER);
     struct ticket_slots slots = slots_of(e);
-    if (e->count > 0 || e->held_count > 0 || barrier)
+    if (protection_is_off(PROTECTION_MARKS))
+        slots = (struct ticket_slots){.written = NULL};
+    if (slots.n_written > 0 || slots.n_held > 0 || barrier)
         domain_wrote(domain, &slots, barrier);
 }
 

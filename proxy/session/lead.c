@@ -5,10 +5,13 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/protection.h"
 #include "cache/fill.h"
 #include "cache/store.h"
 #include "config/config.h"
+#include "proxy/control/domain.h"
 #include "proxy/pooler.h"
+#include "proxy/route.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
 #include "proxy/session/explained.h"
@@ -124,6 +127,8 @@ void lead_record(struct client *client, struct server *server, char type, struct
 
 void lead_land(struct client *client, struct entry *entry)
 {
+    if (protection_is_off(PROTECTION_FROM) && client != NULL && entry != NULL)
+        ledger_stamp(domain_ledger(domain_canonical(client->route->domain)), &entry->stamp);
     bool stored = client != NULL && entry != NULL &&
                   store_put(client->worker->pooler->store, entry);
     if (stored) {

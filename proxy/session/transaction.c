@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/protection.h"
 #include "cache/entry.h"
 #include "proxy/control/domain.h"
 #include "proxy/route.h"
@@ -31,6 +32,9 @@ int64_t transaction_after_us(const struct client *client)
 {
     const struct transaction *t = &client->transaction;
     bool counts = t->state != TRANSACTION_NONE && t->around_us > client->around_us;
+    counts = counts && !protection_is_off(PROTECTION_ORDER);
+    if (protection_is_off(PROTECTION_AROUND))
+        return INT64_MIN;
     return counts ? t->around_us : client->around_us;
 }
 
@@ -124,12 +128,16 @@ void transaction_note(struct client *client, const struct analysis *analysis)
         return;
     t->portal = false; // the caller sends another one, or a query, which ends it
     note_time(client, analysis);
-    if (analysis != NULL && analysis->plain_begin && is_first(client->server)) {
+    bool plain = analysis != NULL && analysis->plain_begin;
+    if (protection_is_off(PROTECTION_COMMITTED))
+        plain = analysis != NULL && analysis->kind == STATEMENT_BEGIN;
+    if (plain && is_first(client->server)) {
         t->state = TRANSACTION_READS;
         t->hit = false;
         t->around_us = INT64_MIN;
     } else if (t->state == TRANSACTION_READS &&
-               (analysis == NULL || !only_reads(client, analysis))) {
+               (analysis == NULL || !only_reads(client, analysis)) &&
+               !protection_is_off(PROTECTION_READ_ONLY)) {
         t->state = TRANSACTION_NONE;
     }
 }

@@ -78,12 +78,13 @@ class Reports:
 class Context:
     """What a test may use. Connections and proxies made through it end with the test."""
 
-    def __init__(self, name, cluster, binary, directory, kind):
+    def __init__(self, name, cluster, binary, directory, kind, build):
         self.name = name
         self.pg = cluster
         self.binary = binary
         self.directory = directory
         self.sanitizer = kind
+        self.build = build
         self.proxies = []
         self.open_things = []
         self.notes = []
@@ -121,7 +122,15 @@ class Context:
 
     # -- proxies
 
-    def proxy(self, databases=None, start=True, **options):
+    @property
+    def unprotected(self):
+        """The program of which protections can be switched off (base/protection.h)."""
+        beside = f"{os.path.abspath(self.build)}/pgweir-unprotected"
+        if not os.path.exists(beside):
+            raise Skip("pgweir-unprotected was not built")
+        return runnable(beside, self.directory)
+
+    def proxy(self, databases=None, start=True, binary=None, **options):
         """A running proxy in front of the test's database; settings by name, and databases=,
         users=, user_settings=, peers=, arguments=, environment=, cache_rules= as in Proxy."""
         from proxy import Proxy
@@ -130,7 +139,7 @@ class Context:
                if k in options}
         if databases is None:
             databases = {self.db: self.server()}
-        p = Proxy(self.binary, self.directory, databases, options, **own)
+        p = Proxy(binary or self.binary, self.directory, databases, options, **own)
         self.proxies.append(p)
         return p.start() if start else p
 
@@ -344,8 +353,20 @@ def log_tails(ctx):
     return "\n".join(out)
 
 
-def run_one(name, test, cluster, binary, directory, kind, reports, tally, slowness):
-    ctx = Context(name.split("/")[1], cluster, binary, directory, kind)
+def runnable(binary, directory):
+    """Where the unprivileged user can run it: a checkout may be under a home directory that is closed to him."""
+    import cluster as pg
+    if pg.reachable(binary):
+        return binary
+    copy = f"{directory}/{os.path.basename(binary)}"
+    if not os.path.exists(copy):
+        shutil.copy(binary, copy)
+        os.chmod(copy, 0o755)
+    return copy
+
+
+def run_one(name, test, cluster, binary, directory, kind, reports, tally, slowness, build):
+    ctx = Context(name.split("/")[1], cluster, binary, directory, kind, build)
     started = time.monotonic()
     trouble, skipped = None, None
     signal.signal(signal.SIGALRM, on_alarm)
@@ -390,10 +411,7 @@ def run_scenarios(build, pattern, tally, directory, kind, reports, slowness):
     if not tests:
         return
     binary = os.environ.get("PGWEIR_BIN", f"{os.path.abspath(build)}/pgweir")
-    if not pg.reachable(binary):
-        # A checkout under a home directory that the unprivileged user cannot enter.
-        binary = shutil.copy(binary, directory)
-        os.chmod(binary, 0o755)
+    binary = runnable(binary, directory)
     place = os.path.join(directory, "pg")
     os.mkdir(place)
     pg.give(place)
@@ -401,7 +419,7 @@ def run_scenarios(build, pattern, tally, directory, kind, reports, slowness):
     try:
         cluster.create().start().make_roles()
         for name, test in tests:
-            run_one(name, test, cluster, binary, directory, kind, reports, tally, slowness)
+            run_one(name, test, cluster, binary, directory, kind, reports, tally, slowness, build)
             if cluster.process is None or cluster.process.poll() is not None:
                 cluster.start()
         trouble = [line for line in cluster.log().splitlines() if "PANIC" in line or "TRAP:" in line]

@@ -3,49 +3,11 @@
 (a synchronous standby that does not exist), so that every read in between is one in the window."""
 import time
 
-from pgwire import SLOWNESS, query, unit
+from pgwire import query, unit
+from window import Window
 
 SETUP = "CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 1), (2, 1); GRANT ALL ON t TO app"
 READ = "SELECT n FROM t WHERE id = 1"
-
-
-class Window:
-    """Commits of everybody hang, in the stream but not visible, until release()."""
-
-    def __init__(self, ctx):
-        self.ctx = ctx
-
-    def __enter__(self):
-        self.ctx.pg.configure(synchronous_standby_names="nobody")
-        self._wait_until_commits_hang()
-        return self
-
-    def _wait_until_commits_hang(self):
-        """The checkpointer tells everybody, when it has read the new setting itself."""
-        probe = self.ctx.direct(timeout=30)
-        pid = probe.value("SELECT pg_backend_pid()")
-        deadline = time.monotonic() + 10 * SLOWNESS
-        hangs = False
-        while not hangs and time.monotonic() < deadline:
-            probe.send(query("SELECT pg_logical_emit_message(true, 'probe', '')"))
-            state = ""
-            while state not in ("SyncRep", "idle"):
-                state = self.ctx.sql("SELECT CASE WHEN wait_event = 'SyncRep' THEN wait_event ELSE state END "
-                                     f"FROM pg_stat_activity WHERE pid = {pid}")[0][0]
-            hangs = state == "SyncRep"
-            self.ctx.sql(f"SELECT pg_cancel_backend({pid})") if hangs else None
-            probe.until_ready()
-        assert hangs, "commits do not hang"
-
-    def __exit__(self, *_):
-        self.release()
-
-    def release(self):
-        self.ctx.pg.configure(synchronous_standby_names=None)
-
-    def wait_hanging(self, p, n=1):
-        p.wait(lambda: int(self.ctx.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")[0][0]) >= n,
-               f"{n} commits that hang")
 
 
 def read_all(clients):
@@ -58,7 +20,7 @@ def check_window(ctx, p, write, bound):
     ctx.wait_hit(p, lambda: clients[0].query(READ))
     with Window(ctx) as window:
         finish = write()
-        window.wait_hanging(p)
+        window.wait_hanging()
         # For longer than max_staleness, with misses, fills and the clients' own sessions mixed.
         until = time.monotonic() + 0.6
         while time.monotonic() < until:
@@ -130,7 +92,7 @@ def test_commit_hangs_before_the_proxy_starts(ctx):
         d.send(query("UPDATE t SET n = 2 WHERE id = 1"))
         from proxy import CACHE_SETTINGS
         p = ctx.proxy(start=False, **CACHE_SETTINGS)
-        window.wait_hanging(p)
+        window.wait_hanging()
         p.start()
         c = ctx.keep(p.connect(ctx.db))
         until = time.monotonic() + 0.6
@@ -156,7 +118,7 @@ def test_backend_killed_in_the_window(ctx):
     with Window(ctx) as window:
         pid = d.value("SELECT pg_backend_pid()")
         d.send(query("UPDATE t SET n = 2 WHERE id = 1"))
-        window.wait_hanging(p)
+        window.wait_hanging()
         for _ in range(20):
             assert c.value(READ) == "1"
         ctx.sql(f"SELECT pg_cancel_backend({pid})")

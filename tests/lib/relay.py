@@ -107,6 +107,11 @@ class Relay:
             for link in [link for link in self.links if link.kind in kinds]:
                 self._drop(link, reset=True)
 
+    def ports(self, *kinds):
+        """Where the server has them from: client_port in pg_stat_activity."""
+        with self.lock:
+            return [link.sockets["up"][1].getsockname()[1] for link in self.links if link.kind in kinds]
+
     def hold_reply(self, text):
         """Keeps the answer of the server that is sent this text next, until it is released."""
         held = Held(self, text)

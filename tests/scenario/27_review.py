@@ -181,7 +181,7 @@ def test_looked_at_once(ctx):
     a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
     lock = ctx.keep(ctx.direct("postgres"))
     lock.query("BEGIN; LOCK TABLE pg_catalog.pg_depend")  # what is temporary is looked up there
-    before = ctx.pg.log().count("*timeout")
+    before = ctx.pg.log().count("SHOW statement_timeout;SET LOCAL")
     a.query("SET work_mem = '5MB'")
     a.send(query("SELECT 1"))
     assert a.is_quiet()
@@ -189,7 +189,7 @@ def test_looked_at_once(ctx):
     a.until_ready().check()
     assert b.value("SHOW work_mem") == "4MB"
     assert a.value("SHOW work_mem") == "5MB"
-    assert ctx.pg.log().count("*timeout") == before + 1
+    assert ctx.pg.log().count("SHOW statement_timeout;SET LOCAL") == before + 1
 
 
 def test_prepared_while_looked_at(ctx):

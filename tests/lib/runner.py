@@ -3,11 +3,12 @@
 
 A scenario file is tests/scenario/NN_name.py; its functions test_* take one argument, the Context.
 Files and functions run in order, one after the other, on one scratch PostgreSQL; each test gets a
-database of its own (ctx.db) and starts its own proxies (ctx.proxy(...)). All that a test opened ends
-with the test. A test fails by an exception, by its time limit (@limit(seconds) changes the 30 s), by
+database of its own (ctx.db) and starts its own proxies (ctx.proxy(...)). (Some long files run beside the
+others when all run: Beside.) All that a test opened ends with the test. A test fails by an exception, by its time limit (@limit(seconds) changes the 30 s), by
 a proxy that ends badly, or by a sanitizer's report. The last line says `N passed, N failed`.
 """
 import argparse
+import ctypes
 import fnmatch
 import glob
 import importlib.util
@@ -405,9 +406,53 @@ def run_one(name, test, cluster, binary, directory, kind, reports, tally, slowne
             shutil.rmtree(p.directory, ignore_errors=True)
 
 
-def run_scenarios(build, pattern, tally, directory, kind, reports, slowness):
+class Beside:
+    """Where all tests run: some of the long ones in a process of their own, on a PostgreSQL of their own, while the
+    others run here. What it says is said when it has ended."""
+
+    FILES = "61_matrix,62_regress,63_storm"
+
+    def __init__(self, build, directory):
+        self.output = open(f"{directory}/beside.log", "w+", encoding="utf-8")
+        self.process = subprocess.Popen([sys.executable, "-B", __file__, "--build", build, "--scenario", "--filter", self.FILES],
+                                        stdout=self.output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                                        preexec_fn=end_with_parent)
+
+    def has(self, name):
+        return wanted(name, self.FILES)
+
+    def join(self, tally):
+        status = self.process.wait()
+        self.output.seek(0)
+        lines = self.output.read().splitlines()
+        last = re.fullmatch(r"(\d+) passed, (\d+) failed", lines[-1] if lines else "")
+        for line in lines[:-1]:
+            if line.startswith("failed: "):
+                tally.bad(line.removeprefix("failed: "))
+            else:
+                print(line)
+        skipped = [line for line in lines if line.startswith("skip ")]
+        tally.skipped += len(skipped)
+        if last:
+            tally.good(int(last[1]))
+        else:
+            tally.bad(f"the tests beside ended with {status}")
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+        self.output.close()
+
+
+def end_with_parent():
+    pr_set_pdeathsig = 1  # prctl(2)
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def run_scenarios(build, pattern, tally, directory, kind, reports, slowness, beside=None):
     import cluster as pg
-    tests = find_scenarios(pattern)
+    tests = [(name, test) for name, test in find_scenarios(pattern) if not (beside and beside.has(name))]
     if not tests:
         return
     binary = os.environ.get("PGWEIR_BIN", f"{os.path.abspath(build)}/pgweir")
@@ -458,17 +503,24 @@ def main():
     tally = Tally()
     started = time.monotonic()
     interrupted = False
+    beside = None
     try:
+        if args.scenario and args.unit and not args.filter and os.cpu_count() > 1:
+            beside = Beside(args.build, directory)
         if args.unit:
             run_units(args.build, args.filter, tally, reports, environment)
         if args.check:
             run_rules(args.filter, tally)
         if args.scenario:
-            run_scenarios(args.build, args.filter, tally, directory, kind, reports, slowness)
+            run_scenarios(args.build, args.filter, tally, directory, kind, reports, slowness, beside)
+        if beside:
+            beside.join(tally)
     except KeyboardInterrupt:
         interrupted = True
         print("interrupted")
     finally:
+        if beside:
+            beside.end()
         if not tally.failed or interrupted:
             shutil.rmtree(directory, ignore_errors=True)
         else:

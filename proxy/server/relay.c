@@ -511,7 +511,11 @@ static void settle(struct server *server, bool ended)
         return;
     }
     struct client *client = server->client;
-    if (server->state == SERVER_LINKED && ended && client != NULL)
+    if (server->state != SERVER_LINKED || !ended || client == NULL)
+        return;
+    if (align_leads(client))
+        client_resume(client);
+    else
         client_finished(client);
 }
 

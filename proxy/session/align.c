@@ -14,7 +14,8 @@
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
-enum { WAIT_VARS = 1, WAIT_SETTINGS = 2, WAIT_LOOK = 4 }; // bits of client->aligning
+// Bits of client->aligning.
+enum { WAIT_VARS = 1, WAIT_SETTINGS = 2, WAIT_LOOK = 4, WAIT_LEAD = 8 };
 
 static void inject(struct server *server, enum op_purpose purpose, struct buf *sql)
 {
@@ -96,8 +97,18 @@ void align_session(struct client *client, struct server *server, bool newly)
         server->profile_epoch = epoch;
         server_inject(server, PURPOSE_PROFILE, profile_question);
     }
+    // Others wait for its answer, which can be recorded only once it is known what it was made by.
+    if (client->flight != NULL)
+        client->aligning |= WAIT_LEAD;
     if (!sender_end(&worker->to_server))
         server_close(server, "server conn crashed?");
+}
+
+bool align_leads(struct client *client)
+{
+    bool led = (client->aligning & WAIT_LEAD) != 0;
+    client->aligning &= (uint8_t)~WAIT_LEAD;
+    return led && client->aligning == 0;
 }
 
 void align_done(struct client *client, struct server *server, enum op_purpose purpose)

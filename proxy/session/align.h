@@ -18,6 +18,10 @@ void align_done(struct client *client, struct server *server, enum op_purpose pu
 void align_failed(struct client *client, struct server *server, enum op_purpose purpose,
                   const struct error_fields *error);
 
+// All of it was answered: had the client waited for that, to lead the others who ask the same? Then
+// its question goes out now.
+bool align_leads(struct client *client);
+
 // Is it to be asked what the session has become?
 bool align_must_look(const struct client *client);
 void align_look(struct client *client, struct server *server);

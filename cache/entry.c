@@ -24,6 +24,13 @@ struct entry *entry_new(struct arena *arena, struct slice key, struct key_hash h
     return e;
 }
 
+struct entry *entry_copy(struct arena *arena, const struct entry *e)
+{
+    size_t bytes = entry_bytes(e, e->body_len);
+    CHECK(atomic_load_explicit(&e->references, memory_order_relaxed) == 1);
+    return memcpy(arena_alloc(arena, bytes), e, bytes);
+}
+
 struct entry *entry_ref(struct entry *e)
 {
     CHECK(atomic_fetch_add_explicit(&e->references, 1, memory_order_relaxed) > 0);

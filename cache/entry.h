@@ -45,6 +45,8 @@ _Static_assert(offsetof(struct entry, slots) == 68, "there is one for each reply
 struct entry *entry_new(struct arena *arena, struct slice key, struct key_hash hash,
                         struct stamp stamp, const uint32_t *slots, uint32_t n_slots,
                         size_t body_room);
+// The same bytes in another place, with one reference: for the owner of the only one.
+struct entry *entry_copy(struct arena *arena, const struct entry *entry);
 struct entry *entry_ref(struct entry *entry);
 // Takes the caller's pointer back and clears it; the last one frees. *entry may be NULL.
 void entry_unref(struct entry **entry);

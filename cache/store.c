@@ -18,6 +18,8 @@ enum {
     PERIOD_LEAST = 64,
     SHARDS_MAX = 1024,
     LEAVE_AT_ONCE = 256, // entries that leave under one hold of the lock when a budget shrinks
+    MOVE_AT_ONCE = 64,   // ... and that are moved
+    MOVED_LARGEST_BYTES = 14336, // what jemalloc keeps several of in one run of pages
 };
 
 struct shard {
@@ -190,8 +192,8 @@ static size_t largest_within(size_t bytes)
     return low;
 }
 
-// True: more are to leave.
-static bool shrink(struct shard *shard)
+// How many have left; LEAVE_AT_ONCE: perhaps more are to.
+static int shrink(struct shard *shard)
 {
     struct leavers leavers = {NULL};
     pthread_mutex_lock(&shard->lock);
@@ -201,7 +203,33 @@ static bool shrink(struct shard *shard)
         left++;
     pthread_mutex_unlock(&shard->lock);
     leavers_free(&leavers);
-    return left == LEAVE_AT_ONCE;
+    return left;
+}
+
+// What is left after many left lies scattered over pages that hold little else. The allocator gives
+// out the lowest place that is free: so who moves closes ranks, and the pages left behind go back. An
+// entry that somebody else holds stays where it is. True: there are more, from *at on.
+static bool close_ranks(struct store *s, struct shard *shard, uint32_t *at)
+{
+    struct leavers leavers = {NULL};
+    pthread_mutex_lock(&shard->lock);
+    struct ranking *ranking = &shard->ranking;
+    for (int moved = 0; moved < MOVE_AT_ONCE && *at < ranking->count; moved++, ++*at) {
+        struct entry *e = ranking->at[*at].entry;
+        if (atomic_load(&e->references) > 1 || // who takes another one needs the lock
+            entry_size(e) > MOVED_LARGEST_BYTES)
+            continue;
+        hash_remove(&shard->table, &e->node);
+        struct entry *copy = entry_copy(s->arena, e);
+        hash_insert(&shard->table, &copy->node, copy->node.hash);
+        ranking->at[*at].entry = copy;
+        e->node.next = leavers.first;
+        leavers.first = &e->node;
+    }
+    bool more = *at < ranking->count;
+    pthread_mutex_unlock(&shard->lock);
+    leavers_free(&leavers);
+    return more;
 }
 
 void store_set_budget(struct store *s, size_t budget_bytes)
@@ -221,7 +249,10 @@ void store_set_budget(struct store *s, size_t budget_bytes)
         }
         pthread_mutex_unlock(&shard->lock);
         recall_fini(&recall);
-        while (shrink(shard))
+        bool any = false;
+        for (int left = LEAVE_AT_ONCE; left == LEAVE_AT_ONCE; any |= left > 0)
+            left = shrink(shard);
+        for (uint32_t at = 0; any && close_ranks(s, shard, &at);)
             continue;
     }
     atomic_store(&s->entry_limit_bytes, share == 0 ? 0 : largest_within(share / ENTRY_SHARE));

@@ -292,6 +292,33 @@ static void budget_is_a_ceiling_and_what_is_freed_goes_back(void **state)
     store_free(s);
 }
 
+// Those that stay when the budget shrinks are moved together; not those that somebody holds.
+static void what_stays_is_moved_whole(void **state)
+{
+    enum { ENTRIES = 3000 };
+    struct store *s = store_new(16 << 20, 2);
+    for (unsigned i = 0; i < ENTRIES; i++)
+        put_in(s, i, 1000 + i % 3 * 1000);
+    struct entry *held = get(s, 7);
+    store_set_budget(s, 1 << 20);
+    unsigned left = 0;
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        struct entry *e = get(s, i);
+        if (e == NULL)
+            continue;
+        left++;
+        assert_int_equal(entry_body(e).len, 1000 + i % 3 * 1000);
+        assert_int_equal(entry_body(e).at[0], 1);
+        assert_true(e->kept && (i != 7 || e == held));
+        assert_true(store_drop(s, e));
+        entry_unref(&e);
+    }
+    assert_true(left > 100 && store_stats(s).entries == 0);
+    assert_int_equal(entry_body(held).len, 2000);
+    entry_unref(&held);
+    store_free(s);
+}
+
 // Against a plain array: never a wrong version, never more bytes than the budget.
 static void random_against_a_naive_model(void **state)
 {
@@ -408,6 +435,7 @@ int main(void)
         cmocka_unit_test(those_that_are_doomed_leave),
         cmocka_unit_test(costly_ones_stay),
         cmocka_unit_test(overhead_of_an_entry),
+        cmocka_unit_test(what_stays_is_moved_whole),
         cmocka_unit_test(random_against_a_naive_model),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);

@@ -67,12 +67,12 @@ static void sink(struct ranking *r, uint32_t i)
     place(r, i, ranked);
 }
 
-// It grows by an eighth: what is not used of it counts as well.
+// It grows by a sixteenth: what is not used of it counts as well.
 static uint32_t room_for(const struct ranking *r, uint32_t count)
 {
     uint32_t room = r->room > 0 ? r->room : LEAST_ROOM;
     while (room < count)
-        room += room / 8;
+        room += room / 16;
     return room;
 }
 

@@ -207,8 +207,8 @@ static int shrink(struct shard *shard)
 }
 
 // What is left after many left lies scattered over pages that hold little else. The allocator gives
-// out the lowest place that is free: so who moves closes ranks, and the pages left behind go back. An
-// entry that somebody else holds stays where it is. True: there are more, from *at on.
+// out the lowest place that is free: so who moves closes ranks, and the pages left behind go back.
+// An entry that somebody else holds stays where it is. True: there are more, from *at on.
 static bool close_ranks(struct store *s, struct shard *shard, uint32_t *at)
 {
     struct leavers leavers = {NULL};

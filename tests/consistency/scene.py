@@ -4,6 +4,7 @@ and actors whose reads and writes are told to a history."""
 import time
 
 from checker import History
+from pgwire import SLOWNESS
 from proxy import CACHE_SETTINGS
 from relay import Relay
 
@@ -98,7 +99,7 @@ class Scene:
 
     def let(self, seconds, act):
         """Repeats it: whatever the machine does meanwhile, some of it falls into the time that counts."""
-        until = time.monotonic() + seconds
+        until = time.monotonic() + seconds * SLOWNESS
         while time.monotonic() < until and not self.history.violations:
             act()
             time.sleep(0.005)

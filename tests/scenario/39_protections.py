@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-from pgwire import query, unit
+from pgwire import SLOWNESS, query, unit
 from runner import ROOT, limit
 from window import Window
 
@@ -14,7 +14,7 @@ sys.path.insert(0, f"{ROOT}/tests/consistency")
 
 from scene import WARM, Scene, row  # noqa: E402
 
-LONG = 10.0 # of max_staleness, where a story is about other promises than P5
+LONG = 10.0 * SLOWNESS # of max_staleness, where a story is about other promises than P5
 # One server, so that whoever writes has one whose session is known: on another, a write raises a barrier.
 KNOWN = {"bound": LONG, "default_pool_size": 1}
 STORIES = set()

@@ -408,6 +408,107 @@ def test_show_queries(ctx):
     assert p.cache()["bypass_volatile_function"] == before["bypass_volatile_function"] + 6
 
 
+# ---- inside of transactions
+
+
+ISOLATED = ("BEGIN ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+
+
+def test_ttl_in_transactions(ctx):
+    """As outside while the transaction has only read; not in another isolation, and not after a write."""
+    tables(ctx)
+    p = ctx.cache_proxy()
+    stale = "/* pgweir: ttl=60s explain */ SELECT v FROM t WHERE id = 7"
+    exact = "SELECT v FROM t WHERE id = 7"
+    for lazy in ("on", "off"):
+        p.reload(lazy_begin=lazy)
+        c = ctx.keep(p.connect(ctx.db))
+        ctx.sql("UPDATE t SET v = 'old' WHERE id = 7")
+        p.wait(lambda: ctx.wait_hit(p, lambda: c.value(exact)) == "old", "the event of that")
+        p.console("CACHE FLUSH")
+        wait_said(p, lambda: simple(c, stale), "hit, ")
+        ctx.sql("UPDATE t SET v = 'new' WHERE id = 7")
+        c.query("BEGIN")
+        wait_said(p, lambda: simple(c, stale), "hit by ttl")
+        assert c.value(stale) == "old"
+        p.wait(lambda: c.value(exact) == "new", "the new row for a statement that does not accept the old one")
+        c.query("COMMIT")
+        before = p.cache()["ttl_hits"]
+        for begin in ISOLATED:
+            c.query(begin)
+            for _ in range(4):
+                assert c.value(stale) == "new", begin
+                time.sleep(0.003)
+            c.query("COMMIT")
+        c.query("BEGIN")
+        c.query("UPDATE u SET v = 'mine'")
+        for _ in range(4):
+            assert c.value(stale) == "new"
+            time.sleep(0.003)
+        c.query("ROLLBACK")
+        assert p.cache()["ttl_hits"] == before
+        # And never what is older than its own last commit, whatever that wrote.
+        c.query("BEGIN")
+        c.query("UPDATE u SET v = 'mine'")
+        c.query("COMMIT")
+        c.query("BEGIN")
+        assert c.value(stale) == "new"
+        c.query("COMMIT")
+
+
+def test_hints_in_transactions(ctx):
+    """What they say of each statement, and that a word in a text does not end the hits of the others."""
+    tables(ctx)
+    p = ctx.cache_proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    sql, around = EXPLAIN + "SELECT v FROM t WHERE id = 1", "/* pgweir: nocache explain */ SELECT v FROM t WHERE id = 1"
+    wait_said(p, lambda: simple(c, sql), "hit, ")
+    wait_said(p, lambda: extended(c, sql), "hit, ")
+    c.query("BEGIN")
+    assert simple(c, sql).startswith("pgweir: hit, ")
+    assert extended(c, sql).startswith("pgweir: hit, ")
+    assert simple(c, around).startswith("pgweir: bypass (hint)")
+    wait_said(p, lambda: simple(c, sql), "hit, ")
+    c.query("UPDATE u SET v = 'x'")
+    for ask in (simple, extended, simple, extended):
+        assert ask(c, sql).startswith("pgweir: bypass (transaction)"), ask(c, sql)
+        time.sleep(0.003)
+    c.query("ROLLBACK")
+    c.query(ISOLATED[0])
+    for _ in range(4):
+        assert simple(c, sql).startswith("pgweir: bypass (transaction)")
+        time.sleep(0.003)
+    assert c.ask(query("SELECT 1/0")).status == "E"
+    reply = c.ask(query(sql))
+    assert (reply.sqlstate(), reply.rows, reply.status) == ("25P02", [], "E")
+    c.query("ROLLBACK")
+    wait_said(p, lambda: simple(c, sql), "hit, ")
+
+
+def test_audit_in_transactions(ctx):
+    """Hits of transactions are audited like others, on servers of their own; a write of the same transaction that
+    has been committed meanwhile explains a difference."""
+    tables(ctx)
+    p = ctx.cache_proxy(cache_audit_rate=1, default_pool_size=3)
+    c = ctx.keep(p.connect(ctx.db))
+    sql = "SELECT v FROM t WHERE id = 1"
+    p.wait(lambda: ctx.hits(p, lambda: c.query("SELECT v FROM t WHERE id = 2")), "a hit")
+    began = p.cache()["audits"]
+    for n in range(200):
+        value = c.value(sql)
+        c.query("BEGIN")
+        assert c.value(sql) == value
+        c.query(f"UPDATE t SET v = 'n{n}' WHERE id = 1")
+        assert c.value(sql) == f"n{n}"
+        c.query("COMMIT" if n % 2 else "ROLLBACK")
+        p.wait(lambda: ctx.hits(p, lambda: c.query(sql)), "a hit")
+        if n >= 20 and p.cache()["audits"] >= began + 10:
+            break
+    assert p.cache()["audits"] >= began + 10, p.cache()
+    p.wait(lambda: p.pool(ctx.db)["sv_tested"] == "0", "the end of the audits", interval=0.02)
+    assert p.cache()["audit_mismatches"] == 0 and "cache audit" not in p.log(), p.cache()
+
+
 # ---- audit
 
 

@@ -71,7 +71,7 @@ $(foreach l,$(LAYERS),$(eval $(call layer_archive,$(l))))
 # each other and the worker, only the rooms that stand alone.
 PROXY_FOLDERS = wire session server sql control console login
 ALONE_control = $(call sources,proxy/control) proxy/sql/builtins.c
-ALONE_session = $(addprefix proxy/session/,unit.c vars.c statement.c options.c cancel_key.c origin.c proxy_header.c gucs.c remains.c) $(call sources,proxy/sql)
+ALONE_session = $(addprefix proxy/session/,unit.c vars.c statement.c options.c cancel_key.c origin.c proxy_header.c gucs.c remains.c) proxy/profile.c $(call sources,proxy/sql)
 ALONE_console = $(addprefix proxy/console/,table.c syntax.c)
 ALONE_server = $(addprefix proxy/server/,ops.c prepared.c resolver.c) $(ALONE_session)
 define proxy_unit

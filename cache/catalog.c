@@ -37,6 +37,9 @@ struct catalog {
     uint64_t ancestry;
     const struct catalog_relation **trees; // owns
     size_t n_trees;
+    struct slice settings[CATALOG_SETTINGS_MAX]; // owned
+    size_t setting_count;
+    uint64_t settings_hash;
     struct hash_table facts;
 };
 
@@ -170,6 +173,28 @@ void catalog_builder_capture_operator(struct catalog_builder *b, struct slice na
     fact_make(b, name)->captured_operator = true;
 }
 
+static int compare_names(struct slice a, struct slice b)
+{
+    int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+bool catalog_builder_setting(struct catalog_builder *b, struct slice name)
+{
+    struct catalog *c = b->catalog;
+    size_t at = 0;
+    while (at < c->setting_count && compare_names(c->settings[at], name) < 0)
+        at++;
+    if (at < c->setting_count && slice_eq(c->settings[at], name))
+        return true;
+    if (c->setting_count == CATALOG_SETTINGS_MAX)
+        return false;
+    memmove(c->settings + at + 1, c->settings + at, (c->setting_count - at) * sizeof(*c->settings));
+    c->settings[at] = copy_behind(mem_alloc(name.len + 1), name);
+    c->setting_count++;
+    return true;
+}
+
 void catalog_builder_utf8(struct catalog_builder *b)
 {
     b->catalog->utf8 = true;
@@ -196,6 +221,9 @@ struct catalog *catalog_builder_finish(struct catalog_builder *b)
     struct catalog *c = b->catalog;
     c->ancestry = lineage_settle(b->lineage, b->relations, c->relations);
     gather_trees(c, b->relations);
+    for (size_t i = 0; i < c->setting_count; i++) // not 0, whatever the hash is
+        c->settings_hash = (c->settings_hash ^ hash_bytes(c->settings[i].at, c->settings[i].len)) *
+                               UINT64_C(0x9e3779b97f4a7c15) | 1;
     b->catalog = NULL;
     catalog_builder_free(b);
     return c;
@@ -232,6 +260,8 @@ void catalog_unref(struct catalog **catalog)
     if (atomic_fetch_sub_explicit(&c->references, 1, memory_order_acq_rel) > 1)
         return;
     TAG_CLEAR(c);
+    for (size_t i = 0; i < c->setting_count; i++)
+        mem_free((void *)(uintptr_t)c->settings[i].at);
     hash_each(&c->facts, fact_free, NULL);
     hash_fini(&c->facts);
     mem_free(c->trees);
@@ -253,6 +283,17 @@ enum bypass catalog_denied(const struct catalog *c)
 size_t catalog_relations(const struct catalog *c)
 {
     return c->relations;
+}
+
+const struct slice *catalog_settings(const struct catalog *c, size_t *n)
+{
+    *n = c->setting_count;
+    return c->settings;
+}
+
+uint64_t catalog_settings_hash(const struct catalog *c)
+{
+    return c->settings_hash;
 }
 
 bool catalog_utf8(const struct catalog *c)

@@ -57,6 +57,7 @@ struct catalog_relation {
     bool is_partitioned;    // then its key is that of the rows below it
     bool stands_for_others; // a view, or it has, or may have, tables below it
     bool runs_code;     // reading it may run code that is not PostgreSQL's own
+    bool reads_settings; // what it shows depends on some of the catalog's settings
     // Set by the builder, owned by the catalog.
     uint64_t reasons;         // all that there are against caching: bits 1 << enum bypass
     bool writes_itself_known; // writes_known, but for those below
@@ -102,6 +103,9 @@ void catalog_builder_operator(struct catalog_builder *b, struct slice name,
 // PostgreSQL's own.
 void catalog_builder_capture_function(struct catalog_builder *b, struct slice name);
 void catalog_builder_capture_operator(struct catalog_builder *b, struct slice name);
+// A setting (app.tenant) that a policy or a view asks for: its value is to be in the cache key. At
+// most CATALOG_SETTINGS_MAX, else false. Lower case, ASCII.
+bool catalog_builder_setting(struct catalog_builder *b, struct slice name);
 // The server's encoding is UTF8.
 void catalog_builder_utf8(struct catalog_builder *b);
 // Nothing of this database may be cached (e.g. a user's cast between builtin types).
@@ -140,6 +144,11 @@ enum catalog_answer catalog_find(const struct catalog *c, struct slice schema, s
 enum catalog_answer catalog_search(const struct catalog *c, const struct slice *path,
                                    size_t n_path, struct slice name,
                                    const struct catalog_relation **out, size_t max, size_t *n);
+
+// The settings that what is read may depend on, in byte order; borrowed while the catalog is held.
+enum { CATALOG_SETTINGS_MAX = 32 };
+const struct slice *catalog_settings(const struct catalog *c, size_t *n);
+uint64_t catalog_settings_hash(const struct catalog *c); // of these names; 0: there are none
 
 // Each relation that is known, in no order.
 void catalog_each(const struct catalog *c,

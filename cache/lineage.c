@@ -21,8 +21,9 @@ struct edges {
 
 struct denial {
     uint32_t oid;
-    enum bypass reason;
+    enum bypass reason; // BYPASS_NONE: none
     bool runs_code;
+    bool reads_settings;
 };
 
 struct show {
@@ -104,12 +105,17 @@ static void add_denial(struct lineage *l, struct denial denial)
 
 void lineage_deny(struct lineage *l, uint32_t oid, enum bypass reason)
 {
-    add_denial(l, (struct denial){oid, reason, false});
+    add_denial(l, (struct denial){.oid = oid, .reason = reason});
 }
 
 void lineage_runs_code(struct lineage *l, uint32_t oid)
 {
-    add_denial(l, (struct denial){oid, BYPASS_NONE, true});
+    add_denial(l, (struct denial){.oid = oid, .runs_code = true});
+}
+
+void lineage_reads_settings(struct lineage *l, uint32_t oid)
+{
+    add_denial(l, (struct denial){.oid = oid, .reads_settings = true});
 }
 
 void lineage_truncated(struct lineage *l)
@@ -367,14 +373,14 @@ static void show_key(const struct settling *s, struct catalog_relation *view,
     own_names(view);
 }
 
-// A view is what it reads.
+// A view is what it reads; so is a table with policies that read others.
 static void settle_view(struct settling *s, size_t at)
 {
     struct catalog_relation *r = s->relations[at];
     const struct edges *edges = &s->lineage->edges[EDGE_USES];
     struct slots reads = {.count = 0};
     if (s->done[at] == VIEW_UNDER_WAY) // a circle, which PostgreSQL refuses to read
-        deny(r, BYPASS_RELATION_KIND);
+        deny(r, r->is_view ? BYPASS_RELATION_KIND : BYPASS_ROW_SECURITY);
     if (s->done[at] != VIEW_NEW || !has_edges(s, EDGE_USES, r->oid))
         return;
     s->done[at] = VIEW_UNDER_WAY;
@@ -394,8 +400,11 @@ static void settle_view(struct settling *s, size_t at)
             show_key(s, r, below);
         if (below->bypass != BYPASS_NONE)
             deny(r, below->bypass);
+        if (below->bypass != BYPASS_NONE && !r->is_view) // which no rule puts aside
+            deny(r, BYPASS_ROW_SECURITY);
         r->reasons |= below->reasons;
         r->runs_code |= below->runs_code;
+        r->reads_settings |= below->reads_settings;
         for (uint16_t i = 0; i < below->read_count; i++)
             add_slot(&reads, below->reads[i]);
     }
@@ -417,6 +426,7 @@ static void apply_denials(struct settling *s)
         if (denial->reason != BYPASS_NONE)
             deny(s->relations[at], denial->reason);
         s->relations[at]->runs_code |= denial->runs_code;
+        s->relations[at]->reads_settings |= denial->reads_settings;
     }
 }
 

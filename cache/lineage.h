@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What relations have to do with each other: partitions and children with the tables above them,
-// views with what they read; and what follows for each relation: on which slots a result that reads
-// it depends, which ones a write through it must close, and whose slots an event on it raises.
+// views and policies with what they read; and what follows for each relation: on which slots a
+// result that reads it depends, which ones a write through it must close, and whose slots an event
+// on it raises.
 // Part of a catalog's builder; it ends when the catalog is finished. Pure; one thread.
 //
 // The rules. A table that has tables below it (partitions, children) holds their rows too:
@@ -33,6 +34,7 @@ void lineage_free(struct lineage *l);
 
 // By oid; what is not among the relations is passed over.
 void lineage_child(struct lineage *l, uint32_t parent, uint32_t child);
+// A view reads it, or a policy of a table with row security does.
 void lineage_uses(struct lineage *l, uint32_t view, uint32_t relation);
 // The view has exactly the rows of that one relation, but for some that a condition leaves out, and
 // this column of it is that one of the relation. Copies.
@@ -40,6 +42,7 @@ void lineage_shows(struct lineage *l, uint32_t view, struct slice column, uint32
                    struct slice of);
 void lineage_deny(struct lineage *l, uint32_t oid, enum bypass reason); // the first reason stays
 void lineage_runs_code(struct lineage *l, uint32_t oid);
+void lineage_reads_settings(struct lineage *l, uint32_t oid);
 // Not all relations or edges were told: nothing that stands for others is cached or known to write.
 void lineage_truncated(struct lineage *l);
 

@@ -44,7 +44,12 @@
     X(MAX_ROWS, "max_rows", "the reply was asked for in portions")                                 \
     X(SHAPE, "shape", "the messages are not in a form that is cached")                             \
     X(NO_PROFILE, "no_profile", "the session's settings are not known yet")                        \
-    X(ROW_SECURITY, "row_security", "reads a table with row level security, itself or by a view")  \
+    X(ROW_SECURITY, "row_security",                                                                \
+      "a policy of a table that it reads has something that is not reviewed for caching")          \
+    X(POLICY_FUNCTION, "policy_function",                                                          \
+      "a policy of a table that it reads calls what is not PostgreSQL's own, or is volatile")      \
+    X(POLICY_SETTING, "policy_setting",                                                            \
+      "a policy of a table that it reads asks for a setting by no constant name with a dot") \
     X(COLUMN_TYPE, "column_type", "reads a table or view with a type that is not known to be safe")\
     X(ENCODING, "encoding", "names outside ASCII in another encoding than the server's")           \
     X(DISABLED, "disabled", "the cache is switched off here")                                      \

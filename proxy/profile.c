@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/profile.h"
 
+#include <inttypes.h>
 #include <stdatomic.h>
 
+#include "base/check.h"
+#include "base/list.h"
 #include "base/mem.h"
 #include "base/reader.h"
+#include "proxy/sql/quote.h"
 
-// The first column is the effective search path, one schema a line; the second must be the
-// default isolation. The others only have to be the same for two sessions to share replies.
-const char *const profile_question =
+// The first column is the effective search path, one schema a line; the second must be the default
+// isolation; the third says which settings of the catalog are asked for behind all others. The
+// others only have to be the same for two sessions to share replies.
+static const char question[] =
     "SELECT pg_catalog.array_to_string(pg_catalog.current_schemas(true), E'\\n'),"
-    " pg_catalog.current_setting('default_transaction_isolation'),"
+    " pg_catalog.current_setting('default_transaction_isolation'), '%016" PRIx64 "',"
     " current_user, session_user,"
     " pg_catalog.current_setting('search_path'),"
     " pg_catalog.current_setting('extra_float_digits'),"
@@ -30,10 +35,47 @@ const char *const profile_question =
     " pg_catalog.current_setting('lo_compat_privileges'),"
     " pg_catalog.current_setting('server_version')";
 
+// One that the client made itself is in the key: so that clients of many values share a profile,
+// only that it is there. Of another its value, whatever the session's encoding is. Whether nothing
+// or something empty is there, servers of one pool differ in, by who had them before.
+static void ask_setting(struct buf *sql, struct slice name, const struct gucs *applied)
+{
+    char text[64]; // letters, digits, dots: closure.c
+    CHECK(name.len < sizeof(text));
+    memcpy(text, name.at, name.len);
+    text[name.len] = '\0';
+    const struct guc *own = gucs_get(applied, text);
+    buf_printf(sql, ",CASE WHEN ");
+    if (own == NULL) {
+        buf_printf(sql, "false");
+    } else {
+        buf_printf(sql, "pg_catalog.current_setting('%s',true) OPERATOR(pg_catalog.=) ", text);
+        quote_encoded(sql, own->value, own->encoding);
+    }
+    buf_printf(sql, " THEN 'own' ELSE pg_catalog.encode(pg_catalog.convert_to("
+                    "coalesce(pg_catalog.current_setting('%s',true),''),"
+                    "pg_catalog.getdatabaseencoding()),'hex') END", text);
+}
+
+void profile_question(struct buf *sql, const struct catalog *catalog, const struct gucs *applied)
+{
+    size_t n = 0;
+    const struct slice *names = catalog != NULL ? catalog_settings(catalog, &n) : NULL;
+    buf_printf(sql, question, catalog != NULL ? catalog_settings_hash(catalog) : 0);
+    for (size_t i = 0; i < n; i++)
+        ask_setting(sql, names[i], applied);
+    buf_u8(sql, 0);
+}
+
 static struct slice column(struct reader *r)
 {
     uint32_t len = reader_u32(r);
     return len == UINT32_MAX ? slice_of(NULL, 0) : reader_bytes(r, len);
+}
+
+static unsigned hex_digit(uint8_t c)
+{
+    return c <= '9' ? (unsigned)c - '0' : (unsigned)c - 'a' + 10;
 }
 
 static struct profile *profile_new(struct slice row)
@@ -46,8 +88,11 @@ static struct profile *profile_new(struct slice row)
     uint16_t columns = reader_u16(&r);
     struct slice path = column(&r);
     struct slice isolation = column(&r);
-    if (!reader_ok(&r) || columns < 2)
+    struct slice settings = column(&r);
+    if (!reader_ok(&r) || columns < 3)
         return profile; // not cacheable
+    for (size_t i = 0; i < settings.len; i++)
+        profile->settings = profile->settings << 4 | hex_digit(settings.at[i]);
     profile->cacheable = slice_is(isolation, "read committed");
     while (path.len > 0) {
         const uint8_t *end = memchr(path.at, '\n', path.len);
@@ -78,24 +123,33 @@ void profiles_fini(struct profiles *p)
     p->all = NULL;
 }
 
-void profiles_forget(struct profiles *p)
+static void place_free(struct hash_node *node, void *arg)
 {
-    for (int i = 0; i < PROFILE_PLACES; i++) {
-        gucs_unref(&p->places[i].settings);
-        p->places[i] = (struct profile_place){.epoch = 0};
-    }
+    (void)arg;
+    struct profile_place *place = container_of(node, struct profile_place, node);
+    gucs_unref(&place->settings);
+    mem_free(place);
 }
 
-// No settings have a place of their own; the others are looked for.
+void profiles_forget(struct profiles *p)
+{
+    hash_each(&p->places, place_free, NULL);
+    hash_fini(&p->places);
+    p->places = (struct hash_table){.count = 0};
+}
+
+static uint64_t hash_of(const struct gucs *settings)
+{
+    return settings != NULL ? settings->hash : 0;
+}
+
 static struct profile_place *place_of(const struct profiles *p, const struct gucs *settings)
 {
-    const struct profile_place *places = p->places;
-    if (settings == NULL)
-        return (struct profile_place *)(uintptr_t)&places[0];
-    for (int i = 1; i < PROFILE_PLACES; i++)
-        if (places[i].settings != NULL && gucs_equal(places[i].settings, settings))
-            return (struct profile_place *)(uintptr_t)&places[i];
-    return NULL;
+    struct hash_node *node = hash_first(&p->places, hash_of(settings));
+    while (node != NULL &&
+           !gucs_equal(container_of(node, struct profile_place, node)->settings, settings))
+        node = hash_next(node);
+    return node != NULL ? container_of(node, struct profile_place, node) : NULL;
 }
 
 static struct profile_place *make_place(struct profiles *p, struct gucs *settings)
@@ -103,15 +157,16 @@ static struct profile_place *make_place(struct profiles *p, struct gucs *setting
     struct profile_place *place = place_of(p, settings);
     if (place != NULL)
         return place;
-    p->next_place = p->next_place % (PROFILE_PLACES - 1) + 1; // in turn, never the first one
-    place = &p->places[p->next_place];
-    gucs_unref(&place->settings);
-    *place = (struct profile_place){.settings = gucs_ref(settings)};
+    if (p->places.count == PROFILE_PLACES_MAX)
+        profiles_forget(p);
+    place = mem_new(struct profile_place);
+    place->settings = gucs_ref(settings);
+    hash_insert(&p->places, &place->node, hash_of(settings));
     return place;
 }
 
-struct profile *profiles_note(struct profiles *p, struct gucs *settings, struct slice row,
-                              uint64_t epoch)
+struct profile *profiles_note(struct profiles *p, struct gucs *settings, bool alone,
+                              struct slice row, uint64_t epoch)
 {
     struct profile *profile = p->all;
     while (profile != NULL && !slice_eq(buf_slice(&profile->bytes), row))
@@ -124,12 +179,19 @@ struct profile *profiles_note(struct profiles *p, struct gucs *settings, struct 
         p->all = profile;
         p->count++;
     }
+    if (alone || profile->settings == 0)
+        profiles_keep(p, settings, profile, epoch);
+    return profile;
+}
+
+void profiles_keep(struct profiles *p, struct gucs *settings, struct profile *profile,
+                   uint64_t epoch)
+{
     struct profile_place *place = make_place(p, settings);
     if (epoch >= place->epoch) {
         place->profile = profile;
         place->epoch = epoch;
     }
-    return profile;
 }
 
 struct profile *profiles_of(const struct profiles *p, const struct gucs *settings, uint64_t epoch)

@@ -251,13 +251,21 @@ bool route_greet(struct route *route, struct vars *client, struct buf *out)
     return ready;
 }
 
-struct profile *route_profile_note(struct route *route, struct gucs *settings, struct slice row,
-                                   uint64_t epoch)
+struct profile *route_profile_note(struct route *route, struct gucs *settings, bool alone,
+                                   struct slice row, uint64_t epoch)
 {
     pthread_mutex_lock(&route->lock);
-    struct profile *profile = profiles_note(&route->profiles, settings, row, epoch);
+    struct profile *profile = profiles_note(&route->profiles, settings, alone, row, epoch);
     pthread_mutex_unlock(&route->lock);
     return profile;
+}
+
+void route_profile_keep(struct route *route, struct gucs *settings, struct profile *profile,
+                        uint64_t epoch)
+{
+    pthread_mutex_lock(&route->lock);
+    profiles_keep(&route->profiles, settings, profile, epoch);
+    pthread_mutex_unlock(&route->lock);
 }
 
 struct profile *route_profile(struct route *route, const struct gucs *settings, uint64_t epoch)

@@ -77,9 +77,11 @@ void route_welcome(struct route *route, struct slice messages, const struct vars
 // did not set itself; false: none yet.
 bool route_greet(struct route *route, struct vars *client, struct buf *out);
 
-// profiles_note() and profiles_of(), with the lock.
-struct profile *route_profile_note(struct route *route, struct gucs *settings, struct slice row,
-                                   uint64_t epoch);
+// profiles_note(), profiles_keep() and profiles_of(), with the lock.
+struct profile *route_profile_note(struct route *route, struct gucs *settings, bool alone,
+                                   struct slice row, uint64_t epoch);
+void route_profile_keep(struct route *route, struct gucs *settings, struct profile *profile,
+                        uint64_t epoch);
 struct profile *route_profile(struct route *route, const struct gucs *settings, uint64_t epoch);
 
 // Names of settings that nobody but their users knows (app.tenant), of any client: to be asked for

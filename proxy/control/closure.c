@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/control/closure.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,7 +79,7 @@
     "   AND (c.relkind = 'p' OR (c.relkind = 'r' AND NOT c.relhassubclass"                         \
     "    AND c.relreplident = 'f'))),"
 
-// how: n by its name, v a view reads it, t it is above or below another table.
+// how: n by its name, v a view or a policy reads it, t it is above or below another table.
 // side effects: can a write to it touch anything else, by a trigger, or by what a function in a
 // default, a check or a domain does? Functions of PostgreSQL's own leave no row in pg_depend.
 const char closure_relations_sql[] =
@@ -91,7 +92,10 @@ const char closure_relations_sql[] =
     "   UNION ALL SELECT i.inhparent, 't' FROM pg_inherits i WHERE i.inhrelid = closure.oid"
     "   UNION ALL SELECT m[1]::oid, 'v' FROM pg_rewrite w,"
     "    regexp_matches(w.ev_action::text, ':relid (\\d+)', 'g') m"
-    "    WHERE w.ev_class = closure.oid AND w.ev_type = '1') e),"
+    "    WHERE w.ev_class = closure.oid AND w.ev_type = '1'"
+    "   UNION ALL SELECT m[1]::oid, 'v' FROM pg_policy p,"
+    "    regexp_matches(p.polqual::text, ':relid (\\d+)', 'g') m"
+    "    WHERE p.polrelid = closure.oid AND p.polcmd IN ('r', '*')) e),"
     " used AS (SELECT oid, string_agg(how, '') AS how, count(*) AS n"
     "  FROM (SELECT * FROM closure LIMIT " LIMIT_OF(CLOSURE_ROWS) ") x GROUP BY oid)"
     "SELECT n.nspname, c.relname, c.oid, c.relkind, c.relpersistence, c.relhassubclass,"
@@ -157,7 +161,7 @@ static bool relation_reported(const PGresult *r, int row, bool notified)
 }
 
 // Is there nothing but its rows in a reply, and is each change of them seen? Without what is around
-// it.
+// it, and what its policies say.
 static enum bypass relation_bypass(const PGresult *r, int row, bool notified)
 {
     if (oid_of(r, row, RELATION_OID) < 16384)
@@ -166,8 +170,6 @@ static enum bypass relation_bypass(const PGresult *r, int row, bool notified)
         return BYPASS_RELATION_KIND;
     if (notified && !is(r, row, RELATION_KIND, 'v') && !is(r, row, RELATION_NOTIFIES, 't'))
         return BYPASS_NOT_NOTIFIED;
-    if (is(r, row, RELATION_ROW_SECURITY, 't'))
-        return BYPASS_ROW_SECURITY;
     if (!is(r, row, RELATION_TYPES_SAFE, 't'))
         return BYPASS_COLUMN_TYPE;
     return is(r, row, RELATION_ROW_CAST, 't') ? BYPASS_CAST : BYPASS_NONE;
@@ -287,7 +289,7 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
 
 // ---- What is between them, and what runs --------------------------------------------------------
 
-// The kinds of nodes that a view's tree may have, by the names that releases 13 to 18 print.
+// The kinds of nodes that a tree may have, by the names that releases 13 to 18 print.
 // Whatever else there is (a lock, a sample, XML, a domain's checks, the date of today) is refused.
 #define NODES                                                                                      \
     "'{QUERY,RTE,RANGETBLENTRY,RTEPERMISSIONINFO,FROMEXPR,JOINEXPR,RANGETBLREF,"                   \
@@ -297,7 +299,16 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
     "ARRAYCOERCEEXPR,SUBLINK,AGGREF,WINDOWFUNC,WINDOWCLAUSE,SORTGROUPCLAUSE,"                      \
     "GROUPINGSET,GROUPINGFUNC,SETOPERATIONSTMT,COMMONTABLEEXPR,CTESEARCHCLAUSE,"                   \
     "CTECYCLECLAUSE,SCALARARRAYOPEXPR,DISTINCTEXPR,NULLIFEXPR,COLLATE,COLLATEEXPR,"                \
-    "NAMEDARGEXPR,ALIAS,SUBSCRIPTINGREF,FIELDSELECT}'::text[]"
+    "NAMEDARGEXPR,ALIAS,SUBSCRIPTINGREF,FIELDSELECT,SQLVALUEFUNCTION}'::text[]"
+// Of SQLVALUEFUNCTION: the roles and the database, which are in the key (SVFOP_CURRENT_ROLE to
+// SVFOP_CURRENT_CATALOG); not the time, nor the schema.
+#define OTHER_VALUES "\\{SQLVALUEFUNCTION :op (?!(?:9|10|11|12|13) )"
+// current_setting(text) and current_setting(text, boolean), which are not among the functions; and
+// where the name is a constant, that.
+#define SETTING_CALLS ":funcid (?:2077|3294) "
+#define SETTING_NAMES                                                                              \
+    SETTING_CALLS "[^{}]*:args \\(\\{CONST :consttype 25 [^{}]*:constisnull false "            \
+    "[^{}]*:constvalue \\d+ \\[ ([-\\d ]+)\\]\\}"
 // Types that read 'now' in a text.
 #define DATE_TYPES                                                                                 \
     "1082|1083|1114|1184|1186|1266|3908|3910|3912|1182|1183|1115|1185|1187|1270|3909|3911|3913"
@@ -317,12 +328,14 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
     "havingQual <>,windowClause <>,distinctClause <>,limitOffset <>,limitCount <>,"                \
     "setOperations <>}'::text[]) part WHERE strpos(t, ':' || part || ' ') > 0)"
 
-// (kind, oid, item, mark), where an oid is a view's or, with capital letters, that of a table with
-// policies:
-//   i  parent, child          u  view, relation that it reads
+// (kind, oid, item, mark), where an oid is a view's or, with capital letters, that of a table whose
+// row security is in force, for what its policies ask when it is read:
+//   i  parent, child          u  view or table with policies, relation that these read
 //   f  function by name, its volatility or u for a user's      o  operator likewise
 //   x  kind of node that is not in the list     t  type that is not safe
 //   d  a text read as a date   s  a system column
+//   c  setting that is asked for by a constant, the bytes of its name    n  ... by another name
+//   g, h  function, operator of policies for what writes or locks, or that are not in force
 //   k  view, relation, how long its column's name is, and this with the relation's behind it: the
 //      view shows rows of this relation alone, and the one column is the other
 // In a tree names have their braces, spaces and the like escaped, so none looks like a field.
@@ -330,8 +343,11 @@ const char closure_parts_sql[] =
     "WITH RECURSIVE " SAFE_TYPES ","
     " tree AS MATERIALIZED (SELECT ev_class AS oid, '' AS who, ev_action::text AS t FROM pg_rewrite"
     "   WHERE ev_class = ANY ($1::oid[]) AND ev_type = '1'"
-    "  UNION ALL SELECT polrelid, 'P', concat(polqual::text, polwithcheck::text) FROM pg_policy"
-    "   WHERE polrelid = ANY ($1::oid[])),"
+    "  UNION ALL SELECT polrelid, CASE WHEN polcmd IN ('r', '*') AND c.relrowsecurity THEN 'P'"
+    "    ELSE 'W' END, polqual::text FROM pg_policy JOIN pg_class c ON c.oid = polrelid"
+    "   WHERE polrelid = ANY ($1::oid[]) AND polqual IS NOT NULL"
+    "  UNION ALL SELECT polrelid, 'W', polwithcheck::text FROM pg_policy"
+    "   WHERE polrelid = ANY ($1::oid[]) AND polwithcheck IS NOT NULL),"
     " calls AS (SELECT DISTINCT oid, who, m[1]::oid AS called"
     "  FROM tree, regexp_matches(t, ':(?:funcid|aggfnoid|winfnoid) (\\d+)', 'g') m),"
     " uses AS (SELECT DISTINCT oid, who, m[1]::oid AS op"
@@ -339,51 +355,76 @@ const char closure_parts_sql[] =
     "SELECT 'i', inhparent, inhrelid::text, '' FROM pg_inherits WHERE inhparent = ANY ($1::oid[])"
     " UNION ALL SELECT DISTINCT 'u', oid, m[1], ''"
     "  FROM tree, regexp_matches(t, ':relid (\\d+)', 'g') m"
-    "  WHERE who = '' AND m[1]::oid NOT IN (0, oid)"
-    " UNION ALL SELECT CASE who WHEN 'P' THEN 'F' ELSE 'f' END, c.oid, p.proname::text,"
+    "  WHERE who <> 'W' AND m[1]::oid NOT IN (0, oid)"
+    " UNION ALL SELECT CASE who WHEN 'P' THEN 'F' WHEN 'W' THEN 'g' ELSE 'f' END, c.oid,"
+    "  p.proname::text,"
     "  CASE WHEN p.oid >= 16384 THEN 'u' ELSE p.provolatile::text END"
-    "  FROM calls c JOIN pg_proc p ON p.oid = c.called"
-    " UNION ALL SELECT CASE who WHEN 'P' THEN 'O' ELSE 'o' END, u.oid, o.oprname::text,"
+    "  FROM calls c JOIN pg_proc p ON p.oid = c.called WHERE p.oid NOT IN (2077, 3294)"
+    " UNION ALL SELECT CASE who WHEN 'P' THEN 'O' WHEN 'W' THEN 'h' ELSE 'o' END, u.oid,"
+    "  o.oprname::text,"
     "  CASE WHEN o.oid >= 16384 THEN 'u' ELSE '' END"
     "  FROM uses u JOIN pg_operator o ON o.oid = u.op"
-    " UNION ALL SELECT DISTINCT 'x', oid, m[1], ''"
+    " UNION ALL SELECT DISTINCT CASE who WHEN 'P' THEN 'X' ELSE 'x' END, oid, m[1], ''"
     "  FROM tree, regexp_matches(t, '(?<!\\\\)\\{([A-Z_]+)', 'g') m"
-    "  WHERE who = '' AND m[1] <> ALL (" NODES ")"
+    "  WHERE who <> 'W' AND m[1] <> ALL (" NODES ")"
     " UNION ALL SELECT 'k', v.attrelid,"
     "  concat_ws(' ', m[3], octet_length(v.attname::text), v.attname::text || b.attname::text), ''"
     "  FROM tree, regexp_matches(t, " SHOWN ", 'g') m"
     "   JOIN pg_attribute b ON b.attrelid = m[3]::oid AND b.attnum = m[4]::int"
     "   JOIN pg_attribute v ON v.attnum = m[2]::int"
     "  WHERE who = '' AND v.attrelid = tree.oid AND m[1] = m[4] AND " SHOWS_ROWS
-    " UNION ALL SELECT DISTINCT 't', oid, m[1], ''"
+    " UNION ALL SELECT CASE who WHEN 'P' THEN 'X' ELSE 'x' END, oid, 'SQLVALUEFUNCTION', ''"
+    "  FROM tree WHERE who <> 'W' AND t ~ '" OTHER_VALUES "'"
+    " UNION ALL SELECT DISTINCT CASE who WHEN 'P' THEN 'T' ELSE 't' END, oid, m[1], ''"
     "  FROM tree, regexp_matches(t, ':\\w*[tT]ype(?:id)? (\\d+)', 'g') m"
-    "  WHERE who = '' AND m[1]::oid >= 16 AND m[1]::oid NOT IN (705, 2249)"
+    "  WHERE who <> 'W' AND m[1]::oid >= 16 AND m[1]::oid NOT IN (705, 2249)"
     "  AND NOT EXISTS (SELECT FROM safe WHERE safe.oid = m[1]::oid)"
-    " UNION ALL SELECT 'd', oid, '', '' FROM tree WHERE who = '' AND t ~ '\\{COERCEVIAIO '"
+    " UNION ALL SELECT CASE who WHEN 'P' THEN 'D' ELSE 'd' END, oid, '', ''"
+    "  FROM tree WHERE who <> 'W' AND t ~ '\\{COERCEVIAIO '"
     "  AND t ~ ':resulttype (" DATE_TYPES ") '"
-    " UNION ALL SELECT 's', oid, '', '' FROM tree WHERE who = '' AND t ~ ':varattno -'";
+    " UNION ALL SELECT CASE who WHEN 'P' THEN 'S' ELSE 's' END, oid, '', ''"
+    "  FROM tree WHERE who <> 'W' AND t ~ ':varattno -'"
+    " UNION ALL SELECT DISTINCT CASE who WHEN 'P' THEN 'C' ELSE 'c' END, oid, m[1], ''"
+    "  FROM tree, regexp_matches(t, '" SETTING_NAMES "', 'g') m WHERE who <> 'W'"
+    " UNION ALL SELECT CASE who WHEN 'P' THEN 'N' ELSE 'n' END, oid, '', ''"
+    "  FROM tree WHERE who <> 'W' AND t ~ '" SETTING_CALLS "'"
+    "  AND (SELECT count(*) FROM regexp_matches(t, '" SETTING_CALLS "', 'g'))"
+    "   <> (SELECT count(*) FROM regexp_matches(t, '" SETTING_NAMES "', 'g'))";
 
 enum part_column { PART_KIND, PART_OID, PART_ITEM, PART_MARK, PART_COLUMNS };
+enum { SETTING_NAME_MAX = 64 };
 
-static void add_function(struct lineage *l, uint32_t oid, struct slice name, char mark)
+// What stands against caching: by itself in a view; in a policy by a reason that no rule puts
+// aside, for what the reply depends on may be who asks.
+static void deny(struct lineage *l, uint32_t oid, bool policy, enum bypass reason)
+{
+    if (policy)
+        reason = reason == BYPASS_UNKNOWN_FUNCTION || reason == BYPASS_VOLATILE_FUNCTION ||
+                         reason == BYPASS_OPERATOR
+                     ? BYPASS_POLICY_FUNCTION
+                     : BYPASS_ROW_SECURITY;
+    lineage_deny(l, oid, reason);
+}
+
+static void add_function(struct lineage *l, uint32_t oid, bool policy, struct slice name, char mark)
 {
     if (mark == 'u') {
-        lineage_deny(l, oid, BYPASS_UNKNOWN_FUNCTION);
+        deny(l, oid, policy, BYPASS_UNKNOWN_FUNCTION);
         lineage_runs_code(l, oid);
         return;
     }
     if (!builtin_function_cacheable_as(name, mark))
-        lineage_deny(l, oid, BYPASS_VOLATILE_FUNCTION);
+        deny(l, oid, policy, BYPASS_VOLATILE_FUNCTION);
     if (builtin_function_deed(name) == BUILTIN_ANYTHING)
         lineage_runs_code(l, oid);
 }
 
-static void add_operator(struct lineage *l, uint32_t oid, struct slice name, char mark)
+static void add_operator(struct lineage *l, uint32_t oid, bool policy, struct slice name, char mark)
 {
     if (mark == 'u')
         lineage_runs_code(l, oid);
     if (mark == 'u' || !builtin_operator_cacheable(name))
-        lineage_deny(l, oid, BYPASS_OPERATOR);
+        deny(l, oid, policy, BYPASS_OPERATOR);
 }
 
 static bool add_shown(struct lineage *l, uint32_t view, struct slice item)
@@ -409,12 +450,67 @@ static bool node_is_harmless(struct slice node)
     return false;
 }
 
-static bool add_part(struct lineage *l, const PGresult *r, int row)
+static void deny_setting(struct lineage *l, uint32_t oid, bool policy)
 {
+    lineage_deny(l, oid, policy ? BYPASS_POLICY_SETTING : BYPASS_VOLATILE_FUNCTION);
+}
+
+// The name in the bytes of a text as a tree prints them, signed decimals: four bytes of length
+// (varatt.h: in the upper 30 bits, or where the machine is big-endian in the lower ones), then the
+// text. Only names that nothing but sessions' words give a value, as app.tenant; empty: another.
+static struct slice setting_name(const char *decimals, char *name, size_t max)
+{
+    uint8_t length[4];
+    size_t n = 0;
+    bool dot = false;
+    for (char *end; *decimals != '\0'; decimals = end, n++) {
+        uint8_t byte = (uint8_t)strtol(decimals, &end, 10);
+        while (*end == ' ')
+            end++;
+        if (end == decimals || n == max + 4)
+            return slice_of(NULL, 0);
+        if (n < 4) {
+            length[n] = byte;
+            continue;
+        }
+        byte = byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte + 'a' - 'A') : byte;
+        bool letter = (byte >= 'a' && byte <= 'z') || byte == '_';
+        bool digit = (byte >= '0' && byte <= '9') || byte == '$';
+        bool begins = n == 4 || name[n - 5] == '.';
+        if (!letter && (begins || !(digit || byte == '.')))
+            return slice_of(NULL, 0);
+        dot |= byte == '.';
+        name[n - 4] = (char)byte;
+    }
+    if (n <= 4 || !dot || name[n - 5] == '.')
+        return slice_of(NULL, 0);
+    uint32_t little = (uint32_t)length[0] | (uint32_t)length[1] << 8 | (uint32_t)length[2] << 16 |
+                      (uint32_t)length[3] << 24;
+    uint32_t big = (uint32_t)length[3] | (uint32_t)length[2] << 8 | (uint32_t)length[1] << 16 |
+                   (uint32_t)length[0] << 24;
+    return little == n << 2 || big == n ? slice_of(name, n - 4) : slice_of(NULL, 0);
+}
+
+static void add_setting(struct catalog_builder *builder, uint32_t oid, bool policy,
+                        const char *decimals)
+{
+    char name[SETTING_NAME_MAX];
+    struct slice found = setting_name(decimals, name, sizeof(name));
+    if (found.len == 0 || !catalog_builder_setting(builder, found))
+        deny_setting(catalog_builder_lineage(builder), oid, policy);
+    else
+        lineage_reads_settings(catalog_builder_lineage(builder), oid);
+}
+
+static bool add_part(struct catalog_builder *builder, const PGresult *r, int row)
+{
+    struct lineage *l = catalog_builder_lineage(builder);
     uint32_t oid = oid_of(r, row, PART_OID);
     struct slice item = value(r, row, PART_ITEM);
     char mark = PQgetvalue(r, row, PART_MARK)[0];
-    switch (PQgetvalue(r, row, PART_KIND)[0]) {
+    int kind = PQgetvalue(r, row, PART_KIND)[0];
+    bool policy = kind >= 'A' && kind <= 'Z';
+    switch (tolower(kind)) {
     case 'i':
         lineage_child(l, oid, oid_of(r, row, PART_ITEM));
         return true;
@@ -424,32 +520,38 @@ static bool add_part(struct lineage *l, const PGresult *r, int row)
     case 'k':
         return add_shown(l, oid, item);
     case 'f':
-        add_function(l, oid, item, mark);
+        add_function(l, oid, policy, item, mark);
         return true;
     case 'o':
-        add_operator(l, oid, item, mark);
+        add_operator(l, oid, policy, item, mark);
         return true;
-    case 'F':
+    case 'g':
         if (mark == 'u' || builtin_function_deed(item) == BUILTIN_ANYTHING)
             lineage_runs_code(l, oid);
         return true;
-    case 'O':
+    case 'h':
         if (mark == 'u')
             lineage_runs_code(l, oid);
         return true;
     case 'x':
-        lineage_deny(l, oid, BYPASS_UNSUPPORTED);
+        deny(l, oid, policy, BYPASS_UNSUPPORTED);
         if (!node_is_harmless(item))
             lineage_runs_code(l, oid);
         return true;
     case 't':
-        lineage_deny(l, oid, BYPASS_COLUMN_TYPE);
+        deny(l, oid, policy, BYPASS_COLUMN_TYPE);
         return true;
     case 'd':
-        lineage_deny(l, oid, BYPASS_CAST);
+        deny(l, oid, policy, BYPASS_CAST);
         return true;
     case 's':
-        lineage_deny(l, oid, BYPASS_UNSUPPORTED);
+        deny(l, oid, policy, BYPASS_UNSUPPORTED);
+        return true;
+    case 'c':
+        add_setting(builder, oid, policy, PQgetvalue(r, row, PART_ITEM));
+        return true;
+    case 'n':
+        deny_setting(l, oid, policy);
         return true;
     }
     return false;
@@ -457,11 +559,10 @@ static bool add_part(struct lineage *l, const PGresult *r, int row)
 
 bool closure_add_parts(struct catalog_builder *builder, const PGresult *result)
 {
-    struct lineage *l = catalog_builder_lineage(builder);
     if (PQnfields(result) != PART_COLUMNS)
         return false;
     for (int row = 0; row < PQntuples(result); row++)
-        if (!add_part(l, result, row))
+        if (!add_part(builder, result, row))
             return false;
     return true;
 }

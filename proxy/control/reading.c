@@ -63,6 +63,7 @@ struct reading_connection {
     char *names;              // owns; NULL before the first load
     struct closure_oids oids; // owns
     char *baseline;           // owns
+    uint64_t settings_hash;   // of the catalog in force
     // The load under way.
     struct catalog_builder *builder; // owns
     char *new_names;                 // owns
@@ -277,6 +278,8 @@ static void give_catalog(struct reading_connection *r)
     r->new_oids = (struct closure_oids){0};
     struct catalog *catalog = catalog_builder_finish(r->builder);
     r->builder = NULL;
+    r->changed |= catalog_settings_hash(catalog) != r->settings_hash; // sessions are asked anew
+    r->settings_hash = catalog_settings_hash(catalog);
     idle(r);
     r->listener.loaded(r->listener.arg, catalog, r->changed); // r may be gone
 }

@@ -242,10 +242,8 @@ static bool ready(struct server *server)
     const struct config_database *db = database_of(server);
     if (server->connect_query_sent && db != NULL && route->pool->mode != POOL_SESSION)
         align_ask_base(server, db->connect_query ? db->connect_query : "");
-    if (route->domain != NULL) {
-        server->profile_epoch = ledger_epoch(domain_ledger(route->domain));
-        server_inject(server, PURPOSE_PROFILE, profile_question);
-    }
+    if (route->domain != NULL)
+        server_ask_profile(server);
     if (!sender_end(&worker->to_server))
         return give_up(server, "server conn crashed?");
     return true; // when those are answered, the relay gives it to the pool

@@ -147,8 +147,9 @@ static void on_parameter(struct relay *relay, struct slice message, const struct
 static void on_profile(struct relay *relay, struct slice body)
 {
     struct server *server = relay->server;
-    server->profile = route_profile_note(server->route, server->applied, body,
-                                         server->profile_epoch);
+    server->profile_asked = false;
+    server->profile = route_profile_note(server->route, server->applied, server_is_known(server),
+                                         body, server->profile_epoch);
 }
 
 // A question of ours was answered.
@@ -211,6 +212,7 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
     case PURPOSE_REFUSE:
         return true; // never injected
     case PURPOSE_PROFILE:
+        server->profile_asked = false;
         log_warning("S-%p: the session's settings cannot be read: %s", (void *)server,
                     fields.message);
         return true;
@@ -385,6 +387,10 @@ static bool session_message(struct relay *relay, char type, struct slice message
     case 'C':
         on_complete(relay, body, op);
         if (!injected) {
+            if (server->fill != NULL && server->profile != server->fill_profile) {
+                counter_add(&relay->worker->cache.abandoned, 1); // another session than the key's
+                fill_abandon(&server->fill);
+            }
             if (server->fill != NULL)
                 lead_land(relay->client, fill_commit(&server->fill, clock_us()));
             // The end of a simple query outside a transaction acknowledges its commit; that of

@@ -365,8 +365,7 @@ static void begin_reset(struct server *server)
     server_freshen(server);
     if (query == reset_settings && server->route->domain != NULL) {
         // Its next user would have to ask, and could not have its answer cached.
-        server->profile_epoch = ledger_epoch(domain_ledger(server->route->domain));
-        server_inject(server, PURPOSE_PROFILE, profile_question);
+        server_ask_profile(server);
     }
     if (!sender_end(&worker->to_server))
         server_close(server, "server conn crashed?");
@@ -564,6 +563,20 @@ void server_inject(struct server *server, enum op_purpose purpose, const char *s
     buf_clear(&worker->text);
     message_query(&worker->text, sql);
     sender_copy(&worker->to_server, buf_slice(&worker->text));
+}
+
+void server_ask_profile(struct server *server)
+{
+    struct domain *domain = domain_canonical(server->route->domain);
+    struct buf sql = {0};
+    server->profile = NULL;
+    server->profile_epoch = ledger_epoch(domain_ledger(domain)); // before the catalog is taken
+    struct catalog *catalog = domain_catalog_ref(domain);
+    profile_question(&sql, catalog, server->applied);
+    server->profile_asked = true;
+    catalog_unref(&catalog);
+    server_inject(server, PURPOSE_PROFILE, (const char *)sql.at);
+    buf_fini(&sql);
 }
 
 void server_writable(struct ev_loop *loop, ev_io *io, int events)

@@ -99,7 +99,9 @@ struct server {
     struct statement_names named; // by clients, in SQL: see given.h
     struct profile *profile; // borrows from the route; NULL: unknown
     uint64_t profile_epoch;  // of the ledger, when it was asked for
+    bool profile_asked;      // and not answered yet
     struct fill *fill;       // owns; the reply being recorded
+    struct profile *fill_profile; // borrows from the route; of the session that its key is for
     struct audit *audit;     // owns; that it is asked for; audit.h
 
     bool needs_reset;        // something of the client may be left in the session
@@ -158,6 +160,20 @@ void server_login_begin(struct server *server);
 
 // Queues a simple query of ours on the worker's to_server bracket, which must be open for it.
 void server_inject(struct server *server, enum op_purpose purpose, const char *sql);
+// The same, of the question for its profile; the route has a domain.
+void server_ask_profile(struct server *server);
+// Has it this profile, or will it be known, before what is sent now is answered?
+static inline bool server_may_have(const struct server *server, const struct profile *profile,
+                                   uint64_t epoch)
+{
+    return server->profile_epoch == epoch && (server->profile == profile || server->profile_asked);
+}
+// Has its session nothing but what is known to be made in it? Else a policy may find settings there
+// that no key tells.
+static inline bool server_is_known(const struct server *server)
+{
+    return !server->needs_reset && !server->needs_settings_reset && server->doomed == NULL;
+}
 
 // prepared.c
 // And marks it as used.

@@ -92,11 +92,8 @@ void align_session(struct client *client, struct server *server, bool newly)
         align_vars(client, server);
     if (resets)
         align_settings(client, server);
-    if (unknown) {
-        server->profile = NULL;
-        server->profile_epoch = epoch;
-        server_inject(server, PURPOSE_PROFILE, profile_question);
-    }
+    if (unknown)
+        server_ask_profile(server);
     // Others wait for its answer, which can be recorded only once it is known what it was made by.
     if (client->flight != NULL)
         client->aligning |= WAIT_LEAD;
@@ -158,6 +155,27 @@ void align_failed(struct client *client, struct server *server, enum op_purpose 
         client_resume(client);
 }
 
+struct profile *align_profile(const struct client *client, uint64_t epoch)
+{
+    const struct server *server = client->server;
+    struct profile *any = route_profile(client->route, client->wanted, epoch);
+    if (server == NULL || server->profile == NULL || server->profile_epoch != epoch ||
+        server->profile_asked || !gucs_equal(server->applied, client->wanted))
+        return any;
+    if (any == NULL && server_is_known(server)) // there were too many of them
+        route_profile_keep(client->route, client->wanted, server->profile, epoch);
+    return server->profile;
+}
+
+void align_renew_profile(struct client *client, uint64_t epoch)
+{
+    struct server *server = client->server;
+    if (server == NULL || server->profile_epoch == epoch || server->status != 'I')
+        return;
+    session_to_server(client);
+    server_ask_profile(server);
+}
+
 // ---- what it has become ----
 
 static void begin_answer(struct server *server)
@@ -165,6 +183,17 @@ static void begin_answer(struct server *server)
     if (server->remains == NULL)
         server->remains = mem_new(struct remains);
     remains_fini(server->remains);
+}
+
+// Policies ask for them: a function may have set one that no statement mentions.
+static void mention_settings(struct route *route, struct mentioned *names)
+{
+    struct catalog *catalog = route->domain != NULL ? domain_catalog_ref(route->domain) : NULL;
+    size_t n = 0;
+    const struct slice *settings = catalog != NULL ? catalog_settings(catalog, &n) : NULL;
+    for (size_t i = 0; i < n; i++)
+        mentioned_note(names, settings[i]);
+    catalog_unref(&catalog);
 }
 
 bool align_must_look(const struct client *client)
@@ -187,8 +216,10 @@ void align_look(struct client *client, struct server *server)
     begin_answer(server);
     struct mentioned heard = {.count = 0};
     struct buf sql = {0};
-    if (client->unseen)
+    if (client->unseen) {
         route_custom(client->route, &heard);
+        mention_settings(client->route, &heard);
+    }
     bool own_names = client->mode != POOL_SESSION && !session_shares_names(client);
     struct gucs *known = gucs_join(server->base, client->wanted);
     remains_question(&sql, client->route->server_user, &client->mentioned, &heard, known,

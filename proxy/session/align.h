@@ -9,6 +9,7 @@
 struct analysis;
 struct client;
 struct error_fields;
+struct profile;
 
 // Sends what makes the difference; nothing when there is none. newly: it has just got the server.
 void align_session(struct client *client, struct server *server, bool newly);
@@ -21,6 +22,11 @@ void align_failed(struct client *client, struct server *server, enum op_purpose 
 // All of it was answered: had the client waited for that, to lead the others who ask the same? Then
 // its question goes out now.
 bool align_leads(struct client *client);
+// The profile of the client's session as it is on its server, or will be on any; NULL: not known in
+// this epoch.
+struct profile *align_profile(const struct client *client, uint64_t epoch);
+// A server that a session keeps learns of a new epoch in between.
+void align_renew_profile(struct client *client, uint64_t epoch);
 
 // Is it to be asked what the session has become?
 bool align_must_look(const struct client *client);

@@ -16,6 +16,7 @@
 #include "proxy/session/lead.h"
 #include "proxy/session/resolutions.h"
 #include "proxy/session/rulings.h"
+#include "proxy/session/align.h"
 #include "proxy/session/session.h"
 #include "proxy/session/unit.h"
 #include "proxy/session/tracked.h"
@@ -118,6 +119,17 @@ static enum bypass examine_ruling(struct question *q)
     return q->without_events && !q->ruling.ttl_without_events ? BYPASS_OFF : BYPASS_NONE;
 }
 
+// Where a policy asks for settings: is each of them in the key?
+static enum bypass examine_settings(const struct question *q)
+{
+    const struct server *server = q->client->server;
+    if (q->resolution->settings == 0)
+        return BYPASS_NONE;
+    if (server != NULL && !server_is_known(server))
+        return BYPASS_SESSION_STATE;
+    return q->profile->settings == q->resolution->settings ? BYPASS_NONE : BYPASS_NO_PROFILE;
+}
+
 static enum bypass examine(struct question *q)
 {
     struct client *client = q->client;
@@ -148,16 +160,18 @@ static enum bypass examine(struct question *q)
         q->without_events = true;
         q->stamp = (struct stamp){.epoch = q->stamp.epoch | 1}; // the ledger never agrees with that
     }
-    q->profile = route_profile(client->route, client->wanted, q->stamp.epoch);
+    q->profile = align_profile(client, q->stamp.epoch);
     if (q->profile == NULL)
         return BYPASS_NO_PROFILE;
     if (!q->profile->cacheable)
         return BYPASS_TRANSACTION;
-    if (client->server != NULL && client->server->profile != q->profile)
+    if (client->server != NULL &&
+        !server_may_have(client->server, q->profile, q->stamp.epoch))
         return BYPASS_NO_PROFILE;
     q->resolution = resolution_front_get(client->worker->resolutions, q->domain, q->analysis,
                                          q->profile, session_speaks_utf8(client));
-    return q->resolution ? examine_ruling(q) : BYPASS_CATALOG_PENDING;
+    enum bypass settings = q->resolution ? examine_settings(q) : BYPASS_CATALOG_PENDING;
+    return settings != BYPASS_NONE ? settings : examine_ruling(q);
 }
 
 // ---- what is said of it ----
@@ -211,6 +225,7 @@ static void make_key(struct question *q)
     for (uint32_t i = 0; wanted != NULL && i < wanted->count; i++) {
         key_bytes(key, slice_str(wanted->at[i].name));
         key_bytes(key, slice_str(wanted->at[i].value));
+        key_bytes(key, slice_str(wanted->at[i].encoding));
     }
     for (size_t i = 0; i < sizeof(in_key) / sizeof(*in_key); i++) {
         const char *value = client->vars.value[in_key[i]];
@@ -456,8 +471,8 @@ static void begin_fill(struct question *q)
     struct client *client = q->client;
     struct worker *worker = client->worker;
     struct server *server = client->server;
-    if (server->profile != q->profile || server->profile_epoch != q->stamp.epoch ||
-        server->needs_reset || server->fill != NULL)
+    if (!server_may_have(server, q->profile, q->stamp.epoch) ||
+        !gucs_equal(server->applied, client->wanted) || server->needs_reset || server->fill != NULL)
         return;
     client->went_around = monotonic_reads(worker) == CONFIG_MONOTONIC_ALL;
     client->transaction.read = true;
@@ -477,20 +492,9 @@ static void begin_fill(struct question *q)
         .hash = q->hash, .stamp = q->stamp, .slots = slots, .n_slots = (uint32_t)n,
         .max_bytes = max < limit ? max : limit});
     fill_asked(server->fill, worker->now_us);
+    server->fill_profile = q->profile;
     if (is_led(q))
         store_flight_start(worker->pooler->store, client->flight, q->stamp);
-}
-
-// A server that a session keeps learns of a new epoch in between.
-static void renew_profile(struct question *q)
-{
-    struct server *server = q->client->server;
-    if (server == NULL || server->profile_epoch == q->stamp.epoch || server->status != 'I')
-        return;
-    session_to_server(q->client);
-    server->profile = NULL;
-    server->profile_epoch = q->stamp.epoch;
-    server_inject(server, PURPOSE_PROFILE, profile_question);
 }
 
 // Not in memory: does somebody ask for it already? A key that landed meanwhile is looked for again.
@@ -526,6 +530,7 @@ static enum cached ask(struct question *q, bool may_hit)
     struct client *client = q->client;
     struct statistics *statistics = &client->worker->cache;
     enum bypass bypass = examine(q);
+    may_hit &= client->server == NULL || client->server->profile == q->profile;
     if (bypass == BYPASS_NONE && transaction_needs_time(client, q->analysis))
         bypass = BYPASS_TRANSACTION_TIME;
     if (bypass == BYPASS_NONE) {
@@ -542,7 +547,7 @@ static enum cached ask(struct question *q, bool may_hit)
     }
     client->gave_up_hold = false;
     if (bypass == BYPASS_NO_PROFILE)
-        renew_profile(q);
+        align_renew_profile(client, q->stamp.epoch);
     client->transaction.hurry |= bypass == BYPASS_BEHIND;
     if (bypass == BYPASS_BEHIND)
         client->behind += client->behind < 100;

@@ -204,6 +204,9 @@ static inline bool client_pins_session(const struct client *client)
 {
     return (client->pins & ~(1u << PIN_SEQUENCE)) != 0;
 }
+// Nothing is under way on its server but what makes the session its own: what is sent now will be
+// answered by that.
+bool client_is_aligning(const struct client *client);
 void client_pin(struct client *client, enum pin pin);
 void client_discarded(struct client *client); // DISCARD ALL was answered
 // To a client that would wait in vain, its pool's last failure: the server's own sentence if it

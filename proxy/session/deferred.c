@@ -9,6 +9,7 @@
 #include "proxy/server/owed.h"
 #include "proxy/session/listening.h"
 #include "proxy/session/tracked.h"
+#include "proxy/session/align.h"
 #include "proxy/session/unit.h"
 #include "proxy/sql/texts.h"
 
@@ -154,13 +155,14 @@ static bool may_defer(struct client *client)
     const struct settings *settings = config_settings(client->worker->config);
     const struct server *server = client->server;
     if (!settings->lazy_begin || client->mode == POOL_STATEMENT || client->pins != 0 ||
-        client->must_verify || (server != NULL && client->mode != POOL_SESSION))
+        client->must_verify ||
+        (server != NULL && (client->mode != POOL_SESSION || server->status != 'I')))
         return false;
     struct stamp stamp;
     struct domain *domain = domain_canonical(client->route->domain);
     if (!ledger_stamp(domain_ledger(domain), &stamp))
         return false;
-    const struct profile *profile = route_profile(client->route, client->wanted, stamp.epoch);
+    const struct profile *profile = align_profile(client, stamp.epoch);
     return profile != NULL && profile->cacheable && (server == NULL || server->profile == profile);
 }
 

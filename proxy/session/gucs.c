@@ -60,7 +60,7 @@ static bool is_for_running(const char *name)
 
 // ---- finding ----
 
-static const struct guc *find(const struct gucs *p, const char *name)
+const struct guc *gucs_get(const struct gucs *p, const char *name)
 {
     for (uint32_t i = 0; p != NULL && i < p->count; i++)
         if (strcasecmp(p->at[i].name, name) == 0)
@@ -70,7 +70,7 @@ static const struct guc *find(const struct gucs *p, const char *name)
 
 const char *gucs_find(const struct gucs *p, const char *name)
 {
-    const struct guc *found = find(p, name);
+    const struct guc *found = gucs_get(p, name);
     return found ? found->value : NULL;
 }
 
@@ -82,7 +82,7 @@ static bool is_same(const struct guc *a, const struct guc *b)
 
 static bool has_same(const struct gucs *p, const struct guc *one)
 {
-    const struct guc *found = find(p, one->name);
+    const struct guc *found = gucs_get(p, one->name);
     return found != NULL && is_same(found, one);
 }
 

@@ -41,6 +41,7 @@ struct gucs *gucs_ref(struct gucs *p); // NULL is fine
 void gucs_unref(struct gucs **p);            // likewise; clears the pointer
 
 const char *gucs_find(const struct gucs *p, const char *name); // NULL: not in it
+const struct guc *gucs_get(const struct gucs *p, const char *name); // likewise
 bool gucs_equal(const struct gucs *a, const struct gucs *b);
 
 // Appends the statements (and a NUL) that change a session that has `have` into one that has

@@ -227,6 +227,21 @@ bool client_is_quiet(const struct client *client)
             client->transaction.state == TRANSACTION_READS);
 }
 
+bool client_is_aligning(const struct client *client)
+{
+    const uint32_t aligning = 1u << PURPOSE_ALIGN | 1u << PURPOSE_SETTINGS | 1u << PURPOSE_PROFILE |
+                              1u << PURPOSE_RESET;
+    const struct server *server = client->server;
+    if (server == NULL || server->status != 'I' || client->open_batch || client->stream_left > 0)
+        return false;
+    for (uint32_t i = 0; i < server->ops.count; i++) {
+        const struct op *op = ops_nth(&server->ops, i);
+        if (op->origin != OP_INJECTED || (1u << op->purpose & aligning) == 0)
+            return false;
+    }
+    return true;
+}
+
 void client_pin(struct client *client, enum pin pin)
 {
     if (client->pins == 0)

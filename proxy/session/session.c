@@ -180,12 +180,14 @@ static enum step step(struct client *client, struct slice *data)
             return rest;
         return rest_unit(client, data, frame);
     }
-    if (client_is_quiet(client) && !client->unit_decided) {
+    const bool quiet = client_is_quiet(client);
+    if ((quiet || client_is_aligning(client)) && !client->unit_decided) {
         client->unit_decided = true;
         if (client->route->domain != NULL) {
             size_t used = 0;
             // One that just got its server was looked up already.
-            bool may_hit = client->mode == POOL_SESSION || client->server->status == 'T';
+            bool may_hit =
+                quiet && (client->mode == POOL_SESSION || client->server->status == 'T');
             enum cached cached = client_try_cache(client, *data, may_hit, &used);
             if (cached != CACHED_MISS)
                 client->unit_decided = false;

@@ -40,6 +40,7 @@ struct resolving {
     bool pending;
     bool barrier;
     bool captured;
+    bool reads_settings;
 };
 
 static void deny(struct resolving *r, enum bypass reason)
@@ -276,6 +277,7 @@ static void resolve_read(struct resolving *r, uint32_t number)
     }
     for (size_t i = 0; i < n; i++) {
         r->barrier |= found[i]->runs_code;
+        r->reads_settings |= found[i]->reads_settings;
         if (found[i]->bypass != BYPASS_NONE)
             deny(r, found[i]->bypass);
         r->reasons |= found[i]->reasons;
@@ -463,6 +465,7 @@ static struct resolution *resolution_of(struct resolving *r)
         .barrier = r->barrier,
         .captured = r->captured,
         .utf8 = r->catalog != NULL && catalog_utf8(r->catalog),
+        .settings = r->reads_settings ? catalog_settings_hash(r->catalog) : 0,
         .read_count = (uint16_t)r->reads.count,
         .write_count = (uint16_t)r->writes.count,
         .held_count = (uint16_t)r->held.count,

@@ -43,6 +43,7 @@ struct resolution {
     bool captured;          // a user's function or operator may stand behind a builtin's name or
                             // behind t.f: to be treated like EFFECT_FUNCTION
     bool utf8;              // of the server; for values of keys
+    uint64_t settings;      // catalog_settings_hash() if what it reads depends on settings, else 0
     uint16_t read_count;    // slots that the result depends on, ascending, no two equal; only
                             // when a rule could put all reasons aside (cache/rules.h)
     uint16_t write_count;   // slots that its commit must close, likewise

@@ -809,6 +809,12 @@ def test_session_mode(ctx):
         assert c.query(READ + "1").rows == [("1", "mine")]
         c.query("ROLLBACK")
         assert c.query(READ + "1").rows == [("1", "value 1")]
+    # A second BEGIN behind one that the server has: the server warns.
+    c.query("BEGIN")
+    c.query("SELECT 1")
+    assert c.ask(query("BEGIN")).notices[0]["C"] == "25001"
+    c.query("COMMIT")
+    assert in_transaction(ctx) == 0
     # A name that the server must know is not made here.
     assert c.ask(begin_wire("BEGIN", "b") + unit(READ + "$1", [1])).kinds == "12C12TDCZ"
     c.query("COMMIT")

@@ -40,13 +40,14 @@ CREATE VIEW invoker WITH (security_invoker) AS SELECT id, n FROM t;
 CREATE VIEW checked AS SELECT id, n FROM t WHERE n < 100 WITH CHECK OPTION;
 CREATE VIEW "odd {QUERY :funcid 12 ""name" AS SELECT id AS "{XMLEXPR :relid 1259 " FROM t;
 CREATE VIEW none AS SELECT 1 AS one;
+CREATE VIEW v_user AS SELECT id, current_user, session_user, user, current_catalog, current_setting('a.b', true) AS s FROM t;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO app, other;
 """
 
 HITS = [
     "SELECT * FROM v ORDER BY id", "SELECT day, c FROM v WHERE id = 3", "SELECT * FROM vv ORDER BY 1", "SELECT * FROM vp ORDER BY 1",
     "SELECT * FROM vm ORDER BY m", "SELECT * FROM vr", "SELECT * FROM barrier ORDER BY id", "SELECT * FROM invoker ORDER BY id",
-    "SELECT * FROM checked ORDER BY id", "SELECT * FROM \"odd {QUERY :funcid 12 \"\"name\" ORDER BY 1", "SELECT * FROM none",
+    "SELECT * FROM checked ORDER BY id", "SELECT * FROM \"odd {QUERY :funcid 12 \"\"name\" ORDER BY 1", "SELECT * FROM none", "SELECT * FROM v_user ORDER BY id",
     "SELECT v.id FROM v, t WHERE v.id = t.id AND EXISTS (SELECT 1 FROM vv WHERE vv.id = t.id) ORDER BY 1",
     "SELECT * FROM part ORDER BY id", "SELECT * FROM part WHERE id = 12", "SELECT count(*), sum(n) FROM part2", "SELECT * FROM part2a ORDER BY id",
     "SELECT * FROM part1 WHERE id = 1", "SELECT * FROM parent ORDER BY id", "SELECT * FROM ONLY parent", "SELECT * FROM child ORDER BY id",
@@ -83,7 +84,7 @@ CREATE FUNCTION of_row(t) RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT c
 CREATE FUNCTION eq(int, int) RETURNS bool LANGUAGE sql VOLATILE AS 'SELECT $1 = $2';
 CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = eq);
 CREATE UNLOGGED TABLE unlogged(id int); CREATE MATERIALIZED VIEW mat AS SELECT * FROM t;
-CREATE TABLE secret(id int); ALTER TABLE secret ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON secret USING (true);
+CREATE TABLE secret(id int); ALTER TABLE secret ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON secret USING (now() > '2020-01-01');
 CREATE TYPE pair AS (a int, b timestamptz); CREATE TABLE composite(id int, p pair);
 CREATE TYPE dressed AS ENUM ('a', 'b'); CREATE TABLE with_cast(id int, m dressed); CREATE DOMAIN dd AS dressed; CREATE TABLE with_cast2(id int, m dd[]);
 CREATE FUNCTION dress(dressed) RETURNS text LANGUAGE sql VOLATILE AS 'SELECT clock_timestamp()::text';
@@ -98,7 +99,7 @@ CREATE VIEW v_unlogged AS SELECT * FROM unlogged; CREATE VIEW v_mat AS SELECT * 
 CREATE VIEW v_composite AS SELECT id, (p).a FROM composite; CREATE VIEW v_seq AS SELECT nextval('s') FROM t; CREATE VIEW v_ctid AS SELECT ctid, xmin FROM t;
 CREATE VIEW v_text AS SELECT id FROM t WHERE v::date > '2020-01-01'; CREATE VIEW v_fts AS SELECT to_tsvector('english', v) FROM t; CREATE VIEW v_lock AS SELECT id FROM t FOR UPDATE;
 CREATE VIEW v_sample AS SELECT id FROM t TABLESAMPLE bernoulli(100); CREATE VIEW v_xml AS SELECT xmlelement(name x, v) FROM t; CREATE VIEW v_setting AS SELECT current_setting('work_mem') FROM t;
-CREATE VIEW v_user AS SELECT id, current_user FROM t; CREATE VIEW v_info AS SELECT table_name FROM information_schema.tables; CREATE VIEW v_cast AS SELECT m::text FROM with_cast;
+CREATE VIEW v_info AS SELECT table_name FROM information_schema.tables; CREATE VIEW v_cast AS SELECT m::text FROM with_cast;
 CREATE VIEW v_domain AS SELECT n::positive FROM t WHERE n > 0; CREATE VIEW v_reg AS SELECT id::oid::regclass FROM t; CREATE VIEW v_age AS SELECT age(at) FROM t;
 CREATE VIEW v_nested AS SELECT * FROM v_now; CREATE VIEW v_whole AS SELECT t FROM t; CREATE VIEW v_tz AS SELECT '12:00'::timetz, id FROM t; CREATE VIEW v_half AS SELECT * FROM half;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO app, other;
@@ -107,13 +108,13 @@ REFUSED = {
     "volatile_function": ["SELECT * FROM v_now", "SELECT * FROM v_random", "SELECT * FROM v_nested", "SELECT * FROM v_seq", "SELECT * FROM v_fts", "SELECT * FROM v_setting", "SELECT * FROM v_age",
                           "SELECT current_schema FROM t", "SELECT age(at) FROM t", "SELECT to_tsvector('english', v) FROM t", "SELECT date(v) FROM t", "SELECT convert_from('a', 'UTF8') FROM t",
                           "SELECT jsonb_populate_record(NULL::t, j) FROM t", "SELECT pg_typeof(v) FROM t"],
-    "unsupported": ["SELECT * FROM v_date", "SELECT * FROM v_lock", "SELECT * FROM v_sample", "SELECT * FROM v_user", "SELECT * FROM v_domain", "SELECT xmin FROM t",
+    "unsupported": ["SELECT * FROM v_date", "SELECT * FROM v_lock", "SELECT * FROM v_sample", "SELECT * FROM v_domain", "SELECT xmin FROM t",
                     "SELECT tableoid FROM part", "SELECT id FROM v TABLESAMPLE system(100)", "SELECT xmlelement(name x, v) FROM t"],
     "unknown_function": ["SELECT * FROM v_fn", "SELECT * FROM v_cast", "SELECT fn(id) FROM t", "SELECT t.of_row FROM t", "SELECT (t).of_row FROM t"],
     "operator": ["SELECT * FROM v_op", "SELECT id FROM t WHERE id === 1", "SELECT q @@ 'a' FROM ty"],
     "catalog_relation": ["SELECT * FROM v_cat", "SELECT * FROM pg_class"],
     "relation_kind": ["SELECT * FROM v_unlogged", "SELECT * FROM v_mat", "SELECT * FROM mat", "SELECT * FROM half", "SELECT * FROM v_half", "SELECT * FROM mum", "SELECT last_value FROM s"],
-    "row_security": ["SELECT * FROM secret", "SELECT * FROM v_secret"],
+    "policy_function": ["SELECT * FROM secret", "SELECT * FROM v_secret"],
     "column_type": ["SELECT * FROM composite", "SELECT * FROM v_composite", "SELECT * FROM with_cast", "SELECT * FROM with_cast2", "SELECT * FROM zoned", "SELECT * FROM v_reg", "SELECT * FROM v_xml", "SELECT * FROM v_info",
                     "SELECT * FROM v_whole", "SELECT * FROM v_tz"],
     "cast": ["SELECT * FROM rowed", "SELECT * FROM v_text", "SELECT v::date FROM t", "SELECT 'sad'::mood FROM ty", "SELECT n::positive FROM t", "SELECT '(1,2)'::t FROM t"],

@@ -124,6 +124,39 @@ static void whole_database_can_be_denied(void **state)
     catalog_builder_free(NULL);
 }
 
+static struct catalog *with_settings(const char *const *names)
+{
+    struct catalog_builder *b = catalog_builder_new(1);
+    for (; *names != NULL; names++)
+        assert_true(catalog_builder_setting(b, slice_str(*names)));
+    return catalog_builder_finish(b);
+}
+
+static void settings_are_a_set(void **state)
+{
+    struct catalog *one = with_settings((const char *const[]){"b.x", "a.y", "b.x", "a.x", NULL});
+    struct catalog *same = with_settings((const char *const[]){"a.x", "a.y", "b.x", NULL});
+    struct catalog *less = with_settings((const char *const[]){"a.x", "a.y", NULL});
+    struct catalog *none = with_settings((const char *const[]){NULL});
+    size_t n;
+    const struct slice *names = catalog_settings(one, &n);
+    assert_int_equal(n, 3);
+    assert_true(slice_is(names[0], "a.x") && slice_is(names[1], "a.y"));
+    assert_true(catalog_settings_hash(one) == catalog_settings_hash(same));
+    assert_true(catalog_settings_hash(one) != catalog_settings_hash(less));
+    assert_true(catalog_settings_hash(less) != 0 && catalog_settings_hash(none) == 0);
+    catalog_unref(&one);
+    catalog_unref(&same);
+    catalog_unref(&less);
+    catalog_unref(&none);
+    struct catalog_builder *b = catalog_builder_new(1);
+    for (uint8_t i = 0; i < CATALOG_SETTINGS_MAX; i++)
+        assert_true(catalog_builder_setting(b, slice_of(&i, 1)));
+    assert_false(catalog_builder_setting(b, slice_str("too.many")));
+    assert_true(catalog_builder_setting(b, slice_of("\0", 1))); // is there already
+    catalog_builder_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +165,7 @@ int main(void)
         cmocka_unit_test(system_schema_comes_first_unless_named),
         cmocka_unit_test(functions_and_operators),
         cmocka_unit_test(whole_database_can_be_denied),
+        cmocka_unit_test(settings_are_a_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

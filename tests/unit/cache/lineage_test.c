@@ -142,6 +142,40 @@ static void a_view_is_what_it_reads(void **state)
     catalog_unref(&c);
 }
 
+// A policy reads tables as a view does, and what stands against those stands against it, whatever a
+// rule says; settings that are asked for reach whoever reads it.
+static void a_table_is_what_its_policies_read(void **state)
+{
+    struct catalog_builder *b = catalog_builder_new(1);
+    struct lineage *l = catalog_builder_lineage(b);
+    const char *const names[] = {"members", "docs", "view", "bad", "guarded", "turn1", "turn2"};
+    for (uint32_t i = 0; i < 7; i++) {
+        struct catalog_relation t = table(100 + i, names[i]);
+        t.is_view = i == 2;
+        catalog_builder_relation(b, &t);
+    }
+    lineage_uses(l, 101, 100); // docs: a policy reads members
+    lineage_uses(l, 102, 101); // a view of docs
+    lineage_reads_settings(l, 100);
+    lineage_deny(l, 103, BYPASS_UNKNOWN_FUNCTION);
+    lineage_uses(l, 104, 103);
+    lineage_uses(l, 105, 106); // two that read each other
+    lineage_uses(l, 106, 105);
+    struct catalog *c = catalog_builder_finish(b);
+    const struct catalog_relation *members = find(c, "members"), *docs = find(c, "docs");
+    assert_int_equal(docs->bypass, BYPASS_NONE);
+    assert_true(shares(docs->reads, docs->read_count, &members->slot, 1));
+    assert_true(shares(docs->reads, docs->read_count, &docs->slot, 1));
+    assert_true(shares(find(c, "view")->reads, find(c, "view")->read_count, &members->slot, 1));
+    assert_true(members->reads_settings && docs->reads_settings && find(c, "view")->reads_settings);
+    assert_false(find(c, "bad")->reads_settings);
+    assert_int_equal(find(c, "guarded")->bypass, BYPASS_UNKNOWN_FUNCTION);
+    assert_true((find(c, "guarded")->reasons & 1ull << BYPASS_ROW_SECURITY) != 0);
+    assert_true((find(c, "turn1")->reasons & 1ull << BYPASS_ROW_SECURITY) != 0);
+    assert_true((find(c, "turn2")->reasons & 1ull << BYPASS_ROW_SECURITY) != 0);
+    catalog_unref(&c);
+}
+
 static void below_counts(void **state)
 {
     struct catalog_builder *b = catalog_builder_new(1);
@@ -189,6 +223,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whoever_reads_is_ended),
         cmocka_unit_test(a_view_is_what_it_reads),
+        cmocka_unit_test(a_table_is_what_its_policies_read),
         cmocka_unit_test(below_counts),
         cmocka_unit_test(too_much_is_given_up),
     };

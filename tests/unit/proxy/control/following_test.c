@@ -491,7 +491,12 @@ static void the_catalog_says_what_may_be_cached(void **state)
         {"child", BYPASS_NONE, true}, // only looks at item
         {"other", BYPASS_NONE, true},
         {"noted", BYPASS_NONE, false}, // trigger
-        {"guarded", BYPASS_ROW_SECURITY, false},
+        {"guarded", BYPASS_NONE, false}, // nobody sees a row
+        {"by_tenant", BYPASS_NONE, false},
+        {"by_clock", BYPASS_POLICY_FUNCTION, false},
+        {"by_name", BYPASS_POLICY_SETTING, false},
+        {"by_date", BYPASS_ROW_SECURITY, false},
+        {"by_other", BYPASS_NONE, false}, // a policy reads another
         {"light", BYPASS_RELATION_KIND, true}, // unlogged
         {"seen", BYPASS_NONE, false}, // view
         {"parted", BYPASS_NONE, true},
@@ -522,6 +527,13 @@ static void the_catalog_says_what_may_be_cached(void **state)
             fail_msg("%s: %s, writes %sknown", expected[i].name, bypass_name(r->bypass),
                      r->writes_known ? "" : "un");
     }
+    size_t settings;
+    const struct slice *setting = catalog_settings(catalog, &settings);
+    assert_true(settings == 1 && slice_is(setting[0], "app.tenant"));
+    assert_true(relation(catalog, "by_tenant")->reads_settings);
+    assert_true(relation(catalog, "by_other")->reads_settings);
+    assert_false(relation(catalog, "by_clock")->reads_settings);
+    assert_int_equal(relation(catalog, "by_other")->read_count, 2);
     assert_false(catalog_knows(catalog, slice_str("never_asked")));
     assert_true(catalog_captures_function(catalog, slice_str("upper")));
     assert_false(catalog_captures_function(catalog, slice_str("lower")));
@@ -749,6 +761,17 @@ static int group_setup(void **state)
         "CREATE TABLE noted (id int);"
         "CREATE TRIGGER note AFTER INSERT ON noted EXECUTE FUNCTION touch_other();"
         "CREATE TABLE guarded (id int); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;"
+        "CREATE TABLE by_tenant (o text); ALTER TABLE by_tenant ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY p ON by_tenant USING (o = current_setting('App.Tenant', true) AND"
+        " o <> session_user);"
+        "CREATE TABLE by_clock (o text); ALTER TABLE by_clock ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY p ON by_clock USING (now() > '2020-01-01');"
+        "CREATE TABLE by_name (o text); ALTER TABLE by_name ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY p ON by_name USING (o = current_setting(o, true));"
+        "CREATE TABLE by_date (o text); ALTER TABLE by_date ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY p ON by_date USING (current_date > '2020-01-01');"
+        "CREATE TABLE by_other (o text); ALTER TABLE by_other ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY p ON by_other USING (EXISTS (SELECT FROM by_tenant));"
         "CREATE UNLOGGED TABLE light (id int);"
         "CREATE VIEW seen AS SELECT * FROM item;"
         "CREATE TABLE parted (id int) PARTITION BY RANGE (id);"

@@ -43,6 +43,9 @@ static struct catalog *make_catalog(enum bypass denied)
     uint32_t view = add(b, "public", "view", BYPASS_NONE, false);
     lineage_uses(catalog_builder_lineage(b), view, parent);
     add(b, "public", "secret", BYPASS_ROW_SECURITY, true);
+    uint32_t tenants = add(b, "public", "tenants", BYPASS_NONE, false);
+    lineage_reads_settings(catalog_builder_lineage(b), tenants);
+    assert_true(catalog_builder_setting(b, slice_str("app.tenant")));
     add(b, "public", "caf\xc3\xa9", BYPASS_NONE, true);
     catalog_builder_name(b, slice_str("nothing"));
     catalog_builder_function(b, slice_str("lower"), CATALOG_IMMUTABLE);
@@ -266,6 +269,20 @@ static void test_names(void **state)
     analysis_unref(&a);
 }
 
+// What settings are in the key of whoever reads a table whose policies ask for some.
+static void test_settings(void **state)
+{
+    struct catalog *catalog = make_catalog(BYPASS_NONE);
+    const uint64_t all = catalog_settings_hash(catalog);
+    catalog_unref(&catalog);
+    struct resolution *r = resolve_text("select * from t, tenants", &path_public);
+    assert_true(r->bypass == BYPASS_NONE && all != 0 && r->settings == all);
+    resolution_unref(&r);
+    r = resolve_text("select * from t", &path_public);
+    assert_true(r->bypass == BYPASS_NONE && r->settings == 0);
+    resolution_unref(&r);
+}
+
 static void test_front(void **state)
 {
     struct resolve_front *front = resolve_front_new();
@@ -301,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_path),        cmocka_unit_test(test_writes),
         cmocka_unit_test(test_flags),       cmocka_unit_test(test_without_catalog),
         cmocka_unit_test(test_names),       cmocka_unit_test(test_front),
+        cmocka_unit_test(test_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,6 +34,7 @@ struct catalog {
     enum bypass denied;
     size_t relations;
     bool utf8;
+    bool text_search_denied;
     uint64_t ancestry;
     const struct catalog_relation **trees; // owns
     size_t n_trees;
@@ -216,6 +217,11 @@ static void gather_trees(struct catalog *c, struct catalog_relation **relations)
             c->trees[n++] = relations[i];
 }
 
+void catalog_builder_deny_text_search(struct catalog_builder *b)
+{
+    b->catalog->text_search_denied = true;
+}
+
 struct catalog *catalog_builder_finish(struct catalog_builder *b)
 {
     struct catalog *c = b->catalog;
@@ -278,6 +284,11 @@ uint64_t catalog_version(const struct catalog *c)
 enum bypass catalog_denied(const struct catalog *c)
 {
     return c->denied;
+}
+
+bool catalog_text_search_denied(const struct catalog *c)
+{
+    return c->text_search_denied;
 }
 
 size_t catalog_relations(const struct catalog *c)

@@ -110,6 +110,8 @@ bool catalog_builder_setting(struct catalog_builder *b, struct slice name);
 void catalog_builder_utf8(struct catalog_builder *b);
 // Nothing of this database may be cached (e.g. a user's cast between builtin types).
 void catalog_builder_deny(struct catalog_builder *b, enum bypass reason);
+// A text search parser or template is a user's: what it does is not known.
+void catalog_builder_deny_text_search(struct catalog_builder *b);
 // Frees the builder; one reference.
 struct catalog *catalog_builder_finish(struct catalog_builder *b);
 
@@ -120,6 +122,7 @@ void catalog_unref(struct catalog **c); // clears the pointer; *c may be NULL
 
 uint64_t catalog_version(const struct catalog *c);
 enum bypass catalog_denied(const struct catalog *c); // BYPASS_NONE: as each relation says
+bool catalog_text_search_denied(const struct catalog *c);
 size_t catalog_relations(const struct catalog *c);   // how many are known
 bool catalog_utf8(const struct catalog *c);
 

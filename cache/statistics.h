@@ -50,6 +50,8 @@
       "a policy of a table that it reads calls what is not PostgreSQL's own, or is volatile")      \
     X(POLICY_SETTING, "policy_setting",                                                            \
       "a policy of a table that it reads asks for a setting by no constant name with a dot") \
+    X(TEXT_SEARCH, "text_search",                                                                  \
+      "searches text, where a parser or a dictionary template is not PostgreSQL's own")            \
     X(COLUMN_TYPE, "column_type", "reads a table or view with a type that is not known to be safe")\
     X(ENCODING, "encoding", "names outside ASCII in another encoding than the server's")           \
     X(DISABLED, "disabled", "the cache is switched off here")                                      \

@@ -52,6 +52,8 @@ const char schema_identity_sql[] =
 //   pg_proc, pg_operator, pg_cast, pg_opclass, pg_collation, made by users (from oid 16384), and
 //                  pg_type of the names of common types: what could be taken for PostgreSQL's own
 //   pg_enum        labels and their order
+//   pg_ts_*        while a statement that searches text is in use (resolve.c asks for a name):
+//                  configurations, their schemas, dictionaries, and which of these reads what
 //   pg_authid      by its public view: rename, superuser, bypassing row security
 //   pg_auth_members  who has whose privileges
 //
@@ -90,11 +92,23 @@ const char schema_identity_sql[] =
     MADE("pg_proc", "p") MADE("pg_operator", "o") MADE("pg_cast", "k") MADE("pg_opclass", "b")     \
     MADE("pg_collation", "l")                                                                      \
     " (SELECT " SUM("concat(e.oid, ' ', e.xmin)") " FROM pg_enum e),"                              \
+    TEXT_SEARCH                                                                                    \
     " (SELECT " SUM("concat(y.oid, ' ', y.xmin)") " FROM pg_type y WHERE y.typname = ANY ("        \
     COMMON_TYPES ") AND y.oid >= 16384),"                                                          \
     " (SELECT " SUM("concat_ws(' ', r.oid, r.rolname, r.rolsuper, r.rolinherit, r.rolbypassrls)")  \
     "  FROM pg_roles r),"                                                                          \
     " (SELECT " SUM("concat(m.roleid, ' ', m.member, ' ', m.xmin)") " FROM pg_auth_members m))"
+#define TEXT_SEARCH                                                                                \
+    " CASE WHEN EXISTS (SELECT FROM c WHERE c.oid = 'pg_ts_config_map'::regclass) THEN"            \
+    " concat_ws('/',"                                                                              \
+    "  (SELECT " SUM("concat(t.oid, ' ', t.xmin)") " FROM pg_ts_config t),"                        \
+    "  (SELECT " SUM("concat(t.oid, ' ', t.xmin)") " FROM pg_ts_dict t),"                          \
+    "  (SELECT " SUM("concat(n.oid, ' ', n.xmin)") " FROM pg_namespace n WHERE n.oid = ANY ("      \
+    "    ARRAY(SELECT cfgnamespace FROM pg_ts_config))),"                                          \
+    "  (SELECT " SUM("concat(t.oid, ' ', t.xmin)") " FROM pg_ts_parser t),"                        \
+    "  (SELECT " SUM("concat(t.oid, ' ', t.xmin)") " FROM pg_ts_template t),"                      \
+    "  (SELECT " SUM("concat(t.mapcfg, ' ', t.maptokentype, ' ', t.mapseqno, ' ', t.xmin)")        \
+    "    FROM pg_ts_config_map t)) END,"
 #define POSITIONS                                                                                  \
     "pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn(), pg_current_snapshot()"
 #define WATCHED                                                                                    \
@@ -138,6 +152,8 @@ const char schema_captures_sql[] =
     "    WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e'))"
     " UNION ALL SELECT 'c', 'cast' FROM pg_cast k WHERE k.oid >= 16384"
     " AND k.castsource < 16384 AND k.casttarget < 16384"
+    " UNION ALL SELECT 't', 'parser' FROM pg_ts_parser p WHERE p.oid >= 16384"
+    " UNION ALL SELECT 't', 'template' FROM pg_ts_template t WHERE t.oid >= 16384"
     " UNION ALL SELECT 'c', y.typname::text FROM pg_type y WHERE y.oid >= 16384"
     " AND y.typname = ANY (" COMMON_TYPES ")";
 
@@ -173,6 +189,9 @@ bool schema_add_captures(struct catalog_builder *builder, const PGresult *result
             break;
         case 'c':
             catalog_builder_deny(builder, BYPASS_CAST);
+            break;
+        case 't':
+            catalog_builder_deny_text_search(builder);
             break;
         default:
             return false;

@@ -163,6 +163,7 @@ static struct analysis *analysis_of(const struct walk *w)
         .calls_unknown_function = w->calls_unknown_function,
         .has_parameters = w->has_parameters,
         .tells_time = tells_time(w),
+        .searches_text = w->searches_text,
         .names_are_ascii = ascii,
         .bytes = bytes,
     };

@@ -158,6 +158,7 @@ struct analysis {
     bool plain_end;         // one COMMIT or ROLLBACK without AND CHAIN
     bool has_parameters;    // $1 ... occur
     bool tells_time;        // uses the time at which its transaction began, as the text shows
+    bool searches_text;     // by text search configurations, which are to be watched
     bool unlistens;         // one UNLISTEN, of channel or of all
     bool names_are_ascii;   // else the bytes of names are in the client's encoding
     size_t bytes;           // memory it holds, for the bound in texts.h

@@ -15,7 +15,7 @@
 // Not here, though it seems so: age (of one argument: today), date, time, timestamp ... called as
 // functions and the json functions that make records (they read text, and 'now' may be in a row),
 // convert and its like (conversions can be replaced), current_schema (schemas are not watched as
-// such), text search (configurations and dictionaries are not watched).
+// such), text search (see below).
 static const char *const stable_but_cacheable[] = {
     "array_to_json", "array_to_string", "concat", "concat_ws", "current_database", "date_part",
     "date_trunc", "enum_first", "enum_last", "enum_range", "extract", "format", "generate_series",
@@ -38,6 +38,14 @@ static const char *const immutable_but_not_cacheable[] = {
     "to_tsquery", "to_tsvector", "ts_headline", "ts_lexize", "ts_parse", "ts_rewrite",
     "ts_token_type", "websearch_to_tsquery", "xml_is_well_formed_content",
     "xml_is_well_formed_document",
+};
+
+// Text search: what they give depends on configurations and dictionaries, which are watched while a
+// statement with them is known, and on default_text_search_config, which is in the profile. Not
+// here: ts_rewrite runs a query; ts_lexize, ts_parse, ts_token_type name dictionaries and parsers.
+static const char *const text_search[] = {
+    "json_to_tsvector", "jsonb_to_tsvector", "phraseto_tsquery", "plainto_tsquery", "to_tsquery",
+    "to_tsvector", "ts_headline", "websearch_to_tsquery",
 };
 
 // Operators with stable overloads: between date, timestamp and timestamptz (TimeZone is in the
@@ -251,6 +259,21 @@ bool builtin_function_forceable(struct slice name)
             return false;
     }
     return true;
+}
+
+bool builtin_function_searches_text(struct slice name)
+{
+    return LISTED(text_search, name);
+}
+
+bool builtin_operator_searches_text(struct slice name)
+{
+    return slice_is(name, "@@"); // of text, by the default configuration
+}
+
+bool builtin_cast_searches_text(struct slice type, bool from_constant)
+{
+    return from_constant && slice_is(type, "regconfig");
 }
 
 bool builtin_operator_cacheable(struct slice name)

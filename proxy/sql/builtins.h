@@ -41,6 +41,11 @@ bool builtin_function_cacheable(struct slice name);
 bool builtin_operator_cacheable(struct slice name);
 // The same for one of the functions of that name, of which the volatility is known: 'i', 's', 'v'.
 bool builtin_function_cacheable_as(struct slice name, char volatility);
+// Cacheable as well where text search configurations are watched, and are PostgreSQL's own in all
+// that runs (resolve.h). from_constant: the operand is a string constant.
+bool builtin_function_searches_text(struct slice name);
+bool builtin_operator_searches_text(struct slice name);
+bool builtin_cast_searches_text(struct slice type, bool from_constant);
 // May a rule have cached what calls it (cache/rules.h), although it is not cacheable?
 bool builtin_function_forceable(struct slice name);
 

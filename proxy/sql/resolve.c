@@ -408,6 +408,25 @@ static void resolve_casts(struct resolving *r)
             capture(r, BYPASS_CAST);
 }
 
+// ---- Text search --------------------------------------------------------------------------------
+
+// Asked for by a name, as tables are: whose catalog has it, it is of one that watches what text
+// search depends on (control/schema.c).
+static struct sql_name text_search_name(void)
+{
+    return (struct sql_name){slice_str("pg_catalog"), slice_str("pg_ts_config_map")};
+}
+
+static void resolve_text_search(struct resolving *r)
+{
+    if (r->catalog == NULL || !catalog_knows(r->catalog, text_search_name().name)) {
+        r->pending = true;
+        deny(r, BYPASS_CATALOG_PENDING);
+    } else if (catalog_text_search_denied(r->catalog)) {
+        deny(r, BYPASS_TEXT_SEARCH);
+    }
+}
+
 // ---- The whole ----------------------------------------------------------------------------------
 
 static int compare_slots(const void *a, const void *b)
@@ -503,6 +522,8 @@ struct resolution *resolve(const struct analysis *a, const struct catalog *catal
         resolve_operators(&r);
         resolve_casts(&r);
     }
+    if (a->searches_text)
+        resolve_text_search(&r);
     for (uint32_t i = 0; i < a->reads.count; i++)
         resolve_read(&r, i);
     for (uint32_t i = 0; i < a->writes.count; i++)
@@ -543,4 +564,7 @@ void analysis_names(const struct analysis *a,
         visit(&a->reads.at[i], arg);
     for (uint32_t i = 0; i < a->writes.count; i++)
         visit(&a->writes.at[i], arg);
+    const struct sql_name text_search = text_search_name();
+    if (a->searches_text)
+        visit(&text_search, arg);
 }

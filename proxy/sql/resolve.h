@@ -71,7 +71,8 @@ struct resolution *resolution_ref(struct resolution *r);
 void resolution_unref(struct resolution **r); // clears the caller's pointer
 
 // Calls visit for each name that the catalog should know about for this statement: relations read
-// and written. To be told to the control thread when a resolution is pending.
+// and written, and what stands for text search. To be told to the control thread when a resolution
+// is pending.
 void analysis_names(const struct analysis *a,
                     void (*visit)(const struct sql_name *name, void *arg), void *arg);
 

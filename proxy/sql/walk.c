@@ -162,9 +162,17 @@ static void judge_unknown_function(struct walk *w)
     w->effects |= EFFECT_FUNCTION;
 }
 
+// Then it is for the catalog to say whether it may be cached.
+static bool searches_text(struct walk *w, bool it_does)
+{
+    w->searches_text |= it_does;
+    return it_does;
+}
+
 static void judge_builtin(struct walk *w, const PgQuery__FuncCall *call, struct slice name)
 {
-    if (!builtin_function_cacheable(name) && !(slice_is(name, "age") && call->n_args == 2))
+    if (!builtin_function_cacheable(name) && !(slice_is(name, "age") && call->n_args == 2) &&
+        !searches_text(w, builtin_function_searches_text(name)))
         walk_deny(w, BYPASS_VOLATILE_FUNCTION);
     w->reasons |= builtin_function_forceable(name) ? 0 : 1ull << BYPASS_SESSION_STATE;
     switch (builtin_function_deed(name)) {
@@ -216,7 +224,8 @@ static void use_operator(struct walk *w, const char *schema, const char *name)
         walk_deny(w, BYPASS_OPERATOR);
         w->writes_unknown = true;
         w->effects |= EFFECT_FUNCTION;
-    } else if (!builtin_operator_cacheable(slice_str(name))) {
+    } else if (!builtin_operator_cacheable(slice_str(name)) &&
+               !searches_text(w, builtin_operator_searches_text(slice_str(name)))) {
         walk_deny(w, BYPASS_OPERATOR);
     }
 }
@@ -280,7 +289,8 @@ static void walk_cast(struct walk *w, const PgQuery__TypeCast *cast)
     }
     if (type == NULL || type->setof || type->pct_type || type->n_names > 2 ||
         (schema[0] != 0 && strcmp(schema, "pg_catalog") != 0) ||
-        !builtin_cast_cacheable(slice_str(name), is_constant(cast->arg)))
+        (!builtin_cast_cacheable(slice_str(name), is_constant(cast->arg)) &&
+         !searches_text(w, builtin_cast_searches_text(slice_str(name), is_constant(cast->arg)))))
         walk_deny(w, BYPASS_CAST);
     walk_node(w, cast->arg);
 }

@@ -44,6 +44,7 @@ struct walk {
     bool ddl;
     bool has_parameters;
     bool tells_time;
+    bool searches_text;
     const char *prepared; // the name in PREPARE, EXECUTE, DEALLOCATE; borrows from the tree
     const char *channel;  // of LISTEN and UNLISTEN; likewise
     bool unlistens;

@@ -106,12 +106,12 @@ GRANT ALL ON ALL TABLES IN SCHEMA public TO app, other;
 """
 REFUSED = {
     "volatile_function": ["SELECT * FROM v_now", "SELECT * FROM v_random", "SELECT * FROM v_nested", "SELECT * FROM v_seq", "SELECT * FROM v_fts", "SELECT * FROM v_setting", "SELECT * FROM v_age",
-                          "SELECT current_schema FROM t", "SELECT age(at) FROM t", "SELECT to_tsvector('english', v) FROM t", "SELECT date(v) FROM t", "SELECT convert_from('a', 'UTF8') FROM t",
+                          "SELECT current_schema FROM t", "SELECT age(at) FROM t", "SELECT ts_lexize('english_stem', v) FROM t", "SELECT date(v) FROM t", "SELECT convert_from('a', 'UTF8') FROM t",
                           "SELECT jsonb_populate_record(NULL::t, j) FROM t", "SELECT pg_typeof(v) FROM t"],
     "unsupported": ["SELECT * FROM v_date", "SELECT * FROM v_lock", "SELECT * FROM v_sample", "SELECT * FROM v_domain", "SELECT xmin FROM t",
                     "SELECT tableoid FROM part", "SELECT id FROM v TABLESAMPLE system(100)", "SELECT xmlelement(name x, v) FROM t"],
     "unknown_function": ["SELECT * FROM v_fn", "SELECT * FROM v_cast", "SELECT fn(id) FROM t", "SELECT t.of_row FROM t", "SELECT (t).of_row FROM t"],
-    "operator": ["SELECT * FROM v_op", "SELECT id FROM t WHERE id === 1", "SELECT q @@ 'a' FROM ty"],
+    "operator": ["SELECT * FROM v_op", "SELECT id FROM t WHERE id === 1", "SELECT q @@@ 'a' FROM ty"],
     "catalog_relation": ["SELECT * FROM v_cat", "SELECT * FROM pg_class"],
     "relation_kind": ["SELECT * FROM v_unlogged", "SELECT * FROM v_mat", "SELECT * FROM mat", "SELECT * FROM half", "SELECT * FROM v_half", "SELECT * FROM mum", "SELECT last_value FROM s"],
     "policy_function": ["SELECT * FROM secret", "SELECT * FROM v_secret"],

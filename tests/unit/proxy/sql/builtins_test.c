@@ -56,6 +56,11 @@ static void test_cacheable(void **state)
     assert_false(builtin_function_cacheable(NAME("now")));
     assert_false(builtin_function_cacheable(NAME("age")));
     assert_false(builtin_function_cacheable(NAME("to_tsvector")));
+    assert_true(builtin_function_searches_text(NAME("to_tsvector")));
+    assert_false(builtin_function_searches_text(NAME("ts_rewrite")));
+    assert_true(builtin_operator_searches_text(NAME("@@")));
+    assert_true(builtin_cast_searches_text(NAME("regconfig"), true));
+    assert_false(builtin_cast_searches_text(NAME("regconfig"), false));
     assert_false(builtin_function_cacheable_as(NAME("to_tsvector"), 'i'));
     assert_true(builtin_function_cacheable_as(NAME("age"), 'i'));
     assert_false(builtin_function_cacheable_as(NAME("age"), 's'));

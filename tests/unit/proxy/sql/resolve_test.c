@@ -283,6 +283,37 @@ static void test_settings(void **state)
     resolution_unref(&r);
 }
 
+// Text search waits for a catalog that watches its configurations.
+static void test_text_search(void **state)
+{
+    const char *const texts[] = {"select to_tsvector('english', a) from t", "select a @@ b from t",
+                                 "select f from t where a = 'english'::regconfig"};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        struct analysis *a = analysis_new(slice_str(texts[i]));
+        assert_true(a->searches_text && a->bypass == BYPASS_NONE);
+        int names = 0;
+        analysis_names(a, count_name, &names);
+        assert_int_equal(names, 2);
+        for (int denied = 0; denied < 2; denied++) {
+            struct catalog_builder *b = catalog_builder_new(1);
+            add(b, "public", "t", BYPASS_NONE, true);
+            catalog_builder_name(b, slice_str("pg_ts_config_map"));
+            if (denied)
+                catalog_builder_deny_text_search(b);
+            struct catalog *catalog = catalog_builder_finish(b);
+            struct resolution *r = resolve(a, catalog, &path_public);
+            assert_int_equal(r->bypass, denied ? BYPASS_TEXT_SEARCH : BYPASS_NONE);
+            assert_false(r->pending);
+            resolution_unref(&r);
+            catalog_unref(&catalog);
+        }
+        analysis_unref(&a);
+        struct resolution *r = resolve_text(texts[i], &path_public);
+        assert_true(r->pending && r->bypass == BYPASS_CATALOG_PENDING);
+        resolution_unref(&r);
+    }
+}
+
 static void test_front(void **state)
 {
     struct resolve_front *front = resolve_front_new();
@@ -318,7 +349,7 @@ int main(void)
         cmocka_unit_test(test_path),        cmocka_unit_test(test_writes),
         cmocka_unit_test(test_flags),       cmocka_unit_test(test_without_catalog),
         cmocka_unit_test(test_names),       cmocka_unit_test(test_front),
-        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_settings),    cmocka_unit_test(test_text_search),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -188,7 +188,7 @@ $(BUILD)/bench/events: bench/events.c $(call objects,$(call sources,cache)) $(ca
 
 bench-events: $(BUILD)/bench/events ## what a row event costs the control thread (ns, and instructions by callgrind)
 	@$<
-	@for load in 0 1 2 3 4; do for n in 2000 22000; do \
+	@for load in 0 1 2 3 4 5 6 7 8 9; do for n in 2000 22000; do \
 	    valgrind --tool=callgrind --callgrind-out-file=/dev/null $< $$n $$load 2>&1 | sed -n 's/.*Collected : //p'; \
 	done | { read few; read many; echo "load $$load: $$(( (many - few) / 20000 )) instructions for each row event"; }; done
 

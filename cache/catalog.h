@@ -52,7 +52,8 @@ struct catalog_relation {
     enum bypass bypass; // BYPASS_NONE: its rows may be cached; else why not
     bool writes_known;  // a write to it touches nothing but `writes`: no triggers, rules, cascades
     bool by_oid;        // known for another's sake: others of its name may not be
-    bool reported;      // its own rows' changes come in the stream (or it has none of its own)
+    enum bypass unreported; // BYPASS_NONE: its own rows' changes come in the stream (or it has none
+                            // of its own); else why not
     bool is_view;
     bool is_partitioned;    // then its key is that of the rows below it
     bool stands_for_others; // a view, or it has, or may have, tables below it

@@ -25,6 +25,7 @@ enum decode_kind {
     DECODE_TABLE,    // rows of one table were written
     DECODE_TRUNCATE, // one or more tables were emptied
     DECODE_MESSAGE,  // pg_logical_emit_message(): touches no table
+    DECODE_NOTHING,  // of pgoutput alone: said by the way
 };
 
 struct decoded {
@@ -33,6 +34,13 @@ struct decoded {
     struct slice tables; // TABLE, TRUNCATE: the quoted names, checked; borrows from the line
     struct slice row;    // TABLE: what follows, unchecked; likewise
     bool updates;        // TABLE: an UPDATE
+};
+
+// What the follower must know of a message, whatever it is written in.
+struct decode_event {
+    enum decode_kind kind;
+    uint32_t xid;      // BEGIN, COMMIT
+    uint64_t position; // COMMIT: the end of its record
 };
 
 struct decode_name { // unquoted

@@ -6,6 +6,7 @@
 #include "base/protection.h"
 #include "cache/decode.h"
 #include "cache/pending.h"
+#include "cache/pgoutput.h"
 #include "cache/snapshot.h"
 #include "cache/touched.h"
 
@@ -56,6 +57,7 @@ struct follower {
     bool in_message; // the transaction has sent a message, and perhaps nothing else
     uint32_t xid;
     struct catalog *catalog; // counts; NULL: none is known
+    struct pgoutput *pgoutput; // owns
     struct touched touched;  // by the transaction
     struct pending pending;
     bool keepalive_asked;
@@ -230,6 +232,7 @@ static void forget(struct follower *f)
     snapshot_forget(&f->snapshot);
     pace_reset(&f->pace);
     touched_clear(&f->touched);
+    pgoutput_forget(f->pgoutput);
     pending_clear(&f->pending);
 }
 
@@ -242,6 +245,7 @@ struct follower *follower_new(struct ledger *ledger, int64_t max_staleness_us)
     list_init(&f->waiting);
     list_init(&f->riding);
     list_init(&f->passing);
+    f->pgoutput = pgoutput_new();
     forget(f);
     return f;
 }
@@ -252,6 +256,7 @@ void follower_free(struct follower *f)
         return;
     follower_lost(f, LEDGER_OFF_DISABLED);
     snapshot_fini(&f->snapshot);
+    pgoutput_free(f->pgoutput);
     catalog_unref(&f->catalog);
     TAG_CLEAR(f);
     mem_free(f);
@@ -272,6 +277,7 @@ void follower_set_catalog(struct follower *f, struct catalog *catalog)
     bool same = catalog != NULL && catalog_ancestry(catalog) == before;
     catalog_unref(&f->catalog);
     f->catalog = catalog == NULL ? NULL : catalog_ref(catalog);
+    pgoutput_set_catalog(f->pgoutput, f->catalog);
     f->touched.all |= !same && f->in_transaction;
     if (!same && f->pending.count > 0)
         ledger_event_all(f->ledger, f->passed);
@@ -307,15 +313,7 @@ static bool transaction_begin(struct follower *f, uint32_t xid)
     f->in_message = false;
     f->xid = xid;
     touched_clear(&f->touched);
-    f->touched.outdated = f->suspect != 0;
-    return true;
-}
-
-static bool transaction_tables(struct follower *f, struct decoded *line)
-{
-    if (!f->in_transaction)
-        return false;
-    touched_line(&f->touched, line, f->catalog);
+    f->touched.outdated = f->suspect != 0 || f->start.pgoutput;
     return true;
 }
 
@@ -333,7 +331,7 @@ static bool transaction_commit(struct follower *f, uint32_t xid, uint64_t positi
     for (size_t i = 0; told && i < f->touched.n; i++)
         ledger_event(f->ledger, f->touched.slots[i], position);
     // Nothing to show for itself: DDL, GRANT, ANALYZE. (Rows of unlogged tables, too.)
-    if (f->touched.n == 0 && !f->in_message) {
+    if (f->touched.n == 0 && !f->in_message && !f->start.pgoutput) {
         f->schema_suspect = true;
         f->suspect = position;
     }
@@ -341,20 +339,33 @@ static bool transaction_commit(struct follower *f, uint32_t xid, uint64_t positi
     return true;
 }
 
-static bool line_apply(struct follower *f, struct decoded *line, uint64_t lsn)
+// What one message says; the slots of its tables are touched.
+static struct decode_event event_read(struct follower *f, uint64_t lsn, struct slice bytes)
 {
-    switch (line->kind) {
+    if (f->start.pgoutput)
+        return pgoutput_read(f->pgoutput, bytes, &f->touched);
+    struct decoded line = decode_line(bytes);
+    if (line.kind == DECODE_TABLE || line.kind == DECODE_TRUNCATE)
+        touched_line(&f->touched, &line, f->catalog);
+    return (struct decode_event){.kind = line.kind, .xid = line.xid, .position = lsn};
+}
+
+static bool event_apply(struct follower *f, const struct decode_event *e)
+{
+    switch (e->kind) {
     case DECODE_BAD:
         return false;
     case DECODE_BEGIN:
-        return transaction_begin(f, line->xid);
+        return transaction_begin(f, e->xid);
     case DECODE_COMMIT:
-        return transaction_commit(f, line->xid, lsn);
+        return transaction_commit(f, e->xid, e->position);
     case DECODE_TABLE:
     case DECODE_TRUNCATE:
-        return transaction_tables(f, line);
+        return f->in_transaction;
     case DECODE_MESSAGE:
         f->in_message = true;
+        return true;
+    case DECODE_NOTHING:
         return true;
     }
     return false;
@@ -365,14 +376,14 @@ bool follower_data(struct follower *f, uint64_t lsn, struct slice bytes)
     TAG_CHECK(f, FOLLOWER_TAG);
     if (!f->following)
         return false;
-    struct decoded line = decode_line(bytes);
-    if (!line_apply(f, &line, lsn)) {
+    struct decode_event e = event_read(f, lsn, bytes);
+    if (!event_apply(f, &e)) {
         follower_lost(f, LEDGER_OFF_UNREADABLE);
         return false;
     }
-    if (line.kind != DECODE_COMMIT)
+    if (e.kind != DECODE_COMMIT)
         return true;
-    if (!pending_push(&f->pending, lsn, line.xid)) {
+    if (!pending_push(&f->pending, e.position, e.xid)) {
         follower_lost(f, LEDGER_OFF_OVERFLOW);
         return false;
     }

@@ -5,7 +5,8 @@
 // clock_us(), microseconds.
 //
 // The two connections, both to the same primary and database:
-//   stream   logical decoding with test_decoding (include-xids 1, skip-empty-xacts 0)
+//   stream   logical decoding, with test_decoding (include-xids 1, skip-empty-xacts 0) or, where a
+//            publication is configured, with pgoutput (protocol version 1)
 //   control  ordinary; asks one query, the *reading*, one at a time. A gate reading asks for
 //            pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn(), pg_current_snapshot(): it is
 //            cheap, places own writes and lets stable move. A full reading also asks whether the
@@ -40,6 +41,10 @@ struct follower_start {
     // SHOW wal_block_size, wal_segment_size in bytes; 0 = unknown (costs a little liveness).
     uint32_t wal_block_bytes;
     uint32_t wal_segment_bytes;
+    // The stream is pgoutput's. It says nothing of transactions without published rows (releases
+    // before 15 do, of all), so none makes the schema suspect: readings watch it by themselves, and
+    // which tables are partitions of which is never sure enough for their keys.
+    bool pgoutput;
 };
 
 // What a reading says of the schema: whether its fingerprint, taken by the same statement, equals
@@ -107,7 +112,7 @@ void follower_lost(struct follower *f, enum ledger_off_reason reason);
 
 // One XLogData message: the LSN of its header (dataStart, which equals walEnd in logical decoding)
 // and its payload, borrowed for the call.
-bool follower_data(struct follower *f, uint64_t lsn, struct slice line);
+bool follower_data(struct follower *f, uint64_t lsn, struct slice bytes);
 // One keepalive ('k'): its walEnd.
 bool follower_keepalive(struct follower *f, uint64_t wal_end);
 void follower_keepalive_sent(struct follower *f, int64_t now_us);

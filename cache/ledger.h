@@ -69,6 +69,7 @@ enum ledger_verdict {
     X(RECOVERY, "the server is in recovery")                                                       \
     X(UNREACHABLE, "the server cannot be reached")                                                 \
     X(NO_TRIGGERS, "no triggers tell of changes")                                                  \
+    X(PUBLICATION, "the publication is missing, or has changed")                                   \
     X(UNSUPPORTED, "this server or database cannot be followed")                                   \
     X(DISABLED, "the cache is switched off")
 

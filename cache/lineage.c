@@ -24,6 +24,7 @@ struct denial {
     enum bypass reason; // BYPASS_NONE: none
     bool runs_code;
     bool reads_settings;
+    bool unreported;
 };
 
 struct show {
@@ -106,6 +107,11 @@ static void add_denial(struct lineage *l, struct denial denial)
 void lineage_deny(struct lineage *l, uint32_t oid, enum bypass reason)
 {
     add_denial(l, (struct denial){.oid = oid, .reason = reason});
+}
+
+void lineage_unreported(struct lineage *l, uint32_t oid, enum bypass reason)
+{
+    add_denial(l, (struct denial){.oid = oid, .reason = reason, .unreported = true});
 }
 
 void lineage_runs_code(struct lineage *l, uint32_t oid)
@@ -289,8 +295,8 @@ static void settle_tree(struct settling *s, size_t at)
         r->key = (struct catalog_key){.table = r->key.table};
     for (size_t i = 1; i < n; i++) {
         const struct catalog_relation *below = s->relations[s->queue[i]];
-        if (!below->reported)
-            deny(r, BYPASS_RELATION_KIND);
+        if (below->unreported != BYPASS_NONE)
+            deny(r, below->unreported);
         r->key.full &= below->key.full; // of those between, its own tables below say so, too
         r->writes_known &= below->writes_itself_known;
     }
@@ -425,6 +431,8 @@ static void apply_denials(struct settling *s)
             continue;
         if (denial->reason != BYPASS_NONE)
             deny(s->relations[at], denial->reason);
+        if (denial->unreported && s->relations[at]->unreported == BYPASS_NONE)
+            s->relations[at]->unreported = denial->reason;
         s->relations[at]->runs_code |= denial->runs_code;
         s->relations[at]->reads_settings |= denial->reads_settings;
     }

@@ -41,6 +41,8 @@ void lineage_uses(struct lineage *l, uint32_t view, uint32_t relation);
 void lineage_shows(struct lineage *l, uint32_t view, struct slice column, uint32_t relation,
                    struct slice of);
 void lineage_deny(struct lineage *l, uint32_t oid, enum bypass reason); // the first reason stays
+// Its rows' changes do not come: nothing above it is cached either.
+void lineage_unreported(struct lineage *l, uint32_t oid, enum bypass reason);
 void lineage_runs_code(struct lineage *l, uint32_t oid);
 void lineage_reads_settings(struct lineage *l, uint32_t oid);
 // Not all relations or edges were told: nothing that stands for others is cached or known to write.

@@ -33,6 +33,11 @@
     X(RELATION_KIND, "relation_kind",                                                              \
       "reads what the stream does not report: no logged table, view or partitions of such")        \
     X(NOT_NOTIFIED, "not_notified", "reads a table without the trigger that tells of its changes") \
+    X(NOT_PUBLISHED, "not_published",                                                              \
+      "reads a table that is not in the configured publication")                                   \
+    X(PARTLY_PUBLISHED, "partly_published",                                                        \
+      "reads a table of whose changes the publication does not tell all: a row filter, not all "   \
+      "kinds of writes, no replica identity or not all its columns, partitions by their root")     \
     X(INHERITANCE, "inheritance",                                                                  \
       "reads a table with more partitions or levels than can be followed")                         \
     X(CATALOG_RELATION, "catalog_relation", "reads a system catalog, itself or by a view")         \

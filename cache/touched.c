@@ -2,7 +2,6 @@
 #include "cache/touched.h"
 
 #include "base/protection.h"
-#include "cache/row.h"
 
 void touched_clear(struct touched *t)
 {
@@ -85,7 +84,7 @@ static void touch_keys(struct touched *t, const struct row_keys *rows,
 static bool take_row(const struct touched *t, const struct decoded *line,
                      const struct catalog_relation *r, struct row_keys *out)
 {
-    if (r == NULL || line->kind != DECODE_TABLE || t->keys >= TOUCHED_KEYS_MAX ||
+    if (r == NULL || line->kind != DECODE_TABLE || !touched_wants_keys(t) ||
         (t->outdated && (r->key.full || r->ancestor_count > 0)))
         return false;
     return row_keys(line->row, &r->key, out) &&
@@ -100,7 +99,32 @@ static void touch_any_tree(struct touched *t, const struct catalog *catalog)
         touch_any_row(t, trees[i]->table);
 }
 
-// ---- Lines --------------------------------------------------------------------------------------
+// ---- Rows ---------------------------------------------------------------------------------------
+
+void touched_all(struct touched *t)
+{
+    t->all = true;
+}
+
+void touched_rows(struct touched *t, const struct catalog *catalog, uint64_t table,
+                  const struct catalog_relation *r, const struct row_keys *rows)
+{
+    touch(t, ledger_table_slot(table));
+    if (rows != NULL && (r->key.count > 0 || r->key.full))
+        touch_keys(t, rows, &r->key, &r->key);
+    else
+        touch_any_row(t, table);
+    if (r == NULL && t->outdated && catalog != NULL) // a new partition, perhaps
+        touch_any_tree(t, catalog);
+    for (uint32_t i = 0; r != NULL && i < r->ancestor_count; i++) { // its rows are theirs, too
+        const struct catalog_relation *above = r->ancestors[i];
+        touch(t, above->slot);
+        if (rows == NULL)
+            touch_any_row(t, above->table);
+        else
+            touch_keys(t, rows, &r->key, &above->key);
+    }
+}
 
 void touched_line(struct touched *t, struct decoded *line, const struct catalog *catalog)
 {
@@ -113,20 +137,6 @@ void touched_line(struct touched *t, struct decoded *line, const struct catalog 
         struct row_keys rows;
         bool known = take_row(t, line, r, &rows);
         uint64_t table = r != NULL ? r->table : ledger_table(schema, name);
-        touch(t, ledger_table_slot(table));
-        if (known && (r->key.count > 0 || r->key.full))
-            touch_keys(t, &rows, &r->key, &r->key);
-        else
-            touch_any_row(t, table);
-        if (r == NULL && t->outdated && catalog != NULL) // a new partition, perhaps
-            touch_any_tree(t, catalog);
-        for (uint32_t i = 0; r != NULL && i < r->ancestor_count; i++) { // its rows are theirs, too
-            const struct catalog_relation *above = r->ancestors[i];
-            touch(t, above->slot);
-            if (!known)
-                touch_any_row(t, above->table);
-            else
-                touch_keys(t, &rows, &r->key, &above->key);
-        }
+        touched_rows(t, catalog, table, r, known ? &rows : NULL);
     }
 }

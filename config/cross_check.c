@@ -67,6 +67,19 @@ static void check_users(const struct config *config, struct problems *problems)
     }
 }
 
+static void check_publication(const struct config *config, struct problems *problems)
+{
+    enum { NAME_MAX_BYTES = 63 }; // NAMEDATALEN - 1
+    const struct settings *s = &config->settings;
+    if (strlen(s->publication) > NAME_MAX_BYTES)
+        blame(config, problems, PROBLEM_ERROR, "publication",
+              "publication is one name, of at most 63 bytes");
+    else if (*s->publication != '\0' && (s->invalidation == CONFIG_INVALIDATION_NOTIFY ||
+                                         s->invalidation == CONFIG_INVALIDATION_PROXY))
+        blame(config, problems, PROBLEM_WARNING, "publication",
+              "publication has no effect: this invalidation does not read the WAL");
+}
+
 static void check_cache(const struct config *config, struct problems *problems)
 {
     const struct settings *s = &config->settings;
@@ -75,6 +88,7 @@ static void check_cache(const struct config *config, struct problems *problems)
     if (s->cache_max_entry_size_bytes > s->cache_size_bytes)
         blame(config, problems, PROBLEM_ERROR, "cache_max_entry_size",
               "cache_max_entry_size is larger than cache_size");
+    check_publication(config, problems);
     for (size_t i = 0; i < config_database_count(config); i++) {
         const struct config_database *db = config_database_at(config, i);
         if (config_control_user(config, db) == NULL) {

@@ -254,6 +254,10 @@ const struct option option_table[] = {
     {TEXT("proxy_protocol_from", ""), LIVE(proxy_protocol_from), OURS,
      SAYS "Networks, with commas between, such as `10.0.0.0/8, ::1`, whose PROXY protocol headers "
           "are believed; `unix`: all unix sockets."},
+    {TEXT("publication", ""), LIVE(publication), OURS,
+     SAYS "With a name, the WAL is decoded by `pgoutput` for that publication, which must exist in "
+          "each database that is followed; only tables of whose changes it tells all are cached. "
+          "Empty: by `test_decoding`, which tells of every table and needs no publication."},
     {TIME("query_timeout", "0"), LIVE(query_timeout_us),
      SAYS "A query that runs longer is ended by disconnecting; 0: never."},
     {BOOL("query_wait_fail_fast", "0"), LIVE(query_wait_fail_fast), OURS,

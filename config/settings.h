@@ -152,5 +152,6 @@ struct settings {
     bool lazy_begin;
     enum config_unsafe_state unsafe_state;
     enum config_invalidation invalidation;
+    char *publication;  // empty: test_decoding, which needs none
     char *control_user; // who the control connections log in as; see config_control_user()
 };

@@ -267,7 +267,8 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
             .key = relation_key(value(result, row, RELATION_KEY),
                                 value(result, row, RELATION_TOLD)),
             .by_oid = !named,
-            .reported = relation_reported(result, row, notified),
+            .unreported = relation_reported(result, row, notified) ? BYPASS_NONE
+                                                                   : BYPASS_RELATION_KIND,
             .is_view = is(result, row, RELATION_KIND, 'v'),
             .is_partitioned = is(result, row, RELATION_KIND, 'p'),
             .stands_for_others = is(result, row, RELATION_KIND, 'v') ||

@@ -216,6 +216,7 @@ enum ledger_off_reason connection_error(const PGresult *result, char *sentence, 
         {"55000", "wal_level", LEDGER_OFF_WAL_LEVEL},
         {"55000", "recovery", LEDGER_OFF_RECOVERY},
         {"58P01", "", LEDGER_OFF_UNSUPPORTED}, // the output plugin is not installed
+        {"42704", "publication", LEDGER_OFF_PUBLICATION},
     };
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);

@@ -153,6 +153,13 @@ static void lose(struct following *f, enum ledger_off_reason why, const char *se
     wait(f, backoff_next_us(&f->backoff, why));
 }
 
+static void begin_anew(struct following *f)
+{
+    drop(f, LEDGER_OFF_STARTING);
+    move(f, FOLLOWING_WAITING);
+    wait(f, 0);
+}
+
 static void refuse(struct following *f, const char *sentence)
 {
     drop(f, LEDGER_OFF_DISABLED);
@@ -191,7 +198,8 @@ static void open_stream(struct following *f)
     CHECK(target_login(&login, domain_target(f->domain), f->config, "pgweir stream") == NULL);
     struct stream_listener listener = stream_calls;
     listener.arg = f;
-    f->stream = stream_open(f->loop, login.keywords, login.values, &listener);
+    f->stream = stream_open(f->loop, login.keywords, login.values,
+                            config_settings(f->config)->publication, &listener);
     move(f, FOLLOWING_SLOT);
 }
 
@@ -303,13 +311,16 @@ static void on_ready(void *arg, const struct reading_identity *identity)
         return;
     }
     move(f, FOLLOWING_LOADING);
+    const char *publication = config_settings(f->config)->publication;
     if (f->source == SOURCE_NOTIFY)
         reading_listen(f->reading);
+    else if (f->source == SOURCE_WAL && *publication != '\0')
+        reading_publication(f->reading, publication);
     else
         load(f);
 }
 
-static void on_listening(void *arg)
+static void on_source_ready(void *arg)
 {
     load(arg);
 }
@@ -322,10 +333,25 @@ static void on_notified(void *arg, struct slice payload)
     f->status.transactions++;
 }
 
-static void on_loaded(void *arg, struct catalog *catalog, bool changed)
+// A stream counts only for the publication that it began with: see publication.h.
+static void lose_publication(struct following *f, bool missing)
+{
+    char sentence[128];
+    snprintf(sentence, sizeof(sentence), "publication \"%s\" %s",
+             config_settings(f->config)->publication, missing ? "does not exist" : "has changed");
+    lose(f, LEDGER_OFF_PUBLICATION, sentence);
+}
+
+static void on_loaded(void *arg, struct catalog *catalog, bool changed,
+                      enum reading_publication publication)
 {
     struct following *f = arg;
     f->status.catalog_loads++;
+    if (publication != READING_PUBLICATION_SAME) {
+        catalog_unref(&catalog);
+        lose_publication(f, publication == READING_PUBLICATION_MISSING);
+        return;
+    }
     follower_set_catalog(f->follower, catalog);
     domain_publish(f->domain, catalog);
     f->status.schema_changes += loads_end(&f->loads, changed, clock_us());
@@ -352,6 +378,7 @@ static void on_horizon(void *arg, uint64_t xid, bool slot_is_here)
         .horizon_xid = xid,
         .wal_block_bytes = f->identity.wal_block_bytes,
         .wal_segment_bytes = f->identity.wal_segment_bytes,
+        .pgoutput = *config_settings(f->config)->publication != '\0',
     };
     follower_begin(f->follower, &start);
     stream_start(f->stream);
@@ -359,42 +386,34 @@ static void on_horizon(void *arg, uint64_t xid, bool slot_is_here)
     step(f);
 }
 
-static void count_reading(struct following *f, const struct reading_result *result)
+static void count_reading(struct following *f, const struct reading *reading, int64_t duration_us)
 {
-    f->status.flushed = result->flush_lsn;
-    if (result->schema == READING_SCHEMA_UNREAD) {
+    f->status.flushed = reading->flush_lsn;
+    if (reading->schema == READING_SCHEMA_UNREAD) {
         f->status.gates++;
-        f->status.gate_us = result->duration_us;
+        f->status.gate_us = duration_us;
     } else {
         f->status.readings++;
-        f->status.reading_us = result->duration_us;
+        f->status.reading_us = duration_us;
     }
 }
 
-static void on_result(void *arg, const struct reading_result *result)
+static void on_result(void *arg, const struct reading *reading, int64_t duration_us)
 {
     struct following *f = arg;
-    count_reading(f, result);
-    f->loads.schema_changed |= result->schema == READING_SCHEMA_CHANGED;
-    if (f->source == SOURCE_WAL) {
-        struct reading reading = {
-            .flush_lsn = result->flush_lsn,
-            .insert_lsn = result->insert_lsn,
-            .snapshot = result->snapshot,
-            .schema = result->schema,
-        };
-        if (!follower_reading(f->follower, clock_us(), &reading)) {
-            lose(f, ledger_off_reason(f->ledger), "a reading could not be used");
-            return;
-        }
-    } else {
-        own_writes_reading(f->own_writes, clock_us(), result->schema == READING_SCHEMA_SAME);
+    count_reading(f, reading, duration_us);
+    f->loads.schema_changed |= reading->schema == READING_SCHEMA_CHANGED;
+    if (f->source != SOURCE_WAL) {
+        own_writes_reading(f->own_writes, clock_us(), reading->schema == READING_SCHEMA_SAME);
+    } else if (!follower_reading(f->follower, clock_us(), reading)) {
+        lose(f, ledger_off_reason(f->ledger), "a reading could not be used");
+        return;
     }
     tell(f);
     step(f);
 }
 
-static void on_flushed(void *arg)
+static void on_progress(void *arg) // of either connection
 {
     step(arg);
 }
@@ -406,7 +425,7 @@ static void on_backends(void *arg, const uint32_t *alive, size_t n)
     step(f);
 }
 
-static void on_control_lost(void *arg, enum ledger_off_reason why, const char *sentence)
+static void on_lost(void *arg, enum ledger_off_reason why, const char *sentence)
 {
     lose(arg, why, sentence);
 }
@@ -416,11 +435,11 @@ static const struct reading_listener reading_calls = {
     .result = on_result,
     .loaded = on_loaded,
     .horizon = on_horizon,
-    .flushed = on_flushed,
-    .listening = on_listening,
+    .flushed = on_progress,
+    .source_ready = on_source_ready,
     .notified = on_notified,
     .backends = on_backends,
-    .lost = on_control_lost,
+    .lost = on_lost,
 };
 
 // ---- The stream --------------------------------------------------------------------------------
@@ -434,10 +453,10 @@ static void on_slot(void *arg, uint64_t consistent_point, uint64_t system)
     reading_horizon(f->reading, stream_slot(f->stream));
 }
 
-static bool on_data(void *arg, uint64_t lsn, struct slice line)
+static bool on_data(void *arg, uint64_t lsn, struct slice bytes)
 {
     struct following *f = arg;
-    if (follower_data(f->follower, lsn, line))
+    if (follower_data(f->follower, lsn, bytes))
         return true;
     lose(f, ledger_off_reason(f->ledger), "a message of the stream could not be used");
     return false;
@@ -452,22 +471,12 @@ static bool on_keepalive(void *arg, uint64_t wal_end)
     return false;
 }
 
-static void on_drained(void *arg)
-{
-    step(arg);
-}
-
-static void on_stream_lost(void *arg, enum ledger_off_reason why, const char *sentence)
-{
-    lose(arg, why, sentence);
-}
-
 static const struct stream_listener stream_calls = {
     .ready = on_slot,
     .data = on_data,
     .keepalive = on_keepalive,
-    .drained = on_drained,
-    .lost = on_stream_lost,
+    .drained = on_progress,
+    .lost = on_lost,
 };
 
 // ---- From workers ------------------------------------------------------------------------------
@@ -567,10 +576,8 @@ void following_reload(struct following *f, struct config *config)
     own_writes_set_max_staleness(f->own_writes, max_staleness_us);
     if (!again)
         return;
-    drop(f, LEDGER_OFF_STARTING);
     backoff_reset(&f->backoff);
-    move(f, FOLLOWING_WAITING);
-    wait(f, 0);
+    begin_anew(f);
 }
 
 bool following_is(const struct following *f, uint64_t started_us, uint32_t database_oid)
@@ -583,9 +590,7 @@ void following_forsake(struct following *f, const struct domain *canonical)
 {
     if (f->state != FOLLOWING_ALIAS || f->canonical != canonical)
         return;
-    drop(f, LEDGER_OFF_STARTING);
-    move(f, FOLLOWING_WAITING);
-    wait(f, 0);
+    begin_anew(f);
 }
 
 struct domain *following_domain(const struct following *f)

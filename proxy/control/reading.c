@@ -13,6 +13,7 @@
 #include "proxy/control/closure.h"
 #include "proxy/control/connection.h"
 #include "proxy/control/notified.h"
+#include "proxy/control/publication.h"
 #include "proxy/control/schema.h"
 
 enum { READING_TAG = 0x4ead1e60, SILENCE_MAX_S = 15 };
@@ -24,12 +25,7 @@ enum reading_step {
     STEP_LOGIN,
     STEP_SETTINGS,
     STEP_IDENTITY,
-    STEP_PREPARE_READING,
-    STEP_PREPARE_GATE,
-    STEP_PREPARE_FINGERPRINT,
-    STEP_PREPARE_RELATIONS,
-    STEP_PREPARE_PARTS,
-    STEP_PREPARE_CAPTURES,
+    STEP_PREPARE, // one after the other
     STEP_IDLE,
     STEP_READING, // full
     STEP_GATE,
@@ -37,12 +33,16 @@ enum reading_step {
     STEP_FLUSH,
     STEP_BACKENDS,
     STEP_LISTEN,
+    STEP_PREPARE_PUBLISHED_READING,
+    STEP_PREPARE_PUBLISHED_FINGERPRINT,
+    STEP_PREPARE_PUBLISHED,
     // A load is one REPEATABLE READ transaction, so that all of it is of one snapshot.
     STEP_LOAD_BEGIN,
     STEP_LOAD_OLD_FINGERPRINT, // of what the previous catalog was loaded from
     STEP_LOAD_RELATIONS,
     STEP_LOAD_PARTS,
     STEP_LOAD_FINGERPRINT,     // the new baseline
+    STEP_LOAD_PUBLISHED,
     STEP_LOAD_CAPTURES,
     STEP_LOAD_COMMIT,
 };
@@ -53,10 +53,13 @@ struct reading_connection {
     struct ev_loop *loop;          // borrows
     struct connection *connection; // owns
     ev_timer silence;              // bounds a request
+    size_t prepared;               // how many statements
     PGresult *result;              // owns; of the step under way, until all of the answer is there
     int64_t sent_us;
     struct reading_identity identity;
     bool listens;
+    char *publication;      // owns; NULL: none is watched
+    char *publication_mark; // owns; what the first load found; NULL: before it
 
     // The catalog in force: the names it was loaded for and the relations that these led to, as
     // array literals, and the fingerprint.
@@ -70,6 +73,7 @@ struct reading_connection {
     struct closure_oids new_oids;    // owns
     char *new_baseline;              // owns
     bool changed;
+    enum reading_publication published;
 
     struct reading_listener listener;
 };
@@ -116,15 +120,29 @@ static void prepare(struct reading_connection *r, enum reading_step step, const 
     sent(r, step, PQsendPrepare(connection_pg(r->connection), statement, sql, 0, NULL));
 }
 
+// A statement that watches the publication as well.
+static void prepare_watching(struct reading_connection *r, enum reading_step step,
+                             const char *statement, const char *sql)
+{
+    struct buf whole = {0};
+    buf_printf(&whole, "%s%s", sql, publication_watch_sql(r->identity.version));
+    buf_u8(&whole, '\0');
+    prepare(r, step, statement, (const char *)whole.at);
+    buf_fini(&whole);
+}
+
 // A reading or a fingerprint, of what is watched.
 static void execute_watched(struct reading_connection *r, enum reading_step step,
-                            const char *statement, const char *names,
-                            const struct closure_oids *oids)
+                            const char *names, const struct closure_oids *oids)
 {
     const char *parameters[] = {names, (const char *)oids->others.at,
-                                (const char *)oids->members.at};
+                                (const char *)oids->members.at, r->publication};
+    bool published = r->publication != NULL;
+    const char *statement = step == STEP_READING ? published ? "published_reading" : "reading"
+                                                 : published ? "published_fingerprint"
+                                                             : "fingerprint";
     PGconn *pg = connection_pg(r->connection);
-    sent(r, step, PQsendQueryPrepared(pg, statement, 3, parameters, NULL, NULL, 0));
+    sent(r, step, PQsendQueryPrepared(pg, statement, 3 + published, parameters, NULL, NULL, 0));
 }
 
 bool reading_idle(const struct reading_connection *r)
@@ -138,7 +156,7 @@ void reading_take(struct reading_connection *r, enum reading_kind kind)
     CHECK(r->step == STEP_IDLE && r->names != NULL && kind != READING_NONE);
     r->sent_us = clock_us();
     if (kind == READING_FULL)
-        execute_watched(r, STEP_READING, "reading", r->names, &r->oids);
+        execute_watched(r, STEP_READING, r->names, &r->oids);
     else
         execute(r, STEP_GATE, "gate", NULL);
 }
@@ -183,6 +201,14 @@ void reading_listen(struct reading_connection *r)
     query(r, STEP_LISTEN, "LISTEN " NOTIFIED_CHANNEL, NULL);
 }
 
+void reading_publication(struct reading_connection *r, const char *publication)
+{
+    TAG_CHECK(r, READING_TAG);
+    CHECK(r->step == STEP_IDLE && r->names == NULL && r->publication == NULL);
+    r->publication = mem_strdup(publication);
+    prepare_watching(r, STEP_PREPARE_PUBLISHED_READING, "published_reading", schema_reading_sql);
+}
+
 void reading_backends(struct reading_connection *r, const char *pids)
 {
     TAG_CHECK(r, READING_TAG);
@@ -196,6 +222,24 @@ static void idle(struct reading_connection *r)
 {
     r->step = STEP_IDLE;
     ev_timer_stop(r->loop, &r->silence);
+}
+
+static void prepare_next(struct reading_connection *r)
+{
+    static const struct {
+        const char *name, *sql;
+    } all[] = {
+        {"reading", schema_reading_sql},         {"gate", schema_gate_sql},
+        {"fingerprint", schema_fingerprint_sql}, {"relations", closure_relations_sql},
+        {"parts", closure_parts_sql},            {"captures", schema_captures_sql},
+    };
+    if (r->prepared < sizeof(all) / sizeof(all[0])) {
+        prepare(r, STEP_PREPARE, all[r->prepared].name, all[r->prepared].sql);
+        r->prepared++;
+    } else {
+        idle(r);
+        r->listener.ready(r->listener.arg, &r->identity); // r may be gone
+    }
 }
 
 static bool flag(const PGresult *result, int column)
@@ -243,16 +287,14 @@ static enum reading_schema schema(const struct reading_connection *r, const PGre
 
 static void give_reading(struct reading_connection *r, const PGresult *result)
 {
-    struct reading_result reading = {
+    struct reading reading = {
         .flush_lsn = lsn(result, 0),
         .insert_lsn = lsn(result, 1),
         .snapshot = slice_str(PQgetvalue(result, 0, 2)),
         .schema = schema(r, result),
-        .sent_us = r->sent_us,
-        .duration_us = clock_us() - r->sent_us,
     };
     idle(r);
-    r->listener.result(r->listener.arg, &reading); // r may be gone
+    r->listener.result(r->listener.arg, &reading, clock_us() - r->sent_us); // r may be gone
 }
 
 static void give_backends(struct reading_connection *r, const PGresult *result)
@@ -281,12 +323,34 @@ static void give_catalog(struct reading_connection *r)
     r->changed |= catalog_settings_hash(catalog) != r->settings_hash; // sessions are asked anew
     r->settings_hash = catalog_settings_hash(catalog);
     idle(r);
-    r->listener.loaded(r->listener.arg, catalog, r->changed); // r may be gone
+    r->listener.loaded(r->listener.arg, catalog, r->changed, r->published); // r may be gone
 }
 
-static void load_relations(struct reading_connection *r)
+static void load_published(struct reading_connection *r)
 {
-    execute(r, STEP_LOAD_RELATIONS, "relations", r->new_names);
+    const char *parameters[] = {(const char *)r->new_oids.all.at, r->publication};
+    PGconn *pg = connection_pg(r->connection);
+    sent(r, STEP_LOAD_PUBLISHED,
+         PQsendQueryPrepared(pg, "published", 2, parameters, NULL, NULL, 0));
+}
+
+// The stream began with what the first load found, or with something later, which then shows as a
+// changed schema.
+static bool take_published(struct reading_connection *r, const PGresult *result)
+{
+    char *mark;
+    if (!publication_add(r->builder, result, &mark))
+        return false;
+    bool first = r->publication_mark == NULL;
+    r->published = mark == NULL ? READING_PUBLICATION_MISSING
+                   : first || strcmp(mark, r->publication_mark) == 0
+                       ? READING_PUBLICATION_SAME
+                       : READING_PUBLICATION_CHANGED;
+    if (first)
+        r->publication_mark = mark;
+    else
+        mem_free(mark);
+    return true;
 }
 
 // The answer to a step was right: what is in it, and what comes next. r may be gone afterwards.
@@ -298,26 +362,10 @@ static void advance(struct reading_connection *r, const PGresult *result)
         return;
     case STEP_IDENTITY:
         take_identity(r, result);
-        prepare(r, STEP_PREPARE_READING, "reading", schema_reading_sql);
+        prepare_next(r);
         return;
-    case STEP_PREPARE_READING:
-        prepare(r, STEP_PREPARE_GATE, "gate", schema_gate_sql);
-        return;
-    case STEP_PREPARE_GATE:
-        prepare(r, STEP_PREPARE_FINGERPRINT, "fingerprint", schema_fingerprint_sql);
-        return;
-    case STEP_PREPARE_FINGERPRINT:
-        prepare(r, STEP_PREPARE_RELATIONS, "relations", closure_relations_sql);
-        return;
-    case STEP_PREPARE_RELATIONS:
-        prepare(r, STEP_PREPARE_PARTS, "parts", closure_parts_sql);
-        return;
-    case STEP_PREPARE_PARTS:
-        prepare(r, STEP_PREPARE_CAPTURES, "captures", schema_captures_sql);
-        return;
-    case STEP_PREPARE_CAPTURES:
-        idle(r);
-        r->listener.ready(r->listener.arg, &r->identity);
+    case STEP_PREPARE:
+        prepare_next(r); // r may be gone
         return;
     case STEP_READING:
     case STEP_GATE:
@@ -335,18 +383,27 @@ static void advance(struct reading_connection *r, const PGresult *result)
         give_backends(r, result);
         return;
     case STEP_LISTEN:
+    case STEP_PREPARE_PUBLISHED:
         idle(r);
-        r->listener.listening(r->listener.arg);
+        r->listener.source_ready(r->listener.arg);
+        return;
+    case STEP_PREPARE_PUBLISHED_READING:
+        prepare_watching(r, STEP_PREPARE_PUBLISHED_FINGERPRINT, "published_fingerprint",
+                         schema_fingerprint_sql);
+        return;
+    case STEP_PREPARE_PUBLISHED_FINGERPRINT:
+        prepare(r, STEP_PREPARE_PUBLISHED, "published",
+                publication_tables_sql(r->identity.version));
         return;
     case STEP_LOAD_BEGIN:
         if (r->names != NULL)
-            execute_watched(r, STEP_LOAD_OLD_FINGERPRINT, "fingerprint", r->names, &r->oids);
+            execute_watched(r, STEP_LOAD_OLD_FINGERPRINT, r->names, &r->oids);
         else
-            load_relations(r);
+            execute(r, STEP_LOAD_RELATIONS, "relations", r->new_names);
         return;
     case STEP_LOAD_OLD_FINGERPRINT:
         r->changed = strcmp(PQgetvalue(result, 0, 0), r->baseline) != 0;
-        load_relations(r);
+        execute(r, STEP_LOAD_RELATIONS, "relations", r->new_names);
         return;
     case STEP_LOAD_RELATIONS:
         if (!closure_add_relations(r->builder, result, r->listens, &r->new_oids))
@@ -358,12 +415,21 @@ static void advance(struct reading_connection *r, const PGresult *result)
         if (!closure_add_parts(r->builder, result))
             fail(r, "the parts of relations were not listed as asked for");
         else
-            execute_watched(r, STEP_LOAD_FINGERPRINT, "fingerprint", r->new_names, &r->new_oids);
+            execute_watched(r, STEP_LOAD_FINGERPRINT, r->new_names, &r->new_oids);
         return;
     case STEP_LOAD_FINGERPRINT:
         mem_free(r->new_baseline);
         r->new_baseline = mem_strdup(PQgetvalue(result, 0, 0));
-        execute(r, STEP_LOAD_CAPTURES, "captures", NULL);
+        if (r->publication != NULL)
+            load_published(r);
+        else
+            execute(r, STEP_LOAD_CAPTURES, "captures", NULL);
+        return;
+    case STEP_LOAD_PUBLISHED:
+        if (!take_published(r, result))
+            fail(r, "the publication was not listed as asked for");
+        else
+            execute(r, STEP_LOAD_CAPTURES, "captures", NULL);
         return;
     case STEP_LOAD_CAPTURES:
         if (!schema_add_captures(r->builder, result))
@@ -397,16 +463,15 @@ static int columns_expected(enum reading_step step)
         return 1;
     case STEP_LOGIN:
     case STEP_SETTINGS:
-    case STEP_PREPARE_READING:
-    case STEP_PREPARE_GATE:
-    case STEP_PREPARE_FINGERPRINT:
-    case STEP_PREPARE_RELATIONS:
-    case STEP_PREPARE_PARTS:
-    case STEP_PREPARE_CAPTURES:
+    case STEP_PREPARE:
+    case STEP_PREPARE_PUBLISHED_READING:
+    case STEP_PREPARE_PUBLISHED_FINGERPRINT:
+    case STEP_PREPARE_PUBLISHED:
     case STEP_IDLE:
     case STEP_FLUSH:
     case STEP_BACKENDS:
     case STEP_LISTEN:
+    case STEP_LOAD_PUBLISHED:
     case STEP_LOAD_BEGIN:
     case STEP_LOAD_RELATIONS:
     case STEP_LOAD_PARTS:
@@ -519,6 +584,8 @@ void reading_close(struct reading_connection *r)
     PQclear(r->result);
     connection_close(r->connection);
     catalog_builder_free(r->builder);
+    mem_free(r->publication);
+    mem_free(r->publication_mark);
     mem_free(r->names);
     mem_free(r->baseline);
     mem_free(r->new_names);

@@ -30,26 +30,26 @@ struct reading_identity {
     uint32_t wal_segment_bytes;
 };
 
-struct reading_result {
-    uint64_t flush_lsn;
-    uint64_t insert_lsn;
-    struct slice snapshot; // pg_current_snapshot() as text; borrowed for the call
-    enum reading_schema schema; // against the catalog that was loaded last
-    int64_t sent_us;       // clock_us() before the query was sent
-    int64_t duration_us;
+// What has become of the publication that is watched (reading_publication()).
+enum reading_publication {
+    READING_PUBLICATION_SAME, // as the first load of this connection found it; or none is watched
+    READING_PUBLICATION_MISSING,
+    READING_PUBLICATION_CHANGED,
 };
 
 // Calls come from the loop, one for each request, in order. When one comes, the connection is idle
 // again: the listener may send the next request, or close the connection.
 struct reading_listener {
     void (*ready)(void *arg, const struct reading_identity *identity); // logged in
-    void (*result)(void *arg, const struct reading_result *result);
+    // schema: against the catalog that was loaded last. Borrowed for the call.
+    void (*result)(void *arg, const struct reading *reading, int64_t duration_us);
     // The catalog has one reference, the listener's. changed: what the previous catalog was loaded
     // from is no longer so (true for the first one).
-    void (*loaded)(void *arg, struct catalog *catalog, bool changed);
+    void (*loaded)(void *arg, struct catalog *catalog, bool changed,
+                   enum reading_publication publication);
     void (*horizon)(void *arg, uint64_t xid, bool slot_is_here);
     void (*flushed)(void *arg);
-    void (*listening)(void *arg);
+    void (*source_ready)(void *arg); // reading_listen(), reading_publication()
     void (*backends)(void *arg, const uint32_t *alive, size_t n);
     void (*lost)(void *arg, enum ledger_off_reason why, const char *sentence); // close it
     // Somebody notified; in order with the answers to requests. It may be in the middle of one.
@@ -73,4 +73,7 @@ void reading_horizon(struct reading_connection *r, const char *slot);
 void reading_flush(struct reading_connection *r);
 // From now on notifications are heard, and loads tell which tables notify: others are not cached.
 void reading_listen(struct reading_connection *r);
+// From now on the publication is part of the schema that is watched, and loads tell what it is:
+// tables of which it does not tell all are not cached. Before the first load; copied.
+void reading_publication(struct reading_connection *r, const char *publication);
 void reading_backends(struct reading_connection *r, const char *pids); // which of them still live?

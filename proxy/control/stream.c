@@ -27,6 +27,7 @@ static const double STATUS_EVERY_S = 1;
 
 enum stream_state {
     STREAM_LOGIN,
+    STREAM_ENCODING, // pgoutput converts what it sends; it is told not to
     STREAM_IDENTIFY, // IDENTIFY_SYSTEM was sent
     STREAM_CREATE,   // CREATE_REPLICATION_SLOT was sent; waits for every transaction then running
     STREAM_READY,    // the slot is there; the owner starts
@@ -46,6 +47,7 @@ struct stream {
     uint64_t read; // highest position that came
     int64_t heard_us;
     char slot[SLOT_BYTES];
+    char *publication; // owns; empty: test_decoding
     struct stream_listener listener;
 };
 
@@ -94,16 +96,34 @@ static void send_status(struct stream *s, bool reply)
     buf_fini(&out);
 }
 
+// The value of publication_names is a list of identifiers, itself in a literal: the name's double
+// quotes are doubled for the one, its single quotes for the other.
+static void put_options(struct buf *out, const char *publication)
+{
+    if (*publication == '\0') {
+        buf_put(out, slice_str("(\"include-xids\" '1', \"skip-empty-xacts\" '0')"));
+        return;
+    }
+    buf_put(out, slice_str("(\"proto_version\" '1', \"publication_names\" '\""));
+    for (; *publication != '\0'; publication++) {
+        if (*publication == '"' || *publication == '\'')
+            buf_u8(out, (uint8_t)*publication);
+        buf_u8(out, (uint8_t)*publication);
+    }
+    buf_put(out, slice_str("\"')"));
+}
+
 void stream_start(struct stream *s)
 {
     TAG_CHECK(s, STREAM_TAG);
     CHECK(s->state == STREAM_READY);
-    char command[256];
-    snprintf(command, sizeof(command),
-             "START_REPLICATION SLOT \"%s\" LOGICAL %X/%X (\"include-xids\" '1', "
-             "\"skip-empty-xacts\" '0')",
-             s->slot, (unsigned)(s->consistent_point >> 32), (unsigned)s->consistent_point);
-    send_command(s, STREAM_STARTING, command);
+    struct buf command = {0};
+    buf_printf(&command, "START_REPLICATION SLOT \"%s\" LOGICAL %X/%X ", s->slot,
+               (unsigned)(s->consistent_point >> 32), (unsigned)s->consistent_point);
+    put_options(&command, s->publication);
+    buf_u8(&command, '\0');
+    send_command(s, STREAM_STARTING, (const char *)command.at);
+    buf_fini(&command);
 }
 
 void stream_ask(struct stream *s)
@@ -173,10 +193,11 @@ static void flowing(struct stream *s)
         PGconn *pg = connection_pg(s->connection);
         PGresult *result = PQisBusy(pg) ? NULL : PQgetResult(pg);
         char sentence[240] = "the server has ended the stream";
+        enum ledger_off_reason why = LEDGER_OFF_STREAM_LOST;
         if (result != NULL && PQresultStatus(result) == PGRES_FATAL_ERROR)
-            connection_error(result, sentence, sizeof(sentence));
+            why = connection_error(result, sentence, sizeof(sentence));
         PQclear(result);
-        connection_fail(s->connection, LEDGER_OFF_STREAM_LOST, sentence);
+        connection_fail(s->connection, why, sentence);
         return;
     }
     s->listener.drained(s->listener.arg);
@@ -198,17 +219,24 @@ static void identified(struct stream *s, const PGresult *result)
     slot_name(s->slot, sizeof(s->slot));
     char command[256];
     snprintf(command, sizeof(command),
-             "CREATE_REPLICATION_SLOT \"%s\" TEMPORARY LOGICAL test_decoding NOEXPORT_SNAPSHOT",
-             s->slot);
+             "CREATE_REPLICATION_SLOT \"%s\" TEMPORARY LOGICAL %s NOEXPORT_SNAPSHOT", s->slot,
+             *s->publication == '\0' ? "test_decoding" : "pgoutput");
     send_command(s, STREAM_CREATE, command);
 }
 
-// The answer of a command that returns one row.
+static void identify(struct stream *s)
+{
+    send_command(s, STREAM_IDENTIFY, "IDENTIFY_SYSTEM");
+}
+
+// The answer of a command that returns one row, or, of SET, none.
 static void answer(struct stream *s, const PGresult *result)
 {
     char sentence[240];
-    if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 ||
-        PQnfields(result) < 2) {
+    if (s->state == STREAM_ENCODING && PQresultStatus(result) == PGRES_COMMAND_OK) {
+        identify(s);
+    } else if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1 ||
+               PQnfields(result) < 2) {
         enum ledger_off_reason why = connection_error(result, sentence, sizeof(sentence));
         connection_fail(s->connection, why, sentence);
     } else if (s->state == STREAM_IDENTIFY) {
@@ -290,7 +318,17 @@ static void on_readable(void *arg)
 
 static void on_up(void *arg)
 {
-    send_command(arg, STREAM_IDENTIFY, "IDENTIFY_SYSTEM");
+    struct stream *s = arg;
+    PGconn *pg = connection_pg(s->connection);
+    const char *server = PQparameterStatus(pg, "server_encoding");
+    const char *client = PQparameterStatus(pg, "client_encoding");
+    if (*s->publication == '\0' || server == NULL || client == NULL || !strcmp(server, client)) {
+        identify(s);
+        return;
+    }
+    char command[128];
+    snprintf(command, sizeof(command), "SET client_encoding TO '%s'", server);
+    send_command(s, STREAM_ENCODING, command);
 }
 
 static void on_down(void *arg, enum ledger_off_reason why, const char *sentence)
@@ -310,7 +348,8 @@ static void on_status(struct ev_loop *loop, ev_timer *timer, int events)
 }
 
 struct stream *stream_open(struct ev_loop *loop, const char *const *keywords,
-                           const char *const *values, const struct stream_listener *listener)
+                           const char *const *values, const char *publication,
+                           const struct stream_listener *listener)
 {
     enum { MAX = 31 };
     const char *k[MAX + 2], *v[MAX + 2];
@@ -328,6 +367,7 @@ struct stream *stream_open(struct ev_loop *loop, const char *const *keywords,
     struct stream *s = mem_new(struct stream);
     TAG_SET(s, STREAM_TAG);
     s->loop = loop;
+    s->publication = mem_strdup(publication);
     s->listener = *listener;
     ev_init(&s->status, on_status);
     s->status.repeat = STATUS_EVERY_S;
@@ -346,6 +386,7 @@ void stream_close(struct stream *s)
     ev_timer_stop(s->loop, &s->status);
     PQclear(s->result);
     connection_close(s->connection);
+    mem_free(s->publication);
     TAG_CLEAR(s);
     mem_free(s);
 }

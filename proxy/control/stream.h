@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The replication connection of one database: logs in with replication=database, creates a
-// temporary logical slot with test_decoding, and hands each message of the stream to its listener.
-// The slot dies with the connection, so the server never keeps WAL for a proxy that is gone.
+// temporary logical slot with test_decoding, or with pgoutput for a publication, and hands each
+// message of the stream to its listener.
+// The slot dies with the connection, so the server never keeps WAL for a proxy that is gone. Names
+// come in the server's encoding.
 //
 // Owner: the control thread; all of it is asynchronous but for the name lookup (connection.h). It
 // decides nothing about positions: that is cache/follower.h; reconnecting is following.h's.
@@ -21,8 +23,8 @@ struct stream_listener {
     // The slot exists: everything that commits after consistent_point will be reported.
     void (*ready)(void *arg, uint64_t consistent_point, uint64_t system);
     // One XLogData message. False: the owner has closed the stream.
-    bool (*data)(void *arg, uint64_t lsn, struct slice line); // line is borrowed for the call
-    bool (*keepalive)(void *arg, uint64_t wal_end);           // likewise
+    bool (*data)(void *arg, uint64_t lsn, struct slice bytes); // bytes are borrowed for the call
+    bool (*keepalive)(void *arg, uint64_t wal_end);            // likewise
     // What was there to read has been read.
     void (*drained)(void *arg);
     // The connection is gone or never came to be; sentence is one line, borrowed. Close it.
@@ -30,9 +32,11 @@ struct stream_listener {
     void *arg;
 };
 
-// keywords, values: as for libpq, NULL-terminated, without replication.
+// keywords, values: as for libpq, NULL-terminated, without replication. publication: copied; empty:
+// test_decoding. Whether it exists the server says when it decodes the first change.
 struct stream *stream_open(struct ev_loop *loop, const char *const *keywords,
-                           const char *const *values, const struct stream_listener *listener);
+                           const char *const *values, const char *publication,
+                           const struct stream_listener *listener);
 
 // Closes the connection, and with it the slot; the listener hears nothing more. NULL is fine.
 void stream_close(struct stream *stream);

@@ -72,6 +72,7 @@ bool target_login_changed(const struct domain_target *target, const struct confi
 {
     const struct settings *a = config_settings(old), *b = config_settings(new);
     if (a->cache != b->cache || a->invalidation != b->invalidation ||
+        strcmp(a->publication, b->publication) != 0 ||
         strcmp(a->control_user, b->control_user) != 0)
         return true;
     const char *user = a->control_user[0] != '\0' ? a->control_user : target->user;

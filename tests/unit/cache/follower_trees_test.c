@@ -13,7 +13,6 @@ static struct catalog *catalog_with(bool attached)
                                      .name = slice_str(names[i]),
                                      .oid = 100 + i,
                                      .by_oid = i == 2,
-                                     .reported = true,
                                      .writes_known = true};
         catalog_builder_relation(b, &r);
     }
@@ -91,7 +90,7 @@ static void an_open_transaction_then_touches_everything(void **state)
 static void use_keyed(bool whole)
 {
     struct catalog_builder *b = catalog_builder_new(1);
-    struct catalog_relation r = {.schema = slice_str("public"), .reported = true,
+    struct catalog_relation r = {.schema = slice_str("public"),
                                  .key = {.told = 1, .full = true}};
     r.key.columns[0].name = slice_str("a");
     r.key.columns[0].type = ROWKEY_INTEGER;

@@ -185,7 +185,7 @@ static struct catalog_key full_key(void)
 static void add_tree(struct catalog_builder *b)
 {
     struct catalog_relation r = {.schema = slice_str("public"), .name = slice_str("full"),
-                                 .key = full_key(), .oid = 1, .reported = true};
+                                 .key = full_key(), .oid = 1};
     catalog_builder_relation(b, &r);
     r.name = slice_str("root");
     r.oid = 2;

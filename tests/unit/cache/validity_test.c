@@ -12,8 +12,8 @@
 //   and a session never goes back behind what it read around the cache.
 //
 // Some tables have a key: transactions then write rows, by key or moving from one key to another,
-// or any rows; what the stream tells of them is made as test_decoding makes it. Fills read a table
-// as a whole, or the rows of a key.
+// or any rows; what the stream tells of them is made as test_decoding makes it or, after another
+// beginning, pgoutput. Fills read a table as a whole, or the rows of a key.
 //
 // To show that the rules are needed, each is broken in turn (enum broken), from outside: what the
 // follower is told, or when a worker does its part. Then the checks must fail.
@@ -26,6 +26,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "tests/unit/cache/pgoutput_messages.h"
 
 enum { TABLES = 6, KEYED = 4, KEYS = 3, BOUND_US = 60000, TURNS = 40000, SEEDS = 12 };
 enum { TXNS = 4096, LINES = 16384, FILLS = 64, TICKETS = 64, READS = 16, EARLY = 256 };
@@ -105,6 +106,8 @@ struct world {
     uint32_t schema;            // how often it was changed
     // the stream
     bool up;
+    bool pgoutput;
+    uint32_t explained; // bits: tables that it has told of
     uint64_t sent;
     struct line lines[LINES];
     size_t first_line, n_lines;
@@ -397,6 +400,33 @@ static void print_row(const struct world *w, const struct line *line, int table,
                  "id[integer]:%d", table, from, to);
 }
 
+// As pgoutput, which is silent of a transaction without rows.
+static bool deliver_messages(struct world *w, const struct line *line)
+{
+    if (line->tables == 0)
+        return true;
+    bool kept = follower_data(w->follower, 0, message_begin(line->xid, line->position - 1));
+    for (int i = 0; i < TABLES; i++) {
+        char name[8], from[16], to[16];
+        if (!(line->tables & (1u << i)))
+            continue;
+        snprintf(name, sizeof(name), "t%d", i);
+        snprintf(from, sizeof(from), "K- %d", line->from[i]);
+        snprintf(to, sizeof(to), "x %d", w->broken == NO_KEY_EVENT ? KEYS + 1 : line->to[i]);
+        if (!(w->explained & (1u << i)))
+            kept = kept && follower_data(w->follower, 0, message_relation(i + 1, name, "v *id"));
+        w->explained |= 1u << i;
+        bool any = line->from[i] == KEYS && i < KEYED && w->broken != NO_KEY_EVENT;
+        bool moved = line->from[i] != line->to[i] && w->broken != NO_OLD_KEY &&
+                     w->broken != NO_KEY_EVENT;
+        struct slice row = any ? message_truncate(i + 1, 0)
+                               : message_change('U', i + 1, moved ? from : NULL, to);
+        kept = kept && follower_data(w->follower, 0, row);
+    }
+    return kept && follower_data(w->follower, line->position,
+                                 message_commit(line->position - 1, line->position));
+}
+
 static void deliver(struct world *w)
 {
     if (w->n_lines == 0)
@@ -408,6 +438,8 @@ static void deliver(struct world *w)
     bool kept = true;
     if (line.keepalive) {
         kept = follower_keepalive(w->follower, line.position);
+    } else if (w->pgoutput) {
+        kept = deliver_messages(w, &line);
     } else {
         snprintf(text, sizeof(text), "BEGIN %u", line.xid);
         kept = follower_data(w->follower, line.position - 4, slice_str(text));
@@ -429,9 +461,12 @@ static void stream_turn(struct world *w)
             w->up = true;
             flush_wal(w);
             w->sent = w->flush;
+            w->pgoutput = chance(w, 50);
+            w->explained = 0;
             follower_begin(w->follower,
                            &(struct follower_start){
                                .consistent_lsn = w->sent,
+                               .pgoutput = w->pgoutput,
                                .horizon_xid = w->broken == NO_HORIZON ? 0 : w->next_xid++});
         }
         return;

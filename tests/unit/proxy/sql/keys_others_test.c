@@ -25,7 +25,7 @@ static void add(struct catalog_builder *b, uint32_t oid, const char *name, struc
                 bool partitioned, bool view)
 {
     struct catalog_relation r = {.schema = slice_str("public"), .name = slice_str(name),
-                                 .oid = oid, .reported = true, .writes_known = !view, .key = key,
+                                 .oid = oid, .writes_known = !view, .key = key,
                                  .is_partitioned = partitioned, .is_view = view};
     catalog_builder_relation(b, &r);
 }

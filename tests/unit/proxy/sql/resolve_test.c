@@ -22,7 +22,7 @@ static uint32_t add(struct catalog_builder *b, const char *schema, const char *n
         .oid = oid++,
         .bypass = bypass,
         .writes_known = writes_known,
-        .reported = bypass == BYPASS_NONE,
+        .unreported = bypass,
     };
     catalog_builder_relation(b, &relation);
     return relation.oid;

@@ -291,6 +291,20 @@ static void looked_enough(struct client *client, struct remains *remains)
     remains_fini(remains);
 }
 
+// What it gave at its start counts again where it was reset.
+static void want_what_is_left(struct client *client, struct gucs *own)
+{
+    struct gucs *kept = gucs_ref(own);
+    if ((client->resets & ANALYSIS_RESETS_INVENTED) != 0) {
+        gucs_unref(&kept);
+        kept = gucs_without_emptied(own, client->given,
+                                    client->resets == UINT8_MAX ? NULL : client->wanted);
+    }
+    gucs_unref(&client->wanted);
+    client->wanted = gucs_join(client->given, kept);
+    gucs_unref(&kept);
+}
+
 void align_looked(struct client *client, struct server *server)
 {
     struct remains *remains = server->remains;
@@ -321,9 +335,7 @@ void align_looked(struct client *client, struct server *server)
     route_note_custom(client->route, own);
     gucs_unref(&server->applied);
     server->applied = own; // the count moves
-    gucs_unref(&client->wanted);
-    // What it gave at its start counts again where it was reset.
-    client->wanted = gucs_join(client->given, own);
+    want_what_is_left(client, own);
     client->wanted_proven = true;
     align_give_back(client, client->resets, remains->own_vars);
     if (own != NULL) {

@@ -205,7 +205,7 @@ static void note_session(struct client *client, const struct analysis *analysis,
 {
     if (client->pins != 0 && may_end_pin(client, analysis))
         client->must_verify = true;
-    if ((effects & EFFECT_RESET) != 0 && client->given_vars != NULL) {
+    if ((effects & EFFECT_RESET) != 0 && (client->given_vars != NULL || client->given != NULL)) {
         client->must_verify = true; // it goes back to what it gave
         client->resets |= analysis->resets;
         client_pin(client, PIN_SET);

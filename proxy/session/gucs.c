@@ -194,6 +194,17 @@ struct gucs *gucs_without(const struct gucs *p, const struct gucs *base)
     return gucs_new(&draft);
 }
 
+struct gucs *gucs_without_emptied(const struct gucs *p, const struct gucs *base,
+                                  const struct gucs *before)
+{
+    struct gucs_draft draft = {.count = 0};
+    for (uint32_t i = 0; p != NULL && i < p->count; i++)
+        if (p->at[i].value[0] != '\0' || !is_custom(p->at[i].name) ||
+            gucs_find(base, p->at[i].name) == NULL || has_same(before, &p->at[i]))
+            add(&draft, &p->at[i]);
+    return gucs_new(&draft);
+}
+
 struct gucs *gucs_ref(struct gucs *p)
 {
     if (p != NULL)

@@ -37,6 +37,11 @@ struct gucs *gucs_new(struct gucs_draft *draft);
 struct gucs *gucs_join(const struct gucs *base, const struct gucs *over);
 // Those of p that base does not have with the same value. The caller's count.
 struct gucs *gucs_without(const struct gucs *p, const struct gucs *base);
+// Those of p without the invented ones that are empty and that base has: what RESET leaves of them,
+// where PostgreSQL would go back to what it was given at the session's start. Those stay that
+// `before` has as empty (NULL: none). The caller's count.
+struct gucs *gucs_without_emptied(const struct gucs *p, const struct gucs *base,
+                                  const struct gucs *before);
 struct gucs *gucs_ref(struct gucs *p); // NULL is fine
 void gucs_unref(struct gucs **p);            // likewise; clears the pointer
 

@@ -128,7 +128,8 @@ struct analysis {
     uint64_t reasons;      // all that there are against it: bits 1 << enum bypass
     struct hints hints;    // what its comments ask of the cache
     uint32_t effects;      // bits of enum session_effect
-    uint8_t resets;        // reported settings that go back to their defaults: bits, by number
+    uint8_t resets;        // reported settings that go back to their defaults: bits, by number;
+                           // and ANALYSIS_RESETS_INVENTED
     uint32_t statements;   // how many statements the text holds
 
     struct sql_names reads;     // relations read anywhere; names of CTEs left out by scope, and
@@ -179,6 +180,7 @@ void analysis_unref(struct analysis **a); // clears the caller's pointer
 const char *statement_kind_name(enum statement_kind kind); // for logs: "select"
 
 // The number (below 8) of a setting that PostgreSQL 15 reports when it changes (GUC_REPORT) and
+enum { ANALYSIS_RESETS_INVENTED = 1 << 7 }; // names with a dot
 // that pgweir makes true again on another server; -1 for the others. name: any case.
 int analysis_setting_reported(const char *name);
 

@@ -104,6 +104,8 @@ static void note_reset(struct walk *w, const char *name)
     int number = analysis_setting_reported(name);
     if (number >= 0)
         w->resets |= (uint8_t)(1u << number);
+    else if (strchr(name, '.') != NULL)
+        w->resets |= ANALYSIS_RESETS_INVENTED;
     w->effects |= effect_of_setting(name) | EFFECT_RESET;
 }
 

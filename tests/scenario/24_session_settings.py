@@ -169,6 +169,22 @@ def test_given_at_start(ctx):
         assert b.value("SHOW work_mem") == "4MB"
 
 
+def test_invented_ones_given_at_start(ctx):
+    """RESET goes back to them; what was set to nothing is nothing."""
+    p = ctx.proxy(default_pool_size=1)
+    a = ctx.keep(p.connect(ctx.db, options="-c app.tenant=a -c app.other=x"))
+    b = ctx.keep(p.connect(ctx.db, options="-c app.tenant=b"))
+    direct = ctx.direct("app", options="-c app.tenant=a -c app.other=x")
+    tenant = "SELECT current_setting('app.tenant'), current_setting('app.other', true)"
+    for change in ("SET app.tenant = 'c'", "RESET app.tenant", "SET app.tenant = ''", "SET app.tenant = 'q'", "SET app.tenant TO DEFAULT",
+                   "SET app.tenant = 'd'; SET app.other = ''", "RESET ALL", "SET app.tenant = 'e'; SET app.other = 'y'",
+                   "DISCARD ALL", "SET app.other = ''", "RESET app.tenant"):
+        a.query(change)
+        direct.query(change)
+        assert b.value("SELECT current_setting('app.tenant')") == "b", change
+        assert a.query(tenant).rows == direct.query(tenant).rows, change
+
+
 def test_session_mode(ctx):
     p = ctx.proxy(pool_mode="session", default_pool_size=1)
     with p.connect(ctx.db, work_mem="5MB") as a:

@@ -357,9 +357,11 @@ static void random_against_a_naive_model(void **state)
             store_clear(s);
             memset(newest, 0, sizeof(newest));
         }
-        struct store_stats stats = store_stats(s);
-        assert_true(stats.bytes <= stats.budget_bytes);
-            }
+        if (round % 64 == 0) { // it asks the allocator, too, which takes its time
+            struct store_stats stats = store_stats(s);
+            assert_true(stats.bytes <= stats.budget_bytes);
+        }
+    }
     assert_true(found > ROUNDS / 8);
     for (int i = 0; i < 16; i++)
         entry_unref(&held[i]);

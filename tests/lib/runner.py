@@ -3,8 +3,8 @@
 
 A scenario file is tests/scenario/NN_name.py; its functions test_* take one argument, the Context.
 Files and functions run in order, one after the other, on one scratch PostgreSQL; each test gets a
-database of its own (ctx.db) and starts its own proxies (ctx.proxy(...)). (Some long files run beside the
-others when all run: Beside.) All that a test opened ends with the test. A test fails by an exception, by its time limit (@limit(seconds) changes the 30 s), by
+database of its own (ctx.db) and starts its own proxies (ctx.proxy(...)). (Some files run beside the others
+when all run: Beside.) All that a test opened ends with the test. A test fails by an exception, by its time limit (@limit(seconds) changes the 30 s), by
 a proxy that ends badly, or by a sanitizer's report. The last line says `N passed, N failed`.
 """
 import argparse
@@ -407,10 +407,10 @@ def run_one(name, test, cluster, binary, directory, kind, reports, tally, slowne
 
 
 class Beside:
-    """Where all tests run: some of the long ones in a process of their own, on a PostgreSQL of their own, while the
-    others run here. What it says is said when it has ended."""
+    """Where all tests run: about half of the time's worth in a process of their own, on a PostgreSQL of their own,
+    while the others run here. What it says is said when it has ended."""
 
-    FILES = "61_matrix,62_regress,63_storm"
+    FILES = "39_protections,40_consistency,41_cache,43_cache,47_cache,61_matrix,62_regress,63_storm"
 
     def __init__(self, build, directory):
         self.output = open(f"{directory}/beside.log", "w+", encoding="utf-8")

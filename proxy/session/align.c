@@ -294,12 +294,11 @@ static void looked_enough(struct client *client, struct remains *remains)
 // What it gave at its start counts again where it was reset.
 static void want_what_is_left(struct client *client, struct gucs *own)
 {
-    struct gucs *kept = gucs_ref(own);
-    if ((client->resets & ANALYSIS_RESETS_INVENTED) != 0) {
-        gucs_unref(&kept);
-        kept = gucs_without_emptied(own, client->given,
-                                    client->resets == UINT8_MAX ? NULL : client->wanted);
-    }
+    bool all = client->resets == UINT8_MAX;
+    struct gucs *kept =
+        (client->resets & ANALYSIS_RESETS_INVENTED) == 0
+            ? gucs_ref(own)
+            : gucs_without_emptied(own, client->given, all ? NULL : client->wanted);
     gucs_unref(&client->wanted);
     client->wanted = gucs_join(client->given, kept);
     gucs_unref(&kept);

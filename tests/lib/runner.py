@@ -329,6 +329,11 @@ def load(path):
     return module
 
 
+def scenario(name):
+    """Another scenario file: its judges serve here as well."""
+    return load(f"{ROOT}/tests/scenario/{name}")
+
+
 def find_scenarios(pattern):
     """[(name, function)] in order. A pattern may match the file or the test."""
     found = []

@@ -1,25 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """invalidation = notify: triggers tell of changes, for servers without wal_level = logical."""
-import importlib.util
-import os
 import subprocess
 import threading
 import time
 
-from runner import limit
+from runner import limit, scenario
 
 SETUP = "CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0), (2, 0); GRANT ALL ON t TO app"
 READ = "SELECT n FROM t WHERE id = 1"
 WARM = "CREATE TABLE IF NOT EXISTS warm(id int PRIMARY KEY); GRANT SELECT ON warm TO PUBLIC"
-
-
-def other(name):
-    """What another scenario file has: its judges of bounds and of own writes serve here as well."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
-    spec = importlib.util.spec_from_file_location(name[:-3].replace("-", "_"), path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def install(ctx, *arguments, user="postgres", code=0):
@@ -51,7 +40,7 @@ def test_direct_writes(ctx):
     ctx.sql(SETUP)
     p = notified(ctx)
     d = ctx.direct()
-    other("32_cache_direct_writes.py").check_bound(
+    scenario("32_cache_direct_writes.py").check_bound(
         ctx, p, 0.25, 100, lambda n: d.query(f"UPDATE t SET n = {n} WHERE id = 1"))
 
 
@@ -67,7 +56,7 @@ def test_kinds_of_writes(ctx):
             'INSERT INTO "we.ird"."ta""b:le" VALUES (1, 0); GRANT ALL ON SCHEMA "we.ird" TO app; GRANT ALL ON "we.ird"."ta""b:le" TO app')
     p = notified(ctx)
     d = ctx.direct()
-    check_bound = other("32_cache_direct_writes.py").check_bound
+    check_bound = scenario("32_cache_direct_writes.py").check_bound
     for sql, read in [
             ("BEGIN; UPDATE t SET n = $n WHERE id = 1; SELECT pg_sleep(0.01); COMMIT", READ),
             ("BEGIN; TRUNCATE t; INSERT INTO t VALUES (1, $n); COMMIT", READ),
@@ -88,7 +77,7 @@ def test_kinds_of_writes(ctx):
 @limit(60)
 def test_own_writes(ctx):
     """P3 and P4 hold as with the WAL: the judge of 31_, with readers that fill at every instant."""
-    own = other("31_cache_own_writes.py")
+    own = scenario("31_cache_own_writes.py")
     ctx.sql(own.SETUP + own.WRITES["simple"][0])
     ctx.sql(WARM)
     install(ctx)
@@ -182,7 +171,7 @@ def test_auto_falls_back(ctx):
         install(ctx)
         p.reload()   # it tries again at once
         ctx.wait_hits(p, timeout=15)
-        other("32_cache_direct_writes.py").check_bound(
+        scenario("32_cache_direct_writes.py").check_bound(
             ctx, p, 0.25, 20, lambda n: ctx.sql(f"UPDATE t SET n = {n} WHERE id = 1"))
         for one in ctx.proxies:
             one.stop()

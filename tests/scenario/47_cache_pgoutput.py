@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """publication = NAME: the WAL decoded by pgoutput, for that publication, whose tables alone are cached."""
-import importlib.util
-import os
 import time
 
 from pgwire import query, unit
 from proxy import CACHE_SETTINGS
-from runner import limit
+from runner import limit, scenario
 from window import Window
 
 SETUP = ("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0), (2, 0), (3, 0);"
@@ -16,15 +14,6 @@ PUBLISHED = SETUP + "CREATE PUBLICATION pub FOR TABLE t, warm;"
 READ = "SELECT n FROM t WHERE id = 1"
 SILENT = "SELECT n FROM silent WHERE id = 1"
 BOUND = 0.25
-
-
-def other(name):
-    """What another scenario file has: its judges of bounds and of windows serve here as well."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
-    spec = importlib.util.spec_from_file_location(name[:-3].replace("-", "_"), path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Published:
@@ -79,7 +68,7 @@ def never_stale(ctx, c, want, read=READ, rounds=60):
 def test_direct_writes(ctx):
     ctx.sql(PUBLISHED)
     p, d = ctx.cache_proxy(publication="pub"), ctx.direct()
-    direct = other("32_cache_direct_writes.py")
+    direct = scenario("32_cache_direct_writes.py")
     direct.check_bound(ctx, p, BOUND, 100, lambda n: d.query(f"UPDATE t SET n = {n} WHERE id = 1"))
     assert ctx.sql(f"SELECT plugin, temporary FROM pg_replication_slots WHERE database = '{ctx.db}'") == [("pgoutput", "t")]
     # While nothing is written, or to others only, nothing but hits.
@@ -107,7 +96,7 @@ def test_kinds_of_writes(ctx):
             'INSERT INTO "we.ird"."ta""b:le" VALUES (\'it\'\'s\', 0); GRANT ALL ON SCHEMA "we.ird" TO app; GRANT ALL ON "we.ird"."ta""b:le" TO app;'
             'ALTER PUBLICATION pub ADD TABLE parent, child, typed, gone, "we.ird"."ta""b:le"')
     p, d = ctx.cache_proxy(publication="pub"), ctx.direct()
-    check_bound = other("32_cache_direct_writes.py").check_bound
+    check_bound = scenario("32_cache_direct_writes.py").check_bound
     for sql, read in [
             ("BEGIN; UPDATE t SET n = $n WHERE id = 1; SELECT pg_sleep(0.01); COMMIT", READ),
             ("BEGIN; TRUNCATE t; INSERT INTO t VALUES (1, $n); COMMIT", READ),
@@ -149,7 +138,7 @@ IDENTITIES = { # and which keys tell rows apart
 @limit(120)
 def test_rows(ctx):
     """By whatever identity: the rows that were written end, the others live where the identity is the key."""
-    rows = other("42_cache_rows.py")
+    rows = scenario("42_cache_rows.py")
     ctx.sql(rows.SETUP + "ALTER TABLE t ADD code int, ADD big text; UPDATE t SET code = id + 1000, big = repeat(md5(id::text), 500);"
             "ALTER TABLE t ALTER code SET NOT NULL; ALTER TABLE t ALTER big SET STORAGE EXTERNAL; UPDATE t SET big = big || 'x';"
             "CREATE UNIQUE INDEX t_code ON t(code); CREATE UNIQUE INDEX t_both ON t(code, id); CREATE TABLE warm(id int PRIMARY KEY);"
@@ -201,31 +190,31 @@ def test_rows(ctx):
 @limit(240)
 def test_differential(ctx):
     """Generated reads and random writes, direct ones too: each answer is PostgreSQL's."""
-    other("42_cache_rows.py").test_differential(Published(ctx))
+    scenario("42_cache_rows.py").test_differential(Published(ctx))
 
 
 @limit(240)
 def test_differential_of_other_keys(ctx):
     """The same with whole rows, partitions and views."""
-    other("42_cache_other_keys.py").test_differential(Published(ctx))
+    scenario("42_cache_other_keys.py").test_differential(Published(ctx))
 
 
 @limit(120)
 def test_whole_rows(ctx):
     """Any column of a whole row tells rows apart, and what has become of the identity is in the stream."""
-    keys = other("42_cache_other_keys.py")
+    keys = scenario("42_cache_other_keys.py")
     keys.test_columns(Published(ctx))
 
 
 @limit(60)
 def test_whole_rows_with_wide_columns(ctx):
-    other("42_cache_other_keys.py").test_unchanged_wide_columns(Published(ctx))
+    scenario("42_cache_other_keys.py").test_unchanged_wide_columns(Published(ctx))
 
 
 @limit(60)
 def test_identity_changes_unseen(ctx):
     """The stream itself says which columns of a row are told, whatever the catalog says yet."""
-    other("42_cache_other_keys.py").test_identity_changes_unseen(Published(ctx))
+    scenario("42_cache_other_keys.py").test_identity_changes_unseen(Published(ctx))
 
 
 @limit(60)
@@ -246,40 +235,40 @@ def test_partitions_made_unseen(ctx):
 @limit(60)
 def test_late_visibility(ctx):
     """A commit is in the stream before it can be seen."""
-    late = other("33_cache_late_visibility.py")
+    late = scenario("33_cache_late_visibility.py")
     late.test_direct_write(Published(ctx))
 
 
 @limit(60)
 def test_late_visibility_through_proxy(ctx):
-    other("33_cache_late_visibility.py").test_several_commits_in_the_window(Published(ctx))
+    scenario("33_cache_late_visibility.py").test_several_commits_in_the_window(Published(ctx))
 
 
 @limit(60)
 def test_walsender_killed(ctx):
-    other("34_cache_stream.py").test_walsender_killed(Published(ctx))
+    scenario("34_cache_stream.py").test_walsender_killed(Published(ctx))
 
 
 @limit(60)
 def test_walsender_stopped(ctx):
-    other("34_cache_stream.py").test_walsender_stopped(Published(ctx))
+    scenario("34_cache_stream.py").test_walsender_stopped(Published(ctx))
 
 
 @limit(60)
 def test_no_step_back(ctx):
-    other("32_cache_direct_writes.py").test_no_step_back(Published(ctx))
+    scenario("32_cache_direct_writes.py").test_no_step_back(Published(ctx))
 
 
 @limit(120)
 def test_own_writes(ctx):
-    own = other("31_cache_own_writes.py")
+    own = scenario("31_cache_own_writes.py")
     own.check(Published(ctx), "simple", rounds=100)
 
 
 @limit(120)
 def test_changes_of_the_schema(ctx):
     """DDL shows as nothing in this stream: the readings see it, within the bound."""
-    other("37_cache_ddl.py").run_all(Published(ctx), direct=True)
+    scenario("37_cache_ddl.py").run_all(Published(ctx), direct=True)
 
 
 @limit(120)
@@ -313,7 +302,7 @@ def test_encoding_of_the_role(ctx):
     control = CACHE_SETTINGS["control_user"]
     ctx.sql(f"ALTER ROLE {control} IN DATABASE {ctx.db} SET client_encoding = 'LATIN1'")
     p, d = ctx.cache_proxy(publication="pub"), ctx.direct()
-    other("32_cache_direct_writes.py").check_bound(
+    scenario("32_cache_direct_writes.py").check_bound(
         ctx, p, BOUND, 20, lambda n: d.query(f'UPDATE "Größe" SET n = {n} WHERE "schlüssel" = \'ä\''),
         'SELECT n FROM "Größe" WHERE "schlüssel" = \'ä\'')
 
@@ -374,11 +363,11 @@ def test_partly(ctx):
 
 def test_columns(ctx):
     """A list of columns with the key: changes of others are told as well, and rows told apart."""
-    rows = other("42_cache_rows.py")
+    rows = scenario("42_cache_rows.py")
     ctx.sql(rows.SETUP + SETUP.replace("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0), (2, 0), (3, 0);", "")
             + "CREATE PUBLICATION pub FOR TABLE t (id), warm")
     p, d = ctx.cache_proxy(publication="pub"), ctx.direct()
-    other("32_cache_direct_writes.py").check_bound(
+    scenario("32_cache_direct_writes.py").check_bound(
         ctx, p, BOUND, 20, lambda n: d.query(f"UPDATE t SET n = {n} WHERE id = 1"))
     reads = rows.Reads(ctx, p)
     reads.fill(rows.row(5), rows.row(6))
@@ -395,7 +384,7 @@ def test_kinds_of_publications(ctx):
     for how in ("FOR TABLES IN SCHEMA public", "FOR ALL TABLES", "FOR TABLE silent, TABLES IN SCHEMA public"):
         ctx.sql(f'CREATE PUBLICATION "{quoted}" {how}')
         p, d = ctx.cache_proxy(publication=name), ctx.direct()
-        other("32_cache_direct_writes.py").check_bound(
+        scenario("32_cache_direct_writes.py").check_bound(
             ctx, p, BOUND, 10, lambda n, d=d: d.query(f"UPDATE t SET n = {n} WHERE id = 1"))
         c = ctx.keep(p.connect(ctx.db))
         ctx.wait_hit(p, lambda: c.query(SILENT))
@@ -414,7 +403,7 @@ TREE = ("CREATE TABLE part(id int PRIMARY KEY, n int) PARTITION BY RANGE (id);"
 def test_partitions(ctx):
     ctx.sql(PUBLISHED + TREE + "ALTER PUBLICATION pub ADD TABLE part")
     p, d = ctx.cache_proxy(publication="pub"), ctx.direct()
-    check_bound = other("32_cache_direct_writes.py").check_bound
+    check_bound = scenario("32_cache_direct_writes.py").check_bound
     for read in ("SELECT n FROM part WHERE id = 11", "SELECT n FROM part2a", "SELECT n FROM part2"):
         for table in ("part", "part2a"):
             d.query("UPDATE part SET n = 0")
@@ -473,7 +462,7 @@ def test_by_root(ctx):
     for read in ("SELECT n FROM part WHERE id = 11", "SELECT n FROM part2", "SELECT n FROM part2a"):
         check_refused(ctx, p, c, read, "partly_published")
     d.query("UPDATE part SET n = 5") # told, of a table that nobody reads
-    other("32_cache_direct_writes.py").check_bound(
+    scenario("32_cache_direct_writes.py").check_bound(
         ctx, p, BOUND, 10, lambda n: d.query(f"UPDATE t SET n = {n} WHERE id = 1"))
 
 
@@ -556,7 +545,7 @@ def test_added_under_writers(ctx):
     w.query("COMMIT").check()
     never_stale(ctx, c, "5", SILENT)
     assert ctx.wait_hit(p, lambda: c.value(SILENT), timeout=10) == "5"
-    other("32_cache_direct_writes.py").check_bound(
+    scenario("32_cache_direct_writes.py").check_bound(
         ctx, p, BOUND, 10, lambda n: w.query(f"UPDATE silent SET n = {n}"), SILENT)
 
 

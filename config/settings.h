@@ -18,6 +18,12 @@ enum config_auth_type {
     CONFIG_AUTH_PLAIN,
     CONFIG_AUTH_MD5, // a user whose secret is SCRAM logs in with SCRAM
     CONFIG_AUTH_SCRAM,
+    CONFIG_AUTH_HBA, // the HBA file says which one; never a method itself
+    CONFIG_AUTH_REJECT, // in the HBA file only, this and the next
+    CONFIG_AUTH_PEER,
+    CONFIG_AUTH_CERT,
+    CONFIG_AUTH_PAM,
+    CONFIG_AUTH_LDAP,
 };
 
 enum config_proxy_protocol {

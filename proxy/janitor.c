@@ -417,7 +417,7 @@ static bool linked_clients(const struct pooler *pooler)
 void janitor_stop_if_done(struct worker *worker)
 {
     struct pooler *pooler = worker->pooler;
-    bool quiet = worker->lookups == 0 && list_empty(&worker->cancelling) &&
+    bool quiet = worker->lookups == 0 && worker->errands == 0 && list_empty(&worker->cancelling) &&
                  pooler->console_mails == 0;
     switch (worker->shutdown) {
     case SHUTDOWN_NONE:

@@ -23,6 +23,7 @@
 #include "proxy/session/client.h"
 #include "proxy/session/effects.h"
 #include "proxy/session/lead.h"
+#include "proxy/session/login.h"
 #include "proxy/sql/queries.h"
 #include "proxy/sql/texts.h"
 
@@ -344,6 +345,9 @@ static void handle_mail(struct worker *worker, struct mail *mail)
         mem_free(m);
         return;
     }
+    case MAIL_LOGIN:
+        login_returned(worker, container_of(mail, struct login_errand, mail));
+        return;
     }
 }
 
@@ -475,6 +479,7 @@ static void drop_mail(struct mail *mail)
         return;
     case MAIL_GRANT:
     case MAIL_CONSOLE:
+    case MAIL_LOGIN:
         return; // janitor_stop_if_done waits for these
     case MAIL_SERVE:
         route_unref(&container_of(mail, struct serve_mail, mail)->route);

@@ -38,6 +38,7 @@ enum worker_mail_kind {
     MAIL_HALT,       // the halt mode has changed (halt.h)
     MAIL_CONSOLE,    // struct question
     MAIL_FLIGHT,     // struct flight_mail: who follows it goes on
+    MAIL_LOGIN,      // struct login_errand, back from another thread
 };
 
 enum shutdown_mode {
@@ -80,6 +81,7 @@ struct worker {
     struct list graves_clients; // closed in this turn, freed at its end
     struct list graves_servers;
     int lookups;               // names being resolved for servers of this worker
+    int errands;               // of logins, with other threads (session/login.h)
     struct list cancelling;    // cancel requests under way; cancel.h
     enum shutdown_mode shutdown;
     bool suspended;            // nothing is read from clients and servers

@@ -16,6 +16,7 @@
 #include "proxy/session/lead.h"
 #include "proxy/session/explained.h"
 #include "proxy/session/listening.h"
+#include "proxy/session/login.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
@@ -288,7 +289,7 @@ static void handle(struct client *client, struct slice data)
     }
     // Nobody may fill our memory by talking while it has to wait.
     bool listen = client->conn.in.len < CLIENT_AHEAD_BYTES ||
-                  (client_wants_input(client) && !client->settling &&
+                  (client_wants_input(client) && !client->settling && !login_waits(client) &&
                    !console_is_busy(client->console));
     bool must_take = conn_has_output(&client->conn) && client->state != CLIENT_REPLICATING;
     client->reading_paused = !listen || must_take ||

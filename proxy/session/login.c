@@ -2,75 +2,33 @@
 #include "proxy/session/login.h"
 
 #include <stdio.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/reader.h"
 #include "config/config.h"
 #include "proxy/console/console.h"
-#include "proxy/login/md5.h"
-#include "proxy/login/scram.h"
-#include "proxy/login/secret.h"
 #include "proxy/route.h"
 #include "proxy/session/client.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
-struct login {
-    enum { LOGIN_PLAIN, LOGIN_MD5, LOGIN_SCRAM_FIRST, LOGIN_SCRAM_FINAL } next;
-    uint8_t salt[MD5_SALT_BYTES];
-    bool has_scram;
-    struct scram_server scram;
-};
-
 void login_free(struct client *client)
 {
     struct login *login = client->login;
     if (login == NULL)
         return;
-    if (login->has_scram)
-        scram_server_fini(&login->scram);
+    if (login->state != NULL)
+        login->way->end(login);
+    config_unref(&login->config);
     mem_free(login);
     client->login = NULL;
 }
 
-static const char *secret_of(const struct client *client)
-{
-    const struct config_user *user = config_user(client->worker->config, client->user);
-    return user ? user->secret : NULL;
-}
-
-static void ask(struct client *client, uint32_t code, struct slice data)
-{
-    struct buf out = {0};
-    message_auth(&out, code, data);
-    conn_queue(&client->conn, buf_slice(&out));
-    buf_fini(&out);
-    if (conn_flush(&client->conn) == CONN_ERROR)
-        client_close(client, "client unexpected eof");
-}
-
-static void refuse(struct client *client)
-{
-    char why[200];
-    snprintf(why, sizeof(why), "password authentication failed for user \"%s\"", client->user);
-    client_fail(client, "28P01", why);
-}
-
-// The uid at the other end of a unix socket is ours: PgBouncer lets such a one into the console.
-static bool is_own_uid(const struct client *client)
-{
-    struct ucred peer;
-    socklen_t len = sizeof(peer);
-    return client->local &&
-           getsockopt(client->conn.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-           peer.uid == geteuid();
-}
+// ---- the ends ----
 
 static bool find_route(struct client *client)
 {
@@ -83,7 +41,7 @@ static bool find_route(struct client *client)
 }
 
 // Only who has proved who it is hears whether a database exists.
-static void accepted(struct client *client)
+void login_accept(struct client *client)
 {
     if (find_route(client)) {
         client_logged_in(client);
@@ -98,25 +56,147 @@ static void accepted(struct client *client)
     client_fail(client, "3D000", why);
 }
 
-// auth_type = any: whoever it says it is, it is the user of the database's line.
-static void accept_anybody(struct client *client)
+void login_refuse(struct client *client)
+{
+    char why[200];
+    snprintf(why, sizeof(why), "password authentication failed for user \"%s\"", client->user);
+    client_fail(client, "28P01", why);
+}
+
+void login_refuse_with(struct client *client, const char *sqlstate, const char *why)
+{
+    client_fail(client, sqlstate, why);
+}
+
+void login_ask(struct client *client, uint32_t code, struct slice data)
+{
+    struct buf out = {0};
+    message_auth(&out, code, data);
+    conn_queue(&client->conn, buf_slice(&out));
+    buf_fini(&out);
+    if (conn_flush(&client->conn) == CONN_ERROR)
+        client_close(client, "client unexpected eof");
+}
+
+// ---- what takes long ----
+
+void login_wait(struct client *client)
+{
+    CHECK(client->state == CLIENT_LOGIN && !client->login->waiting);
+    client->login->waiting = true;
+}
+
+void login_go_on(struct client *client)
+{
+    if (client->state == CLIENT_CLOSED)
+        return;
+    if (client->login != NULL) // else it has ended well
+        client->login->waiting = false;
+    client_resume(client);
+}
+
+bool login_waits(const struct client *client)
+{
+    return client->login != NULL && client->login->waiting;
+}
+
+void login_send(struct client *client, struct login_errand *errand)
+{
+    errand->mail.kind = MAIL_LOGIN;
+    errand->worker = client->worker;
+    errand->client = client->number;
+    client->worker->errands++;
+    client->login->errand = errand;
+    login_wait(client);
+}
+
+void login_return(struct login_errand *errand)
+{
+    mailbox_post(&errand->worker->mailbox, &errand->mail);
+}
+
+void login_returned(struct worker *worker, struct login_errand *errand)
+{
+    struct client *waits = NULL;
+    worker->errands--;
+    list_each(&worker->clients, l)
+    {
+        struct client *client = container_of(l, struct client, link);
+        if (client->number == errand->client && client->login != NULL &&
+            client->login->errand == errand)
+            waits = client;
+    }
+    if (waits != NULL)
+        waits->login->errand = NULL;
+    errand->back(errand, waits);
+}
+
+// ---- ways that ask nothing ----
+
+// Whoever it says it is, it is the user of the database's line.
+static void any_begin(struct client *client)
 {
     const struct config_database *db =
         config_database(client->worker->config, client->database);
     if (!console_is(client->database) && db != NULL && db->user == NULL) {
         log_error("auth_type=any requires forced user: database \"%s\"", client->database);
-        client_fail(client, "08P01", "bouncer config error");
+        login_refuse_with(client, "08P01", "bouncer config error");
         return;
     }
-    accepted(client);
+    login_accept(client);
 }
 
-static void trust(struct client *client)
+static void trust_begin(struct client *client)
 {
-    if (config_user(client->worker->config, client->user) != NULL)
-        accepted(client);
+    if (client->login->known)
+        login_accept(client);
     else
-        client_fail(client, "28000", "\"trust\" authentication failed");
+        login_refuse_with(client, "28000", "\"trust\" authentication failed");
+}
+
+static void reject_begin(struct client *client)
+{
+    login_refuse_with(client, "28000", "login rejected");
+}
+
+static const struct login_way any = {.begin = any_begin};
+static const struct login_way trust = {.needs_user = true, .begin = trust_begin};
+static const struct login_way reject = {.begin = reject_begin};
+
+// ---- the course ----
+
+static const struct login_way *way_of(enum config_auth_type method)
+{
+    switch (method) {
+    case CONFIG_AUTH_ANY:
+        return &any;
+    case CONFIG_AUTH_TRUST:
+        return &trust;
+    case CONFIG_AUTH_PLAIN:
+        return &login_plain;
+    case CONFIG_AUTH_MD5:
+        return &login_md5;
+    case CONFIG_AUTH_SCRAM:
+        return &login_scram;
+    case CONFIG_AUTH_REJECT:
+    case CONFIG_AUTH_PEER: // not yet, these
+    case CONFIG_AUTH_CERT:
+    case CONFIG_AUTH_PAM:
+    case CONFIG_AUTH_LDAP:
+    case CONFIG_AUTH_HBA:
+        return &reject;
+    }
+    return &reject;
+}
+
+// The uid at the other end of a unix socket is ours: PgBouncer lets such a one into the console.
+static bool is_own_uid(const struct client *client)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    return client->local &&
+           getsockopt(client->conn.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+           peer.uid == geteuid();
 }
 
 // Before the password, as in PgBouncer: also of those who then fail.
@@ -131,167 +211,72 @@ static void log_attempt(struct client *client, bool is_known)
                  client->user, replication_parameter(client->replication));
 }
 
-void client_login_begin(struct client *client)
+// What is known of the client's user is known.
+static void carry_out(struct client *client)
 {
-    const struct config *config = client->worker->config;
-    enum config_auth_type type = config_settings(config)->auth_type;
-    bool console = console_is(client->database);
-    if (client->ours && !console) {
-        accepted(client);
-        return;
-    }
-    bool by_peer = console && console_is(client->user) && is_own_uid(client);
-    if (console && !by_peer && !config_is_stats_user(config, client->user) &&
-        type != CONFIG_AUTH_ANY) {
-        client_fail(client, "08P01", "not allowed");
-        return;
-    }
-    log_attempt(client, by_peer || type == CONFIG_AUTH_ANY ||
-                            config_user(config, client->user) != NULL);
-    if (by_peer) {
-        client->by_peer = true;
-        client_logged_in(client);
-        return;
-    }
-    if (type == CONFIG_AUTH_ANY) {
-        accept_anybody(client);
-        return;
-    }
-    if (type == CONFIG_AUTH_TRUST) {
-        trust(client);
-        return;
-    }
-    struct login *login = client->login = mem_new(struct login);
-    const char *secret = secret_of(client);
-    if (type == CONFIG_AUTH_PLAIN) {
-        login->next = LOGIN_PLAIN;
-        ask(client, AUTH_PLAIN, slice_of(NULL, 0));
-    } else if (type == CONFIG_AUTH_MD5 && secret_kind(secret) != SECRET_SCRAM) {
-        login->next = LOGIN_MD5;
-        CHECK(getrandom(login->salt, sizeof(login->salt), 0) == sizeof(login->salt));
-        ask(client, AUTH_MD5, slice_of(login->salt, sizeof(login->salt)));
-    } else {
-        login->next = LOGIN_SCRAM_FIRST;
-        ask(client, AUTH_SASL, slice_of("SCRAM-SHA-256\0", 15));
-    }
+    struct login *login = client->login;
+    log_attempt(client, login->known || !login->way->needs_user);
+    login->way = way_of(login_method_with(login->method.type, login->secret));
+    login->way->begin(client);
 }
 
-// The password of a clear text or md5 answer, which ends with a NUL. False: the client was refused.
-static bool password(struct client *client, struct slice body, struct slice *text)
+static void identify(struct client *client)
 {
-    struct reader r = reader_of(body);
-    *text = reader_cstr(&r);
-    if (!reader_done(&r))
-        client_fail(client, "08P01", "invalid password packet size");
-    else if (text->len == 0)
-        client_fail(client, "28P01", "empty password returned by client");
-    else
+    struct login *login = client->login;
+    const struct config_user *user = config_user(login->config, client->user);
+    login->known = user != NULL && user->secret != NULL;
+    login->secret = user != NULL ? user->secret : NULL;
+    carry_out(client);
+}
+
+static bool find_method(struct client *client)
+{
+    struct login *login = client->login;
+    const struct replication *replication = client->replication;
+    struct login_asker asker = {
+        .database = client->database,
+        .user = client->user,
+        .origin = &client->origin,
+        .physical = replication != NULL && replication->kind == REPLICATION_PHYSICAL,
+    };
+    if (login_method_find(login->config, &asker, &login->method))
         return true;
+    log_attempt(client, true);
+    login_refuse_with(client, "28000", "no authentication method is found");
     return false;
 }
 
-static void scram_prepare(struct client *client)
+void client_login_begin(struct client *client)
 {
-    struct login *login = client->login;
-    const char *secret = secret_of(client);
-    struct scram_verifier verifier;
-    const uint8_t *mock_secret = client->worker->pooler->mock_secret;
-    uint32_t iterations = (uint32_t)config_settings(client->worker->config)->scram_iterations;
-    bool known = true;
-    switch (secret_kind(secret)) {
-    case SECRET_SCRAM:
-        known = secret_read_scram(secret, &verifier);
-        break;
-    case SECRET_PLAIN:
-        known = scram_verifier_for(&verifier, slice_str(secret), client->user,
-                                   mock_secret, iterations);
-        break;
-    case SECRET_NONE:
-    case SECRET_MD5:
-        known = false;
-        break;
-    }
-    if (!known)
-        scram_verifier_mock(&verifier, client->user, mock_secret, iterations);
-    scram_server_init(&login->scram, &verifier, known);
-    login->has_scram = true;
-    secret_wipe(&verifier, sizeof(verifier));
-}
-
-static void scram_first(struct client *client, struct slice body)
-{
-    struct reader r = reader_of(body);
-    struct slice mechanism = reader_cstr(&r);
-    struct slice first = reader_bytes(&r, reader_u32(&r));
-    if (!reader_done(&r) || !slice_is(mechanism, "SCRAM-SHA-256")) {
-        client_fail(client, "08P01", "client selected an invalid SASL authentication mechanism");
+    const struct config *config = client->worker->config;
+    bool console = console_is(client->database);
+    if (client->ours && !console) {
+        login_accept(client);
         return;
     }
-    scram_prepare(client);
-    struct buf reply = {0};
-    if (scram_server_first(&client->login->scram, first, &reply) == SCRAM_OK) {
-        client->login->next = LOGIN_SCRAM_FINAL;
-        ask(client, AUTH_SASL_CONTINUE, buf_slice(&reply));
-    } else {
-        client_fail(client, "08P01", "malformed SCRAM message");
+    if (console && console_is(client->user) && is_own_uid(client)) {
+        client->by_peer = true;
+        log_attempt(client, true);
+        client_logged_in(client);
+        return;
     }
-    buf_fini(&reply);
-}
-
-static void scram_final(struct client *client, struct slice body)
-{
-    struct login *login = client->login;
-    struct buf reply = {0};
-    enum scram_result result = scram_server_final(&login->scram, body, &reply);
-    if (result == SCRAM_OK) {
-        ask(client, AUTH_SASL_FINAL, buf_slice(&reply));
-        struct scram_keys keys;
-        scram_server_keys(&login->scram, &keys);
-        if (client->state != CLIENT_CLOSED)
-            accepted(client);
-        // Those of a client are no good for a database that has a user of its own.
-        if (client->state != CLIENT_CLOSED && client->route != NULL &&
-            strcmp(client->route->server_user, client->user) == 0)
-            route_keep_keys(client->route, &keys);
-        secret_wipe(&keys, sizeof(keys));
-    } else if (result == SCRAM_REFUSED) {
-        refuse(client);
-    } else {
-        client_fail(client, "08P01", "malformed SCRAM message");
+    if (console && !config_is_stats_user(config, client->user)) {
+        client_fail(client, "08P01", "not allowed");
+        return;
     }
-    buf_fini(&reply);
+    client->login = mem_new(struct login);
+    client->login->config = config_ref(client->worker->config);
+    if (!find_method(client))
+        return;
+    client->login->way = way_of(client->login->method.type);
+    identify(client);
 }
 
 void client_login_message(struct client *client, struct slice body)
 {
     struct login *login = client->login;
-    struct slice text;
-    if (login == NULL) {
-        client_fail(client, "08P01", "unexpected password message");
-        return;
-    }
-    switch (login->next) {
-    case LOGIN_PLAIN:
-        if (!password(client, body, &text))
-            return;
-        if (secret_fits(secret_of(client), client->user, text))
-            accepted(client);
-        else
-            refuse(client);
-        return;
-    case LOGIN_MD5:
-        if (!password(client, body, &text))
-            return;
-        if (md5_check(text, secret_of(client), client->user, login->salt))
-            accepted(client);
-        else
-            refuse(client);
-        return;
-    case LOGIN_SCRAM_FIRST:
-        scram_first(client, body);
-        return;
-    case LOGIN_SCRAM_FINAL:
-        scram_final(client, body);
-        return;
-    }
+    if (login == NULL || login->way == NULL || login->way->message == NULL)
+        login_refuse_with(client, "08P01", "unexpected password message");
+    else
+        login->way->message(client, body);
 }

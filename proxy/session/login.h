@@ -1,8 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a client proves who it is: trust, any, plain, md5 and SCRAM-SHA-256 against the users file.
-// A user that does not exist goes through the same motions as one that does.
+// The course of a login: which method applies (proxy/login/method.h), who the client says it is
+// and what is known of that one, the method's way, and what follows. A user that does not exist
+// goes through the same motions as one that does. On the client's worker.
+//
+// A method is added by a struct login_way in a file login_NAME.c and its row in way_of() (login.c).
+// Its begin() asks the client something (login_ask), decides (login_accept, login_refuse...), or
+// waits: login_wait() for something of this worker, which ends with login_go_on(); login_send() for
+// an errand that another thread brings back. While a login waits nothing of the client is handled,
+// client_login_timeout goes on, and a client that leaves is closed as any other.
 #pragma once
+#include "base/mailbox.h"
+#include "proxy/login/method.h"
+#include "base/slice.h"
 
 struct client;
+struct login;
+struct worker;
 
-void client_logged_in(struct client *client); // startup.c: it has proven who it is
+struct login_way {
+    bool needs_user; // only for users of the users file: login->known, login->secret
+    void (*begin)(struct client *client);
+    void (*message)(struct client *client, struct slice body); // NULL: it expects no answer
+    void (*end)(struct login *login); // frees login->state; NULL: it has none
+};
+
+struct login {
+    struct config *config;       // counts; of the moment when it began
+    struct login_method method;
+    const struct login_way *way; // NULL: not decided yet
+    bool known;                  // the users file has this user
+    const char *secret;          // borrows; NULL: none
+    void *state;                 // owns; the way's
+    bool waiting;
+    struct login_errand *errand; // borrows; on its way, and awaited
+};
+
+extern const struct login_way login_plain, login_md5; // login_password.c
+extern const struct login_way login_scram;            // login_scram.c
+
+// An authentication request.
+void login_ask(struct client *client, uint32_t code, struct slice data);
+
+// The ends of a way; the login may be gone afterwards.
+void login_accept(struct client *client);
+void login_refuse(struct client *client); // a wrong password, or no such user
+void login_refuse_with(struct client *client, const char *sqlstate, const char *why);
+
+// Nothing of the client is handled until login_go_on(), which handles what has come meanwhile. Who
+// is waited for must be able to find the client, or to hear that it is gone.
+void login_wait(struct client *client);
+void login_go_on(struct client *client);
+bool login_waits(const struct client *client);
+
+// What another thread does for a login; the first member of a struct of its owner's. The worker
+// does not end before its errands are back.
+struct login_errand {
+    struct mail mail;      // MAIL_LOGIN
+    struct worker *worker; // borrows
+    uint64_t client;       // its number
+    // On the worker. client: as it waits for this; NULL: it is gone. Frees the errand, and lets the
+    // client go on.
+    void (*back)(struct login_errand *errand, struct client *client);
+};
+
+void login_send(struct client *client, struct login_errand *errand); // back is set; waits for it
+void login_return(struct login_errand *errand);                      // any thread
+void login_returned(struct worker *worker, struct login_errand *errand); // the worker's mail
+
+void client_logged_in(struct client *client); // greeting.c: it has proved who it is

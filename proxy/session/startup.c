@@ -162,7 +162,7 @@ struct slice client_startup(struct client *client, struct slice data)
             return data;
         data = rest;
     }
-    while (client->state == CLIENT_LOGIN && data.len > 0) {
+    while (client->state == CLIENT_LOGIN && data.len > 0 && !login_waits(client)) {
         struct frame frame;
         enum frame_result result = frame_read(data, &frame);
         if (result == FRAME_SHORT)

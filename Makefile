@@ -94,7 +94,9 @@ $(BUILD)/unit/fuzz/%: tests/fuzz/%.c $(call objects,$(ALONE_session) proxy/wire/
 
 .PHONY: unit
 unit: $(UNIT_BIN) ## build and run the unit tests (ROOM=cache for one room)
-	@fail=0; for t in $(filter $(BUILD)/unit/$(ROOM)%,$(UNIT_BIN)); do echo "== $$t"; $$t || fail=1; done; exit $$fail
+	@ok=0; fail=0; for t in $(filter $(BUILD)/unit/$(ROOM)%,$(UNIT_BIN)); do echo "== $$t"; \
+	if $$t; then ok=$$((ok + 1)); else fail=$$((fail + 1)); echo "FAIL $$t"; fi; done; \
+	echo "unit: $$ok passed, $$fail failed"; [ $$fail = 0 ]
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 

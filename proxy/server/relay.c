@@ -519,7 +519,7 @@ static void settle(struct server *server, bool ended)
     struct client *client = server->client;
     if (server->state != SERVER_LINKED || !ended || client == NULL)
         return;
-    if (align_leads(client))
+    if (align_is_its_turn(client))
         client_resume(client);
     else
         client_finished(client);

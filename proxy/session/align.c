@@ -15,7 +15,7 @@
 #include "proxy/worker.h"
 
 // Bits of client->aligning.
-enum { WAIT_VARS = 1, WAIT_SETTINGS = 2, WAIT_LOOK = 4, WAIT_LEAD = 8 };
+enum { WAIT_VARS = 1, WAIT_SETTINGS = 2, WAIT_LOOK = 4, WAIT_TURN = 8 };
 
 static void inject(struct server *server, enum op_purpose purpose, struct buf *sql)
 {
@@ -95,17 +95,20 @@ void align_session(struct client *client, struct server *server, bool newly)
     if (unknown)
         server_ask_profile(server);
     // Others wait for its answer, which can be recorded only once it is known what it was made by.
-    if (client->flight != NULL)
-        client->aligning |= WAIT_LEAD;
+    bool leads = client->flight != NULL;
+    // One that waits for its settings waits with its server: given back, it would go to those who
+    // wait as well, who would do the same, for ever.
+    if (leads || (newly && client->aligning != 0 && client->state == CLIENT_LINKED))
+        client->aligning |= WAIT_TURN;
     if (!sender_end(&worker->to_server))
         server_close(server, "server conn crashed?");
 }
 
-bool align_leads(struct client *client)
+bool align_is_its_turn(struct client *client)
 {
-    bool led = (client->aligning & WAIT_LEAD) != 0;
-    client->aligning &= (uint8_t)~WAIT_LEAD;
-    return led && client->aligning == 0;
+    bool waited = (client->aligning & WAIT_TURN) != 0;
+    client->aligning &= (uint8_t)~WAIT_TURN;
+    return waited && client->aligning == 0;
 }
 
 void align_done(struct client *client, struct server *server, enum op_purpose purpose)

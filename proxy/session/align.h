@@ -19,9 +19,9 @@ void align_done(struct client *client, struct server *server, enum op_purpose pu
 void align_failed(struct client *client, struct server *server, enum op_purpose purpose,
                   const struct error_fields *error);
 
-// All of it was answered: had the client waited for that, to lead the others who ask the same? Then
-// its question goes out now.
-bool align_leads(struct client *client);
+// All of it was answered: had the client waited for that, with what it has to say? Then that goes
+// out now, before its server may be another's.
+bool align_is_its_turn(struct client *client);
 // The profile of the client's session as it is on its server, or will be on any; NULL: not known in
 // this epoch.
 struct profile *align_profile(const struct client *client, uint64_t epoch);

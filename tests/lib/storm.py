@@ -46,6 +46,7 @@ class Client:
         self.user = ("app", "other")[who % 2]
         self.c, self.pid, self.switches, self.turns, self.lives, self.serial = None, None, 0, 0, 0, 0
         self.may_be_cancelled = False
+        self.last = "connect"
         self.names = {}
         self.done = {}
 

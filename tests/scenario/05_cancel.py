@@ -142,7 +142,7 @@ def test_cancel_while_settings_are_made(ctx):
 def test_many_requests_for_one_statement(ctx):
     """However many come, few connections go to the server at a time."""
     with FakeServer(answer_cancels=False) as server:
-        p = ctx.proxy(databases={"fake": {"host": "127.0.0.1", "port": server.port}}, cancel_wait_timeout=1)
+        p = ctx.proxy(databases={"fake": {"host": "127.0.0.1", "port": server.port}}, cancel_wait_timeout=60)
         c = ctx.keep(p.connect("fake"))
         c.send(query("hold"))
         p.wait(lambda: p.pool("fake")["sv_active"] == "1", "the running statement")

@@ -149,6 +149,21 @@ def test_short_timeout_of_another(ctx):
         assert b.value("SELECT 1 FROM pg_sleep(0.01)") == "1"
 
 
+def test_many_with_timeouts_of_their_own(ctx):
+    """Another's time limit makes a client wait for its own settings; who waits keeps the server, else it would go
+    from one to the other for ever."""
+    p = ctx.proxy(default_pool_size=1, worker_threads=1)
+    holder, *others = (ctx.keep(p.connect(ctx.db)) for _ in range(5))
+    for n, c in enumerate([holder, *others]):
+        c.run(f"SET statement_timeout = '{n + 1}h'")
+    holder.run("BEGIN")
+    for c in others:
+        c.send(query("SHOW statement_timeout"))
+    p.wait(lambda: p.pool(ctx.db)["cl_waiting"] == str(len(others)), "all to wait")
+    holder.run("COMMIT")
+    assert [c.until_ready().value for c in others] == ["2h", "3h", "4h", "5h"]
+
+
 def test_given_at_start(ctx):
     p = ctx.proxy(default_pool_size=1)
     a = ctx.keep(p.connect(ctx.db, search_path="pg_catalog", options="-c work_mem=5MB --lock-timeout=3s"))

@@ -18,7 +18,7 @@ def storm(ctx, clients=200, cache=False, seconds=SECONDS, switches=600, **settin
     ctx.note(f"STORM_SEED={SEED}")
     ctx.sql(SETUP + schemas())
     options = {"default_pool_size": 3, "worker_threads": 2, "max_prepared_statements": 3, "max_client_conn": 1000,
-               "query_wait_timeout": 20, **settings}
+               "query_wait_timeout": 20, "listen_backlog": 1000, **settings}
     p = ctx.cache_proxy(**options) if cache else ctx.proxy(**options)
     ended = threading.Event()
     until = time.monotonic() + seconds * SLOWNESS

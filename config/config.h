@@ -112,6 +112,11 @@ void config_unref(struct config **config);         // any thread; clears the cal
 const struct settings *config_settings(const struct config *config);
 const char *config_path(const struct config *config); // the main file, as it was given
 
+// Adds a problem with an option at the place where that was given. For what only those can see who
+// make something of its value; config_check() has the rest.
+void config_blame(const struct config *config, struct problems *problems,
+                  enum problem_grade grade, const char *option, const char *sentence);
+
 // Appends the value of option_table[i] as SHOW CONFIG prints it: also of one without effect.
 void config_print_option(const struct config *config, size_t i, struct buf *out);
 

@@ -4,11 +4,13 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/log.h"
 #include "base/network.h"
+#include "config/protocols.h"
 
-static void blame(const struct config *config, struct problems *problems,
+void config_blame(const struct config *config, struct problems *problems,
                   enum problem_grade grade, const char *option, const char *sentence)
 {
     const struct given *given = &config->given[option_index(option_find(option))];
@@ -21,7 +23,7 @@ static void check_listening(const struct config *config, struct problems *proble
 {
     const struct settings *s = &config->settings;
     if (*s->listen_addr == '\0' && *s->unix_socket_dir == '\0')
-        blame(config, problems, PROBLEM_ERROR, "listen_addr",
+        config_blame(config, problems, PROBLEM_ERROR, "listen_addr",
               "nowhere to listen on: listen_addr and unix_socket_dir are both empty");
 }
 
@@ -34,7 +36,7 @@ static void check_http(const struct config *config, struct problems *problems)
     int64_t port;
     if (colon == NULL || colon == listen || !option_read_count(colon + 1, &port) || port < 1 ||
         port > 65535)
-        blame(config, problems, PROBLEM_ERROR, "http_listen",
+        config_blame(config, problems, PROBLEM_ERROR, "http_listen",
               "invalid value for http_listen: must be address:port, such as 127.0.0.1:9127");
 }
 
@@ -44,9 +46,9 @@ static void check_proxy_protocol(const struct config *config, struct problems *p
     char word[NETWORK_TEXT_MAX + 1], sentence[160];
     if (network_list_bad(s->proxy_protocol_from, word)) {
         snprintf(sentence, sizeof(sentence), "proxy_protocol_from: \"%s\" is no network", word);
-        blame(config, problems, PROBLEM_ERROR, "proxy_protocol_from", sentence);
+        config_blame(config, problems, PROBLEM_ERROR, "proxy_protocol_from", sentence);
     } else if (s->proxy_protocol != CONFIG_PROXY_OFF && *s->proxy_protocol_from == '\0') {
-        blame(config, problems, PROBLEM_ERROR, "proxy_protocol",
+        config_blame(config, problems, PROBLEM_ERROR, "proxy_protocol",
               "proxy_protocol needs proxy_protocol_from: whose headers are to be believed");
     }
 }
@@ -62,7 +64,7 @@ static void check_users(const struct config *config, struct problems *problems)
                              db->name);
         }
     } else if (*config->settings.auth_file == '\0') {
-        blame(config, problems, PROBLEM_WARNING, "auth_file",
+        config_blame(config, problems, PROBLEM_WARNING, "auth_file",
               "auth_file is not set: no user is known, so nobody can log in");
     }
 }
@@ -72,11 +74,11 @@ static void check_publication(const struct config *config, struct problems *prob
     enum { NAME_MAX_BYTES = 63 }; // NAMEDATALEN - 1
     const struct settings *s = &config->settings;
     if (strlen(s->publication) > NAME_MAX_BYTES)
-        blame(config, problems, PROBLEM_ERROR, "publication",
+        config_blame(config, problems, PROBLEM_ERROR, "publication",
               "publication is one name, of at most 63 bytes");
     else if (*s->publication != '\0' && (s->invalidation == CONFIG_INVALIDATION_NOTIFY ||
                                          s->invalidation == CONFIG_INVALIDATION_PROXY))
-        blame(config, problems, PROBLEM_WARNING, "publication",
+        config_blame(config, problems, PROBLEM_WARNING, "publication",
               "publication has no effect: this invalidation does not read the WAL");
 }
 
@@ -86,13 +88,13 @@ static void check_cache(const struct config *config, struct problems *problems)
     if (!s->cache)
         return;
     if (s->cache_max_entry_size_bytes > s->cache_size_bytes)
-        blame(config, problems, PROBLEM_ERROR, "cache_max_entry_size",
+        config_blame(config, problems, PROBLEM_ERROR, "cache_max_entry_size",
               "cache_max_entry_size is larger than cache_size");
     check_publication(config, problems);
     for (size_t i = 0; i < config_database_count(config); i++) {
         const struct config_database *db = config_database_at(config, i);
         if (config_control_user(config, db) == NULL) {
-            blame(config, problems, PROBLEM_ERROR, "cache",
+            config_blame(config, problems, PROBLEM_ERROR, "cache",
                   "cache = on needs control_user, or user= in every line of [databases]");
             return;
         }
@@ -103,12 +105,55 @@ static void check_syslog(const struct config *config, struct problems *problems)
 {
     const struct settings *s = &config->settings;
     if (s->syslog && !log_is_facility(s->syslog_facility))
-        blame(config, problems, PROBLEM_WARNING, "syslog_facility",
+        config_blame(config, problems, PROBLEM_WARNING, "syslog_facility",
               "unknown syslog_facility: using daemon");
+}
+
+static void check_protocols(const struct config *config, struct problems *problems,
+                            const char *option, const char *value)
+{
+    unsigned versions;
+    char sentence[200];
+    if (protocols_read(value, &versions))
+        return;
+    snprintf(sentence, sizeof(sentence), "invalid %s: %.100s", option, value);
+    config_blame(config, problems, PROBLEM_ERROR, option, sentence);
+}
+
+static void check_tls(const struct config *config, struct problems *problems)
+{
+    const struct settings *s = &config->settings;
+    check_protocols(config, problems, "client_tls_protocols", s->client_tls_protocols);
+    check_protocols(config, problems, "server_tls_protocols", s->server_tls_protocols);
+    if (strcasecmp(s->client_tls_dheparams, "auto") != 0 &&
+        strcasecmp(s->client_tls_dheparams, "none") != 0)
+        config_blame(config, problems, PROBLEM_ERROR, "client_tls_dheparams",
+                     "invalid client_tls_dheparams: must be auto or none");
+    if (s->client_tls_sslmode != CONFIG_SSL_DISABLE &&
+        (*s->client_tls_key_file == '\0' || *s->client_tls_cert_file == '\0'))
+        config_blame(config, problems, PROBLEM_ERROR, "client_tls_sslmode",
+                     "To allow TLS connections from clients, client_tls_key_file and "
+                     "client_tls_cert_file must be set.");
+    if (s->auth_type == CONFIG_AUTH_CERT && s->client_tls_sslmode != CONFIG_SSL_VERIFY_FULL)
+        config_blame(config, problems, PROBLEM_ERROR, "auth_type",
+                     "auth_type=cert requires client_tls_sslmode=verify-full");
+    if (s->client_tls_sslmode >= CONFIG_SSL_VERIFY_CA && *s->client_tls_ca_file == '\0')
+        config_blame(config, problems, PROBLEM_ERROR, "client_tls_sslmode",
+                     "client_tls_sslmode requires client_tls_ca_file");
+    if ((*s->server_tls_cert_file == '\0') != (*s->server_tls_key_file == '\0'))
+        config_blame(config, problems, PROBLEM_ERROR,
+                     *s->server_tls_key_file ? "server_tls_key_file" : "server_tls_cert_file",
+                     "server_tls_key_file and server_tls_cert_file go together");
+    if (s->server_tls_negotiation == CONFIG_NEGOTIATION_DIRECT &&
+        s->server_tls_sslmode < CONFIG_SSL_REQUIRE)
+        config_blame(config, problems, PROBLEM_ERROR, "server_tls_negotiation",
+                     "server_tls_negotiation=direct requires server_tls_sslmode=require or "
+                     "stricter");
 }
 
 void config_check(const struct config *config, struct problems *problems)
 {
+    check_tls(config, problems);
     check_listening(config, problems);
     check_proxy_protocol(config, problems);
     check_http(config, problems);

@@ -30,7 +30,6 @@
 #define OURS .ours = true
 #define SAYS .sentence =
 
-static const char no_tls[] = "TLS is not available in this version, so this cannot be kept";
 static const char no_auth[] = "is not available in this version";
 
 const struct option_word option_pool_modes[] = {
@@ -46,7 +45,7 @@ static const struct option_word auth_types[] = {
     {"plain", CONFIG_AUTH_PLAIN, NULL},
     {"md5", CONFIG_AUTH_MD5, NULL},
     {"scram-sha-256", CONFIG_AUTH_SCRAM, NULL},
-    {"cert", 0, no_auth},
+    {"cert", CONFIG_AUTH_CERT, NULL},
     {"hba", 0, no_auth},
     {"ldap", 0, no_auth},
     {"pam", 0, no_auth},
@@ -54,12 +53,30 @@ static const struct option_word auth_types[] = {
 };
 
 static const struct option_word sslmodes[] = {
-    {"disable", 0, NULL},
-    {"allow", 1, NULL},
-    {"prefer", 2, NULL},
-    {"require", 3, no_tls},
-    {"verify-ca", 4, no_tls},
-    {"verify-full", 5, no_tls},
+    {"disable", CONFIG_SSL_DISABLE, NULL},
+    {"allow", CONFIG_SSL_ALLOW, NULL},
+    {"prefer", CONFIG_SSL_PREFER, NULL},
+    {"require", CONFIG_SSL_REQUIRE, NULL},
+    {"verify-ca", CONFIG_SSL_VERIFY_CA, NULL},
+    {"verify-full", CONFIG_SSL_VERIFY_FULL, NULL},
+    {0},
+};
+
+static const char no_tls[] =
+    "TLS with servers is not available in this version, so this cannot be kept";
+static const struct option_word server_sslmodes[] = {
+    {"disable", CONFIG_SSL_DISABLE, NULL},
+    {"allow", CONFIG_SSL_ALLOW, NULL},
+    {"prefer", CONFIG_SSL_PREFER, NULL},
+    {"require", CONFIG_SSL_REQUIRE, no_tls},
+    {"verify-ca", CONFIG_SSL_VERIFY_CA, no_tls},
+    {"verify-full", CONFIG_SSL_VERIFY_FULL, no_tls},
+    {0},
+};
+
+static const struct option_word tls_negotiations[] = {
+    {"postgres", CONFIG_NEGOTIATION_POSTGRES, NULL},
+    {"direct", CONFIG_NEGOTIATION_DIRECT, NULL},
     {0},
 };
 
@@ -112,7 +129,8 @@ const struct option option_table[] = {
     {WORD("auth_type", "md5", auth_types), LIVE(auth_type),
      SAYS "How clients log in. `md5`: by MD5, or by SCRAM for a user whose secret is a SCRAM one. "
           "`trust`: without a password, the name must be in `auth_file`. `any`: any name, every "
-          "database must name its user."},
+          "database must name its user. `cert`: by a TLS certificate whose common name is the "
+          "user's; needs `client_tls_sslmode = verify-full`."},
     {TEXT("auth_user", ""), NO_EFFECT, SAYS "The user that runs `auth_query`."},
     {TIME("autodb_idle_timeout", "3600"), LIVE(autodb_idle_timeout_us),
      SAYS "A pool made through the `*` line is forgotten after this long without clients and "
@@ -143,16 +161,30 @@ const struct option option_table[] = {
      SAYS "A client idle for longer is disconnected; 0: never."},
     {TIME("client_login_timeout", "60"), LIVE(client_login_timeout_us),
      SAYS "A client that has not logged in by then is disconnected; 0: never."},
-    {TEXT("client_tls13_ciphers", ""), NO_EFFECT, SAYS "TLS 1.3 ciphers for clients."},
-    {TEXT("client_tls_ca_file", ""), NO_EFFECT, SAYS "Root certificates for clients'."},
-    {TEXT("client_tls_cert_file", ""), NO_EFFECT, SAYS "The certificate shown to clients."},
-    {TEXT("client_tls_ciphers", "default"), NO_EFFECT, SAYS "TLS ciphers for clients."},
-    {TEXT("client_tls_dheparams", "auto"), NO_EFFECT, SAYS "The DHE key exchange with clients."},
-    {TEXT("client_tls_ecdhcurve", "auto"), NO_EFFECT, SAYS "The ECDH curve with clients."},
-    {TEXT("client_tls_key_file", ""), NO_EFFECT, SAYS "The key of `client_tls_cert_file`."},
-    {TEXT("client_tls_protocols", "secure"), NO_EFFECT, SAYS "TLS versions for clients."},
-    {WORD("client_tls_sslmode", "disable", sslmodes), NO_EFFECT,
-     SAYS "TLS with clients. What demands TLS is refused rather than ignored."},
+    {TEXT("client_tls13_ciphers", ""), LIVE(client_tls13_ciphers),
+     SAYS "Cipher suites of TLS 1.3 for clients; empty: OpenSSL's."},
+    {TEXT("client_tls_ca_file", ""), LIVE(client_tls_ca_file),
+     SAYS "Root certificates for clients' certificates. With it a client is asked for one in every "
+          "mode, and one that is shown must be valid."},
+    {TEXT("client_tls_cert_file", ""), LIVE(client_tls_cert_file),
+     SAYS "The certificate shown to clients, and those between it and its root. This file, the key "
+          "and the root certificates are read at the start and by RELOAD."},
+    {TEXT("client_tls_ciphers", "default"), LIVE(client_tls_ciphers),
+     SAYS "Ciphers of TLS 1.2 and older for clients, in OpenSSL's words; `default`: its own."},
+    {TEXT("client_tls_dheparams", "auto"), LIVE(client_tls_dheparams),
+     SAYS "The DHE key exchange with clients: `auto` or `none`."},
+    {TEXT("client_tls_ecdhcurve", "auto"), LIVE(client_tls_ecdhcurve),
+     SAYS "The curve of the ECDHE key exchange with clients: `auto`, `none`, or a name, or several "
+          "with colons between. Both words stand for OpenSSL's choice."},
+    {TEXT("client_tls_key_file", ""), LIVE(client_tls_key_file),
+     SAYS "The key of `client_tls_cert_file`; one with a passphrase cannot be used."},
+    {TEXT("client_tls_protocols", "secure"), LIVE(client_tls_protocols),
+     SAYS "TLS versions for clients, with commas between: `tlsv1.0`, `tlsv1.1`, `tlsv1.2`, "
+          "`tlsv1.3`; `secure`: the last two; `all` or `tlsv1`: all; `!` before one takes it out."},
+    {WORD("client_tls_sslmode", "disable", sslmodes), LIVE(client_tls_sslmode),
+     SAYS "TLS with clients by TCP. `disable`: none. `allow`, `prefer`: who asks for it gets it. "
+          "`require`: nobody gets in without it. `verify-ca`, `verify-full`: nor without a valid "
+          "certificate."},
     {TEXT("conffile", ""), .offset = OPTION_NO_FIELD, .in_effect = true, .reloadable = true,
      SAYS "The file that the next RELOAD reads. Default: that of the command line."},
     {TEXT("control_user", ""), START(control_user), OURS,
@@ -301,14 +333,27 @@ const struct option option_table[] = {
      SAYS "Runs `server_reset_query` in the other pool modes too."},
     {BOOL("server_round_robin", "0"), LIVE(server_round_robin),
      SAYS "Takes the server connection idle the longest, not the one used last."},
-    {TEXT("server_tls13_ciphers", ""), NO_EFFECT, SAYS "TLS 1.3 ciphers for servers."},
-    {TEXT("server_tls_ca_file", ""), NO_EFFECT, SAYS "Root certificates for servers'."},
-    {TEXT("server_tls_cert_file", ""), NO_EFFECT, SAYS "The certificate shown to servers."},
-    {TEXT("server_tls_ciphers", "default"), NO_EFFECT, SAYS "TLS ciphers for servers."},
-    {TEXT("server_tls_key_file", ""), NO_EFFECT, SAYS "The key of `server_tls_cert_file`."},
-    {TEXT("server_tls_protocols", "secure"), NO_EFFECT, SAYS "TLS versions for servers."},
-    {WORD("server_tls_sslmode", "prefer", sslmodes), NO_EFFECT,
-     SAYS "TLS with servers. What demands TLS is refused rather than ignored."},
+    {TEXT("server_tls13_ciphers", ""), LIVE(server_tls13_ciphers),
+     SAYS "Cipher suites of TLS 1.3 with servers; empty: OpenSSL's."},
+    {TEXT("server_tls_ca_file", ""), LIVE(server_tls_ca_file),
+     SAYS "Root certificates for servers' certificates; empty: the system's."},
+    {TEXT("server_tls_cert_file", ""), LIVE(server_tls_cert_file),
+     SAYS "The certificate shown to servers that ask for one."},
+    {TEXT("server_tls_ciphers", "default"), LIVE(server_tls_ciphers),
+     SAYS "Ciphers of TLS 1.2 and older with servers, in OpenSSL's words; `default`: its own."},
+    {TEXT("server_tls_key_file", ""), LIVE(server_tls_key_file),
+     SAYS "The key of `server_tls_cert_file`; one with a passphrase cannot be used."},
+    {WORD("server_tls_negotiation", "postgres", tls_negotiations), LIVE(server_tls_negotiation),
+     OURS, SAYS "How TLS with a server begins, as libpq's `sslnegotiation`. `postgres`: it is "
+                "asked whether it wants to. `direct`: at once, which saves a round trip; "
+                "PostgreSQL 17 can, and `server_tls_sslmode` must be `require` or stricter."},
+    {TEXT("server_tls_protocols", "secure"), LIVE(server_tls_protocols),
+     SAYS "TLS versions with servers; written as `client_tls_protocols`."},
+    {WORD("server_tls_sslmode", "prefer", server_sslmodes), LIVE(server_tls_sslmode),
+     SAYS "TLS with servers by TCP. `disable`: none. `allow`, `prefer`: where the server has it. "
+          "`require`: always. `verify-ca`: and the server's certificate must be valid. "
+          "`verify-full`: and be for the `host` of its line. Other server connections are "
+          "made when one of these settings, or what is in a file of theirs, has changed."},
     {TIME("shutdown_timeout", "0"), LIVE(shutdown_timeout_us), OURS,
      SAYS "The most that a SIGTERM or SIGINT waits; then the rest is cut off. With it SIGTERM does "
           "not wait for clients to leave: each is ended (57P01) as soon as it is outside a "

@@ -26,6 +26,20 @@ enum config_auth_type {
     CONFIG_AUTH_LDAP,
 };
 
+enum config_sslmode { // each is stricter than those before it
+    CONFIG_SSL_DISABLE,
+    CONFIG_SSL_ALLOW, // this and the next mean the same
+    CONFIG_SSL_PREFER,
+    CONFIG_SSL_REQUIRE,
+    CONFIG_SSL_VERIFY_CA,
+    CONFIG_SSL_VERIFY_FULL,
+};
+
+enum config_negotiation {
+    CONFIG_NEGOTIATION_POSTGRES, // SSLRequest, and TLS if the answer is yes
+    CONFIG_NEGOTIATION_DIRECT,   // TLS from the first byte
+};
+
 enum config_proxy_protocol {
     CONFIG_PROXY_OFF,
     CONFIG_PROXY_ON,       // from the trusted, where it comes
@@ -108,6 +122,25 @@ struct settings {
     int64_t autodb_idle_timeout_us; // 0: never, this and the next
     int64_t pool_idle_timeout_us;
     int max_prepared_statements; // for each server connection; 0: not followed
+
+    // TLS; who makes something of these is proxy/tls_context
+    enum config_sslmode client_tls_sslmode;
+    char *client_tls_key_file;
+    char *client_tls_cert_file;
+    char *client_tls_ca_file;
+    char *client_tls_protocols;
+    char *client_tls_ciphers;
+    char *client_tls13_ciphers;
+    char *client_tls_ecdhcurve;
+    char *client_tls_dheparams;
+    enum config_sslmode server_tls_sslmode;
+    enum config_negotiation server_tls_negotiation;
+    char *server_tls_key_file;
+    char *server_tls_cert_file;
+    char *server_tls_ca_file;
+    char *server_tls_protocols;
+    char *server_tls_ciphers;
+    char *server_tls13_ciphers;
 
     // Servers
     char *server_reset_query;

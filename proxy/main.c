@@ -211,32 +211,26 @@ static void configure(struct process *p, struct config *fresh)
         control_reload(p->control, fresh);
 }
 
+// Says what is wrong, and puts it in force unless there is none.
+static bool take(struct process *p, struct config *fresh, struct problems *problems)
+{
+    problems_log(problems);
+    problems_fini(problems);
+    if (fresh != NULL)
+        configure(p, fresh);
+    return fresh != NULL;
+}
+
 static bool reload(struct process *p)
 {
     sd_notify(0, "RELOADING=1");
     log_reopen();
     struct problems problems = {0};
-    struct config *fresh = config_reload(p->config, &problems);
-    problems_log(&problems);
-    problems_fini(&problems);
-    if (fresh == NULL)
+    bool ok = take(p, config_reload(p->config, &problems), &problems);
+    if (!ok)
         log_error("config reload failed, keeping the old one");
-    else
-        configure(p, fresh);
     sd_notify(0, "READY=1");
-    return fresh != NULL;
-}
-
-// SET on the console.
-static bool set(struct process *p, const char *name, const char *value)
-{
-    struct problems problems = {0};
-    struct config *fresh = config_with(p->config, name, value, &problems);
-    problems_log(&problems);
-    problems_fini(&problems);
-    if (fresh != NULL)
-        configure(p, fresh);
-    return fresh != NULL;
+    return ok;
 }
 
 static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
@@ -389,6 +383,7 @@ static void shut_down_by_command(struct process *p, struct question *q)
 
 static void do_errand(struct process *p, struct question *q)
 {
+    struct problems problems = {0};
     switch (q->errand) {
     case ERRAND_NONE:
         break;
@@ -396,7 +391,7 @@ static void do_errand(struct process *p, struct question *q)
         q->failed = !reload(p);
         break;
     case ERRAND_SET:
-        q->failed = !set(p, q->name, q->value);
+        q->failed = !take(p, config_with(p->config, q->name, q->value, &problems), &problems);
         break;
     case ERRAND_SHUTDOWN:
         shut_down_by_command(p, q);
@@ -465,6 +460,8 @@ static bool begin(struct process *p)
     catch_signal(p, &p->pause, on_pause, SIGUSR1);
     catch_signal(p, &p->resume, on_resume, SIGUSR2);
     p->pooler = pooler_new(p->config, threads);
+    if (!pooler_load_tls(p->pooler, p->config))
+        return false;
     if (settings->cache) {
         p->control = control_new(p->loop, p->config);
         p->pooler->domains = control_domains(p->control);

@@ -20,6 +20,7 @@
 #include "proxy/session/statement.h"
 #include "proxy/sql/learnt.h"
 #include "proxy/sql/texts.h"
+#include "proxy/tls_context.h"
 #include "proxy/worker.h"
 
 enum { TEXTS_COUNT = 20000, TEXTS_BYTES = 64 << 20, STORE_SHARDS_MAX = 16 };
@@ -104,6 +105,7 @@ void pooler_free(struct pooler *pooler)
     census_free(pooler->census);
     store_free(pooler->store);
     config_unref(&pooler->config);
+    tls_context_unref(&pooler->tls);
     pthread_mutex_destroy(&pooler->lock);
     pthread_mutex_destroy(&pooler->cancel_lock);
     mem_free(pooler->workers);
@@ -116,6 +118,36 @@ struct config *pooler_config(struct pooler *pooler)
     struct config *config = config_ref(pooler->config);
     pthread_mutex_unlock(&pooler->lock);
     return config;
+}
+
+struct tls_context *pooler_tls(struct pooler *pooler)
+{
+    pthread_mutex_lock(&pooler->lock);
+    struct tls_context *tls = tls_context_ref(pooler->tls);
+    pthread_mutex_unlock(&pooler->lock);
+    return tls;
+}
+
+bool pooler_load_tls(struct pooler *pooler, const struct config *config)
+{
+    struct problems problems = {0};
+    struct tls_context *fresh = tls_context_new(config, &problems);
+    problems_log(&problems);
+    problems_fini(&problems);
+    if (fresh == NULL && pooler->tls == NULL)
+        log_write(LOG_LEVEL_FATAL, "TLS setup failed");
+    else if (fresh == NULL)
+        log_error("TLS configuration could not be reloaded, keeping old configuration");
+    if (fresh == NULL)
+        return false;
+    pthread_mutex_lock(&pooler->lock);
+    struct tls_context *old = pooler->tls;
+    pooler->tls = fresh;
+    pthread_mutex_unlock(&pooler->lock);
+    if (old != NULL && !tls_context_same_servers(old, fresh))
+        pooler_reconnect(pooler, NULL);
+    tls_context_unref(&old);
+    return true;
 }
 
 static uint64_t pair_hash(const char *a, const char *b)
@@ -283,6 +315,7 @@ void pooler_configure(struct pooler *pooler, struct config *config)
     if (pooler->store != NULL && budget != config_settings(old)->cache_size_bytes)
         store_set_budget(pooler->store, (size_t)budget);
     config_unref(&old);
+    pooler_load_tls(pooler, config);
 }
 
 void pooler_tidy(struct pooler *pooler, const struct config *config, int64_t now_us)

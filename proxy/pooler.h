@@ -24,6 +24,7 @@ struct route;
 struct statement_registry;
 struct store;
 struct texts;
+struct tls_context;
 struct worker;
 
 struct pooler {
@@ -40,6 +41,7 @@ struct pooler {
 
     pthread_mutex_t lock;     // for the configuration, the routes and the quotas
     struct config *config;    // counts
+    struct tls_context *tls;  // counts; older than the configuration if that could not be kept
     struct hash_table routes; // owns
     struct hash_table quotas; // owns
     struct hash_table learnt; // owns
@@ -81,7 +83,13 @@ void pooler_stop_resolver(struct pooler *pooler);
 void pooler_free(struct pooler *pooler);
 
 struct config *pooler_config(struct pooler *pooler); // counted for the caller
-void pooler_configure(struct pooler *pooler, struct config *config); // any thread
+// Puts it in force, TLS included. Control thread.
+void pooler_configure(struct pooler *pooler, struct config *config);
+// Reads certificates and keys and puts what the configuration says of TLS in force; if other
+// servers would be spoken to, or in another way, those that are open now serve nobody any more.
+// False: the log says why, and all stays as it was. Control thread: it reads files.
+bool pooler_load_tls(struct pooler *pooler, const struct config *config);
+struct tls_context *pooler_tls(struct pooler *pooler); // counted for the caller
 
 // Finds or makes the route, counted for the caller; NULL: there is no such database. user: whose
 // client wants it; where the database has a user of its own, that one's route is everybody's.

@@ -26,6 +26,7 @@
 #include "proxy/session/login.h"
 #include "proxy/sql/queries.h"
 #include "proxy/sql/texts.h"
+#include "proxy/tls_context.h"
 
 #define WORKER_TAG 0x3041e4u
 
@@ -315,6 +316,8 @@ static void handle_mail(struct worker *worker, struct mail *mail)
         struct config *old = worker->config;
         worker->config = pooler_config(worker->pooler);
         config_unref(&old);
+        tls_context_unref(&worker->tls);
+        worker->tls = pooler_tls(worker->pooler);
         take_limits(worker);
         take_rules(worker);
         janitor_configured(worker);
@@ -418,6 +421,7 @@ struct worker *worker_new(struct pooler *pooler, int number)
     ev_set_invoke_pending_cb(worker->loop, take_turn);
     mailbox_init(&worker->mailbox, wake_worker, worker);
     worker->config = pooler_config(pooler);
+    worker->tls = pooler_tls(pooler);
     take_limits(worker);
     worker->texts = texts_front_new(pooler->texts);
     if (pooler->domains != NULL) {
@@ -516,6 +520,7 @@ void worker_join_free(struct worker *worker, bool started)
     rulings_free(worker->rulings);
     audits_free(worker->audits);
     config_unref(&worker->config);
+    tls_context_unref(&worker->tls);
     buf_fini(&worker->key);
     buf_fini(&worker->text);
     TAG_CLEAR(worker);

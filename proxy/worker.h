@@ -24,6 +24,7 @@ struct route;
 struct rulings;
 struct server;
 struct texts_front;
+struct tls_context;
 
 enum worker_mail_kind {
     MAIL_ACCEPTED,   // struct accepted_mail: a new client
@@ -64,6 +65,7 @@ struct worker {
     int64_t now_us;            // read once a turn, before its events: may be as old as the turn
     _Atomic int linked;        // clients with a server; changed by this worker only
     struct config *config;     // counts
+    struct tls_context *tls;   // counts; for connections that begin now
     struct texts_front *texts; // owns
     struct queries *queries;   // owns; NULL: track_queries is off
     unsigned queries_era;

@@ -14,6 +14,7 @@
 #include "proxy/session/client.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
+#include "proxy/wire/tls.h"
 #include "proxy/worker.h"
 
 // What the row of a connection says, clients' and servers' alike.
@@ -49,13 +50,16 @@ static void print(const struct question *q, const struct row *row)
     origin_host(&row->local, local);
     table_time(row->connected_us, connected);
     table_time(row->requested_us, requested);
+    char tls[TLS_INFO_BYTES] = "";
+    if (row->conn->tls != NULL && tls_is_established(row->conn->tls))
+        tls_describe(row->conn->tls, tls);
     struct cell cells[TABLE_COLUMNS_MAX] = {
         TEXT(row->type), TEXT(row->user), TEXT(row->database), TEXT(row->replication),
         TEXT(row->state), TEXT(remote), NUMBER(row->remote.port), TEXT(local),
         NUMBER(row->local.port), TEXT(connected), TEXT(requested),
         NUMBER(row->waiting_us / 1000000),
         NUMBER(row->waiting_us % 1000000), NUMBER(row->close_needed), TEXT(row->ptr),
-        TEXT(row->link), NUMBER(row->pid), TEXT(""), TEXT(row->application),
+        TEXT(row->link), NUMBER(row->pid), TEXT(tls), TEXT(row->application),
         NUMBER(row->statements), NUMBER(row->number)};
     int n = 21;
     if (in_detail(q)) {

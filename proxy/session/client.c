@@ -19,6 +19,7 @@
 #include "proxy/session/login.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
+#include "proxy/wire/tls.h"
 #include "proxy/worker.h"
 
 const char *client_state_name(enum client_state state)
@@ -304,6 +305,18 @@ void client_resume(struct client *client)
     handle(client, conn_kept(&client->conn));
 }
 
+static void broken(struct client *client)
+{
+    const struct tls *tls = client->conn.tls;
+    if (tls != NULL && tls_error(tls) != NULL) {
+        char who[CLIENT_NAME_BYTES];
+        client_describe(client, who, sizeof(who));
+        log_warning("%s TLS %serror: %s", who, tls_is_established(tls) ? "" : "handshake ",
+                    tls_error(tls));
+    }
+    client_close(client, "client unexpected eof");
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
     struct client *client = io->data;
@@ -314,7 +327,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
         return;
     case CONN_EOF:
     case CONN_ERROR:
-        client_close(client, "client unexpected eof");
+        broken(client);
         return;
     case CONN_OK:
         handle(client, data);
@@ -331,7 +344,7 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events)
         return;
     case CONN_EOF:
     case CONN_ERROR:
-        client_close(client, "client unexpected eof");
+        broken(client);
         return;
     case CONN_OK:
         break;

@@ -14,6 +14,7 @@
 #include "proxy/session/client.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
+#include "proxy/wire/tls.h"
 #include "proxy/worker.h"
 
 void login_free(struct client *client)
@@ -178,9 +179,10 @@ static const struct login_way *way_of(enum config_auth_type method)
         return &login_md5;
     case CONFIG_AUTH_SCRAM:
         return &login_scram;
+    case CONFIG_AUTH_CERT:
+        return &login_certificate;
     case CONFIG_AUTH_REJECT:
     case CONFIG_AUTH_PEER: // not yet, these
-    case CONFIG_AUTH_CERT:
     case CONFIG_AUTH_PAM:
     case CONFIG_AUTH_LDAP:
     case CONFIG_AUTH_HBA:
@@ -206,9 +208,13 @@ static void log_attempt(struct client *client, bool is_known)
     client_describe(client, who, sizeof(who));
     if (!is_known)
         log_info("%s no such user: %s", who, client->user);
-    if (config_settings(client->worker->config)->log_connections)
-        log_info("%s login attempt: db=%s user=%s tls=no replication=%s", who, client->database,
-                 client->user, replication_parameter(client->replication));
+    if (!config_settings(client->worker->config)->log_connections)
+        return;
+    char tls[TLS_INFO_BYTES] = "no";
+    if (client->conn.tls != NULL)
+        tls_describe(client->conn.tls, tls);
+    log_info("%s login attempt: db=%s user=%s tls=%s replication=%s", who, client->database,
+             client->user, tls, replication_parameter(client->replication));
 }
 
 // What is known of the client's user is known.
@@ -237,6 +243,7 @@ static bool find_method(struct client *client)
         .database = client->database,
         .user = client->user,
         .origin = &client->origin,
+        .encrypted = client->conn.tls != NULL,
         .physical = replication != NULL && replication->kind == REPLICATION_PHYSICAL,
     };
     if (login_method_find(login->config, &asker, &login->method))

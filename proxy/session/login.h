@@ -37,6 +37,7 @@ struct login {
 
 extern const struct login_way login_plain, login_md5; // login_password.c
 extern const struct login_way login_scram;            // login_scram.c
+extern const struct login_way login_certificate;      // login_certificate.c
 
 // An authentication request.
 void login_ask(struct client *client, uint32_t code, struct slice data);

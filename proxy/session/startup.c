@@ -14,6 +14,8 @@
 #include "proxy/session/client.h"
 #include "proxy/session/login.h"
 #include "proxy/wire/message.h"
+#include "proxy/tls_context.h"
+#include "proxy/wire/tls.h"
 #include "proxy/worker.h"
 
 bool startup_say(struct client *client, struct slice bytes)
@@ -91,10 +93,20 @@ static bool bad_version(struct client *client, uint32_t version)
     return startup_fails(client, "0A000", why);
 }
 
+// Does this client speak by TLS, or may it? The two ends of a unix socket are on one machine.
+static enum config_sslmode tls_mode(const struct client *client)
+{
+    return client->local ? CONFIG_SSL_DISABLE : client->worker->tls->client_mode;
+}
+
 static void startup_message(struct client *client, uint32_t version, struct slice pairs)
 {
     if (version >> 16 != 3) {
         bad_version(client, version);
+        return;
+    }
+    if (tls_mode(client) >= CONFIG_SSL_REQUIRE && client->conn.tls == NULL) {
+        client_fail(client, "08P01", "SSL required");
         return;
     }
     if (!startup_parameters(client, pairs, version) || !admit(client) || !count_in(client))
@@ -117,15 +129,45 @@ static void cancel_request(struct client *client, struct slice key)
         client_close(client, why_not);
 }
 
-// "N": no encryption. Bytes behind the request were sent before our answer: somebody meddles.
+static void begin_tls(struct client *client, struct slice early, bool direct)
+{
+    if (!tls_accept(&client->conn, client->worker->tls->clients, early, direct))
+        client_close(client, "failed to accept SSL");
+}
+
+// "S": TLS begins with the next byte. "N": no encryption. Bytes behind the request were sent before
+// our answer: somebody meddles.
 static void encryption_request(struct client *client, uint32_t code, struct slice rest)
 {
-    if (rest.len == 0)
+    if (rest.len > 0) {
+        client_fail(client, "08P01",
+                    code == SSL_REQUEST_CODE
+                        ? "received unencrypted data after SSL request"
+                        : "received unencrypted data after GSSAPI encryption request");
+    } else if (code == SSL_REQUEST_CODE && client->conn.tls != NULL) {
+        client_close(client, "SSL req inside SSL");
+    } else if (code == SSL_REQUEST_CODE && tls_mode(client) != CONFIG_SSL_DISABLE) {
+        if (startup_say(client, slice_str("S")))
+            begin_tls(client, slice_of(NULL, 0), false);
+    } else {
         startup_say(client, slice_str("N"));
-    else if (code == SSL_REQUEST_CODE)
-        client_fail(client, "08P01", "received unencrypted data after SSL request");
+    }
+}
+
+// TLS without a word before it: PostgreSQL 17's sslnegotiation=direct. A startup packet does not
+// begin like this, for it would be far too long.
+static bool is_direct_tls(const struct client *client, struct slice data)
+{
+    enum { TLS_HANDSHAKE_RECORD = 0x16 }; // RFC 8446 5.1
+    return data.at[0] == TLS_HANDSHAKE_RECORD && client->conn.tls == NULL;
+}
+
+static void direct_tls(struct client *client, struct slice data)
+{
+    if (tls_mode(client) == CONFIG_SSL_DISABLE)
+        client_close(client, "direct SSL connection request, but TLS is not enabled");
     else
-        client_fail(client, "08P01", "received unencrypted data after GSSAPI encryption request");
+        begin_tls(client, data, true);
 }
 
 static struct slice startup_packet(struct client *client, struct slice data)
@@ -157,6 +199,10 @@ struct slice client_startup(struct client *client, struct slice data)
     while (client->state == CLIENT_STARTUP && data.len > 0) {
         if (!client->introduced && !startup_introduction(client, &data))
             return data;
+        if (data.len > 0 && is_direct_tls(client, data)) {
+            direct_tls(client, data);
+            return slice_skip(data, data.len);
+        }
         struct slice rest = startup_packet(client, data);
         if (rest.len == data.len)
             return data;

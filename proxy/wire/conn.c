@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "proxy/wire/sender.h"
+#include "proxy/wire/tls.h"
 
 void conn_init(struct conn *conn, int fd, conn_callback readable, conn_callback writable,
                void *data)
@@ -28,6 +29,10 @@ void conn_close(struct conn *conn)
     if (conn->fd < 0)
         return;
     conn_detach(conn); // what is posted goes out before
+    if (conn->tls != NULL) {
+        tls_free(&conn->tls);
+        conn_flush(conn); // its last word, if the socket takes it
+    }
     close(conn->fd);
     conn->fd = -1;
     buf_fini(&conn->in);
@@ -59,10 +64,13 @@ void conn_want_read(struct conn *conn, bool wanted)
     if (conn->loop == NULL)
         return;
     conn->reads = wanted;
-    if (wanted && !conn->held)
-        ev_io_start(conn->loop, &conn->readable);
-    else
+    if (!wanted || conn->held) {
         ev_io_stop(conn->loop, &conn->readable);
+        return;
+    }
+    ev_io_start(conn->loop, &conn->readable);
+    if (conn->tls != NULL && tls_has_more(conn->tls))
+        ev_feed_event(conn->loop, &conn->readable, EV_READ); // the socket may never tell
 }
 
 void conn_hold(struct conn *conn, bool held)
@@ -71,14 +79,28 @@ void conn_hold(struct conn *conn, bool held)
     conn_want_read(conn, conn->reads);
 }
 
-enum conn_result conn_read(struct conn *conn, uint8_t *area, struct slice *run)
+static ssize_t receive(struct conn *conn, uint8_t *at)
 {
-    conn->from_area = conn->in.len == 0;
-    uint8_t *at = conn->from_area ? area : buf_room(&conn->in, CONN_AREA_BYTES);
     ssize_t got;
     do {
         got = recv(conn->fd, at, CONN_AREA_BYTES, 0);
     } while (got < 0 && errno == EINTR);
+    return got;
+}
+
+static ssize_t receive_tls(struct conn *conn, uint8_t *at)
+{
+    ssize_t got = tls_read(conn->tls, at, CONN_AREA_BYTES);
+    if (tls_has_more(conn->tls) && ev_is_active(&conn->readable))
+        ev_feed_event(conn->loop, &conn->readable, EV_READ);
+    return got;
+}
+
+enum conn_result conn_read(struct conn *conn, uint8_t *area, struct slice *run)
+{
+    conn->from_area = conn->in.len == 0;
+    uint8_t *at = conn->from_area ? area : buf_room(&conn->in, CONN_AREA_BYTES);
+    ssize_t got = conn->tls == NULL ? receive(conn, at) : receive_tls(conn, at);
     if (got < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? CONN_AGAIN : CONN_ERROR;
     if (got == 0)
@@ -129,7 +151,8 @@ enum conn_result conn_flush(struct conn *conn)
         if (put < 0)
             return CONN_ERROR;
         conn->out_sent += (size_t)put;
-        conn->sent += (uint64_t)put;
+        if (conn->tls == NULL) // else the clear bytes were counted
+            conn->sent += (uint64_t)put;
     }
     buf_fini(&conn->out);
     conn->out_sent = 0;
@@ -138,12 +161,20 @@ enum conn_result conn_flush(struct conn *conn)
     return CONN_OK;
 }
 
-void conn_queue(struct conn *conn, struct slice bytes)
+void conn_append(struct conn *conn, struct slice raw)
 {
-    send_posted(conn);
     if (conn->out_sent > 0) {
         buf_consume(&conn->out, conn->out_sent);
         conn->out_sent = 0;
     }
-    buf_put(&conn->out, bytes);
+    buf_put(&conn->out, raw);
+}
+
+void conn_queue(struct conn *conn, struct slice bytes)
+{
+    send_posted(conn);
+    if (conn->tls != NULL)
+        tls_write(conn->tls, bytes);
+    else
+        conn_append(conn, bytes);
 }

@@ -6,12 +6,15 @@
 // Reading: conn_read() gives everything at hand as one run of bytes, conn_keep() says which tail
 // of it could not be handled yet. Between the two nothing else may read on this worker, because
 // the run usually lies in the worker's shared area.
+//
+// With TLS (tls.h) these are the clear bytes; what waits in `out` is encrypted already.
 #pragma once
 #include <ev.h>
 
 #include "base/buf.h"
 
 struct sender;
+struct tls;
 
 enum { CONN_AREA_BYTES = 64 * 1024 };
 
@@ -26,6 +29,7 @@ struct conn {
     struct buf in;        // owns; bytes received and not handled
     struct buf out;       // owns; bytes not taken by the socket; sent first
     size_t out_sent;      // of out, already taken
+    struct tls *tls;       // owns; NULL: it speaks in the clear
     struct sender *posted; // borrows; it has bytes for this conn that go out first; NULL: none has
     uint64_t received, sent; // bytes, in all
 };
@@ -62,3 +66,5 @@ static inline bool conn_has_output(const struct conn *conn)
 enum conn_result conn_flush(struct conn *conn);
 // Queues bytes (copied) behind what is queued already.
 void conn_queue(struct conn *conn, struct slice bytes);
+// The same of what is to go out as it is; for tls.c.
+void conn_append(struct conn *conn, struct slice raw);

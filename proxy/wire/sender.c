@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/check.h"
+#include "proxy/wire/tls.h"
 
 void sender_begin(struct sender *s, struct conn *conn)
 {
@@ -72,10 +73,19 @@ static void keep_unsent(struct conn *conn, const struct iovec *runs, int count, 
         ev_io_start(conn->loop, &conn->writable);
 }
 
+static bool send_encrypted(struct conn *conn, const struct iovec *runs, int count)
+{
+    for (int i = 0; i < count; i++)
+        tls_write(conn->tls, slice_of(runs[i].iov_base, runs[i].iov_len));
+    return conn_flush(conn) != CONN_ERROR;
+}
+
 // False: the connection is broken.
 static bool send_runs(struct conn *conn, struct iovec *runs, int count)
 {
     ssize_t put = 0;
+    if (conn->tls != NULL)
+        return send_encrypted(conn, runs, count);
     if (!conn_has_output(conn)) {
         do {
             if (count == 1) {

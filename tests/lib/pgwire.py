@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import socket
+import ssl
 import struct
 import time
 
@@ -276,9 +277,10 @@ def md5_response(user, password, salt):
 
 
 class Wire:
-    """One connection. address is (host, port), or the path of a unix socket."""
+    """One connection. address is (host, port), or the path of a unix socket. tls: a context of Python's ssl
+    module; direct: without an SSLRequest before it."""
 
-    def __init__(self, address, timeout=10.0, receive_buffer=None):
+    def __init__(self, address, timeout=10.0, receive_buffer=None, tls=None, direct=False):
         self.address = address
         self.timeout = timeout * SLOWNESS
         self.buffer = bytearray()
@@ -300,6 +302,21 @@ class Wire:
             raise
         if family == socket.AF_INET:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.tls, self.direct = tls, direct
+        if tls:
+            try:
+                self.start_tls()
+            except BaseException:
+                self.socket.close()
+                raise
+
+    def start_tls(self):
+        if not self.direct:
+            self.socket.sendall(struct.pack("!II", 8, SSL_CODE))
+            answer = self.socket.recv(1)
+            if answer != b"S":
+                raise PeerClosed(f"no TLS here: {answer}")
+        self.socket = self.tls.wrap_socket(self.socket, server_hostname="localhost")
 
     def __enter__(self):
         return self
@@ -312,7 +329,7 @@ class Wire:
     def send(self, *parts):
         try:
             self.socket.sendall(b"".join(parts))
-        except (BrokenPipeError, ConnectionResetError):
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
             # What the peer said before it closed is still there to read.
             error = self._last_words()
             raise PeerClosed(error) from None
@@ -337,7 +354,7 @@ class Wire:
             self.socket.settimeout(left)
             try:
                 chunk = self.socket.recv(1 << 18)
-            except ConnectionResetError:
+            except (ConnectionResetError, ssl.SSLEOFError):
                 chunk = b""
             finally:
                 self.socket.settimeout(self.timeout)
@@ -471,7 +488,7 @@ class Wire:
 
     def cancel(self):
         """Sends a cancel request for this connection on one of its own, and waits for its end."""
-        with Wire(self.address, self.timeout / SLOWNESS) as other:
+        with Wire(self.address, self.timeout / SLOWNESS, tls=self.tls, direct=self.direct) as other:
             other.send(struct.pack("!II", 8 + len(self.cancel_key), CANCEL_CODE) + self.cancel_key)
             try:
                 other.read_bytes(1)

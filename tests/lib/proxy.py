@@ -230,8 +230,8 @@ class Proxy:
         """A connection that has said nothing yet."""
         return Wire(self.address, timeout, **options)
 
-    def connect(self, database, user="app", password=None, timeout=10.0, unix=False, **params):
-        wire = Wire(self.socket_path if unix else self.address, timeout)
+    def connect(self, database, user="app", password=None, timeout=10.0, unix=False, tls=None, direct=False, **params):
+        wire = Wire(self.socket_path if unix else self.address, timeout, tls=tls, direct=direct)
         try:
             return wire.login(user, database, self.users.get(user) if password is None else password,
                               **params)

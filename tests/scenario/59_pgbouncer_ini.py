@@ -100,20 +100,16 @@ def refuses(ctx, **settings):
 
 def test_what_cannot_be_kept_is_refused(ctx):
     """A setting that would make a connection safer is never accepted and then ignored."""
-    for name in ("client_tls_sslmode", "server_tls_sslmode"):
-        for mode in ("require", "verify-ca", "verify-full"):
-            log = refuses(ctx, **{name: mode})
-            assert re.search(rf"pgweir.ini:\d+: .*{mode}.*{name}.*TLS is not available", log), log
-    for method in ("cert", "hba", "ldap", "pam"):
+    for method in ("hba", "ldap", "pam"):
         log = refuses(ctx, auth_type=method)
         assert re.search(rf"pgweir.ini:\d+: .*{method}.*auth_type.*not available", log), log
 
 
 def test_without_effect_nobody_gets_in(ctx):
     """What needs `auth_query` is refused as long as there is none, and the log says why."""
-    p = ctx.proxy(auth_type="md5", auth_user="postgres", auth_hba_file="/etc/hosts", server_tls_ca_file="/etc/hosts",
+    p = ctx.proxy(auth_type="md5", auth_user="postgres", auth_hba_file="/etc/hosts",
                   users={"postgres": "postgres-secret", "console": "console-secret"})
-    for name in ("auth_user", "auth_hba_file", "server_tls_ca_file"):
+    for name in ("auth_user", "auth_hba_file"):
         assert f"{name} has no effect yet" in p.log(), name
     assert p.refused(ctx.db, "app", "app-secret").sqlstate in ("28P01", "28000")
 

@@ -298,7 +298,7 @@ static void what_has_no_effect_is_mentioned(void **state)
                                  "resolv_conf = x\n"
                                  "pkt_buf = 4096\n"
                                  "server_tls_sslmode = prefer\n"
-                                 "client_tls_sslmode = allow\n"
+                                 "auth_hba_file = y\n"
                                  "listen_port = 7000\n",
                                  &problems);
     assert_non_null(config);
@@ -306,7 +306,7 @@ static void what_has_no_effect_is_mentioned(void **state)
     assert_true(has(&problems, PROBLEM_WARNING, 3, "has a line already"));
     assert_true(has(&problems, PROBLEM_WARNING, 3, "auth_user"));
     assert_true(has(&problems, PROBLEM_WARNING, 5, "resolv_conf has no meaning here"));
-    assert_true(has(&problems, PROBLEM_WARNING, 8, "client_tls_sslmode has no effect yet"));
+    assert_true(has(&problems, PROBLEM_WARNING, 8, "auth_hba_file has no effect yet"));
     assert_true(has(&problems, PROBLEM_WARNING, 0, "auth_file is not set"));
     assert_int_equal(problems.count, 5);
     struct buf out = {0};
@@ -456,6 +456,27 @@ static void rates(void **state)
     must_fail(state, "[databases]\n[pgweir]\ncache_audit_rate = 1s\n", 3, "from 0 to 1");
 }
 
+static void tls_settings_fit_together(void **state)
+{
+#define HEAD "[databases]\n[pgbouncer]\n"
+    must_fail(state, HEAD "client_tls_sslmode = allow\n", 3,
+              "To allow TLS connections from clients, client_tls_key_file and");
+    must_fail(state, HEAD "client_tls_key_file = k\nclient_tls_sslmode = allow\n", 4,
+              "To allow TLS connections from clients");
+    must_fail(state, HEAD "client_tls_key_file = k\nclient_tls_cert_file = c\n"
+                          "client_tls_sslmode = verify-ca\n",
+              5, "client_tls_sslmode requires client_tls_ca_file");
+    must_fail(state, HEAD "auth_type = cert\n", 3, "requires client_tls_sslmode=verify-full");
+    must_fail(state, HEAD "client_tls_protocols = tlsv1.4\n", 3, "invalid client_tls_protocols");
+    must_fail(state, HEAD "server_tls_protocols = x\n", 3, "invalid server_tls_protocols: x");
+    must_fail(state, HEAD "client_tls_dheparams = 2048\n", 3, "must be auto or none");
+    must_fail(state, HEAD "server_tls_key_file = k\n", 3, "go together");
+    must_fail(state, HEAD "server_tls_cert_file = k\n", 3, "go together");
+    must_fail(state, HEAD "server_tls_negotiation = direct\n", 3,
+              "requires server_tls_sslmode=require or stricter");
+#undef HEAD
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, scratch_open, scratch_close)
@@ -476,6 +497,7 @@ int main(void)
         TEST(cache_rules_are_in_order),
         TEST(broken_cache_rules),
         TEST(rates),
+        TEST(tls_settings_fit_together),
         TEST(references_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

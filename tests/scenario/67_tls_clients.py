@@ -640,20 +640,6 @@ def s_client(p, *options):
     return client, shown
 
 
-def test_key_updates(ctx):
-    """TLS 1.3 may change its keys: the request is answered."""
-    p = tls_proxy(ctx, "require")
-    client, shown = s_client(p)
-    client.stdin.write(b"K\n")
-    client.stdin.flush()
-    p.wait(lambda: b"KEYUPDATE" in shown(), "the update")
-    client.stdin.write(b"\0\0\0\n")  # the beginning of a packet, behind the update
-    client.stdin.flush()
-    p.wait(lambda: re.search(rb"<<< TLS 1.3, Handshake \[length 0005\], KeyUpdate", shown()), "its answer")
-    client.kill()
-    client.wait()
-
-
 def test_renegotiation_is_refused(ctx):
     p = tls_proxy(ctx, "require")
     client, shown = s_client(p, "-tls1_2")

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/mem.h"
+#include "config/ldap_options.h"
 #include "config/snapshot.h"
 
 struct load {
@@ -48,6 +49,9 @@ void config_unref(struct config **pointer)
     mem_free(config->given);
     option_free(&config->settings);
     roster_unref(config->roster);
+    if (config->ldap != NULL)
+        ldap_options_fini(config->ldap);
+    mem_free(config->ldap);
     mem_free(config->path);
     mem_free(config->conffile);
     TAG_CLEAR(config);
@@ -77,6 +81,10 @@ static bool is_conffile(const struct option *option)
 void config_print_option(const struct config *config, size_t i, struct buf *out)
 {
     CHECK(i < option_count);
+    if (strcmp(option_table[i].name, "auth_ldap_options") == 0) {
+        ldap_options_print(config->settings.auth_ldap_options, out); // without the password
+        return;
+    }
     if (is_conffile(&option_table[i]))
         buf_put(out, slice_str(config->conffile));
     else if (option_table[i].offset == OPTION_NO_FIELD)
@@ -209,6 +217,25 @@ static void handle_line(void *arg, const struct ini_line *line)
     }
 }
 
+const struct ldap_options *config_ldap_options(const struct config *config)
+{
+    return config->ldap;
+}
+
+static void read_ldap_options(struct config *config, struct problems *problems)
+{
+    const char *text = config->settings.auth_ldap_options;
+    const struct given *given =
+        &config->given[option_index(option_find("auth_ldap_options"))];
+    char why[300];
+    if (*text == '\0')
+        return;
+    config->ldap = mem_new(struct ldap_options);
+    if (!ldap_options_read(config->ldap, text, why, sizeof why))
+        problems_add(problems, PROBLEM_ERROR, given->file, given->line,
+                     "invalid value for parameter auth_ldap_options: %s", why);
+}
+
 static void load_users(struct load *load)
 {
     const char *path = load->config->settings.auth_file;
@@ -254,6 +281,7 @@ static struct config *load_config(const char *path, const struct config *old,
         load_users(&load);
         if (old != NULL)
             keep_fixed(&load);
+        read_ldap_options(load.config, problems);
         config_check(load.config, problems);
     }
     roster_sort(load.config->roster);
@@ -302,6 +330,8 @@ struct config *config_with(const struct config *old, const char *name, const cha
     set_option(config, problems, "SET", 0, name, value);
     struct load load = {.config = config, .old = old, .problems = problems};
     warn_of_no_effect(&load);
+    if (problems->errors == errors_before)
+        read_ldap_options(config, problems);
     if (problems->errors == errors_before)
         config_check(config, problems);
     if (problems->errors > errors_before)

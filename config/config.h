@@ -138,6 +138,9 @@ const struct config_peer *config_peer_at(const struct config *config, size_t i);
 // How many cancel requests may be on their way to it at a time.
 int config_peer_pool_size(const struct config *config, const struct config_peer *peer);
 
+// auth_ldap_options; NULL: not set. Always there with auth_type = ldap.
+const struct ldap_options *config_ldap_options(const struct config *config);
+
 size_t config_cache_rule_count(const struct config *config);
 const struct config_cache_rule *config_cache_rule_at(const struct config *config, size_t i);
 

@@ -63,10 +63,22 @@ static void check_users(const struct config *config, struct problems *problems)
                              "auth_type=any requires a forced user: database \"%s\" has no user=",
                              db->name);
         }
-    } else if (*config->settings.auth_file == '\0') {
+    } else if (*config->settings.auth_file == '\0' &&
+               config->settings.auth_type != CONFIG_AUTH_PAM) {
         config_blame(config, problems, PROBLEM_WARNING, "auth_file",
               "auth_file is not set: no user is known, so nobody can log in");
     }
+}
+
+static void check_auth(const struct config *config, struct problems *problems)
+{
+    const struct settings *s = &config->settings;
+    if (s->auth_type == CONFIG_AUTH_LDAP && *s->auth_ldap_options == '\0')
+        config_blame(config, problems, PROBLEM_ERROR, "auth_type",
+              "auth_type = ldap needs auth_ldap_options: which server is to be asked");
+    if (*s->auth_pam_service == '\0' || strchr(s->auth_pam_service, '/') != NULL)
+        config_blame(config, problems, PROBLEM_ERROR, "auth_pam_service",
+              "auth_pam_service is the name of a file, without its directory");
 }
 
 static void check_publication(const struct config *config, struct problems *problems)
@@ -159,5 +171,6 @@ void config_check(const struct config *config, struct problems *problems)
     check_http(config, problems);
     check_syslog(config, problems);
     check_users(config, problems);
+    check_auth(config, problems);
     check_cache(config, problems);
 }

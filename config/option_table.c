@@ -47,8 +47,8 @@ static const struct option_word auth_types[] = {
     {"scram-sha-256", CONFIG_AUTH_SCRAM, NULL},
     {"cert", CONFIG_AUTH_CERT, NULL},
     {"hba", 0, no_auth},
-    {"ldap", 0, no_auth},
-    {"pam", 0, no_auth},
+    {"ldap", CONFIG_AUTH_LDAP, NULL},
+    {"pam", CONFIG_AUTH_PAM, NULL},
     {0},
 };
 
@@ -123,14 +123,35 @@ const struct option option_table[] = {
      SAYS "The users file: names with passwords or secrets."},
     {TEXT("auth_hba_file", ""), NO_EFFECT, SAYS "The HBA file for `auth_type = hba`."},
     {TEXT("auth_ident_file", ""), NO_EFFECT, SAYS "The user name map for `auth_type = hba`."},
-    {TEXT("auth_ldap_options", ""), NO_EFFECT, SAYS "The LDAP server for `auth_type = ldap`."},
+    {TEXT("auth_ldap_options", ""), LIVE(auth_ldap_options),
+     SAYS "The LDAP server for `auth_type = ldap`, by the names that PostgreSQL has for it in an "
+          "HBA file: `ldapserver`, `ldapport`, `ldapscheme`, `ldaptls`; `ldapprefix` and "
+          "`ldapsuffix`; or `ldapbasedn`, `ldapbinddn`, `ldapbindpasswd`, `ldapsearchattribute`, "
+          "`ldapsearchfilter`; or `ldapurl`. A value with blanks or commas stands in double "
+          "quotes."},
+    {TIME_IN("auth_ldap_timeout", "5", SECOND / 10, 600 * SECOND), LIVE(auth_ldap_timeout_us), OURS,
+     SAYS "How long an LDAP server may take over one password."},
+    {TEXT("auth_pam_confdir", ""), LIVE(auth_pam_confdir), OURS,
+     SAYS "Where PAM's service file is looked for; empty: where the system has them."},
+    {TEXT("auth_pam_service", "pgbouncer"), LIVE(auth_pam_service), OURS,
+     SAYS "The name of PAM's service for `auth_type = pam`."},
     {TEXT("auth_query", auth_query), NO_EFFECT,
      SAYS "The query that fetches the secret of a user who is not in `auth_file`."},
+    {COUNT("auth_queue_size", "500", 1, 100000), LIVE(auth_queue_size), OURS,
+     SAYS "How many passwords may wait to be checked by an LDAP server, or by PAM; further clients "
+          "are refused. One address, and one user, can take half of it."},
+    {COUNT("auth_threads", "4", 1, 64), LIVE(auth_threads), OURS,
+     SAYS "How many passwords are checked at the same time by an LDAP server, or by PAM. Each "
+          "server has threads of its own; one address, and one user, leave the last to others. "
+          "For PAM modules that cannot bear threads: 1."},
     {WORD("auth_type", "md5", auth_types), LIVE(auth_type),
      SAYS "How clients log in. `md5`: by MD5, or by SCRAM for a user whose secret is a SCRAM one. "
           "`trust`: without a password, the name must be in `auth_file`. `any`: any name, every "
           "database must name its user. `cert`: by a TLS certificate whose common name is the "
-          "user's; needs `client_tls_sslmode = verify-full`."},
+          "user's; needs `client_tls_sslmode = verify-full`. `pam`, `ldap`: the "
+          "client's password, sent in the clear, is checked by PAM (service `auth_pam_service`; "
+          "`auth_file` is not needed) or by the server in `auth_ldap_options` (for users in "
+          "`auth_file`), and is used for the server, too."},
     {TEXT("auth_user", ""), NO_EFFECT, SAYS "The user that runs `auth_query`."},
     {TIME("autodb_idle_timeout", "3600"), LIVE(autodb_idle_timeout_us),
      SAYS "A pool made through the `*` line is forgotten after this long without clients and "

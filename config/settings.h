@@ -98,6 +98,12 @@ struct settings {
     // Who may come in
     enum config_auth_type auth_type;
     char *auth_file;
+    char *auth_ldap_options; // config/ldap_options.h: config_ldap_options()
+    int64_t auth_ldap_timeout_us;
+    char *auth_pam_service;
+    char *auth_pam_confdir;  // empty: the system's
+    int auth_threads;        // for each LDAP server, and for PAM; so is the next
+    int auth_queue_size;
     int scram_iterations; // of a SCRAM secret made from a plain password
     char *admin_users; // comma separated
     char *stats_users; // comma separated

@@ -26,6 +26,7 @@ struct config {
     struct settings settings;
     struct given *given;   // owns; one for each row of option_table
     struct roster *roster; // counts
+    struct ldap_options *ldap; // owns; auth_ldap_options, when it is not empty
 };
 
 // The cross-checks: what options mean together (cross_check.c). Adds to *problems.

@@ -14,6 +14,7 @@
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
 #include "proxy/session/lead.h"
+#include "proxy/session/login.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
@@ -119,6 +120,8 @@ static void check_client(struct client *client, const struct config *config, int
     case CLIENT_LOGIN:
         if (over(now, client->connected_us, settings->client_login_timeout_us))
             client_fail(client, "08P01", "client_login_timeout");
+        else
+            login_look(client, now);
         return;
     case CLIENT_IDLE:
         check_idle(client, config, now);

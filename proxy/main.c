@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <ev.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
@@ -20,6 +19,7 @@
 #include "base/mem.h"
 #include "base/protection.h"
 #include "config/config.h"
+#include "proxy/arguments.h"
 #include "proxy/console/figures.h"
 #include "proxy/console/http.h"
 #include "proxy/console/period.h"
@@ -50,69 +50,6 @@ struct process {
     ev_async workers_done;
     enum shutdown_mode shutdown;
 };
-
-struct arguments {
-    const char *path;
-    const char *user;
-    bool daemon, quiet;
-    int verbose;
-};
-
-static const char usage[] =
-    "Usage: pgweir [OPTION]... CONFIG_FILE\n"
-    "       pgweir install-triggers [--print] [--remove] DSN [TABLE ...]\n"
-    "  -d, --daemon           run in background (as a daemon)\n"
-    "  -q, --quiet            run quietly: nothing to stderr\n"
-    "  -u, --user=USERNAME    assume identity of USERNAME\n"
-    "  -v, --verbose          increase verbosity\n"
-    "  -V, --version          show version, then exit\n"
-    "  -h, --help             show this help, then exit\n";
-
-static bool read_arguments(int argc, char **argv, struct arguments *a, int *status)
-{
-    static const struct option options[] = {
-        {"daemon", no_argument, NULL, 'd'},       {"quiet", no_argument, NULL, 'q'},
-        {"user", required_argument, NULL, 'u'},   {"verbose", no_argument, NULL, 'v'},
-        {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    int c;
-    while ((c = getopt_long(argc, argv, "dqu:vVh", options, NULL)) != -1) {
-        switch (c) {
-        case 'd':
-            a->daemon = true;
-            break;
-        case 'q':
-            a->quiet = true;
-            break;
-        case 'u':
-            a->user = optarg;
-            break;
-        case 'v':
-            a->verbose++;
-            break;
-        case 'V':
-            printf("pgweir %s\n", PGWEIR_VERSION);
-            return false;
-        case 'h':
-            fputs(usage, stdout);
-            return false;
-        default:
-            fputs("Try \"pgweir --help\" for more information.\n", stderr);
-            *status = 1;
-            return false;
-        }
-    }
-    if (optind != argc - 1) {
-        fputs(optind >= argc ? "Need config file. See pgweir -h for usage.\n"
-                             : "Too many arguments. See pgweir -h for usage.\n",
-              stderr);
-        *status = 1;
-        return false;
-    }
-    a->path = argv[optind];
-    return true;
-}
 
 static bool fatal(const char *what, const char *why)
 {
@@ -449,7 +386,9 @@ static bool begin(struct process *p)
     int threads = settings->worker_threads;
     if (threads <= 0)
         threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    p->loop = ev_default_loop(EVBACKEND_EPOLL | EVFLAG_NOENV);
+    // Not libev's default loop, which waits for every child there is: also for those that PAM
+    // modules start, and wait for.
+    p->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     if (p->loop == NULL)
         return fatal("libev", "cannot make a loop");
     // From here on a signal waits for the loop to run.
@@ -520,10 +459,13 @@ static void live(struct process *p)
     prewarm_free(p->prewarm);
 }
 
-static void finish(struct process *p, bool lived)
+// How many threads are still held up by somebody else.
+static int finish(struct process *p, bool lived)
 {
+    int held_up = 0;
     if (p->pooler != NULL) {
         pooler_stop_resolver(p->pooler); // it may still be waking a worker
+        held_up = pooler_stop_checker(p->pooler);
         for (int i = 0; i < p->pooler->worker_count; i++)
             if (p->pooler->workers[i] != NULL)
                 worker_join_free(p->pooler->workers[i], lived);
@@ -542,6 +484,7 @@ static void finish(struct process *p, bool lived)
     config_unref(&p->config);
     if (p->loop != NULL)
         ev_loop_destroy(p->loop);
+    return held_up;
 }
 
 static struct config *load(const char *path)
@@ -575,7 +518,7 @@ int main(int argc, char **argv)
     int status = 0;
     if (argc > 1 && strcmp(argv[1], "install-triggers") == 0)
         return triggers_command(argc - 1, argv + 1);
-    if (!read_arguments(argc, argv, &a, &status))
+    if (!arguments_read(&a, argc, argv, &status))
         return status;
     if (!protection_begin())
         return 1;
@@ -591,6 +534,10 @@ int main(int argc, char **argv)
     bool lived = begin(&p);
     if (lived)
         live(&p);
-    finish(&p, lived);
+    int held_up = finish(&p, lived);
+    if (held_up > 0) {
+        log_warning("%d passwords are still being checked: not waiting for that", held_up);
+        _exit(lived ? 0 : 1); // libraries are in use, and must not be taken down
+    }
     return lived ? 0 : 1;
 }

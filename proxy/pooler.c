@@ -16,6 +16,7 @@
 #include "proxy/halt.h"
 #include "proxy/peers.h"
 #include "proxy/route.h"
+#include "proxy/login/checker.h"
 #include "proxy/server/resolver.h"
 #include "proxy/session/statement.h"
 #include "proxy/sql/learnt.h"
@@ -53,6 +54,7 @@ struct pooler *pooler_new(struct config *config, int worker_count)
     pooler->texts = texts_new(TEXTS_COUNT, TEXTS_BYTES);
     pooler->statements = statement_registry_new();
     pooler->resolver = resolver_new(NULL);
+    pooler->checker = checker_new(NULL);
     pooler->peers = peers_use_new();
     pooler->census = census_new();
     const struct settings *settings = config_settings(config);
@@ -87,6 +89,11 @@ void pooler_stop_resolver(struct pooler *pooler)
 {
     resolver_free(pooler->resolver);
     pooler->resolver = NULL;
+}
+
+int pooler_stop_checker(struct pooler *pooler)
+{
+    return checker_stop(&pooler->checker);
 }
 
 void pooler_free(struct pooler *pooler)

@@ -14,6 +14,7 @@
 #include "proxy/session/cancel_key.h"
 
 struct census;
+struct checker;
 struct client;
 struct config;
 struct domains;
@@ -35,6 +36,7 @@ struct pooler {
     struct texts *texts;                    // thread-safe
     struct statement_registry *statements;  // thread-safe
     struct resolver *resolver;              // thread-safe
+    struct checker *checker;                // thread-safe
     struct peers_use *peers;                // thread-safe
     struct census *census;                  // thread-safe
     uint8_t mock_secret[32];                // for logins of users that do not exist
@@ -80,6 +82,8 @@ struct cancel_key {
 struct pooler *pooler_new(struct config *config, int worker_count);
 // After the workers have ended, before they are freed.
 void pooler_stop_resolver(struct pooler *pooler);
+// Likewise; how many passwords are being checked still, by calls that nobody can end.
+int pooler_stop_checker(struct pooler *pooler);
 void pooler_free(struct pooler *pooler);
 
 struct config *pooler_config(struct pooler *pooler); // counted for the caller

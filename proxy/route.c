@@ -8,6 +8,7 @@
 #include "base/reader.h"
 #include "config/config.h"
 #include "proxy/control/domain.h"
+#include "proxy/login/secret.h"
 #include "proxy/pooler.h"
 #include "proxy/sql/learnt.h"
 #include "proxy/wire/message.h"
@@ -130,6 +131,7 @@ void route_reconnect(struct route *route)
 {
     pthread_mutex_lock(&route->lock);
     route->has_welcome = false;
+    route->password_refused = false;
     gucs_unref(&route->accepted);
     vars_fini(&route->defaults);
     profiles_forget(&route->profiles);
@@ -173,6 +175,14 @@ struct route *route_ref(struct route *route)
     return route;
 }
 
+static void drop_password(struct route *route)
+{
+    if (route->password != NULL)
+        secret_wipe(route->password, strlen(route->password));
+    mem_free(route->password);
+    route->password = NULL;
+}
+
 static void route_free(struct route *route)
 {
     pool_free(route->pool);
@@ -181,6 +191,7 @@ static void route_free(struct route *route)
     buf_fini(&route->welcome);
     gucs_unref(&route->accepted);
     vars_fini(&route->defaults);
+    drop_password(route);
     mem_free(route->target);
     pthread_mutex_destroy(&route->lock);
     mem_free(route->tallies);
@@ -331,4 +342,33 @@ bool route_keys(struct route *route, struct scram_keys *keys)
         *keys = route->keys;
     pthread_mutex_unlock(&route->lock);
     return has;
+}
+
+void route_keep_password(struct route *route, const char *password)
+{
+    pthread_mutex_lock(&route->lock);
+    if (route->password == NULL || strcmp(route->password, password) != 0) {
+        drop_password(route);
+        route->password = mem_strdup(password);
+        route->password_refused = false;
+    }
+    pthread_mutex_unlock(&route->lock);
+}
+
+void route_password_refused(struct route *route, const char *password)
+{
+    pthread_mutex_lock(&route->lock);
+    if (route->password != NULL && strcmp(route->password, password) == 0)
+        route->password_refused = true;
+    pthread_mutex_unlock(&route->lock);
+}
+
+char *route_copy_password(struct route *route, bool has_another)
+{
+    char *copy = NULL;
+    pthread_mutex_lock(&route->lock);
+    if (route->password != NULL && !(has_another && route->password_refused))
+        copy = mem_strdup(route->password);
+    pthread_mutex_unlock(&route->lock);
+    return copy;
 }

@@ -55,6 +55,8 @@ struct route {
     struct gucs *accepted; // counts; settings given at a start that a server took last
     bool has_keys;         // of a client's SCRAM login, for the server's (pass-through)
     struct scram_keys keys;
+    char *password;        // owns; wiped; what its user last proved to know, where that was seen
+    bool password_refused; // by the server
     _Atomic bool asks_sequences;     // somebody used currval() or lastval() here
     struct sequence_users sequence_users;
     struct profiles profiles;
@@ -95,6 +97,12 @@ void route_accepted(struct route *route, struct gucs *given);
 
 void route_keep_keys(struct route *route, const struct scram_keys *keys);
 bool route_keys(struct route *route, struct scram_keys *keys);
+// A password that a client gave in the clear, and that was right: also for the server, if that has
+// the same. refused: it has not. copy: the caller's to wipe; NULL: there is none, or (with another
+// one at hand) it was refused.
+void route_keep_password(struct route *route, const char *password);
+void route_password_refused(struct route *route, const char *password);
+char *route_copy_password(struct route *route, bool has_another);
 
 // Counts in the tally of this worker.
 #define route_count(route, worker, member, n)                                                      \

@@ -74,11 +74,25 @@ void server_login_begin(struct server *server)
     buf_fini(&out);
 }
 
-static const char *secret_of(const struct server *server)
+void server_forget_password(struct server *server)
+{
+    if (server->password != NULL)
+        secret_wipe(server->password, strlen(server->password));
+    mem_free(server->password);
+    server->password = NULL;
+}
+
+// What a client has proved to know in the clear goes before what stands in the users file.
+static const char *secret_of(struct server *server)
 {
     const struct config_database *db = database_of(server);
-    return db ? config_server_secret(server->worker->config, db, server->route->server_user)
-              : NULL;
+    if (db == NULL)
+        return NULL;
+    const char *secret =
+        config_server_secret(server->worker->config, db, server->route->server_user);
+    if (server->password == NULL && db->user == NULL)
+        server->password = route_copy_password(server->route, secret != NULL);
+    return server->password != NULL ? server->password : secret;
 }
 
 static bool answer(struct server *server, struct slice data)
@@ -222,6 +236,7 @@ static bool ready(struct server *server)
         mem_free(server->scram);
         server->scram = NULL;
     }
+    server_forget_password(server);
     if (server->hub != NULL) {
         server->state = SERVER_LINKED;
         hub_ready(server->hub);
@@ -259,6 +274,8 @@ static bool refused(struct server *server, struct slice body)
     server->refused = strncmp(fields.sqlstate, "57P", 3) != 0 &&
                       strncmp(fields.sqlstate, "53", 2) != 0;
     snprintf(server->refused_state, sizeof(server->refused_state), "%s", fields.sqlstate);
+    if (server->password != NULL && strcmp(fields.sqlstate, "28P01") == 0)
+        route_password_refused(server->route, server->password);
     log_warning("S-%p: %s/%s server login failed: %s %s", (void *)server, server->route->database,
                 server->route->user, fields.severity, why);
     if (server->own) {

@@ -547,6 +547,7 @@ void server_free(struct server *server)
     if (server->scram != NULL)
         scram_client_fini(server->scram);
     mem_free(server->scram);
+    server_forget_password(server);
     route_unref(&server->route);
     TAG_CLEAR(server);
     mem_free(server);

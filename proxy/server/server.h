@@ -70,6 +70,7 @@ struct server {
     unsigned name_changes;   // of the name, when the address was seen to be one of its
     int64_t since_us;        // of the current state
     struct scram_client *scram; // owns; during login
+    char *password;          // owns; likewise; NULL: the configuration's is used
 
     uint32_t process;        // BackendKeyData ...
     struct buf secret;       // owns; ... and its secret part, 4 to 256 bytes
@@ -157,6 +158,7 @@ void server_writable(struct ev_loop *loop, ev_io *io, int events);
 // login.c: handles login messages until the server is ready. False: it was closed.
 bool server_login_message(struct server *server, char type, struct slice body);
 void server_login_begin(struct server *server);
+void server_forget_password(struct server *server); // wipes; login.c
 
 // Queues a simple query of ours on the worker's to_server bracket, which must be open for it.
 void server_inject(struct server *server, enum op_purpose purpose, const char *sql);

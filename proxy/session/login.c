@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/config.h"
@@ -25,6 +26,7 @@ void login_free(struct client *client)
     if (login->state != NULL)
         login->way->end(login);
     config_unref(&login->config);
+    mem_free(login->late_why);
     mem_free(login);
     client->login = NULL;
 }
@@ -69,6 +71,27 @@ void login_refuse_with(struct client *client, const char *sqlstate, const char *
     client_fail(client, sqlstate, why);
 }
 
+void login_refuse_later(struct client *client, const char *sqlstate, const char *why,
+                        int64_t delay_us)
+{
+    struct login *login = client->login;
+    if (delay_us <= 0) {
+        login_refuse_with(client, sqlstate, why);
+        return;
+    }
+    login->late_sqlstate = sqlstate;
+    login->late_why = mem_strdup(why);
+    login->late_us = clock_us() + delay_us;
+    login_wait(client);
+}
+
+void login_look(struct client *client, int64_t now_us)
+{
+    const struct login *login = client->login;
+    if (login != NULL && login->late_why != NULL && now_us >= login->late_us)
+        login_refuse_with(client, login->late_sqlstate, login->late_why);
+}
+
 void login_ask(struct client *client, uint32_t code, struct slice data)
 {
     struct buf out = {0};
@@ -109,6 +132,13 @@ void login_send(struct client *client, struct login_errand *errand)
     client->worker->errands++;
     client->login->errand = errand;
     login_wait(client);
+}
+
+void login_unsend(struct client *client)
+{
+    client->worker->errands--;
+    client->login->errand = NULL;
+    client->login->waiting = false;
 }
 
 void login_return(struct login_errand *errand)
@@ -181,10 +211,12 @@ static const struct login_way *way_of(enum config_auth_type method)
         return &login_scram;
     case CONFIG_AUTH_CERT:
         return &login_certificate;
+    case CONFIG_AUTH_PAM:
+        return &login_pam;
+    case CONFIG_AUTH_LDAP:
+        return &login_ldap;
     case CONFIG_AUTH_REJECT:
     case CONFIG_AUTH_PEER: // not yet, these
-    case CONFIG_AUTH_PAM:
-    case CONFIG_AUTH_LDAP:
     case CONFIG_AUTH_HBA:
         return &reject;
     }

@@ -33,11 +33,15 @@ struct login {
     void *state;                 // owns; the way's
     bool waiting;
     struct login_errand *errand; // borrows; on its way, and awaited
+    char *late_why;              // owns; NULL: no refusal is held back
+    const char *late_sqlstate;
+    int64_t late_us;             // when it is said
 };
 
 extern const struct login_way login_plain, login_md5; // login_password.c
 extern const struct login_way login_scram;            // login_scram.c
 extern const struct login_way login_certificate;      // login_certificate.c
+extern const struct login_way login_pam, login_ldap;  // login_checked.c
 
 // An authentication request.
 void login_ask(struct client *client, uint32_t code, struct slice data);
@@ -46,6 +50,13 @@ void login_ask(struct client *client, uint32_t code, struct slice data);
 void login_accept(struct client *client);
 void login_refuse(struct client *client); // a wrong password, or no such user
 void login_refuse_with(struct client *client, const char *sqlstate, const char *why);
+// The same after a while, in which the client is not listened to. sqlstate: static.
+void login_refuse_later(struct client *client, const char *sqlstate, const char *why,
+                        int64_t delay_us);
+void login_look(struct client *client, int64_t now_us); // the janitor: is it time?
+
+// The text of an answer to AUTH_PLAIN or AUTH_MD5, without its NUL. False: the client was refused.
+bool login_read_password(struct client *client, struct slice body, struct slice *text);
 
 // Nothing of the client is handled until login_go_on(), which handles what has come meanwhile. Who
 // is waited for must be able to find the client, or to hear that it is gone.
@@ -65,6 +76,7 @@ struct login_errand {
 };
 
 void login_send(struct client *client, struct login_errand *errand); // back is set; waits for it
+void login_unsend(struct client *client);                            // it was not sent after all
 void login_return(struct login_errand *errand);                      // any thread
 void login_returned(struct worker *worker, struct login_errand *errand); // the worker's mail
 

@@ -12,8 +12,7 @@
 #include "proxy/session/client.h"
 #include "proxy/wire/message.h"
 
-// The text of an answer, which ends with a NUL. False: the client was refused.
-static bool read_text(struct client *client, struct slice body, struct slice *text)
+bool login_read_password(struct client *client, struct slice body, struct slice *text)
 {
     struct reader r = reader_of(body);
     *text = reader_cstr(&r);
@@ -42,7 +41,7 @@ static void plain_begin(struct client *client)
 static void plain_message(struct client *client, struct slice body)
 {
     struct slice text;
-    if (read_text(client, body, &text))
+    if (login_read_password(client, body, &text))
         end(client, secret_fits(client->login->secret, client->user, text));
 }
 
@@ -60,7 +59,7 @@ static void md5_message(struct client *client, struct slice body)
 {
     const struct login *login = client->login;
     struct slice text;
-    if (read_text(client, body, &text))
+    if (login_read_password(client, body, &text))
         end(client, md5_check(text, login->secret, client->user, login->state));
 }
 

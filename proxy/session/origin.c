@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/hash.h"
+
 static void of_unix(struct origin *origin, int fd, int listen_port)
 {
     struct ucred peer;
@@ -109,6 +111,22 @@ static void print(const struct origin *origin, const char *machine, char *text, 
         snprintf(text, bytes, "%s(%ld%s):%u", host, (long)origin->pid, machine, origin->port);
     else
         snprintf(text, bytes, "%s:%u", host, origin->port);
+}
+
+uint64_t origin_place(const struct origin *origin)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}; // ::ffff:a.b.c.d
+    uint8_t place[1 + 8] = {(uint8_t)origin->kind};
+    bool is_v4 = origin->kind == ORIGIN_IPV4;
+    if (origin->kind == ORIGIN_IPV6 && memcmp(origin->address, mapped, sizeof(mapped)) == 0) {
+        place[0] = ORIGIN_IPV4;
+        memcpy(place + 1, origin->address + 12, 4);
+    } else if (origin->kind == ORIGIN_UNIX) {
+        memcpy(place + 1, &origin->uid, sizeof(origin->uid));
+    } else {
+        memcpy(place + 1, origin->address, is_v4 ? 4 : 8);
+    }
+    return hash_bytes(place, sizeof(place)) | 1;
 }
 
 void origin_for_log(const struct origin *origin, char *text, size_t bytes)

@@ -31,6 +31,10 @@ void origin_of_socket(struct origin *origin, int fd, int listen_port);
 void origin_of_address(struct origin *origin, const struct sockaddr *address, socklen_t length);
 void origin_of_own_end(struct origin *origin, int fd);
 
+// Clients of the same place, as far as can be told: an IPv4 address, a /64 of IPv6 (which one
+// customer has), a user of this machine. Never 0.
+uint64_t origin_place(const struct origin *origin);
+
 // "127.0.0.1", "::1", "unix": as in the column addr of SHOW CLIENTS.
 void origin_host(const struct origin *origin, char text[ORIGIN_HOST_BYTES]);
 // As in PgBouncer's log: "127.0.0.1:5432", "[::1]:5432", "unix(PID):6432".

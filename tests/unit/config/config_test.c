@@ -175,7 +175,9 @@ static void mistakes_are_told_with_their_line(void **state)
               "unknown parameter: listen_prot (did you mean listen_port?)");
     must_fail(state, "[pgweir]\nxyzzy = 1\n", 2, "unknown parameter: xyzzy");
     must_fail(state, "[pgweir]\nlisten_port = 0\n", 2, "must be between 1 and 65535");
-    must_fail(state, "[pgweir]\nauth_type = ldap\n", 2, "not available in this version");
+    must_fail(state, "[pgweir]\nauth_type = ldap\n", 2, "needs auth_ldap_options");
+    must_fail(state, "[pgweir]\nauth_ldap_options = ldapserver=x\n", 2, "requires argument");
+    must_fail(state, "[pgweir]\nauth_pam_service = ../x\n", 2, "without its directory");
     must_fail(state, "[pgwier]\n", 1, "unknown section: pgwier");
     must_fail(state, "[databases]\na = hots=x\n", 2, "unrecognized connection parameter: hots");
     must_fail(state, "[databases]\na = port=0\n", 2, "invalid port: 0");

@@ -9,7 +9,7 @@ ALLOCATOR ?= -ljemalloc
 # objects' ordinary halves. Not with sanitizers, nor with another compiler than gcc.
 LTO ?= $(if $(SAN)$(findstring clang,$(CC)),,-flto=auto -ffat-lto-objects)
 NO_LTO = $(if $(LTO),-fno-lto -fno-use-linker-plugin)
-CFLAGS += -std=gnu11 $(OPT) $(SAN) -Wall -Wextra -Werror -Wno-unused-parameter -Wno-format-truncation -fno-strict-aliasing -pthread
+CFLAGS += -std=gnu11 $(OPT) $(SAN) -Wall -Wextra -Werror -Wno-unused-parameter $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option) -Wno-format-truncation -fno-strict-aliasing -pthread
 CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags libpq 2>/dev/null || echo -I/usr/include/postgresql)
 CPPFLAGS += $(if $(findstring jemalloc,$(ALLOCATOR)),-DWITH_JEMALLOC)
 LDFLAGS += $(SAN) -pthread
@@ -85,12 +85,23 @@ $(foreach f,$(PROXY_FOLDERS),$(eval $(call proxy_unit,$(f))))
 $(BUILD)/unit/proxy/control/http_test: $(BUILD)/proxy/console/http.o
 $(BUILD)/unit/proxy/control/metrics_test: $(BUILD)/proxy/console/metrics.o
 
-# tests/fuzz: mutations of what is valid, the same in every run; unit programs like the others.
-UNIT_BIN += $(patsubst tests/%.c,$(BUILD)/unit/%,$(wildcard tests/fuzz/*_test.c))
-$(BUILD)/unit/fuzz/%: tests/fuzz/%.c $(call objects,$(ALONE_session) proxy/wire/message.c) $(BUILD)/libcache.a $(BUILD)/libconfig.a $(BUILD)/libbase.a
+# tests/fuzz: targets for bytes from outside. Here each is a unit program (its corpus, and mutations
+# that are the same in every run); `make fuzz` runs the same bodies under libFuzzer.
+FUZZ_TARGETS = $(patsubst tests/fuzz/%_target.c,%,$(sort $(wildcard tests/fuzz/*_target.c)))
+UNIT_BIN += $(patsubst %,$(BUILD)/unit/fuzz/%_test,$(FUZZ_TARGETS))
+FUZZ_LIBS = $(BUILD)/libproxy.a $(BUILD)/libcache.a $(BUILD)/libpool.a $(BUILD)/libconfig.a $(BUILD)/libbase.a
+$(BUILD)/libproxy.a: $(call objects,$(PROXY_SRC))
+	@rm -f $@
+	@ar rcs $@ $^
+$(BUILD)/unit/fuzz/%_test: $(BUILD)/tests/fuzz/%_target.o $(BUILD)/tests/fuzz/replay.o $(FUZZ_LIBS)
 	@mkdir -p $(@D)
 	@echo "  TEST $@"
-	@$(CC) $(CPPFLAGS) $(CFLAGS) $(NO_LTO) $(LDFLAGS) $< $(filter %.o %.a,$^) -lcmocka $(LDLIBS) -o $@
+	@$(CC) $(OPT) $(NO_LTO) $(LDFLAGS) $^ $(LDLIBS) -o $@
+$(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%_target.o $(BUILD)/tests/fuzz/guided.o $(FUZZ_LIBS)
+	@mkdir -p $(@D)
+	@echo "  FUZZ $@"
+	@$(CC) $(OPT) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
+.SECONDARY: $(patsubst %,$(BUILD)/tests/fuzz/%_target.o,$(FUZZ_TARGETS))
 
 .PHONY: unit
 unit: $(UNIT_BIN) ## build and run the unit tests (ROOM=cache for one room)
@@ -116,7 +127,7 @@ WELCOME = $(DRIVERS) pgbouncer slapd
 RUNNER = $(PYTHON) tests/lib/runner.py --build $(BUILD)
 SELF = $(MAKE) --no-print-directory
 
-.PHONY: help deps welcome run test tests-built scenario consistency drivers regress regress-source asan tsan check
+.PHONY: help deps welcome run test tests-built scenario consistency drivers regress regress-source asan tsan fuzz check
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
@@ -163,6 +174,15 @@ asan: ## all the tests under AddressSanitizer and UBSan, in build-asan
 
 tsan: ## all the tests under ThreadSanitizer, in build-tsan
 	@$(SELF) test BUILD=build-tsan OPT='-O1 -g -Wno-maybe-uninitialized' ALLOCATOR= SAN='-fsanitize=thread -fno-omit-frame-pointer'
+
+FUZZ_CC ?= clang
+FUZZ_SAN = -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize=pointer-overflow -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+FUZZ_CHOSEN = $(foreach t,$(FUZZ_TARGETS),$(if $(or $(if $(T),,all),$(findstring $(T),$(t))),$(t)))
+fuzz: ## every target of tests/fuzz under libFuzzer, one after the other (T=pattern TIME=60)
+	@$(SELF) deps DEPS_MORE='clang libclang-rt-14-dev'
+	@$(SELF) -j$(JOBS) BUILD=build-fuzz CC='$(FUZZ_CC)' OPT='-O1 -g' ALLOCATOR= SAN='$(FUZZ_SAN)' LTO= \
+	    $(patsubst %,build-fuzz/fuzz/%,$(FUZZ_CHOSEN))
+	@tests/fuzz/run.sh build-fuzz $(or $(TIME),60) $(FUZZ_CHOSEN)
 
 check: ## the repository's own rules: layers, includes, sizes, documents
 	@$(PYTHON) tests/check/rules.py

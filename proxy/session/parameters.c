@@ -140,15 +140,14 @@ static bool negotiate(struct client *client, struct slice pairs, uint32_t versio
     struct buf out = {0};
     uint32_t unknown = 0;
     struct reader r = reader_of(pairs);
+    struct startup_pair pair;
     size_t mark = buf_message_begin(&out, 'v');
     buf_u32(&out, PROTOCOL_3_0 + client->minor);
     size_t count_at = out.len;
     buf_u32(&out, 0);
-    for (struct slice name = reader_cstr(&r); reader_ok(&r) && name.len > 0;
-         name = reader_cstr(&r)) {
-        reader_cstr(&r); // its value
-        if (is_protocol_option((const char *)name.at)) {
-            buf_cstr(&out, (const char *)name.at);
+    while (startup_pair_read(&r, &pair) == STARTUP_PAIR) {
+        if (is_protocol_option((const char *)pair.name.at)) {
+            buf_cstr(&out, (const char *)pair.name.at);
             unknown++;
         }
     }
@@ -169,10 +168,11 @@ static const char bad_layout[] =
 static bool find_replication(struct client *client, struct slice pairs)
 {
     struct reader r = reader_of(pairs);
-    for (struct slice name = reader_cstr(&r); name.len > 0; name = reader_cstr(&r)) {
-        const char *value = (const char *)reader_cstr(&r).at;
+    struct startup_pair pair;
+    while (startup_pair_read(&r, &pair) == STARTUP_PAIR) {
+        const char *value = (const char *)pair.value.at;
         enum replication_kind kind;
-        if (!reader_ok(&r) || !slice_is(name, "replication"))
+        if (!slice_is(pair.name, "replication"))
             continue;
         if (!replication_parse(value, &kind)) {
             char why[200];
@@ -191,19 +191,12 @@ static bool find_replication(struct client *client, struct slice pairs)
 static bool take_all(struct client *client, struct slice pairs)
 {
     struct reader r = reader_of(pairs);
-    for (;;) {
-        struct slice name = reader_cstr(&r);
-        if (!reader_ok(&r))
-            return startup_fails(client, "08P01", bad_layout);
-        if (name.len == 0)
-            break;
-        struct slice value = reader_cstr(&r);
-        if (!reader_ok(&r))
-            return startup_fails(client, "08P01", bad_layout);
-        if (!take_parameter(client, name, value))
+    struct startup_pair pair;
+    enum startup_pair_result result;
+    while ((result = startup_pair_read(&r, &pair)) == STARTUP_PAIR)
+        if (!take_parameter(client, pair.name, pair.value))
             return false;
-    }
-    return reader_done(&r) || startup_fails(client, "08P01", bad_layout);
+    return result == STARTUP_PAIRS_END || startup_fails(client, "08P01", bad_layout);
 }
 
 bool startup_parameters(struct client *client, struct slice pairs, uint32_t version)

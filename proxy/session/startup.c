@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 
-#include "base/reader.h"
 #include "config/config.h"
 #include "proxy/census.h"
 #include "proxy/console/console.h"
@@ -172,25 +171,23 @@ static void direct_tls(struct client *client, struct slice data)
 
 static struct slice startup_packet(struct client *client, struct slice data)
 {
-    struct reader r = reader_of(data);
-    uint32_t length = reader_u32(&r);
-    uint32_t code = reader_u32(&r);
-    if (data.len >= 4 && (length < STARTUP_HEADER_BYTES || length > STARTUP_MAX_BYTES)) {
+    struct startup_packet packet;
+    switch (startup_packet_read(data, &packet)) {
+    case FRAME_SHORT:
+        return data;
+    case FRAME_BAD:
         client_fail(client, "08P01", "invalid length of startup packet");
         return slice_skip(data, data.len);
+    case FRAME_OK:
+        break;
     }
-    if (!reader_ok(&r) || data.len < length)
-        return data;
-    struct slice body = slice_of(r.at, length - STARTUP_HEADER_BYTES);
-    struct slice rest = slice_skip(data, length);
-    if (code == SSL_REQUEST_CODE || code == GSSENC_REQUEST_CODE) {
-        encryption_request(client, code, rest);
-        return rest;
-    }
-    if (code == CANCEL_REQUEST_CODE)
-        cancel_request(client, body);
+    struct slice rest = slice_skip(data, packet.length);
+    if (packet.code == SSL_REQUEST_CODE || packet.code == GSSENC_REQUEST_CODE)
+        encryption_request(client, packet.code, rest);
+    else if (packet.code == CANCEL_REQUEST_CODE)
+        cancel_request(client, packet.body);
     else
-        startup_message(client, code, body);
+        startup_message(client, packet.code, packet.body);
     return rest;
 }
 

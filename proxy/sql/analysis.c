@@ -203,6 +203,13 @@ bool analysis_text_may_reshape(struct slice sql)
     return false;
 }
 
+// Whatever its constants say: the analysis is that of every text of the template.
+static bool may_reshape(struct slice sql)
+{
+    uint8_t room[TEMPLATE_MAX_BYTES];
+    return analysis_text_may_reshape(template_of(sql, room).bytes);
+}
+
 // sql: empty when it was not looked at.
 static struct analysis *analyse_unknown(struct slice sql)
 {
@@ -212,7 +219,7 @@ static struct analysis *analyse_unknown(struct slice sql)
         .effects = EFFECT_UNKNOWN,
         .writes_unknown = true,
         .ddl = true,
-        .reshapes = sql.len == 0 || analysis_text_may_reshape(sql),
+        .reshapes = sql.len == 0 || may_reshape(sql),
         .calls_unknown_function = true,
         .has_parameters = true,
         .tells_time = true,

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/sql/fixed.h"
 
-#include <stdlib.h>
-
 #include "base/mem.h"
 
 #define NODE(name) PG_QUERY__NODE__NODE_##name
@@ -135,6 +133,15 @@ static bool number_is(struct slice raw, bool negative, const char *value)
     return slice_eq(raw, slice_str(value + negative));
 }
 
+// A TEMPLATE_INTEGER fits int4; leading zeros do not matter.
+static bool integer_is(struct slice raw, bool negative, int32_t value)
+{
+    int64_t number = 0;
+    for (size_t i = 0; i < raw.len; i++)
+        number = number * 10 + (raw.at[i] - '0');
+    return (negative ? -number : number) == value;
+}
+
 // Is the constant the one that the parser saw? Then it is in every text of the template.
 static bool take_constant(const struct fixed *f, const PgQuery__AConst *c, struct sql_value *out)
 {
@@ -146,7 +153,7 @@ static bool take_constant(const struct fixed *f, const PgQuery__AConst *c, struc
     out->negative = negative;
     if (at->kind == TEMPLATE_INTEGER && c->val_case == PG_QUERY__A__CONST__VAL_IVAL) {
         out->kind = SQL_INTEGER;
-        same = strtoll((const char *)at->raw.at, NULL, 10) * (negative ? -1 : 1) == c->ival->ival;
+        same = integer_is(at->raw, negative, c->ival->ival);
     } else if (at->kind == TEMPLATE_DECIMAL && c->val_case == PG_QUERY__A__CONST__VAL_FVAL) {
         out->kind = SQL_DECIMAL;
         same = number_is(at->raw, negative, c->fval->fval);

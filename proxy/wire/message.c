@@ -100,6 +100,29 @@ void message_columns_text(struct buf *out, const char *const *names, const uint3
     buf_message_end(out, mark);
 }
 
+enum frame_result startup_packet_read(struct slice data, struct startup_packet *packet)
+{
+    struct reader r = reader_of(data);
+    packet->length = reader_u32(&r);
+    if (reader_ok(&r) &&
+        (packet->length < STARTUP_HEADER_BYTES || packet->length > STARTUP_MAX_BYTES))
+        return FRAME_BAD;
+    packet->code = reader_u32(&r);
+    if (!reader_ok(&r) || data.len < packet->length)
+        return FRAME_SHORT;
+    packet->body = slice_of(r.at, packet->length - STARTUP_HEADER_BYTES);
+    return FRAME_OK;
+}
+
+enum startup_pair_result startup_pair_read(struct reader *r, struct startup_pair *pair)
+{
+    pair->name = reader_cstr(r);
+    if (reader_ok(r) && pair->name.len == 0)
+        return reader_done(r) ? STARTUP_PAIRS_END : STARTUP_PAIRS_BAD;
+    pair->value = reader_cstr(r);
+    return reader_ok(r) ? STARTUP_PAIR : STARTUP_PAIRS_BAD;
+}
+
 void error_fields_read(struct slice body, struct error_fields *fields)
 {
     *fields = (struct error_fields){.severity = ""};

@@ -40,6 +40,23 @@ static inline enum frame_result frame_read(struct slice data, struct frame *fram
     return FRAME_OK;
 }
 
+// A packet of the startup phase, which has no type. BAD: no packet is that long, or that short.
+struct startup_packet {
+    uint32_t length; // of all of it
+    uint32_t code;   // the version asked for, or one of the requests
+    struct slice body;
+};
+enum frame_result startup_packet_read(struct slice data, struct startup_packet *packet);
+
+// The pairs in the body of a startup message, one by one; behind the last is a NUL, and nothing
+// behind that. Both texts are NUL-terminated.
+struct startup_pair {
+    struct slice name, value;
+};
+enum startup_pair_result { STARTUP_PAIR, STARTUP_PAIRS_END, STARTUP_PAIRS_BAD };
+struct reader;
+enum startup_pair_result startup_pair_read(struct reader *r, struct startup_pair *pair);
+
 // severity: "ERROR", "FATAL" or "NOTICE"; a NOTICE becomes a NoticeResponse.
 void message_error(struct buf *out, const char *severity, const char *sqlstate,
                    const char *text);

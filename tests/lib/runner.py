@@ -279,6 +279,8 @@ def run_units(build, pattern, tally, reports, environment):
     for program in sorted(glob.glob(f"{build}/unit/**/*_test", recursive=True)):
         name = "unit/" + os.path.relpath(program, f"{build}/unit")
         source = f"{ROOT}/tests/{name}.c"
+        if name.startswith("unit/fuzz/"):
+            source = f"{ROOT}/tests/fuzz/{name[10:-5]}_target.c"
         if not wanted(name, pattern) or not os.path.exists(source):
             continue
         started = time.monotonic()

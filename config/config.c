@@ -52,6 +52,7 @@ void config_unref(struct config **pointer)
     if (config->ldap != NULL)
         ldap_options_fini(config->ldap);
     mem_free(config->ldap);
+    hba_unref(config->hba);
     mem_free(config->path);
     mem_free(config->conffile);
     TAG_CLEAR(config);
@@ -66,6 +67,11 @@ const struct settings *config_settings(const struct config *config)
 const char *config_path(const struct config *config)
 {
     return config->path;
+}
+
+const struct hba *config_hba(const struct config *config)
+{
+    return config->hba;
 }
 
 static const char *text_of(const struct config *config, size_t i)
@@ -247,6 +253,22 @@ static void load_users(struct load *load)
     users_fini(&users);
 }
 
+static bool asks_for_hba(const struct config *config)
+{
+    bool asks = config->settings.auth_type == CONFIG_AUTH_HBA;
+    for (size_t i = 0; i < config_database_count(config); i++)
+        asks |= config_auth_type(config, config_database_at(config, i)) == CONFIG_AUTH_HBA;
+    return asks;
+}
+
+static void load_hba(struct load *load)
+{
+    struct config *config = load->config;
+    if (asks_for_hba(config))
+        config->hba = hba_load(config->settings.auth_hba_file, config->settings.auth_ident_file,
+                               load->problems);
+}
+
 // What needs a restart stays as it was in old.
 static void keep_fixed(struct load *load)
 {
@@ -279,6 +301,7 @@ static struct config *load_config(const char *path, const struct config *old,
     // A setting that could not be read would only make the further checks complain wrongly.
     if (problems->errors == errors_before) {
         load_users(&load);
+        load_hba(&load);
         if (old != NULL)
             keep_fixed(&load);
         read_ldap_options(load.config, problems);
@@ -330,6 +353,10 @@ struct config *config_with(const struct config *old, const char *name, const cha
     set_option(config, problems, "SET", 0, name, value);
     struct load load = {.config = config, .old = old, .problems = problems};
     warn_of_no_effect(&load);
+    if (strncmp(name, "auth_", 5) == 0)
+        load_hba(&load);
+    else
+        config->hba = hba_ref(old->hba);
     if (problems->errors == errors_before)
         read_ldap_options(config, problems);
     if (problems->errors == errors_before)

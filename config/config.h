@@ -10,6 +10,7 @@
 #include "base/buf.h"
 
 struct config; // opaque; made by config_load()
+struct hba;
 
 enum {
     CONFIG_INHERIT = -1, // a number of a database or user that was not given there
@@ -44,6 +45,7 @@ struct config_database {
     int max_db_connections;
     int max_db_client_connections;
     int pool_mode;              // enum config_pool_mode or CONFIG_INHERIT
+    int auth_type;              // enum config_auth_type or CONFIG_INHERIT
     int load_balance_hosts;     // enum config_load_balance
     int64_t server_lifetime_us; // or CONFIG_INHERIT, this and the next
     int64_t query_wait_timeout_us;
@@ -144,11 +146,16 @@ const struct ldap_options *config_ldap_options(const struct config *config);
 size_t config_cache_rule_count(const struct config *config);
 const struct config_cache_rule *config_cache_rule_at(const struct config *config, size_t i);
 
+// The HBA file; NULL when no auth_type asks for one.
+const struct hba *config_hba(const struct config *config);
+
 // Values in effect. db and user may be NULL: the level is left out. User before database before
 // the settings, as in PgBouncer. `user` is the user of the pool (the forced user if there is one).
 enum config_pool_mode config_pool_mode(const struct config *config,
                                        const struct config_database *db,
                                        const struct config_user *user);
+enum config_auth_type config_auth_type(const struct config *config,
+                                       const struct config_database *db);
 int config_pool_size(const struct config *config, const struct config_database *db,
                      const struct config_user *user);
 int config_min_pool_size(const struct config *config, const struct config_database *db);

@@ -55,19 +55,19 @@ static void check_proxy_protocol(const struct config *config, struct problems *p
 
 static void check_users(const struct config *config, struct problems *problems)
 {
-    if (config->settings.auth_type == CONFIG_AUTH_ANY) {
-        for (size_t i = 0; i < config_database_count(config); i++) {
-            const struct config_database *db = config_database_at(config, i);
-            if (db->user == NULL)
-                problems_add(problems, PROBLEM_WARNING, config->path, 0,
-                             "auth_type=any requires a forced user: database \"%s\" has no user=",
-                             db->name);
-        }
-    } else if (*config->settings.auth_file == '\0' &&
-               config->settings.auth_type != CONFIG_AUTH_PAM) {
+    bool needs_users = false;
+    for (size_t i = 0; i < config_database_count(config); i++) {
+        const struct config_database *db = config_database_at(config, i);
+        enum config_auth_type type = config_auth_type(config, db);
+        if (type == CONFIG_AUTH_ANY && db->user == NULL)
+            problems_add(problems, PROBLEM_WARNING, config->path, 0,
+                         "auth_type=any requires a forced user: database \"%s\" has no user=",
+                         db->name);
+        needs_users |= type != CONFIG_AUTH_ANY && type != CONFIG_AUTH_PAM;
+    }
+    if (needs_users && *config->settings.auth_file == '\0')
         config_blame(config, problems, PROBLEM_WARNING, "auth_file",
               "auth_file is not set: no user is known, so nobody can log in");
-    }
 }
 
 static void check_auth(const struct config *config, struct problems *problems)

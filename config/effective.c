@@ -178,6 +178,13 @@ int64_t config_client_idle_timeout_us(const struct config *config,
                  config->settings.client_idle_timeout_us);
 }
 
+enum config_auth_type config_auth_type(const struct config *config,
+                                       const struct config_database *db)
+{
+    return (enum config_auth_type)FIRST(CONFIG_INHERIT, OF(db, auth_type),
+                                        (int)config->settings.auth_type);
+}
+
 const char *config_server_user(const struct config_database *db, const char *client_user)
 {
     return db->user != NULL ? db->user : client_user;

@@ -17,6 +17,7 @@ enum key_kind {
     KEY_TIME,    // int64_t, microseconds, -1 = inherit
     KEY_TIMEOUT, // int64_t, 0 = inherit too
     KEY_MODE,    // a pool mode
+    KEY_AUTH,    // an auth_type
     KEY_BALANCE, // how a host of several is chosen
     KEY_IGNORED, // known, has no effect yet
 };
@@ -35,6 +36,7 @@ static const struct key database_keys[] = {
     {"dbname", KEY_TEXT, AT(dbname), NULL},
     {"user", KEY_TEXT, AT(user), NULL},
     {"password", KEY_TEXT, AT(password), NULL},
+    {"auth_type", KEY_AUTH, AT(auth_type), NULL},
     {"auth_user", KEY_TEXT, AT(auth_user), NULL},
     {"auth_dbname", KEY_TEXT, AT(auth_dbname), NULL},
     {"auth_query", KEY_TEXT, AT(auth_query), NULL},
@@ -127,7 +129,7 @@ static bool set_word(const struct option_word *words, void *field, const char *v
     for (const struct option_word *w = words; w->word != NULL; w++) {
         if (strcasecmp(w->word, value) == 0) {
             *(int *)field = w->value;
-            return true;
+            return w->refusal == NULL;
         }
     }
     return false;
@@ -157,6 +159,8 @@ static bool set_key(const struct key *key, void *object, const char *value)
         return set_time(key, field, value);
     case KEY_MODE:
         return set_word(option_pool_modes, field, value);
+    case KEY_AUTH:
+        return set_word(option_auth_types, field, value);
     case KEY_BALANCE:
         return set_word(balances, field, value);
     case KEY_IGNORED:
@@ -223,6 +227,7 @@ static void inherit_all(const struct key *keys, void *object)
         case KEY_COUNT:
         case KEY_LIMIT:
         case KEY_MODE:
+        case KEY_AUTH:
             *(int *)field = CONFIG_INHERIT;
             break;
         case KEY_TIME:

@@ -78,4 +78,4 @@ bool option_read_count(const char *text, int64_t *value);
 bool option_read_time_us(const char *text, int64_t *value_us);
 bool option_read_bytes(const char *text, int64_t *value_bytes);
 
-extern const struct option_word option_pool_modes[];
+extern const struct option_word option_pool_modes[], option_auth_types[];

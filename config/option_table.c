@@ -30,8 +30,6 @@
 #define OURS .ours = true
 #define SAYS .sentence =
 
-static const char no_auth[] = "is not available in this version";
-
 const struct option_word option_pool_modes[] = {
     {"session", CONFIG_POOL_SESSION, NULL},
     {"transaction", CONFIG_POOL_TRANSACTION, NULL},
@@ -39,16 +37,17 @@ const struct option_word option_pool_modes[] = {
     {0},
 };
 
-static const struct option_word auth_types[] = {
+const struct option_word option_auth_types[] = {
     {"any", CONFIG_AUTH_ANY, NULL},
     {"trust", CONFIG_AUTH_TRUST, NULL},
     {"plain", CONFIG_AUTH_PLAIN, NULL},
     {"md5", CONFIG_AUTH_MD5, NULL},
     {"scram-sha-256", CONFIG_AUTH_SCRAM, NULL},
     {"cert", CONFIG_AUTH_CERT, NULL},
-    {"hba", 0, no_auth},
+    {"hba", CONFIG_AUTH_HBA, NULL},
     {"ldap", CONFIG_AUTH_LDAP, NULL},
     {"pam", CONFIG_AUTH_PAM, NULL},
+    {"peer", CONFIG_AUTH_PEER, NULL},
     {0},
 };
 
@@ -121,8 +120,10 @@ const struct option option_table[] = {
     {TEXT("auth_dbname", ""), NO_EFFECT, SAYS "The database that `auth_query` runs in."},
     {TEXT("auth_file", ""), LIVE(auth_file),
      SAYS "The users file: names with passwords or secrets."},
-    {TEXT("auth_hba_file", ""), NO_EFFECT, SAYS "The HBA file for `auth_type = hba`."},
-    {TEXT("auth_ident_file", ""), NO_EFFECT, SAYS "The user name map for `auth_type = hba`."},
+    {TEXT("auth_hba_file", ""), LIVE(auth_hba_file),
+     SAYS "The HBA file for `auth_type = hba`: lines as in PostgreSQL's `pg_hba.conf`."},
+    {TEXT("auth_ident_file", ""), LIVE(auth_ident_file),
+     SAYS "The user name maps that lines of `auth_hba_file` name by `map=`."},
     {TEXT("auth_ldap_options", ""), LIVE(auth_ldap_options),
      SAYS "The LDAP server for `auth_type = ldap`, by the names that PostgreSQL has for it in an "
           "HBA file: `ldapserver`, `ldapport`, `ldapscheme`, `ldaptls`; `ldapprefix` and "
@@ -144,14 +145,16 @@ const struct option option_table[] = {
      SAYS "How many passwords are checked at the same time by an LDAP server, or by PAM. Each "
           "server has threads of its own; one address, and one user, leave the last to others. "
           "For PAM modules that cannot bear threads: 1."},
-    {WORD("auth_type", "md5", auth_types), LIVE(auth_type),
+    {WORD("auth_type", "md5", option_auth_types), LIVE(auth_type),
      SAYS "How clients log in. `md5`: by MD5, or by SCRAM for a user whose secret is a SCRAM one. "
           "`trust`: without a password, the name must be in `auth_file`. `any`: any name, every "
           "database must name its user. `cert`: by a TLS certificate whose common name is the "
           "user's; needs `client_tls_sslmode = verify-full`. `pam`, `ldap`: the "
           "client's password, sent in the clear, is checked by PAM (service `auth_pam_service`; "
           "`auth_file` is not needed) or by the server in `auth_ldap_options` (for users in "
-          "`auth_file`), and is used for the server, too."},
+          "`auth_file`), and is used for the server, too. `hba`: as the lines of `auth_hba_file` "
+          "say. `peer`: over a unix socket, as the system user of that name. A line of "
+          "`[databases]` may have an `auth_type` of its own."},
     {TEXT("auth_user", ""), NO_EFFECT, SAYS "The user that runs `auth_query`."},
     {TIME("autodb_idle_timeout", "3600"), LIVE(autodb_idle_timeout_us),
      SAYS "A pool made through the `*` line is forgotten after this long without clients and "

@@ -4,6 +4,7 @@
 #pragma once
 #include "base/check.h"
 #include "config/config.h"
+#include "config/hba.h"
 #include "config/option.h"
 #include "config/roster.h"
 
@@ -27,6 +28,7 @@ struct config {
     struct given *given;   // owns; one for each row of option_table
     struct roster *roster; // counts
     struct ldap_options *ldap; // owns; auth_ldap_options, when it is not empty
+    struct hba *hba;       // counts; NULL: no auth_type asks for it
 };
 
 // The cross-checks: what options mean together (cross_check.c). Adds to *problems.

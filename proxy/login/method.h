@@ -8,18 +8,21 @@
 #include "config/settings.h"
 
 struct config;
+struct hba_rule;
 struct origin;
 
 // Who asks, as far as can be told; all borrowed.
 struct login_asker {
     const char *database, *user; // as it says
     const struct origin *origin;
+    bool is_console;             // the database is none of the configuration's
     bool encrypted;              // by TLS
     bool physical;               // for physical replication
 };
 
 struct login_method {
     enum config_auth_type type; // never CONFIG_AUTH_HBA
+    const struct hba_rule *rule; // borrows from the configuration; NULL: an auth_type says so
 };
 
 // False: no line of the HBA file is for this one.

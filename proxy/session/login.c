@@ -215,8 +215,9 @@ static const struct login_way *way_of(enum config_auth_type method)
         return &login_pam;
     case CONFIG_AUTH_LDAP:
         return &login_ldap;
+    case CONFIG_AUTH_PEER:
+        return &login_peer;
     case CONFIG_AUTH_REJECT:
-    case CONFIG_AUTH_PEER: // not yet, these
     case CONFIG_AUTH_HBA:
         return &reject;
     }
@@ -276,6 +277,7 @@ static bool find_method(struct client *client)
         .user = client->user,
         .origin = &client->origin,
         .encrypted = client->conn.tls != NULL,
+        .is_console = console_is(client->database),
         .physical = replication != NULL && replication->kind == REPLICATION_PHYSICAL,
     };
     if (login_method_find(login->config, &asker, &login->method))

@@ -42,6 +42,7 @@ extern const struct login_way login_plain, login_md5; // login_password.c
 extern const struct login_way login_scram;            // login_scram.c
 extern const struct login_way login_certificate;      // login_certificate.c
 extern const struct login_way login_pam, login_ldap;  // login_checked.c
+extern const struct login_way login_peer;             // login_peer.c
 
 // An authentication request.
 void login_ask(struct client *client, uint32_t code, struct slice data);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A TLS certificate that we have checked, and whose common name is the user's. Nothing is asked.
+// A TLS certificate that we have checked, and whose common name is the user's, or one that the
+// HBA line's ident map lets in as that user. Nothing is asked.
 // What a server asks of this user must be known otherwise.
 #include "proxy/session/login.h"
 
-#include <string.h>
-
 #include "base/log.h"
+#include "config/hba.h"
+#include "config/ident.h"
 #include "proxy/session/client.h"
 #include "proxy/wire/tls.h"
 
@@ -18,8 +19,10 @@ static const char *why_not(const struct client *client)
     if (!tls_peer_is_verified(tls))
         return "TLS client certificate required";
     const char *name = tls_peer_common_name(tls);
-    if (name == NULL || strcmp(name, client->user) != 0)
-        return "TLS certificate name mismatch";
+    const struct hba_rule *rule = client->login->method.rule;
+    const struct ident_map *map = rule != NULL ? rule->map : NULL;
+    if (name == NULL || !ident_allows(map, name, client->user))
+        return map != NULL ? "ident map does not have a match" : "TLS certificate name mismatch";
     return client->login->known ? NULL : "no such user";
 }
 

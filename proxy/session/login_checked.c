@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/reader.h"
 #include "config/config.h"
+#include "config/hba.h"
 #include "proxy/login/checker.h"
 #include "proxy/login/secret.h"
 #include "proxy/route.h"
@@ -94,6 +95,20 @@ static void back(struct login_errand *errand, struct client *client)
         login_go_on(client);
 }
 
+static const struct ldap_options *ldap_options_of(const struct login *login)
+{
+    const struct hba_rule *rule = login->method.rule;
+    return rule != NULL && rule->ldap != NULL ? rule->ldap : config_ldap_options(login->config);
+}
+
+static const char *pam_service_of(const struct login *login)
+{
+    const struct hba_rule *rule = login->method.rule;
+    return rule != NULL && rule->pam_service != NULL
+               ? rule->pam_service
+               : config_settings(login->config)->auth_pam_service;
+}
+
 static struct question *question_new(struct client *client, struct slice password)
 {
     const struct login *login = client->login;
@@ -108,9 +123,9 @@ static struct question *question_new(struct client *client, struct slice passwor
         .method = method_of(client),
         .user = mem_strdup(client->user),
         .password = mem_strndup((const char *)password.at, password.len),
-        .service = settings->auth_pam_service,
+        .service = pam_service_of(login),
         .directory = settings->auth_pam_confdir,
-        .ldap = config_ldap_options(login->config),
+        .ldap = ldap_options_of(login),
         .config = config_ref(login->config),
         .until_us = timeout_us > 0 ? client->connected_us + timeout_us : INT64_MAX,
         .patience_us = settings->auth_ldap_timeout_us,
@@ -174,6 +189,16 @@ static void pam_begin(struct client *client)
     begin(client);
 }
 
+static void ldap_begin(struct client *client)
+{
+    if (ldap_options_of(client->login) != NULL) {
+        begin(client);
+        return;
+    }
+    log_error("ldap without options: neither the HBA line nor auth_ldap_options has any");
+    login_refuse_with(client, "08P01", "bouncer config error");
+}
+
 static void message(struct client *client, struct slice body)
 {
     struct slice text;
@@ -191,4 +216,4 @@ static void end(struct login *login)
 
 const struct login_way login_pam = {.begin = pam_begin, .message = message, .end = end};
 const struct login_way login_ldap = {
-    .needs_user = true, .begin = begin, .message = message, .end = end};
+    .needs_user = true, .begin = ldap_begin, .message = message, .end = end};

@@ -60,7 +60,7 @@ static bool count_in(struct client *client)
     bool console = console_is(client->database);
     const struct config_database *db =
         console ? NULL : config_database(config, client->database);
-    bool any = config_settings(config)->auth_type == CONFIG_AUTH_ANY;
+    bool any = config_auth_type(config, db) == CONFIG_AUTH_ANY;
     const char *name = any && db != NULL && db->user != NULL ? db->user : client->user;
     const struct config_user *user = config_user(config, name);
     int in_database = 0, in_user = 0;

@@ -89,27 +89,11 @@ def test_defaults_and_reloads(ctx):
     assert len(want) == 100, len(want)  # and `service_name`, another name of `job_name`
 
 
-def refuses(ctx, **settings):
-    """It does not start with these; returns what it says."""
-    p = ctx.proxy(start=False, **settings)
-    p.expect_failure = True
-    p.spawn()
-    assert p.wait_end() == 1, settings
-    return p.log()
-
-
-def test_what_cannot_be_kept_is_refused(ctx):
-    """A setting that would make a connection safer is never accepted and then ignored."""
-    for method in ("hba",):
-        log = refuses(ctx, auth_type=method)
-        assert re.search(rf"pgweir.ini:\d+: .*{method}.*auth_type.*not available", log), log
-
-
 def test_without_effect_nobody_gets_in(ctx):
     """What needs `auth_query` is refused as long as there is none, and the log says why."""
-    p = ctx.proxy(auth_type="md5", auth_user="postgres", auth_hba_file="/etc/hosts",
+    p = ctx.proxy(auth_type="md5", auth_user="postgres",
                   users={"postgres": "postgres-secret", "console": "console-secret"})
-    for name in ("auth_user", "auth_hba_file"):
+    for name in ("auth_user",):
         assert f"{name} has no effect yet" in p.log(), name
     assert p.refused(ctx.db, "app", "app-secret").sqlstate in ("28P01", "28000")
 

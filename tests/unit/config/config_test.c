@@ -300,7 +300,7 @@ static void what_has_no_effect_is_mentioned(void **state)
                                  "resolv_conf = x\n"
                                  "pkt_buf = 4096\n"
                                  "server_tls_sslmode = prefer\n"
-                                 "auth_hba_file = y\n"
+                                 "auth_dbname = y\n"
                                  "listen_port = 7000\n",
                                  &problems);
     assert_non_null(config);
@@ -308,7 +308,7 @@ static void what_has_no_effect_is_mentioned(void **state)
     assert_true(has(&problems, PROBLEM_WARNING, 3, "has a line already"));
     assert_true(has(&problems, PROBLEM_WARNING, 3, "auth_user"));
     assert_true(has(&problems, PROBLEM_WARNING, 5, "resolv_conf has no meaning here"));
-    assert_true(has(&problems, PROBLEM_WARNING, 8, "auth_hba_file has no effect yet"));
+    assert_true(has(&problems, PROBLEM_WARNING, 8, "auth_dbname has no effect yet"));
     assert_true(has(&problems, PROBLEM_WARNING, 0, "auth_file is not set"));
     assert_int_equal(problems.count, 5);
     struct buf out = {0};

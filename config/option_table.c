@@ -61,18 +61,6 @@ static const struct option_word sslmodes[] = {
     {0},
 };
 
-static const char no_tls[] =
-    "TLS with servers is not available in this version, so this cannot be kept";
-static const struct option_word server_sslmodes[] = {
-    {"disable", CONFIG_SSL_DISABLE, NULL},
-    {"allow", CONFIG_SSL_ALLOW, NULL},
-    {"prefer", CONFIG_SSL_PREFER, NULL},
-    {"require", CONFIG_SSL_REQUIRE, no_tls},
-    {"verify-ca", CONFIG_SSL_VERIFY_CA, no_tls},
-    {"verify-full", CONFIG_SSL_VERIFY_FULL, no_tls},
-    {0},
-};
-
 static const struct option_word tls_negotiations[] = {
     {"postgres", CONFIG_NEGOTIATION_POSTGRES, NULL},
     {"direct", CONFIG_NEGOTIATION_DIRECT, NULL},
@@ -373,7 +361,7 @@ const struct option option_table[] = {
                 "PostgreSQL 17 can, and `server_tls_sslmode` must be `require` or stricter."},
     {TEXT("server_tls_protocols", "secure"), LIVE(server_tls_protocols),
      SAYS "TLS versions with servers; written as `client_tls_protocols`."},
-    {WORD("server_tls_sslmode", "prefer", server_sslmodes), LIVE(server_tls_sslmode),
+    {WORD("server_tls_sslmode", "prefer", sslmodes), LIVE(server_tls_sslmode),
      SAYS "TLS with servers by TCP. `disable`: none. `allow`, `prefer`: where the server has it. "
           "`require`: always. `verify-ca`: and the server's certificate must be valid. "
           "`verify-full`: and be for the `host` of its line. Other server connections are "

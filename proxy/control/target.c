@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/control/target.h"
 
+#include <libpq-fe.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "config/protocols.h"
 
 // libpq can prove a password, but not what is only stored as its hash.
 static const char *plain(const char *secret)
@@ -13,6 +15,36 @@ static const char *plain(const char *secret)
         (strncmp(secret, "md5", 3) == 0 && strlen(secret) == 35))
         return NULL;
     return secret;
+}
+
+// libpq has no such thing as PgBouncer's allow, which is its prefer.
+static const char *sslmode(enum config_sslmode mode)
+{
+    switch (mode) {
+    case CONFIG_SSL_DISABLE:
+        return "disable";
+    case CONFIG_SSL_ALLOW:
+    case CONFIG_SSL_PREFER:
+        return "prefer";
+    case CONFIG_SSL_REQUIRE:
+        return "require";
+    case CONFIG_SSL_VERIFY_CA:
+        return "verify-ca";
+    case CONFIG_SSL_VERIFY_FULL:
+        return "verify-full";
+    }
+    return "verify-full";
+}
+
+// A version that stands out: the lowest or the highest of those that are allowed.
+static const char *version(unsigned versions, bool highest)
+{
+    static const char *const names[] = {"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"};
+    const char *found = NULL;
+    for (int i = 0; i < 4; i++)
+        if ((versions >> i & 1) != 0 && (found == NULL || highest))
+            found = names[i];
+    return found;
 }
 
 const char *target_login(struct target_login *out, const struct domain_target *target,
@@ -33,6 +65,11 @@ const char *target_login(struct target_login *out, const struct domain_target *t
         password = plain(known->secret);
     snprintf(out->port, sizeof(out->port), "%d", target->port);
 
+    unsigned versions = PROTOCOLS_SECURE;
+    protocols_read(settings->server_tls_protocols, &versions);
+    bool direct = settings->server_tls_negotiation == CONFIG_NEGOTIATION_DIRECT;
+    bool verifies = settings->server_tls_sslmode >= CONFIG_SSL_VERIFY_CA;
+
     const char *pairs[][2] = {
         {"host", target->host},
         {"port", out->port},
@@ -41,6 +78,13 @@ const char *target_login(struct target_login *out, const struct domain_target *t
         {"password", password},
         {"application_name", application_name},
         {"gssencmode", "disable"},
+        {"sslmode", sslmode(settings->server_tls_sslmode)},
+        {"sslrootcert", verifies ? settings->server_tls_ca_file : NULL}, // else it would verify
+        {"sslcert", settings->server_tls_cert_file},
+        {"sslkey", settings->server_tls_key_file},
+        {"ssl_min_protocol_version", version(versions, false)},
+        {"ssl_max_protocol_version", version(versions, true)},
+        {"sslnegotiation", direct && PQlibVersion() >= 170000 ? "direct" : NULL},
         // A peer that is gone without a word: found out within about 15 s. Hits have stopped long
         // before, for want of freshness.
         {"keepalives", "1"},
@@ -67,11 +111,21 @@ static const char *secret_of(const struct config *config, const char *user)
     return known == NULL || known->secret == NULL ? "" : known->secret;
 }
 
+static bool tls_changed(const struct settings *a, const struct settings *b)
+{
+    return a->server_tls_sslmode != b->server_tls_sslmode ||
+           a->server_tls_negotiation != b->server_tls_negotiation ||
+           strcmp(a->server_tls_ca_file, b->server_tls_ca_file) != 0 ||
+           strcmp(a->server_tls_cert_file, b->server_tls_cert_file) != 0 ||
+           strcmp(a->server_tls_key_file, b->server_tls_key_file) != 0 ||
+           strcmp(a->server_tls_protocols, b->server_tls_protocols) != 0;
+}
+
 bool target_login_changed(const struct domain_target *target, const struct config *old,
                           const struct config *new)
 {
     const struct settings *a = config_settings(old), *b = config_settings(new);
-    if (a->cache != b->cache || a->invalidation != b->invalidation ||
+    if (tls_changed(a, b) || a->cache != b->cache || a->invalidation != b->invalidation ||
         strcmp(a->publication, b->publication) != 0 ||
         strcmp(a->control_user, b->control_user) != 0)
         return true;

@@ -5,7 +5,7 @@
 #include "config/config.h"
 #include "proxy/control/domain.h"
 
-enum { TARGET_KEYWORDS = 16 };
+enum { TARGET_KEYWORDS = 24 };
 
 struct target_login { // texts are borrowed from the target and the configuration
     const char *keywords[TARGET_KEYWORDS + 1];

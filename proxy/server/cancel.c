@@ -11,9 +11,12 @@
 #include "proxy/peers.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
+#include "proxy/server/secure.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
+#include "proxy/tls_context.h"
 #include "proxy/wire/message.h"
+#include "proxy/wire/tls.h"
 #include "proxy/worker.h"
 
 enum { AT_ONCE_MAX = 4 }; // connections for one server: a client may ask as often as it likes
@@ -22,6 +25,7 @@ enum stage {
     STAGE_WAITING,    // for a place, for its statement to be at work, or for a unix socket's queue
     STAGE_RESOLVING,  // the peer's name
     STAGE_CONNECTING,
+    STAGE_SECURING,
     STAGE_SENT,
 };
 
@@ -37,8 +41,8 @@ struct cancel {
     struct address address;
     uint8_t key[CANCEL_PROCESS_BYTES + CANCEL_SECRET_MAX]; // for a peer
     size_t key_bytes;
-    int fd;
-    ev_io io;
+    struct conn conn;      // fd < 0: none yet
+    struct secure *secure; // owns; while that is done
     ev_timer patience;
 };
 
@@ -60,10 +64,9 @@ static void finish(struct cancel *cancel)
 {
     struct worker *worker = cancel->worker;
     struct server *server = cancel->server;
-    ev_io_stop(worker->loop, &cancel->io);
     ev_timer_stop(worker->loop, &cancel->patience);
-    if (cancel->fd >= 0)
-        close(cancel->fd);
+    secure_free(&cancel->secure);
+    conn_close(&cancel->conn);
     list_remove(&worker->cancelling, &cancel->link);
     if (cancel->counted)
         peer_use_give(cancel->peer);
@@ -89,9 +92,8 @@ static void on_patience(struct ev_loop *loop, ev_timer *timer, int events)
 static void on_answer(struct ev_loop *loop, ev_io *io, int events)
 {
     struct cancel *cancel = io->data;
-    char nothing[64];
-    ssize_t got = recv(cancel->fd, nothing, sizeof(nothing), 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+    struct slice nothing;
+    if (conn_read(&cancel->conn, cancel->worker->area, &nothing) == CONN_AGAIN)
         return;
     finish(cancel);
 }
@@ -114,9 +116,8 @@ static void compose(const struct cancel *cancel, struct buf *request)
         message_cancel(request, key_process(key), slice_skip(key, CANCEL_PROCESS_BYTES));
 }
 
-static void on_connected(struct ev_loop *loop, ev_io *io, int events)
+static void send_request(struct cancel *cancel)
 {
-    struct cancel *cancel = io->data;
     if (!still_wanted(cancel)) {
         log_debug("not sending cancel request for client that is now idle");
         finish(cancel);
@@ -124,18 +125,68 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
     }
     struct buf request = {0};
     compose(cancel, &request);
-    ev_io_stop(loop, io);
-    ssize_t sent = send(cancel->fd, request.at, request.len, MSG_NOSIGNAL);
-    bool all = sent == (ssize_t)request.len;
+    conn_queue(&cancel->conn, buf_slice(&request));
     buf_fini(&request);
-    if (!all) {
+    if (conn_flush(&cancel->conn) == CONN_ERROR) {
         log_warning("sending cancel request failed: %s", strerror(errno));
         finish(cancel);
         return;
     }
     cancel->stage = STAGE_SENT;
-    ev_io_init(&cancel->io, on_answer, cancel->fd, EV_READ);
-    ev_io_start(loop, &cancel->io);
+    ev_set_cb(&cancel->conn.readable, on_answer);
+    conn_want_read(&cancel->conn, true);
+}
+
+static void secure(struct cancel *cancel)
+{
+    const struct tls *tls;
+    switch (secure_step(cancel->secure, cancel->worker->area)) {
+    case SECURE_WAITS:
+        return;
+    case SECURE_DONE:
+        send_request(cancel);
+        return;
+    case SECURE_FAILED:
+        break;
+    }
+    tls = cancel->conn.tls;
+    log_warning("sending cancel request failed: %s",
+                tls != NULL && tls_error(tls) != NULL ? tls_error(tls)
+                                                      : secure_problem(cancel->secure));
+    finish(cancel);
+}
+
+static void on_securing(struct ev_loop *loop, ev_io *io, int events)
+{
+    secure(io->data);
+}
+
+// The rest of the request, if the socket did not take it at once.
+static void on_writable(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct cancel *cancel = io->data;
+    if (conn_flush(&cancel->conn) == CONN_ERROR)
+        finish(cancel);
+}
+
+// As encrypted as the connection of the server that it is for.
+static void on_connected(struct ev_loop *loop, ev_io *io, int events)
+{
+    struct cancel *cancel = io->data;
+    const struct server *server = cancel->server;
+    struct tls_context *context = cancel->worker->tls;
+    ev_io_stop(loop, io);
+    ev_set_cb(io, on_writable);
+    if (server == NULL || server->conn.tls == NULL ||
+        !secure_is_wanted(context, &cancel->address)) {
+        send_request(cancel);
+        return;
+    }
+    cancel->stage = STAGE_SECURING;
+    cancel->secure = secure_begin(&cancel->conn, context, server->host);
+    ev_set_cb(&cancel->conn.readable, on_securing);
+    conn_want_read(&cancel->conn, true);
+    secure(cancel);
 }
 
 // False: it failed, and the request has ended.
@@ -158,11 +209,10 @@ static bool connect_now(struct cancel *cancel)
         finish(cancel);
         return false;
     }
-    cancel->fd = fd;
     cancel->stage = STAGE_CONNECTING;
-    ev_io_init(&cancel->io, on_connected, fd, EV_WRITE);
-    cancel->io.data = cancel;
-    ev_io_start(cancel->worker->loop, &cancel->io);
+    conn_init(&cancel->conn, fd, on_answer, on_connected, cancel);
+    cancel->conn.loop = cancel->worker->loop;
+    ev_io_start(cancel->worker->loop, &cancel->conn.writable);
     return true;
 }
 
@@ -177,13 +227,12 @@ static struct cancel *begin(struct worker *worker, struct cancel_asker asker)
     struct cancel *cancel = mem_new(struct cancel);
     cancel->worker = worker;
     cancel->asker = asker;
-    cancel->fd = -1;
+    cancel->conn.fd = -1;
     cancel->number = atomic_fetch_add(&worker->pooler->last_server, 1) + 1;
     link_init(&cancel->link);
     list_push_back(&worker->cancelling, &cancel->link);
-    ev_init(&cancel->io, on_answer);
     ev_timer_init(&cancel->patience, on_patience, (double)patience_us / 1e6, 0);
-    cancel->io.data = cancel->patience.data = cancel;
+    cancel->patience.data = cancel;
     if (patience_us > 0)
         ev_timer_start(worker->loop, &cancel->patience);
     return cancel;

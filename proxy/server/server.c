@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/server/server.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -20,6 +18,7 @@
 #include "proxy/server/cancel.h"
 #include "proxy/session/align.h"
 #include "proxy/server/hub.h"
+#include "proxy/server/secure.h"
 #include "proxy/session/client.h"
 #include "proxy/session/hidden.h"
 #include "proxy/session/replication.h"
@@ -27,7 +26,6 @@
 #include "proxy/session/statement.h"
 #include "proxy/sql/learnt.h"
 #include "proxy/wire/message.h"
-#include "proxy/wire/socket.h"
 #include "proxy/worker.h"
 
 const char *server_state_name(enum server_state state)
@@ -49,10 +47,8 @@ const char *server_state_name(enum server_state state)
     return "?";
 }
 
-// ---- opening ----
-
 // Also of one that it could not connect to.
-static void peer_for_log(const struct server *server, char text[ORIGIN_TEXT_BYTES])
+void server_peer(const struct server *server, char text[ORIGIN_TEXT_BYTES])
 {
     struct origin origin;
     if (server->address.length > 0 && server->address.to.any.sa_family != AF_UNIX)
@@ -60,202 +56,6 @@ static void peer_for_log(const struct server *server, char text[ORIGIN_TEXT_BYTE
     else
         origin_of_socket(&origin, server->conn.fd, 0);
     origin_for_log(&origin, text, ORIGIN_TEXT_BYTES);
-}
-
-// The reason is PgBouncer's sentence, which clients are told, too; the cause stands before it.
-static void not_connected(struct server *server, int problem)
-{
-    char peer[ORIGIN_TEXT_BYTES];
-    peer_for_log(server, peer);
-    log_warning("S-%p: %s/%s@%s connect() failed: %s", (void *)server, server->route->database,
-                server->route->user, peer, strerror(problem));
-    server_close(server, "connect failed");
-}
-
-static void log_connected(const struct server *server)
-{
-    if (!config_settings(server->worker->config)->log_connections)
-        return;
-    char peer[ORIGIN_TEXT_BYTES], from[ORIGIN_TEXT_BYTES + 10] = "";
-    struct origin origin;
-    peer_for_log(server, peer);
-    if (server->address.to.any.sa_family != AF_UNIX) {
-        char here[ORIGIN_TEXT_BYTES];
-        origin_of_own_end(&origin, server->conn.fd);
-        origin_for_log(&origin, here, sizeof(here));
-        snprintf(from, sizeof(from), " (from %s)", here);
-    }
-    log_info("S-%p: %s/%s@%s new connection to server%s", (const void *)server,
-             server->route->database, server->route->user, peer, from);
-}
-
-static void on_connected(struct ev_loop *loop, ev_io *io, int events)
-{
-    struct server *server = io->data;
-    TAG_CHECK(server, SERVER_TAG);
-    int problem = 0;
-    socklen_t len = sizeof(problem);
-    getsockopt(server->conn.fd, SOL_SOCKET, SO_ERROR, &problem, &len);
-    if (problem != 0) {
-        not_connected(server, problem);
-        return;
-    }
-    log_connected(server);
-    ev_io_stop(loop, &server->conn.writable);
-    ev_set_cb(&server->conn.writable, server_writable);
-    server_login_begin(server);
-}
-
-static void connect_to(struct server *server, const struct address *address)
-{
-    server->address = *address;
-    int fd = -1;
-    if (address->length > 0)
-        fd = socket(address->to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        server_close(server, address->length ? "cannot make a socket" : "bad socket path");
-        return;
-    }
-    socket_tune(fd, address->to.any.sa_family == AF_UNIX,
-                config_settings(server->worker->config));
-    conn_init(&server->conn, fd, server_readable, on_connected, server);
-    server->conn.held = server->worker->suspended;
-    int rc = connect(fd, &address->to.any, address->length);
-    if (rc < 0 && errno != EINPROGRESS) {
-        not_connected(server, errno);
-        return;
-    }
-    server->conn.loop = server->worker->loop;
-    ev_io_start(server->worker->loop, &server->conn.writable);
-}
-
-// One of the hosts of a list with commas; the caller frees it.
-static char *host_in_turn(struct route *route, const struct config_database *db)
-{
-    unsigned count = 1;
-    for (const char *p = db->host; *p != '\0'; p++)
-        count += *p == ',';
-    // With load_balance_hosts = disable a failure moves it on.
-    bool each = db->load_balance_hosts == CONFIG_BALANCE_ROUND_ROBIN;
-    unsigned turn = each ? atomic_fetch_add(&route->next_host, 1) : route->next_host;
-    const char *host = db->host;
-    for (unsigned i = 0; i < turn % count; i++)
-        host = strchr(host, ',') + 1;
-    host += strspn(host, " ");
-    return mem_strndup(host, strcspn(host, ", "));
-}
-
-// Where to connect to; the caller frees it. NULL: there is no such database.
-static char *host_of(const struct server *server, const struct config_database **db)
-{
-    const struct config *config = server->worker->config;
-    *db = config_database(config, server->route->database);
-    if (*db == NULL)
-        return NULL;
-    if ((*db)->host != NULL && (*db)->host[0] != '\0')
-        return host_in_turn(server->route, *db);
-    const char *dir = config_settings(config)->unix_socket_dir;
-    return mem_strdup(dir[0] != '\0' ? dir : "/tmp");
-}
-
-static void begin_connecting(struct server *server)
-{
-    struct worker *worker = server->worker;
-    const struct config_database *db;
-    list_push_back(&worker->servers, &server->link);
-    char *host = host_of(server, &db);
-    struct address address;
-    if (host == NULL) {
-        server_close(server, "no such database");
-    } else if (address_literal(&address, host, db->port)) {
-        mem_free(host);
-        connect_to(server, &address);
-    } else {
-        struct resolution_mail *question = mem_new(struct resolution_mail);
-        question->mail.kind = MAIL_RESOLVED;
-        question->answer = &worker->mailbox;
-        question->asker = server->number;
-        question->host = host;
-        question->port = db->port;
-        // What is cached must come from the server that is followed.
-        question->first_only = server->route->domain != NULL;
-        question->keep_us = config_settings(worker->config)->dns_max_ttl_us;
-        question->keep_failure_us = config_settings(worker->config)->dns_nxdomain_ttl_us;
-        worker->lookups++;
-        resolver_ask(worker->pooler->resolver, question);
-    }
-}
-
-static struct server *server_new(struct worker *worker, struct route *route)
-{
-    struct server *server = mem_new(struct server);
-    TAG_SET(server, SERVER_TAG);
-    server->worker = worker;
-    server->route = route_ref(route);
-    server->slot.pool = route->pool;
-    server->slot.worker = worker->number;
-    server->conn.fd = -1;
-    server->number = atomic_fetch_add(&worker->pooler->last_server, 1) + 1;
-    server->generation = route->generation;
-    server->surprises = learnt_surprises(route->learnt);
-    server->status = 'I';
-    server->since_us = server->opened_us = clock_us();
-    list_init(&server->prepared.used);
-    link_init(&server->slot.link);
-    link_init(&server->link);
-    return server;
-}
-
-void server_open(struct worker *worker, struct route *route)
-{
-    begin_connecting(server_new(worker, route));
-}
-
-void server_open_own(struct worker *worker, struct client *client, int64_t now_us)
-{
-    struct server *server = server_new(worker, client->route);
-    if (!pool_open_own(client->route->pool, &server->slot, worker->number, client->since_us,
-                       now_us)) {
-        server_free(server);
-        return;
-    }
-    replication_wants_no_more(client);
-    server->own = server->counted = true;
-    server->client = client;
-    client->server = server;
-    worker_link(worker, 1);
-    begin_connecting(server);
-}
-
-void server_open_hub(struct hub *hub)
-{
-    struct server *server = server_new(hub->worker, hub->route);
-    server->hub = hub;
-    hub->server = server;
-    begin_connecting(server);
-}
-
-void server_resolved(struct worker *worker, struct resolution_mail *mail)
-{
-    worker->lookups--;
-    struct server *server = NULL;
-    list_each(&worker->servers, l)
-    {
-        struct server *s = container_of(l, struct server, link);
-        if (s->number == mail->asker && s->state == SERVER_CONNECTING && s->conn.fd < 0)
-            server = s;
-    }
-    if (server != NULL && mail->address.length == 0) {
-        log_warning("S-%p: DNS lookup failed: %s: %s", (void *)server, mail->host, mail->problem);
-        server_close(server, "server DNS lookup failed");
-    } else if (server != NULL) {
-        server->name = mail->name;
-        server->name_changes = mail->changes;
-        connect_to(server, &mail->address);
-    } else {
-        cancel_resolved(worker, mail);
-    }
-    resolution_mail_free(mail);
 }
 
 // ---- moving ----
@@ -477,7 +277,7 @@ static void log_end(const struct server *server, const char *why)
 {
     char peer[ORIGIN_TEXT_BYTES];
     const struct route *route = server->route;
-    peer_for_log(server, peer);
+    server_peer(server, peer);
     log_info("S-%p: %s/%s@%s closing because: %s (age=%llds)", (const void *)server,
              route->database, route->user, peer, why,
              (long long)((clock_us() - server->opened_us) / 1000000));
@@ -548,6 +348,8 @@ void server_free(struct server *server)
         scram_client_fini(server->scram);
     mem_free(server->scram);
     server_forget_password(server);
+    secure_free(&server->secure);
+    mem_free(server->host);
     route_unref(&server->route);
     TAG_CLEAR(server);
     mem_free(server);

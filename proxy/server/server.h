@@ -14,6 +14,7 @@
 #include "proxy/login/scram.h"
 #include "proxy/server/ops.h"
 #include "proxy/server/resolver.h"
+#include "proxy/session/origin.h"
 #include "proxy/session/statement.h"
 #include "proxy/session/vars.h"
 #include "proxy/wire/conn.h"
@@ -29,6 +30,7 @@ struct route;
 struct statement;
 struct gucs;
 struct remains;
+struct secure;
 struct worker;
 
 #define SERVER_TAG 0x5e14e4u
@@ -65,6 +67,8 @@ struct server {
     bool own;                // opened for its client, and closed with it (replication)
     struct hub *hub;         // borrows; it listens for that, and is in no pool
     struct client *client;   // borrows; while linked, or granted and on its way
+    char *host;              // owns; as the configuration names it
+    struct secure *secure;   // owns; until it is decided whether there is TLS
     struct address address;  // where it is connected, for cancel requests
     struct resolver_name *name; // borrows; whose address that is; NULL: it was given in figures
     unsigned name_changes;   // of the name, when the address was seen to be one of its
@@ -119,8 +123,8 @@ struct server {
     bool release_waits;      // for those
 };
 
-// Starts connecting for a pool that counted it as opening. Never fails at once: failure comes
-// through pool_open_failed.
+// opening.c. Starts connecting for a pool that counted it as opening. Never fails at once: failure
+// comes through pool_open_failed.
 void server_open(struct worker *worker, struct route *route);
 // Does what the pool asks for: open, check, ask another worker, evict.
 void server_do_task(struct worker *worker, struct route *route, const struct pool_task *task);
@@ -149,6 +153,9 @@ void server_freshen(struct server *server);
 bool server_is_obsolete(struct server *server);
 // Hands a granted server to its client, on this worker or another one.
 void server_hand_over(struct server *server, struct pool_waiter *waiter);
+
+// Who is at the other end, for the log; also of one that it could not connect to.
+void server_peer(const struct server *server, char text[ORIGIN_TEXT_BYTES]);
 
 // What came in; see relay.c. False: the server was closed.
 bool server_relay(struct server *server);

@@ -23,7 +23,7 @@ enum { TLS_INFO_BYTES = 96, TLS_HASH_BYTES = 64 };
 // the protocol "postgresql" by ALPN. False: OpenSSL could not.
 bool tls_accept(struct conn *conn, struct ssl_ctx_st *context, struct slice early, bool direct);
 
-// The same as the side that connected; the ClientHello is sent at once. host: named to the server,
+// The same as the side that connected; tls_shake() sends the first word. host: named to the server,
 // and with verify the one that its certificate must be for (a name, or an address in figures).
 bool tls_connect(struct conn *conn, struct ssl_ctx_st *context, const char *host, bool verify,
                  bool direct);

@@ -7,6 +7,7 @@ the startup messages, queries and cancel requests that came. A query that holds 
 """
 import re
 import socket
+import ssl
 import struct
 import threading
 
@@ -24,7 +25,12 @@ def error(sqlstate, text):
 class FakeServer:
     """with FakeServer(secret=b"...") as f: ... f.port, f.startups, f.cancels"""
 
-    def __init__(self, secret=b"\0\0\0\1", answer_cancels=True, port=0):
+    def __init__(self, secret=b"\0\0\0\1", answer_cancels=True, port=0, tls=None, direct=False, ssl_answer=None):
+        """tls: a context of Python's ssl module, for who asks; direct: for everybody, at once. ssl_answer: the
+        bytes that an SSLRequest is answered with, instead of S or N."""
+        self.tls, self.direct = tls, direct
+        self.ssl_answer = ssl_answer or (b"S" if tls else b"N")
+        self.encrypted = []                   # for each startup message and cancel request: the TLS version or None
         self.secret = secret
         self.answer_cancels = answer_cancels
         self.startups, self.cancels = [], []  # (code, {name: value}); keys as they came
@@ -89,12 +95,22 @@ class FakeServer:
         return got
 
     def _talk(self, s, number):
+        if self.direct:
+            s = self.tls.wrap_socket(s, server_side=True)
         while True:
             length, code = struct.unpack("!II", self._bytes(s, 8))
             body = self._bytes(s, length - 8)
             if code not in (SSL_CODE, GSS_CODE):
                 break
-            s.sendall(b"N")
+            s.sendall(self.ssl_answer if code == SSL_CODE else b"N")
+            if self.tls and code == SSL_CODE:
+                s = self.tls.wrap_socket(s, server_side=True)
+        self.open.append(s)  # wrapping leaves the one before without its socket
+        self.encrypted.append(s.version() if isinstance(s, ssl.SSLSocket) else None)
+        with s:
+            self._session(s, number, code, body)
+
+    def _session(self, s, number, code, body):
         if code == CANCEL_CODE:
             self._cancel(s, body)
             return

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // SCRAM-SHA-256 (RFC 5802, RFC 7677), both sides, as state machines over bytes: no socket, no
 // clock. The caller moves the messages (AuthenticationSASL and so on) and owns the structs; one
-// thread at a time. No channel binding: a client may say n,, or y,, (RFC 5802 section 6), we say
-// n,,. Names in the messages are ignored and sent empty, as PostgreSQL does.
+// thread at a time. Names in the messages are ignored and sent empty, as PostgreSQL does.
+//
+// Channel binding (RFC 5802 section 6): over TLS both sides put the hash of the server's
+// certificate into what they sign, so that nobody between them can pass the exchange on. Who can
+// and believes that the other side cannot says so (y), and is refused by one that had offered it.
 //
 // Passwords are used byte for byte. SASLprep changes only non-ASCII ones that are not in
 // normal form; where PostgreSQL finds a password unfit for SASLprep it does the same as we do.
@@ -14,17 +17,28 @@
 #include "proxy/login/secret.h"
 
 #define SCRAM_MECHANISM "SCRAM-SHA-256"
+#define SCRAM_MECHANISM_PLUS "SCRAM-SHA-256-PLUS" // with channel binding
 
 enum scram_result {
     SCRAM_OK,
     SCRAM_MALFORMED, // the peer's message breaks the grammar or the protocol (08P01)
     SCRAM_REFUSED,   // the proof or signature is wrong, or there is no such user (28P01)
+    SCRAM_UNBOUND,   // not for this TLS connection, or binding was talked away (28000)
     SCRAM_NO_RANDOM, // the system gave no random bytes, or the library failed
 };
 
 enum {
     SCRAM_MESSAGE_BYTES_MAX = 4096, // a longer message is malformed
     SCRAM_NONCE_TEXT_BYTES = 24,    // base64 of 18 random bytes, without a NUL
+};
+
+enum { SCRAM_ENDPOINT_BYTES_MAX = 64 };
+
+// How an exchange is bound to its TLS connection.
+struct scram_binding {
+    char flag; // of the client's first message: n (it cannot), y (it could), p (it does)
+    uint8_t endpoint[SCRAM_ENDPOINT_BYTES_MAX]; // tls-server-end-point
+    size_t endpoint_len;                        // 0: no TLS, or a certificate that has none
 };
 
 // What a client needs to log in without the password.
@@ -59,7 +73,8 @@ void scram_verifier_print(const struct scram_verifier *verifier, struct buf *out
 struct scram_server {
     struct scram_verifier verifier;
     bool is_known;           // false: any proof is refused
-    char binding;            // 'n' or 'y', from the client's first message
+    struct scram_binding binding;
+    bool must_bind;          // the client chose the mechanism with binding
     bool expects_final;
     struct buf auth_message; // owns; client-first-bare, server-first, then the rest (RFC 5802 3)
     size_t nonce_at;         // the joint nonce, in auth_message
@@ -70,6 +85,8 @@ struct scram_server {
 void scram_server_init(struct scram_server *s, const struct scram_verifier *verifier,
                        bool is_known);
 void scram_server_fini(struct scram_server *s); // wipes; may be called twice
+// Over TLS, where SCRAM_MECHANISM_PLUS was offered. chosen: and taken.
+void scram_server_bind(struct scram_server *s, struct slice endpoint, bool chosen);
 // client-first-message in, server-first-message appended to reply.
 enum scram_result scram_server_first(struct scram_server *s, struct slice message,
                                      struct buf *reply);
@@ -83,6 +100,7 @@ void scram_server_keys(const struct scram_server *s, struct scram_keys *keys);
 // ---- we log in to a server
 
 struct scram_client {
+    struct scram_binding binding;
     struct buf password;   // owns; empty when there are only keys
     struct scram_keys keys; // given, or derived on the way; good to keep after SCRAM_OK
     size_t nonce_at;        // our nonce, in auth_message
@@ -96,6 +114,8 @@ struct scram_client {
 void scram_client_init(struct scram_client *c, struct slice password,
                        const struct scram_keys *keys);
 void scram_client_fini(struct scram_client *c); // wipes; may be called twice
+// Over TLS. offered: the server offers SCRAM_MECHANISM_PLUS, which is then to be taken.
+void scram_client_bind(struct scram_client *c, struct slice endpoint, bool offered);
 // Appends client-first-message.
 enum scram_result scram_client_first(struct scram_client *c, struct buf *reply);
 // server-first-message in, client-final-message appended. SCRAM_REFUSED: the keys are for another

@@ -15,7 +15,7 @@ enum {
 void scram_client_init(struct scram_client *c, struct slice password,
                        const struct scram_keys *keys)
 {
-    *c = (struct scram_client){.next = SCRAM_CLIENT_FIRST};
+    *c = (struct scram_client){.next = SCRAM_CLIENT_FIRST, .binding = {.flag = 'n'}};
     buf_put(&c->password, password);
     if (keys != NULL)
         c->keys = *keys;
@@ -30,6 +30,13 @@ void scram_client_fini(struct scram_client *c)
     secret_wipe(c, sizeof *c);
 }
 
+void scram_client_bind(struct scram_client *c, struct slice endpoint, bool offered)
+{
+    scram_text_bind(&c->binding, endpoint);
+    if (endpoint.len > 0)
+        c->binding.flag = offered ? 'p' : 'y';
+}
+
 void scram_client_first_with(struct scram_client *c, struct slice user, struct slice nonce,
                              struct buf *reply)
 {
@@ -40,7 +47,7 @@ void scram_client_first_with(struct scram_client *c, struct slice user, struct s
     c->nonce_at = auth->len;
     c->nonce_len = nonce.len;
     buf_put(auth, nonce);
-    buf_put(reply, slice_str("n,,"));
+    scram_text_gs2(&c->binding, reply);
     buf_put(reply, buf_slice(auth));
     c->next = SCRAM_CLIENT_FINAL;
 }
@@ -129,7 +136,9 @@ enum scram_result scram_client_final(struct scram_client *c, struct slice messag
     buf_put(auth, message);
     buf_u8(auth, ',');
     size_t ours = auth->len;
-    buf_put(auth, slice_str("c=biws,r="));
+    buf_put(auth, slice_str("c="));
+    scram_text_binding(&c->binding, auth);
+    buf_put(auth, slice_str(",r="));
     buf_put(auth, first.nonce);
     uint8_t proof[SCRAM_KEY_BYTES];
     if (!prove(c, proof))

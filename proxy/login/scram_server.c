@@ -24,15 +24,27 @@ void scram_server_fini(struct scram_server *s)
     secret_wipe(s, sizeof *s);
 }
 
-// The GS2 header: "n,," or "y,,". A name to act as (a=) is not offered, binding (p=) neither.
-static bool read_binding(struct slice *message, char *binding)
+void scram_server_bind(struct scram_server *s, struct slice endpoint, bool chosen)
 {
-    if (message->len < 3 || (message->at[0] != 'n' && message->at[0] != 'y') ||
-        message->at[1] != ',' || message->at[2] != ',')
-        return false;
-    *binding = (char)message->at[0];
-    *message = slice_of(message->at + 3, message->len - 3);
-    return true;
+    scram_text_bind(&s->binding, endpoint);
+    s->must_bind = chosen;
+}
+
+// The GS2 header. A name to act as (a=) is not offered.
+static enum scram_result read_binding(struct scram_server *s, struct slice *message)
+{
+    struct buf header = {0};
+    s->binding.flag = message->len > 0 ? (char)message->at[0] : 0;
+    scram_text_gs2(&s->binding, &header);
+    bool is_known = message->len >= header.len && header.len > 0 &&
+                    memcmp(message->at, header.at, header.len) == 0;
+    if (is_known)
+        *message = slice_of(message->at + header.len, message->len - header.len);
+    buf_fini(&header);
+    if (!is_known || s->must_bind != (s->binding.flag == 'p'))
+        return SCRAM_MALFORMED;
+    // It could, and believes that we cannot: somebody took our offer away.
+    return s->binding.flag == 'y' && s->binding.endpoint_len > 0 ? SCRAM_UNBOUND : SCRAM_OK;
 }
 
 // client-first-message-bare: n=name,r=nonce and extensions, which are ignored.
@@ -56,9 +68,13 @@ enum scram_result scram_server_first_with(struct scram_server *s, struct slice m
 {
     struct slice client_nonce;
     bool is_first = s->auth_message.len == 0;
-    if (!is_first || message.len > SCRAM_MESSAGE_BYTES_MAX ||
-        !read_binding(&message, &s->binding) || !read_first(message, &client_nonce))
+    if (!is_first || message.len > SCRAM_MESSAGE_BYTES_MAX)
         return SCRAM_MALFORMED;
+    enum scram_result bound = read_binding(s, &message);
+    if (bound == SCRAM_MALFORMED || !read_first(message, &client_nonce))
+        return SCRAM_MALFORMED;
+    if (bound != SCRAM_OK)
+        return bound;
 
     struct buf *auth = &s->auth_message;
     buf_put(auth, message);
@@ -90,16 +106,24 @@ enum scram_result scram_server_first(struct scram_server *s, struct slice messag
     return result;
 }
 
+static bool is_bound(const struct scram_server *s, struct slice value)
+{
+    struct buf expected = {0};
+    scram_text_binding(&s->binding, &expected);
+    bool is_so = slice_eq(value, buf_slice(&expected));
+    buf_fini(&expected);
+    return is_so;
+}
+
 // client-final-message: c=binding,r=nonce, extensions, p=proof. Gives the part before ",p=".
 static bool read_final(const struct scram_server *s, struct slice message,
-                       uint8_t proof[SCRAM_KEY_BYTES], struct slice *without_proof)
+                       uint8_t proof[SCRAM_KEY_BYTES], struct slice *without_proof,
+                       struct slice *binding)
 {
     struct scram_text text;
     struct slice value;
     char name;
-    const char *binding = s->binding == 'n' ? "biws" : "eSws"; // base64 of n,, and y,,
-    if (!scram_text_begin(&text, message) || !scram_text_take(&text, 'c', &value) ||
-        !slice_is(value, binding))
+    if (!scram_text_begin(&text, message) || !scram_text_take(&text, 'c', binding))
         return false;
     if (!scram_text_take(&text, 'r', &value) ||
         !slice_eq(value, slice_of(s->auth_message.at + s->nonce_at, s->nonce_len)))
@@ -122,11 +146,13 @@ enum scram_result scram_server_final(struct scram_server *s, struct slice messag
 {
     uint8_t key[SCRAM_KEY_BYTES]; // first the proof, then the key that it hides
     uint8_t signature[SCRAM_KEY_BYTES], stored_key[SCRAM_KEY_BYTES];
-    struct slice without_proof;
+    struct slice without_proof, binding;
     bool is_expected = s->expects_final;
     s->expects_final = false; // one try for each first message
-    if (!is_expected || !read_final(s, message, key, &without_proof))
+    if (!is_expected || !read_final(s, message, key, &without_proof, &binding))
         return SCRAM_MALFORMED;
+    if (!is_bound(s, binding))
+        return s->must_bind ? SCRAM_UNBOUND : SCRAM_MALFORMED;
 
     buf_u8(&s->auth_message, ',');
     buf_put(&s->auth_message, without_proof);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/login/scram_text.h"
 
+#include "base/check.h"
+#include "proxy/login/base64.h"
 #include "proxy/login/scram.h"
 
 static struct slice slice_from(struct slice s, size_t n)
@@ -46,4 +48,30 @@ bool scram_text_is_nonce(struct slice value)
             return false;
     }
     return value.len > 0;
+}
+
+void scram_text_gs2(const struct scram_binding *binding, struct buf *out)
+{
+    if (binding->flag == 'p')
+        buf_put(out, slice_str("p=tls-server-end-point,,"));
+    else
+        buf_put(out, binding->flag == 'y' ? slice_str("y,,") : slice_str("n,,"));
+}
+
+void scram_text_binding(const struct scram_binding *binding, struct buf *out)
+{
+    struct buf all = {0};
+    scram_text_gs2(binding, &all);
+    if (binding->flag == 'p')
+        buf_bytes(&all, binding->endpoint, binding->endpoint_len);
+    base64_write(out, all.at, all.len);
+    buf_fini(&all);
+}
+
+void scram_text_bind(struct scram_binding *binding, struct slice endpoint)
+{
+    CHECK(endpoint.len <= sizeof binding->endpoint);
+    if (endpoint.len > 0)
+        memcpy(binding->endpoint, endpoint.at, endpoint.len);
+    binding->endpoint_len = endpoint.len;
 }

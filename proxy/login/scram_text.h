@@ -2,7 +2,9 @@
 // The grammar of SCRAM messages (RFC 5802 section 7): attributes "x=value" with commas between.
 // Slices of the message; nothing is owned.
 #pragma once
-#include "base/slice.h"
+#include "base/buf.h"
+
+struct scram_binding;
 
 struct scram_text {
     struct slice rest;
@@ -16,5 +18,11 @@ bool scram_text_begin(struct scram_text *text, struct slice message);
 bool scram_text_any(struct scram_text *text, char *name, struct slice *value);
 // Takes the next attribute, which must be this one.
 bool scram_text_take(struct scram_text *text, char name, struct slice *value);
+
+// What a client's first message begins with, and what stands behind c= in its last one: the same,
+// and the endpoint if it binds, in base64.
+void scram_text_gs2(const struct scram_binding *binding, struct buf *out);
+void scram_text_binding(const struct scram_binding *binding, struct buf *out);
+void scram_text_bind(struct scram_binding *binding, struct slice endpoint);
 
 bool scram_text_is_nonce(struct slice value); // printable ASCII without comma, not empty

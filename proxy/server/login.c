@@ -22,6 +22,7 @@
 #include "proxy/server/hub.h"
 #include "proxy/session/replication.h"
 #include "proxy/wire/message.h"
+#include "proxy/wire/tls.h"
 #include "proxy/worker.h"
 
 static const struct config_database *database_of(const struct server *server)
@@ -130,12 +131,28 @@ static bool answer_md5(struct server *server, struct reader *r)
     return answer(server, slice_of(text, MD5_TEXT_BYTES));
 }
 
+// Binds the exchange to the TLS connection where both sides can. True: with a mechanism of its own.
+static bool scram_bind(struct server *server, bool offered)
+{
+    uint8_t endpoint[TLS_HASH_BYTES];
+    size_t n = 0;
+    if (server->conn.tls != NULL)
+        n = tls_endpoint_hash(server->conn.tls, endpoint);
+    scram_client_bind(server->scram, slice_of(endpoint, n), offered);
+    return offered && n > 0;
+}
+
 static bool scram_begin(struct server *server, struct reader *r)
 {
-    bool offered = false;
-    for (struct slice name = reader_cstr(r); reader_ok(r) && name.len > 0; name = reader_cstr(r))
-        offered |= slice_is(name, "SCRAM-SHA-256");
-    if (!offered || server->scram != NULL)
+    bool offered = false, plus = false;
+    for (struct slice name = reader_cstr(r); reader_ok(r) && name.len > 0; name = reader_cstr(r)) {
+        offered |= slice_is(name, SCRAM_MECHANISM);
+        plus |= slice_is(name, SCRAM_MECHANISM_PLUS);
+    }
+    if (plus && server->conn.tls == NULL)
+        return give_up(server, "server offered SCRAM-SHA-256-PLUS authentication over a non-SSL "
+                               "connection");
+    if ((!offered && !plus) || server->scram != NULL)
         return give_up(server, "server offers no SASL mechanism that is known here");
     const char *secret = secret_of(server);
     struct scram_keys keys;
@@ -148,8 +165,9 @@ static bool scram_begin(struct server *server, struct reader *r)
                       has_keys ? &keys : NULL);
     secret_wipe(&keys, sizeof(keys));
     struct buf first = {0}, body = {0};
-    bool ok = scram_client_first(server->scram, &first) == SCRAM_OK;
-    buf_cstr(&body, "SCRAM-SHA-256");
+    plus = scram_bind(server, plus);
+    bool ok = (offered || plus) && scram_client_first(server->scram, &first) == SCRAM_OK;
+    buf_cstr(&body, plus ? SCRAM_MECHANISM_PLUS : SCRAM_MECHANISM);
     buf_u32(&body, (uint32_t)first.len);
     buf_put(&body, buf_slice(&first));
     ok = ok ? answer(server, buf_slice(&body)) : give_up(server, "SCRAM failed");

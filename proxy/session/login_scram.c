@@ -10,17 +10,28 @@
 #include "proxy/route.h"
 #include "proxy/session/client.h"
 #include "proxy/wire/message.h"
+#include "proxy/wire/tls.h"
 #include "proxy/worker.h"
 
 struct exchange {
     bool begun; // the first message has come
+    uint8_t endpoint[TLS_HASH_BYTES];
+    size_t endpoint_len; // 0: binding to the TLS connection was not offered
     struct scram_server scram;
 };
 
 static void begin(struct client *client)
 {
-    client->login->state = mem_new(struct exchange);
-    login_ask(client, AUTH_SASL, slice_of("SCRAM-SHA-256\0", 15));
+    struct exchange *exchange = client->login->state = mem_new(struct exchange);
+    if (client->conn.tls != NULL)
+        exchange->endpoint_len = tls_endpoint_hash(client->conn.tls, exchange->endpoint);
+    struct buf names = {0};
+    if (exchange->endpoint_len > 0)
+        buf_cstr(&names, SCRAM_MECHANISM_PLUS);
+    buf_cstr(&names, SCRAM_MECHANISM);
+    buf_u8(&names, 0);
+    login_ask(client, AUTH_SASL, buf_slice(&names));
+    buf_fini(&names);
 }
 
 static void prepare(struct client *client)
@@ -57,15 +68,21 @@ static void first(struct client *client, struct slice body)
     struct reader r = reader_of(body);
     struct slice mechanism = reader_cstr(&r);
     struct slice text = reader_bytes(&r, reader_u32(&r));
-    if (!reader_done(&r) || !slice_is(mechanism, "SCRAM-SHA-256")) {
+    bool plus = exchange->endpoint_len > 0 && slice_is(mechanism, SCRAM_MECHANISM_PLUS);
+    if (!reader_done(&r) || (!plus && !slice_is(mechanism, SCRAM_MECHANISM))) {
         login_refuse_with(client, "08P01",
                           "client selected an invalid SASL authentication mechanism");
         return;
     }
     prepare(client);
+    struct slice endpoint = slice_of(exchange->endpoint, exchange->endpoint_len);
+    scram_server_bind(&exchange->scram, endpoint, plus);
     struct buf reply = {0};
-    if (scram_server_first(&exchange->scram, text, &reply) == SCRAM_OK)
+    enum scram_result result = scram_server_first(&exchange->scram, text, &reply);
+    if (result == SCRAM_OK)
         login_ask(client, AUTH_SASL_CONTINUE, buf_slice(&reply));
+    else if (result == SCRAM_UNBOUND)
+        login_refuse_with(client, "28000", "SCRAM channel binding negotiation error");
     else
         login_refuse_with(client, "08P01", "malformed SCRAM message");
     buf_fini(&reply);
@@ -96,6 +113,9 @@ static void final(struct client *client, struct slice body)
         break;
     case SCRAM_REFUSED:
         login_refuse(client);
+        break;
+    case SCRAM_UNBOUND:
+        login_refuse_with(client, "28000", "SCRAM channel binding check failed");
         break;
     case SCRAM_MALFORMED:
     case SCRAM_NO_RANDOM:

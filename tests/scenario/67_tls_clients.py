@@ -9,7 +9,8 @@ import subprocess
 import time
 
 import certs
-from pgwire import GSS_CODE, SSL_CODE, PeerClosed, PgError, Wire, copy_data, copy_done, query, startup
+from middle import OFFER, STRIPPED, Middle
+from pgwire import GSS_CODE, SSL_CODE, PeerClosed, PgError, Wire, copy_data, copy_done, message, query, startup
 from runner import limit
 
 SSL_REQUEST = struct.pack("!II", 8, SSL_CODE)
@@ -359,6 +360,61 @@ def test_psql(ctx):
     assert "SSL required" in psql(ctx, p, "sslmode=disable", "-c", "SELECT 1", check=False).stderr
     out = psql(ctx, p, "sslmode=require", "-c", r"\conninfo")
     assert "TLSv1.3" in out, out
+
+
+# ---- channel binding
+
+def test_channel_binding(ctx):
+    """SCRAM-SHA-256-PLUS, with every kind of certificate that has an endpoint hash."""
+    a = root(ctx)
+    for kind, digest in (("ec", "sha256"), ("rsa", "sha384"), ("ec", "sha512"), ("rsa", "sha256")):
+        p = tls_proxy(ctx, "allow", pair=a.issue("localhost", ["DNS:localhost"], kind, digest), auth_type="scram-sha-256")
+        done = psql(ctx, p, "sslmode=require channel_binding=require", "-c", "SELECT 1", check=False)
+        assert done.stdout == "1\n", (kind, digest, done.stderr)
+        for options in ("sslmode=require channel_binding=disable", "sslmode=disable"):
+            assert psql(ctx, p, options, "-c", "SELECT 1") == "1"
+        assert "channel binding required, but SSL not in use" in psql(
+            ctx, p, "sslmode=disable channel_binding=require", "-c", "SELECT 1", check=False).stderr
+        p.stop()
+    p = tls_proxy(ctx, "allow", auth_type="scram-sha-256")
+    assert "password authentication failed" in psql(ctx, p, "sslmode=require channel_binding=require password=wrong", "-c", "SELECT 1",
+                                                    check=False).stderr
+
+
+def test_channel_binding_is_not_talked_away(ctx):
+    """Somebody between client and proxy, with a certificate of his own that the client does not look at."""
+    a = root(ctx)
+    p = tls_proxy(ctx, "require", auth_type="scram-sha-256")
+    own = certs.server_context(a.issue("localhost", ["DNS:localhost"]))
+
+    for rewrite, why in ((None, "SCRAM channel binding check failed"),
+                         (lambda data: data.replace(OFFER, STRIPPED), "SCRAM channel binding negotiation error")):
+        between = ctx.keep(Middle(p.address, own, rewrite))
+        done = psql(ctx, between, "sslmode=require channel_binding=prefer", "-c", "SELECT 1", check=False)
+        assert why in done.stderr, done.stderr
+        p.wait_log(f"pooler error: {why}")
+        assert psql(ctx, between, "sslmode=require channel_binding=disable", "-c", "SELECT 1", check=False).stdout == "1\n"
+
+
+def test_mechanisms(ctx):
+    """The mechanism that was chosen, and what the message says of binding, belong together."""
+    p = tls_proxy(ctx, "allow", auth_type="scram-sha-256")
+    for plain, mechanism, first, why in ((True, b"SCRAM-SHA-256-PLUS", b"p=tls-server-end-point,,n=,r=abc", "client selected an invalid SASL"),
+                                         (False, b"SCRAM-SHA-256", b"p=tls-server-end-point,,n=,r=abc", "malformed SCRAM message"),
+                                         (False, b"SCRAM-SHA-256-PLUS", b"n,,n=,r=abc", "malformed SCRAM message"),
+                                         (False, b"SCRAM-SHA-256-PLUS", b"p=tls-unique,,n=,r=abc", "malformed SCRAM message"),
+                                         (False, b"SCRAM-SHA-256", b"y,,n=,r=abc", "SCRAM channel binding negotiation error")):
+        with Wire(p.address, tls=None if plain else certs.blind_context()) as c:
+            c.send(startup({"user": "app", "database": ctx.db}))
+            offered = c.read().body[4:].split(b"\0")
+            assert (b"SCRAM-SHA-256-PLUS" in offered) != plain and b"SCRAM-SHA-256" in offered
+            c.send(message("p", mechanism + b"\0" + struct.pack("!I", len(first)) + first))
+            assert why in c.read().body.decode(), (mechanism, first)
+    with Wire(p.address) as c:  # without TLS a client may believe that there is none
+        c.send(startup({"user": "app", "database": ctx.db}))
+        c.read()
+        c.send(message("p", b"SCRAM-SHA-256\0" + struct.pack("!I", 11) + b"y,,n=,r=abc"))
+        assert c.read().body[:4] == struct.pack("!I", 11)
 
 
 def test_show(ctx):

@@ -11,12 +11,14 @@ import threading
 import certs
 import cluster as pg
 from fake import FakeServer
+from middle import OFFER, STRIPPED, Middle
 from pgwire import PgError, copy_data, copy_done, query
 from runner import limit
 
 HBA = """
 local all all trust
 hostssl all certified 127.0.0.1/32 cert
+hostssl all srv_scram 127.0.0.1/32 scram-sha-256
 hostssl all,replication all 127.0.0.1/32 trust
 hostnossl all plain 127.0.0.1/32 trust
 """
@@ -384,6 +386,54 @@ def test_control_connections(ctx):
     p = s.proxy("localhost", server_tls_sslmode="verify-full", query_wait_timeout=1, **{**settings, "server_tls_ca_file": root.other.cert})
     refusal(p, s.db)
     p.wait_log("certificate verify failed")
+
+
+# ---- channel binding
+
+def scram_proxy(s, port, users=None, **settings):
+    line = {"host": "localhost", "port": port, "dbname": s.db}
+    return s.ctx.proxy({s.db: line}, auth_type="scram-sha-256", server_tls_sslmode="verify-full", server_tls_ca_file=root(s.ctx).cert,
+                       query_wait_timeout=1, **({"users": users} if users else {}), **settings)
+
+
+def test_channel_binding(ctx):
+    """The login holds for one TLS connection: who stands between us and the server with a certificate of his own, and
+    even one that we take for right, cannot pass it on."""
+    s = Secured(ctx)
+    assert scram_proxy(s, s.pg.port).connect(s.db, "srv_scram").value(USED) == "TLSv1.3"
+    own = certs.server_context(root(ctx).issue("localhost", ["DNS:localhost"]))
+    between = ctx.keep(Middle(("127.0.0.1", s.pg.port), own))
+    p = scram_proxy(s, between.port)
+    assert "SCRAM channel binding check failed" in said(p, s.db)
+    # He takes the offer away: we say that we would have bound.
+    between = ctx.keep(Middle(("127.0.0.1", s.pg.port), own, lambda data: data.replace(OFFER, STRIPPED)))
+    p = scram_proxy(s, between.port)
+    assert "SCRAM channel binding negotiation error" in said(p, s.db)
+    # With the server's own certificate nobody can tell.
+    between = ctx.keep(Middle(("127.0.0.1", s.pg.port), certs.server_context(root.pair)))
+    assert scram_proxy(s, between.port).connect(s.db, "srv_scram").value("SELECT 1") == "1"
+
+
+def said(p, database):
+    """What the server said to a login of ours."""
+    try:
+        p.connect(database, "srv_scram", timeout=20).close()
+    except PgError:
+        pass
+    return p.wait_log("server login failed: FATAL .*").group(0)
+
+
+def test_channel_binding_with_keys(ctx):
+    """A SCRAM secret instead of a password: the client's proof opens the server, with binding on both sides."""
+    s = Secured(ctx)
+    (secret,), = s.pg.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'srv_scram'")
+    cert, key = root.pair
+    p = scram_proxy(s, s.pg.port, users={"srv_scram": secret, "console": "console-secret"}, client_tls_sslmode="require",
+                    client_tls_cert_file=cert, client_tls_key_file=key)
+    done = subprocess.run(["psql", "-XAtq", f"host=localhost port={p.port} user=srv_scram dbname={s.db} channel_binding=require",
+                           "-c", USED], capture_output=True, text=True, check=False, timeout=30,
+                          env={k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"PGPASSWORD": "srv_scram-secret"})
+    assert done.stdout.strip() == "TLSv1.3", done.stderr
 
 
 # ---- reload

@@ -187,7 +187,7 @@ static enum scram_result first(struct slice message, char *binding)
     struct buf out = {0};
     scram_server_init(&s, &v, true);
     enum scram_result result = scram_server_first(&s, message, &out);
-    *binding = s.binding;
+    *binding = s.binding.flag;
     assert_true(result == SCRAM_OK ? out.len > 0 : out.len == 0);
     scram_server_fini(&s);
     buf_fini(&out);
@@ -382,6 +382,69 @@ static void nonces_differ(void **state)
     buf_fini(&first_b);
 }
 
+// What a client with this binding gets from a server with that one.
+static void expect_bound(const char *client_end, bool offered, const char *server_end, bool chosen,
+                         enum scram_result first_result, enum scram_result final_result)
+{
+    struct scram_verifier v = pencil();
+    struct scram_server s;
+    struct scram_client c;
+    struct buf said = {0}, reply = {0};
+    scram_server_init(&s, &v, true);
+    scram_server_bind(&s, slice_str(server_end), chosen);
+    scram_client_init(&c, slice_str("pencil"), NULL);
+    scram_client_bind(&c, slice_str(client_end), offered);
+    assert_int_equal(scram_client_first(&c, &said), SCRAM_OK);
+    assert_int_equal(scram_server_first(&s, buf_slice(&said), &reply), first_result);
+    if (first_result == SCRAM_OK) {
+        buf_clear(&said);
+        assert_int_equal(scram_client_final(&c, buf_slice(&reply), &said), SCRAM_OK);
+        buf_clear(&reply);
+        assert_int_equal(scram_server_final(&s, buf_slice(&said), &reply), final_result);
+        if (final_result == SCRAM_OK)
+            assert_int_equal(scram_client_verify(&c, buf_slice(&reply)), SCRAM_OK);
+    }
+    scram_server_fini(&s);
+    scram_client_fini(&c);
+    buf_fini(&said);
+    buf_fini(&reply);
+}
+
+static void an_exchange_is_bound_to_its_connection(void **state)
+{
+    static const char one[] = "0123456789abcdef0123456789abcdef", other[] = "another certificate";
+    expect_bound(one, true, one, true, SCRAM_OK, SCRAM_OK);
+    // Somebody passes it on from one TLS connection to another.
+    expect_bound(one, true, other, true, SCRAM_OK, SCRAM_UNBOUND);
+    // ... or takes the offer out of it.
+    expect_bound(one, false, one, false, SCRAM_UNBOUND, SCRAM_OK);
+    // The server cannot: a client that could says so, and is believed.
+    expect_bound(one, false, "", false, SCRAM_OK, SCRAM_OK);
+    expect_bound("", false, one, false, SCRAM_OK, SCRAM_OK);
+    expect_bound("", false, "", false, SCRAM_OK, SCRAM_OK);
+    // The mechanism and the message must be of one mind.
+    expect_bound(one, true, one, false, SCRAM_MALFORMED, SCRAM_OK);
+    expect_bound("", false, one, true, SCRAM_MALFORMED, SCRAM_OK);
+    expect_bound(one, false, one, true, SCRAM_MALFORMED, SCRAM_OK);
+}
+
+static void other_kinds_of_binding_are_unknown(void **state)
+{
+    static const char *const bad[] = {"p=tls-unique,,n=,r=abc", "p=,,n=,r=abc",
+                                      "p=tls-server-end-point,a=x,n=,r=abc",
+                                      "p=tls-server-end-point,n=,r=abc", "p=tls-server-end-point"};
+    struct scram_verifier v = pencil();
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct scram_server s;
+        struct buf out = {0};
+        scram_server_init(&s, &v, true);
+        scram_server_bind(&s, slice_str("endpoint"), true);
+        assert_int_equal(scram_server_first(&s, slice_str(bad[i]), &out), SCRAM_MALFORMED);
+        scram_server_fini(&s);
+        buf_fini(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +460,8 @@ int main(void)
         cmocka_unit_test(first_messages_of_servers),
         cmocka_unit_test(a_server_must_prove_itself),
         cmocka_unit_test(nonces_differ),
+        cmocka_unit_test(an_exchange_is_bound_to_its_connection),
+        cmocka_unit_test(other_kinds_of_binding_are_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,7 @@
 #include "proxy/route.h"
 #include "proxy/server/audit.h"
 #include "proxy/server/hub.h"
+#include "proxy/server/injected.h"
 #include "proxy/server/owed.h"
 #include "proxy/session/align.h"
 #include "proxy/session/client.h"
@@ -144,110 +145,12 @@ static void on_parameter(struct relay *relay, struct slice message, const struct
         say(relay, message);
 }
 
-static void on_profile(struct relay *relay, struct slice body)
-{
-    struct server *server = relay->server;
-    server->profile_asked = false;
-    server->profile = route_profile_note(server->route, server->applied, server_is_known(server),
-                                         body, server->profile_epoch);
-}
-
-// A question of ours was answered.
-static void on_injected_end(struct relay *relay, enum op_purpose purpose)
-{
-    if (purpose == PURPOSE_ALIGN || purpose == PURPOSE_SETTINGS)
-        align_done(relay->client, relay->server, purpose);
-    else if (purpose == PURPOSE_VERIFY)
-        align_looked(relay->client, relay->server);
-    else if (purpose == PURPOSE_BASE)
-        align_base_known(relay->server);
-    else if (purpose == PURPOSE_AUDIT)
-        audit_answered(relay->server);
-    else if (purpose == PURPOSE_LEARN)
-        hidden_answered(relay->server);
-}
-
-// The client's own request behind it fails as well, or is skipped: one error is enough.
-static void mute(struct relay *relay)
-{
-    const struct ops *ops = &relay->server->ops;
-    for (uint32_t i = 0; i < ops->count; i++) {
-        ops_nth(ops, i)->mute = true;
-        if (ops_nth(ops, i)->origin == OP_CLIENTS)
-            return;
-    }
-}
-
-// A statement could not be prepared on the client's behalf: as if the client had done it here.
-static void on_refused(struct relay *relay, struct slice message)
-{
-    const struct op *op = ops_head(&relay->server->ops);
-    const bool quiet = op->quiet || op->mute;
-    if (!quiet)
-        say(relay, message);
-    if (op->kind == OP_QUERY)
-        given_undo(relay->server, op);
-    else
-        owed_undo_skipped(relay->server, relay->client);
-    op = ops_head(&relay->server->ops);
-    if (!quiet && op != NULL && op->origin == OP_INJECTED)
-        mute(relay); // a query follows
-}
-
-// An error in reply to something of ours.
 static bool on_injected_error(struct relay *relay, struct slice message, enum op_purpose purpose)
 {
-    struct server *server = relay->server;
-    struct error_fields fields;
-    error_fields_read(slice_of(message.at + 5, message.len - 5), &fields);
-    switch (purpose) {
-    case PURPOSE_PREPARE:
-    case PURPOSE_EVICT:
-    case PURPOSE_NONE:
-        on_refused(relay, message);
+    const char *why = NULL;
+    if (injected_failed(relay->server, relay->client, purpose, message, &why))
         return true;
-    case PURPOSE_BEGIN:
-        return deferred_failed(server, &relay->worker->to_client, message) ||
-               fail(relay, "the transaction could not begin");
-    case PURPOSE_REFUSE:
-        return true; // never injected
-    case PURPOSE_PROFILE:
-        server->profile_asked = false;
-        log_warning("S-%p: the session's settings cannot be read: %s", (void *)server,
-                    fields.message);
-        return true;
-    case PURPOSE_ALIGN:
-    case PURPOSE_SETTINGS:
-        if (relay->client != NULL)
-            sender_end(&relay->worker->to_client);
-        align_failed(relay->client, server, purpose, &fields);
-        return false;
-    case PURPOSE_BASE:
-        log_warning("S-%p: the session cannot be looked at: %s", (void *)server, fields.message);
-        return fail(relay, "connect_query failed");
-    case PURPOSE_CONNECT: // again, after a reset; as at the login it is no reason to close
-        log_error("S: error while executing exec_on_query: %s: %s", fields.severity,
-                  fields.message);
-        return true;
-    case PURPOSE_VERIFY:
-        log_warning("S-%p: the session cannot be looked at: %s", (void *)server, fields.message);
-        align_look_failed(server); // it stays pinned
-        return true;
-    case PURPOSE_LEARN:
-        hidden_failed(server, fields.message);
-        return true;
-    case PURPOSE_RESET:
-        log_warning("S-%p: reset query failed: %s", (void *)server, fields.message);
-        return fail(relay, "reset query failed");
-    case PURPOSE_CHECK:
-        return fail(relay, "test query failed");
-    case PURPOSE_AUDIT:
-        audit_failed(server);
-        if (ops_head(&server->ops)->kind != OP_QUERY)
-            owed_undo_skipped(server, NULL);
-        return true;
-    }
-    return true;
+    return why != NULL && fail(relay, why);
 }
 
 static bool on_error(struct relay *relay, struct slice message, const struct op *op)
@@ -306,7 +209,7 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
         return fail(relay, "unexpected ReadyForQuery from the server");
     bool injected = op->origin == OP_INJECTED;
     if (injected)
-        on_injected_end(relay, op->purpose);
+        injected_ended(server, relay->client, op->purpose);
     if (server->status != 'I' && server->mode == POOL_STATEMENT && !injected)
         return fail(relay, "transaction blocks not allowed in statement pooling mode");
     if (!injected) {
@@ -405,12 +308,8 @@ static bool session_message(struct relay *relay, char type, struct slice message
         on_copy_in(relay);
         break;
     case 'D':
-        if (injected && op->purpose == PURPOSE_PROFILE)
-            on_profile(relay, body);
-        else if (injected && (op->purpose == PURPOSE_VERIFY || op->purpose == PURPOSE_BASE))
-            align_row(server, body);
-        else if (injected && op->purpose == PURPOSE_LEARN)
-            hidden_row(server, body);
+        if (injected)
+            injected_row(server, op->purpose, body);
         break;
     case 'N':
         if (!injected)
@@ -450,6 +349,14 @@ static void stream_more(struct relay *relay, struct slice bytes)
     server->stream_left -= (uint32_t)bytes.len;
 }
 
+// Do rows mean nothing but themselves?
+static bool passes_rows(const struct server *server)
+{
+    const struct op *op = ops_head(&server->ops);
+    return server->state == SERVER_LINKED && op != NULL && op->origin != OP_INJECTED &&
+           server->fill == NULL && server->audit == NULL;
+}
+
 // Handles the run; false: the server is gone. *data gets what must be seen again.
 static bool handle(struct relay *relay, struct slice *data)
 {
@@ -468,6 +375,10 @@ static bool handle(struct relay *relay, struct slice *data)
             return fail(relay, "bad packet from the server");
         if (frame.length > server->worker->max_packet_bytes)
             return fail(relay, "bad pkt header");
+        if (frame.type == 'D' && frame.length <= data->len && passes_rows(server)) {
+            say(relay, slice_cut(data, frames_bytes(*data, 'D', server->worker->max_packet_bytes)));
+            continue;
+        }
         if (frame.length <= data->len) {
             struct slice message = slice_cut(data, frame.length);
             bool login = server->state == SERVER_LOGIN;

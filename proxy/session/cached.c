@@ -68,8 +68,7 @@ static enum bypass find_statement(struct question *q)
     if (named != NULL && statement_is_sql(named))
         return BYPASS_SHAPE; // as the server has it
     if (unit->has_parse)
-        q->statement = statement_get(client->worker->pooler->statements, client->worker->texts,
-                                     session_scope(client), unit->tail, unit->text.len + 1);
+        q->statement = session_statement(client, unit->tail, unit->text.len + 1);
     else if (named != NULL)
         q->statement = statement_ref(named);
     else

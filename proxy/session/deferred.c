@@ -106,9 +106,7 @@ static struct buf *compose(struct client *client, const struct unit *unit, const
     if (unit->simple || (unit->has_parse && unit->name.len == 0))
         statement_unref(&client->unnamed);
     if (unit->has_parse) {
-        struct statement *statement =
-            statement_get(worker->pooler->statements, worker->texts, session_scope(client),
-                          unit->tail, unit->text.len + 1);
+        struct statement *statement = session_statement(client, unit->tail, unit->text.len + 1);
         if (unit->name.len > 0)
             statement_names_set(&client->names, unit->name, statement);
         else

@@ -284,9 +284,7 @@ static enum step forward_parse(struct client *client, struct slice *data, struct
     reader_bytes(&r, (size_t)reader_u16(&r) * 4);
     if (!reader_done(&r))
         return fail(client, "invalid message format");
-    struct statement *statement = statement_get(client->worker->pooler->statements,
-                                                client->worker->texts, session_scope(client),
-                                                tail, text.len + 1);
+    struct statement *statement = session_statement(client, tail, text.len + 1);
     if (!names_are_ready(client, statement)) {
         statement_unref(&statement);
         return STEP_STOP;

@@ -102,8 +102,9 @@ bool hidden_ask(struct server *server)
     struct worker *worker = server->worker;
     struct route *route = server->route;
     enum learnt_wants wants = (enum learnt_wants)server->asking; // it has more to say
-    if (wants == LEARNT_NOTHING && server->doomed == NULL && !server_is_obsolete(server) &&
-        matters(worker, route, route->pool->mode)) {
+    if (wants == LEARNT_NOTHING && server->doomed == NULL &&
+        matters(worker, route, route->pool->mode) &&
+        learnt_may_want(route->learnt, worker->now_us) && !server_is_obsolete(server)) {
         server->asked_by = route->learnt;
         wants = learnt_wants(server->asked_by, worker->now_us);
     }

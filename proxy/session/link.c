@@ -197,7 +197,8 @@ void client_unlink(struct client *client)
     client->server = NULL;
     server->client = NULL;
     worker_link(worker, -1);
-    conn_want_read(&server->conn, true);
+    if (!server->conn.reads)
+        conn_want_read(&server->conn, true);
     if (client->state == CLIENT_LINKED)
         client->state = CLIENT_IDLE;
 }

@@ -43,9 +43,7 @@ static bool local_parse(struct client *client, struct slice body)
     reader_bytes(&r, (size_t)reader_u16(&r) * 4);
     if (!reader_done(&r) || name.len == 0 || statement_names_find(&client->names, name) != NULL)
         return false;
-    struct statement *statement =
-        statement_get(client->worker->pooler->statements, client->worker->texts,
-                      session_scope(client), tail, text.len + 1);
+    struct statement *statement = session_statement(client, tail, text.len + 1);
     bool proven = statement->proven;
     if (proven)
         statement_names_set(&client->names, name, statement);

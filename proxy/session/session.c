@@ -25,6 +25,16 @@ uint64_t session_scope(struct client *client)
     return vars_hash(&client->vars) ^ client->route->number * 0x9e3779b97f4a7c15u ^ settings;
 }
 
+// Drivers that do not keep their statements say the same one again and again.
+struct statement *session_statement(struct client *client, struct slice tail, size_t text_bytes)
+{
+    uint64_t scope = session_scope(client);
+    if (client->unnamed != NULL && statement_is(client->unnamed, scope, tail, text_bytes))
+        return statement_ref(client->unnamed);
+    return statement_get(client->worker->pooler->statements, client->worker->texts, scope, tail,
+                         text_bytes);
+}
+
 bool client_wants_input(const struct client *client)
 {
     return client->state != CLIENT_WAITING && client->state != CLIENT_GREETING &&

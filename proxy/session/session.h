@@ -26,6 +26,8 @@ enum step local_drop(struct client *client, struct slice *data, struct frame fra
 
 // Statements are shared within it: the route, and the settings that constants are read by.
 uint64_t session_scope(struct client *client);
+// statement_get() within it. The caller gets a count.
+struct statement *session_statement(struct client *client, struct slice tail, size_t text_bytes);
 
 // Are statements' names shared between clients (and so translated)?
 bool session_shares_names(const struct client *client);

@@ -46,13 +46,18 @@ static struct registry_shard *shard_of(struct statement_registry *registry, uint
     return &registry->shards[hash >> 60];
 }
 
+bool statement_is(const struct statement *s, uint64_t scope, struct slice tail, size_t text_bytes)
+{
+    return s->scope == scope && s->text_bytes == text_bytes && slice_eq(statement_tail(s), tail);
+}
+
 // Under the shard's lock.
 static struct statement *find(struct registry_shard *shard, uint64_t hash, uint64_t scope,
                               struct slice tail, size_t text_bytes)
 {
     for (struct hash_node *n = hash_first(&shard->table, hash); n != NULL; n = hash_next(n)) {
         struct statement *s = container_of(n, struct statement, node);
-        if (s->scope == scope && s->text_bytes == text_bytes && slice_eq(statement_tail(s), tail))
+        if (statement_is(s, scope, tail, text_bytes))
             return statement_ref(s);
     }
     return NULL;

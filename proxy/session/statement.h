@@ -61,6 +61,8 @@ void statement_registry_free(struct statement_registry *registry); // none may b
 // of it is the text and its NUL. The caller gets a count.
 struct statement *statement_get(struct statement_registry *registry, struct texts_front *front,
                                 uint64_t scope, struct slice tail, size_t text_bytes);
+// Would that give this one?
+bool statement_is(const struct statement *s, uint64_t scope, struct slice tail, size_t text_bytes);
 struct statement *statement_ref(struct statement *s);
 void statement_unref(struct statement **s); // NULL inside is fine; clears the pointer
 

@@ -172,9 +172,14 @@ void learnt_forget(struct learnt *learnt)
 
 // ---- asking ----
 
+bool learnt_may_want(struct learnt *learnt, int64_t now_us)
+{
+    return now_us >= atomic_load_explicit(&learnt->ask_from_us, memory_order_relaxed);
+}
+
 enum learnt_wants learnt_wants(struct learnt *learnt, int64_t now_us)
 {
-    if (now_us < atomic_load_explicit(&learnt->ask_from_us, memory_order_relaxed))
+    if (!learnt_may_want(learnt, now_us))
         return LEARNT_NOTHING;
     enum learnt_wants wants = LEARNT_NOTHING;
     pthread_mutex_lock(&learnt->lock);

@@ -51,6 +51,7 @@ enum learnt_wants {
     LEARNT_ALL,   // coded_question
 };
 // Is somebody to ask? Then the caller has to, and tells what came of it: one at a time.
+bool learnt_may_want(struct learnt *learnt, int64_t now_us); // false: it wants nothing now
 enum learnt_wants learnt_wants(struct learnt *learnt, int64_t now_us);
 // answer: NULL when there was none; taken. interval_us: how long to believe it, unless the question
 // costs much. CHECK and ALL: the same caller is to ask on.

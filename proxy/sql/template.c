@@ -2,6 +2,7 @@
 #include "proxy/sql/template.h"
 
 #include "cache/hints.h"
+#include "proxy/sql/word.h"
 
 // What a byte may begin, outside of quotes. Anything that is not named here is one byte of an
 // operator or punctuation and stands for itself.
@@ -43,11 +44,6 @@ static const uint8_t byte_class[256] = {
     [127 ... 255] = BYTE_STRANGE, // in some client encodings the next byte belongs to it
 };
 
-// What an identifier or keyword goes on with.
-static const bool in_word[256] = {
-    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['_'] = true, ['$'] = true,
-};
-
 struct lexer {
     const uint8_t *at;
     const uint8_t *begin;
@@ -75,6 +71,12 @@ static inline bool is_junk_after_number(const uint8_t *at, const uint8_t *end)
            class == BYTE_DOLLAR || class == BYTE_QUOTE || class == BYTE_STRANGE;
 }
 
+// What most numbers end before.
+static inline bool ends_number(uint8_t byte)
+{
+    return class_of(byte) <= BYTE_SPACE;
+}
+
 static inline bool word_is(const uint8_t *word, size_t len, const char *lower)
 {
     for (size_t i = 0; i < len; i++)
@@ -90,21 +92,23 @@ static inline const uint8_t *skip_space(const uint8_t *at, const uint8_t *end)
     return at;
 }
 
-// An identifier or keyword, kept. FLOAT(n) names another type for another n, so it is given up on.
-static bool lex_word(struct lexer *l)
+// An identifier or keyword, kept, and the space behind it. FLOAT(n) names another type for another
+// n, so it is given up on: then it is false.
+__attribute__((always_inline)) static inline bool copy_word(const uint8_t **at,
+                                                            const uint8_t *end, uint8_t **out)
 {
-    const uint8_t *from = l->at;
-    const uint8_t *at = from;
-    const uint8_t *end = l->end;
-    uint8_t *out = l->out;
-    while (at < end && in_word[*at])
-        *out++ = *at++;
-    size_t len = (size_t)(at - from);
-    l->at = at;
-    l->out = out;
+    const uint8_t *from = *at;
+    const uint8_t *to = word_copy(from, end, *out); // *out is never ahead of what it is copied from
+    size_t len = (size_t)(to - from);
+    *out += len;
+    *at = to;
     if (len == 5 && (*from | 0x20) == 'f' && word_is(from, len, "float")) {
-        at = skip_space(at, end);
-        return at == end || *at != '(';
+        to = skip_space(to, end);
+        return to == end || *to != '(';
+    }
+    if (to < end && *to == ' ') {
+        *(*out)++ = ' ';
+        (*at)++;
     }
     return true;
 }
@@ -129,6 +133,11 @@ static bool lex_number(struct lexer *l)
     while (is_digit(at, end))
         at++;
     const uint8_t *digits_end = at;
+    if (at < end && ends_number(*at)) {
+        *l->out++ = integer_or_decimal(l->at, at);
+        l->at = at;
+        return true;
+    }
     if (at < end && *at == '.') {
         at++;
         while (is_digit(at, end))
@@ -258,13 +267,13 @@ static bool lex_block_comment(struct lexer *l)
     return false;
 }
 
-__attribute__((always_inline)) static inline bool lex_one(struct lexer *l)
+static bool lex_one(struct lexer *l)
 {
     uint8_t byte = *l->at;
     bool more = l->at + 1 < l->end;
     switch ((enum byte_class)class_of(byte)) {
     case BYTE_WORD:
-        return lex_word(l);
+        return copy_word(&l->at, l->end, &l->out);
     case BYTE_DIGIT:
         return lex_number(l);
     case BYTE_DOT:
@@ -301,11 +310,26 @@ struct template template_of(struct slice sql, uint8_t *out)
     struct template verbatim = {.bytes = sql, .verbatim = true};
     if (sql.len > TEMPLATE_MAX_BYTES)
         return verbatim;
-    struct lexer l = {.at = sql.at, .begin = sql.at, .end = sql.at + sql.len, .out = out};
-    while (l.at < l.end)
-        if (!lex_one(&l))
-            return verbatim;
-    return (struct template){.bytes = slice_of(out, (size_t)(l.out - out)), .verbatim = false};
+    const uint8_t *at = sql.at, *end = sql.at + sql.len;
+    struct lexer l = {.begin = at, .end = end};
+    uint8_t *to = out;
+    while (at < end) { // what lex_one() does; most bytes are words', spaces and punctuation
+        enum byte_class class = (enum byte_class)class_of(*at);
+        if (class == BYTE_WORD) {
+            if (!copy_word(&at, end, &to))
+                return verbatim;
+        } else if (class <= BYTE_SPACE) {
+            *to++ = *at++;
+        } else {
+            l.at = at;
+            l.out = to;
+            if (!lex_one(&l))
+                return verbatim;
+            at = l.at;
+            to = l.out;
+        }
+    }
+    return (struct template){.bytes = slice_of(out, (size_t)(to - out)), .verbatim = false};
 }
 
 // No byte of a text that is left as it is can be taken for a placeholder: those are BYTE_STRANGE.
@@ -324,6 +348,16 @@ size_t template_constants(struct slice sql, struct template_constant *out)
             out[n++] = (struct template_constant){slice_of(from, (size_t)(l.at - from)), *written};
     }
     return n;
+}
+
+size_t template_constant_at(struct slice sql, size_t at, uint8_t kind)
+{
+    uint8_t out[TEMPLATE_MAX_BYTES]; // a string with a date's word is copied
+    struct lexer l = {.at = sql.at + at, .begin = sql.at, .end = sql.at + sql.len, .out = out};
+    if (kind == TEMPLATE_STRING ? *l.at != '\'' : !is_digit(l.at, l.end))
+        return 0;
+    bool read = kind == TEMPLATE_STRING ? lex_string(&l) : lex_number(&l);
+    return read && l.out == out + 1 && out[0] == kind ? (size_t)(l.at - sql.at) - at : 0;
 }
 
 static inline bool is_letter(uint8_t byte)

@@ -35,6 +35,9 @@ struct template_constant {
 // The first ones, at most TEMPLATE_CONSTANTS_MAX; none of a text that is its own template. Texts of
 // one template have as many, and the n-th of one stands where the n-th of another does.
 size_t template_constants(struct slice sql, struct template_constant *out);
+// How long the constant is that begins at `at`, which is within the text: 0 when there is none, or
+// it is of another kind, or begins with a dot.
+size_t template_constant_at(struct slice sql, size_t at, uint8_t kind);
 
 // True when bytes contain one of those four words, in any case, with no letter directly around it.
 // To be asked for parameter values too, whatever their declared type.

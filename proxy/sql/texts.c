@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "proxy/sql/pattern.h"
 
 enum {
     TEXTS_TAG = 0x74657874,
@@ -59,13 +60,19 @@ struct verbatim {
     uint8_t bytes[VERBATIM_BYTES];
 };
 
+// Looking for what came before costs something when it does not help: then it is done now and then.
+struct luck {
+    uint8_t left;
+    uint8_t unlucky; // how many went without since
+};
+
 struct texts_front {
     struct texts *texts;              // borrows
+    struct patterns patterns;         // each counts the text that it is of
     struct verbatim verbatim[VERBATIM_PLACES];
     struct text *places[FRONT_PLACES]; // count
     struct text *last;                // counts; one that is too long for a place
-    uint8_t luck;                     // of looking among verbatim: see worth_a_look()
-    uint8_t unlucky;                  // how many went without that since
+    struct luck same, alike;          // of looking among verbatim, and among patterns
     uint8_t template[TEMPLATE_MAX_BYTES];
 };
 
@@ -265,8 +272,16 @@ struct texts_front *texts_front_new(struct texts *texts)
     TAG_CHECK(texts, TEXTS_TAG);
     struct texts_front *front = mem_new(struct texts_front);
     front->texts = texts;
-    front->luck = LUCK_MAX;
+    front->same.left = front->alike.left = LUCK_MAX;
     return front;
+}
+
+static void forget_pattern(struct pattern *p)
+{
+    if (p == NULL)
+        return;
+    text_unref(p->of);
+    pattern_free(p);
 }
 
 void texts_front_free(struct texts_front *front)
@@ -277,19 +292,26 @@ void texts_front_free(struct texts_front *front)
     for (int i = 0; i < VERBATIM_PLACES; i++)
         if (front->verbatim[i].text != NULL)
             text_unref(front->verbatim[i].text);
+    for (int i = 0; i < PATTERN_SETS * PATTERN_WAYS; i++)
+        forget_pattern(front->patterns.at[i / PATTERN_WAYS][i % PATTERN_WAYS]);
     if (front->last != NULL)
         text_unref(front->last);
     mem_free(front);
 }
 
-static struct text *front_text(struct texts_front *front, struct slice sql)
+static bool worth_a_look(struct luck *luck)
 {
-    struct text_key key = key_of(sql, front->template);
-    struct text **place = &front->places[key.hash % FRONT_PLACES];
-    if (*place != NULL && text_is(*place, &key))
+    return luck->left > 0 || ++luck->unlucky % UNLUCKY_TRIES == 0;
+}
+
+static struct text *place_text(struct texts_front *front, struct slice sql,
+                               const struct text_key *key)
+{
+    struct text **place = &front->places[key->hash % FRONT_PLACES];
+    if (*place != NULL && text_is(*place, key))
         return *place;
-    struct text *text = texts_find(front->texts, sql, &key);
-    if (key.bytes.len > FRONT_BYTES_MAX)
+    struct text *text = texts_find(front->texts, sql, key);
+    if (key->bytes.len > FRONT_BYTES_MAX)
         place = &front->last;
     if (*place != NULL)
         text_unref(*place);
@@ -297,25 +319,37 @@ static struct text *front_text(struct texts_front *front, struct slice sql)
     return text;
 }
 
-// Where every text has other constants none comes twice, and looking for it is in vain: then only
-// now and then one is looked for, and remembered.
-static bool worth_a_look(struct texts_front *front)
+static struct text *front_text(struct texts_front *front, struct slice sql)
 {
-    return front->luck > 0 || ++front->unlucky % UNLUCKY_TRIES == 0;
+    bool looks = worth_a_look(&front->alike);
+    struct pattern *known = looks ? patterns_find(&front->patterns, sql) : NULL;
+    if (known != NULL) {
+        front->alike.left = LUCK_MAX;
+        return known->of;
+    }
+    struct text_key key = key_of(sql, front->template);
+    struct text *text = place_text(front, sql, &key);
+    front->alike.left -= looks && front->alike.left > 0;
+    struct pattern *fresh = looks && !key.verbatim ? pattern_new(sql) : NULL;
+    if (fresh != NULL) {
+        fresh->of = text_ref(text);
+        forget_pattern(patterns_put(&front->patterns, fresh));
+    }
+    return text;
 }
 
 struct analysis *texts_front_analysis(struct texts_front *front, struct slice sql)
 {
-    if (sql.len > VERBATIM_BYTES || !worth_a_look(front))
+    if (sql.len > VERBATIM_BYTES || !worth_a_look(&front->same))
         return front_text(front, sql)->analysis;
     uint64_t hash = hash_bytes(sql.at, sql.len);
     struct verbatim *known = &front->verbatim[hash % VERBATIM_PLACES];
     if (known->text != NULL && known->hash == hash &&
         slice_eq(slice_of(known->bytes, known->len), sql)) {
-        front->luck = LUCK_MAX;
+        front->same.left = LUCK_MAX;
         return known->text->analysis;
     }
-    front->luck -= front->luck > 0;
+    front->same.left -= front->same.left > 0;
     struct text *text = text_ref(front_text(front, sql));
     if (known->text != NULL)
         text_unref(known->text);

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "proxy/wire/sender.h"
+#include "proxy/wire/socket.h"
 #include "proxy/wire/tls.h"
 
 void conn_init(struct conn *conn, int fd, conn_callback readable, conn_callback writable,
@@ -83,7 +84,7 @@ static ssize_t receive(struct conn *conn, uint8_t *at)
 {
     ssize_t got;
     do {
-        got = recv(conn->fd, at, CONN_AREA_BYTES, 0);
+        got = socket_receive(conn->fd, at, CONN_AREA_BYTES);
     } while (got < 0 && errno == EINTR);
     return got;
 }

@@ -11,6 +11,16 @@ static void field(struct buf *out, char code, const char *text)
     buf_cstr(out, text);
 }
 
+size_t frames_bytes(struct slice data, char type, uint32_t longest)
+{
+    size_t n = 0;
+    struct frame frame;
+    while (frame_read(slice_skip(data, n), &frame) == FRAME_OK && frame.type == type &&
+           frame.length <= data.len - n && frame.length <= longest)
+        n += frame.length;
+    return n;
+}
+
 void message_error(struct buf *out, const char *severity, const char *sqlstate, const char *text)
 {
     bool notice = strcmp(severity, "NOTICE") == 0 || strcmp(severity, "WARNING") == 0;

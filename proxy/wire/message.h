@@ -40,6 +40,9 @@ static inline enum frame_result frame_read(struct slice data, struct frame *fram
     return FRAME_OK;
 }
 
+// How many bytes at the front are whole messages of that type, none longer than `longest`.
+size_t frames_bytes(struct slice data, char type, uint32_t longest);
+
 // A packet of the startup phase, which has no type. BAD: no packet is that long, or that short.
 struct startup_packet {
     uint32_t length; // of all of it

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "base/check.h"
+#include "proxy/wire/socket.h"
 #include "proxy/wire/tls.h"
 
 void sender_begin(struct sender *s, struct conn *conn)
@@ -89,7 +90,7 @@ static bool send_runs(struct conn *conn, struct iovec *runs, int count)
     if (!conn_has_output(conn)) {
         do {
             if (count == 1) {
-                put = send(conn->fd, runs[0].iov_base, runs[0].iov_len, MSG_NOSIGNAL);
+                put = socket_send(conn->fd, runs[0].iov_base, runs[0].iov_len);
             } else {
                 struct msghdr message = {.msg_iov = runs, .msg_iovlen = (size_t)count};
                 put = sendmsg(conn->fd, &message, MSG_NOSIGNAL);

@@ -31,9 +31,9 @@ struct config_database {
     const char *dbname;      // NULL only for the fallback: see config_database_dbname()
     const char *user;        // the forced user: every client shares its server connections
     const char *password;    // of the forced user
-    const char *auth_user;   // no effect yet
-    const char *auth_dbname; // no effect yet
-    const char *auth_query;  // no effect yet
+    const char *auth_user;   // these three: see config_auth_user() and what follows it
+    const char *auth_dbname;
+    const char *auth_query;
     const char *client_encoding; // startup parameters of the server connection
     const char *datestyle;
     const char *timezone;
@@ -187,6 +187,12 @@ const char *config_server_user(const struct config_database *db, const char *cli
 // user, else the users file's; NULL: none (trust, or keys from the client's own login).
 const char *config_server_secret(const struct config *config, const struct config_database *db,
                                  const char *server_user);
+// Users who are not in the users file: who asks for them (NULL: nobody), in which database, how. db
+// may be NULL (the console), `asked` is the name that the client asked for.
+const char *config_auth_user(const struct config *config, const struct config_database *db);
+const char *config_auth_dbname(const struct config *config, const struct config_database *db,
+                               const char *asked);
+const char *config_auth_query(const struct config *config, const struct config_database *db);
 // Whom the control connections of this database log in as: control_user, else the forced user;
 // NULL: nobody, so no cache there.
 const char *config_control_user(const struct config *config, const struct config_database *db);

@@ -63,7 +63,8 @@ static void check_users(const struct config *config, struct problems *problems)
             problems_add(problems, PROBLEM_WARNING, config->path, 0,
                          "auth_type=any requires a forced user: database \"%s\" has no user=",
                          db->name);
-        needs_users |= type != CONFIG_AUTH_ANY && type != CONFIG_AUTH_PAM;
+        needs_users |= type != CONFIG_AUTH_ANY && type != CONFIG_AUTH_PAM &&
+                       config_auth_user(config, db) == NULL;
     }
     if (needs_users && *config->settings.auth_file == '\0')
         config_blame(config, problems, PROBLEM_WARNING, "auth_file",
@@ -73,6 +74,11 @@ static void check_users(const struct config *config, struct problems *problems)
 static void check_auth(const struct config *config, struct problems *problems)
 {
     const struct settings *s = &config->settings;
+    if (strcmp(s->auth_dbname, "pgbouncer") == 0 || strcmp(s->auth_dbname, "pgweir") == 0)
+        config_blame(config, problems, PROBLEM_ERROR, "auth_dbname",
+              "cannot use the reserved database of the console as an auth_dbname");
+    if (*s->auth_query == '\0')
+        config_blame(config, problems, PROBLEM_ERROR, "auth_query", "auth_query is empty");
     if (s->auth_type == CONFIG_AUTH_LDAP && *s->auth_ldap_options == '\0')
         config_blame(config, problems, PROBLEM_ERROR, "auth_type",
               "auth_type = ldap needs auth_ldap_options: which server is to be asked");

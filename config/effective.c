@@ -200,6 +200,31 @@ const char *config_server_secret(const struct config *config, const struct confi
     return user == NULL || user->secret == NULL || *user->secret == '\0' ? NULL : user->secret;
 }
 
+static const char *given(const char *of_database, const char *of_all)
+{
+    if (of_database != NULL && *of_database != '\0')
+        return of_database;
+    return *of_all != '\0' ? of_all : NULL;
+}
+
+const char *config_auth_user(const struct config *config, const struct config_database *db)
+{
+    return given(db != NULL ? db->auth_user : NULL, config->settings.auth_user);
+}
+
+const char *config_auth_dbname(const struct config *config, const struct config_database *db,
+                               const char *asked)
+{
+    const char *name = given(db != NULL ? db->auth_dbname : NULL, config->settings.auth_dbname);
+    return name != NULL ? name : asked;
+}
+
+const char *config_auth_query(const struct config *config, const struct config_database *db)
+{
+    const char *query = given(db != NULL ? db->auth_query : NULL, config->settings.auth_query);
+    return query != NULL ? query : "";
+}
+
 const char *config_control_user(const struct config *config, const struct config_database *db)
 {
     const char *user = config->settings.control_user;

@@ -202,9 +202,6 @@ void line_read_database(struct config_database *db, const struct ini_line *line,
                         struct problems *problems)
 {
     read_keys(database_keys, db, line, "connection string", problems);
-    if (db->auth_user != NULL || db->auth_query != NULL || db->auth_dbname != NULL)
-        problems_add(problems, PROBLEM_WARNING, line->file, line->line,
-                     "auth_user, auth_query and auth_dbname have no effect yet");
 }
 
 void line_read_user(struct config_user *user, const struct ini_line *line,

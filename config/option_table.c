@@ -24,7 +24,6 @@
 #define LIVE(member) FIELD(member), .in_effect = true, .reloadable = true    // RELOAD changes it
 #define START(member) FIELD(member), .in_effect = true, .reloadable = false  // read once
 #define LATER(member) FIELD(member), .in_effect = false, .reloadable = true // has its field
-#define NO_EFFECT .offset = OPTION_NO_FIELD, .in_effect = false, .reloadable = true
 #define MOOT .offset = OPTION_NO_FIELD, .moot = true, .reloadable = true
 #define MOOT_START .offset = OPTION_NO_FIELD, .moot = true, .reloadable = false
 #define OURS .ours = true
@@ -105,7 +104,9 @@ const struct option option_table[] = {
           "`auth_type = any` everybody may."},
     {BOOL("application_name_add_host", "0"), LIVE(application_name_add_host),
      SAYS "Adds the client's address and port to the `application_name` it starts with."},
-    {TEXT("auth_dbname", ""), NO_EFFECT, SAYS "The database that `auth_query` runs in."},
+    {TEXT("auth_dbname", ""), LIVE(auth_dbname),
+     SAYS "The database, of `[databases]`, that `auth_query` runs in. Empty: the one that the "
+          "client asks for. A line of `[databases]` may have its own."},
     {TEXT("auth_file", ""), LIVE(auth_file),
      SAYS "The users file: names with passwords or secrets."},
     {TEXT("auth_hba_file", ""), LIVE(auth_hba_file),
@@ -124,8 +125,9 @@ const struct option option_table[] = {
      SAYS "Where PAM's service file is looked for; empty: where the system has them."},
     {TEXT("auth_pam_service", "pgbouncer"), LIVE(auth_pam_service), OURS,
      SAYS "The name of PAM's service for `auth_type = pam`."},
-    {TEXT("auth_query", auth_query), NO_EFFECT,
-     SAYS "The query that fetches the secret of a user who is not in `auth_file`."},
+    {TEXT("auth_query", auth_query), LIVE(auth_query),
+     SAYS "The query that fetches the secret of a user who is not in `auth_file`: two columns, "
+          "name and secret, for the name `$1`. A line of `[databases]` may have its own."},
     {COUNT("auth_queue_size", "500", 1, 100000), LIVE(auth_queue_size), OURS,
      SAYS "How many passwords may wait to be checked by an LDAP server, or by PAM; further clients "
           "are refused. One address, and one user, can take half of it."},
@@ -143,7 +145,9 @@ const struct option option_table[] = {
           "`auth_file`), and is used for the server, too. `hba`: as the lines of `auth_hba_file` "
           "say. `peer`: over a unix socket, as the system user of that name. A line of "
           "`[databases]` may have an `auth_type` of its own."},
-    {TEXT("auth_user", ""), NO_EFFECT, SAYS "The user that runs `auth_query`."},
+    {TEXT("auth_user", ""), LIVE(auth_user),
+     SAYS "The user that runs `auth_query`. Empty: users must be in `auth_file`. A line of "
+          "`[databases]` may have its own."},
     {TIME("autodb_idle_timeout", "3600"), LIVE(autodb_idle_timeout_us),
      SAYS "A pool made through the `*` line is forgotten after this long without clients and "
           "server connections; 0: never."},

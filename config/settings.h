@@ -104,6 +104,7 @@ struct settings {
     char *auth_pam_confdir;  // empty: the system's
     int auth_threads;        // for each LDAP server, and for PAM; so is the next
     int auth_queue_size;
+    char *auth_user, *auth_dbname, *auth_query;
     char *auth_hba_file, *auth_ident_file; // empty: none
     int scram_iterations; // of a SCRAM secret made from a plain password
     char *admin_users; // comma separated

@@ -337,14 +337,15 @@ void pooler_tidy(struct pooler *pooler, const struct config *config, int64_t now
     pthread_mutex_unlock(&pooler->lock);
 }
 
-struct route *pooler_route(struct pooler *pooler, const char *database, const char *user)
+static struct route *route_for(struct pooler *pooler, const char *database, const char *user,
+                               bool as_said)
 {
     struct route *found = NULL;
     pthread_mutex_lock(&pooler->lock);
     const struct config *config = pooler->config;
     const struct config_database *db = config_database(config, database);
     if (db != NULL) {
-        const char *server_user = config_server_user(db, user);
+        const char *server_user = as_said ? user : config_server_user(db, user);
         found = find_route(pooler, database, server_user);
         if (found == NULL)
             found = make_route(pooler, config, database, server_user);
@@ -352,6 +353,16 @@ struct route *pooler_route(struct pooler *pooler, const char *database, const ch
     }
     pthread_mutex_unlock(&pooler->lock);
     return found;
+}
+
+struct route *pooler_route(struct pooler *pooler, const char *database, const char *user)
+{
+    return route_for(pooler, database, user, false);
+}
+
+struct route *pooler_route_as(struct pooler *pooler, const char *database, const char *user)
+{
+    return route_for(pooler, database, user, true);
 }
 
 struct visit {

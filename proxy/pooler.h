@@ -98,6 +98,8 @@ struct tls_context *pooler_tls(struct pooler *pooler); // counted for the caller
 // Finds or makes the route, counted for the caller; NULL: there is no such database. user: whose
 // client wants it; where the database has a user of its own, that one's route is everybody's.
 struct route *pooler_route(struct pooler *pooler, const char *database, const char *user);
+// The same for that very user, whoever else the database's own one is (auth_query).
+struct route *pooler_route_as(struct pooler *pooler, const char *database, const char *user);
 // All of them by database and user, counted; *count of them, for pooler_drop_routes().
 struct route **pooler_routes(struct pooler *pooler, size_t *count);
 void pooler_drop_routes(struct route **routes, size_t count);

@@ -16,8 +16,9 @@
 #define ROUTE_TAG 0x4007eu
 
 static struct pool_limits limits_of(const struct config *config, const struct config_database *db,
-                                    const struct config_user *user)
+                                    const char *server_user)
 {
+    const struct config_user *user = config_user(config, server_user);
     const struct settings *settings = config_settings(config);
     return (struct pool_limits){
         .size = config_pool_size(config, db, user),
@@ -27,7 +28,7 @@ static struct pool_limits limits_of(const struct config *config, const struct co
                        : 0,
         .reserve_after_us = settings->reserve_pool_timeout_us,
         .retry_after_us = settings->server_login_retry_us,
-        .keeps_minimum = db->user != NULL,
+        .keeps_minimum = db->user != NULL && strcmp(db->user, server_user) == 0,
         .checks = settings->server_check_query[0] != '\0',
         .check_after_us = settings->server_check_delay_us,
         .lifetime_us = config_server_lifetime_us(config, db),
@@ -70,7 +71,7 @@ struct route *route_new(struct pooler *pooler, const struct config *config, cons
     route->database_quota = pooler_quota(pooler, 'd', database);
     route->user_quota = pooler_quota(pooler, 'u', route->server_user);
     route->pool = pool_new(database, user, mode_of(config_pool_mode(config, db, pool_user)),
-                           pooler->worker_count, limits_of(config, db, pool_user),
+                           pooler->worker_count, limits_of(config, db, route->server_user),
                            route->database_quota, route->user_quota);
     route_configure(route, config);
     return route;
@@ -157,7 +158,7 @@ void route_configure(struct route *route, const struct config *config)
     if (db == NULL)
         return;
     const struct config_user *user = config_user(config, route->server_user);
-    pool_relimit(route->pool, limits_of(config, db, user));
+    pool_relimit(route->pool, limits_of(config, db, route->server_user));
     route->pool->mode = mode_of(config_pool_mode(config, db, user));
     route->database_quota->limit = config_max_db_connections(config, db);
     route->user_quota->limit = config_max_user_connections(config, user);

@@ -55,7 +55,7 @@ const char *pin_name(enum pin pin)
 static void on_readable(struct ev_loop *loop, ev_io *io, int events);
 static void on_writable(struct ev_loop *loop, ev_io *io, int events);
 
-void client_new(struct worker *worker, int fd, bool local, bool ours)
+static struct client *make(struct worker *worker, int fd, bool local, bool ours)
 {
     struct client *client = mem_new(struct client);
     TAG_SET(client, CLIENT_TAG);
@@ -73,9 +73,20 @@ void client_new(struct worker *worker, int fd, bool local, bool ours)
     link_init(&client->following);
     conn_init(&client->conn, fd, on_readable, on_writable, client);
     list_push_back(&worker->clients, &client->link);
-    worker->pooler->clients++;
     client->conn.held = worker->suspended;
     conn_attach(&client->conn, worker->loop);
+    return client;
+}
+
+void client_new(struct worker *worker, int fd, bool local, bool ours)
+{
+    make(worker, fd, local, ours);
+    worker->pooler->clients++;
+}
+
+void client_new_lookup(struct worker *worker, int fd)
+{
+    make(worker, fd, true, true)->is_lookup = true;
 }
 
 void client_describe(const struct client *client, char *text, size_t bytes)
@@ -91,6 +102,8 @@ static void log_end(const struct client *client, const char *why, bool failed)
 {
     if (client->conn.received == 0 && client->state == CLIENT_STARTUP && !failed)
         return; // a health check that only connects
+    if (client->is_lookup)
+        return; // who waits for it says so
     const struct settings *settings = config_settings(client->worker->config);
     if (!settings->log_disconnections && !(failed && settings->log_pooler_errors))
         return;
@@ -158,7 +171,7 @@ static void end(struct client *client)
     if (client->console != NULL)
         console_end(client);
     client->state = CLIENT_CLOSED;
-    worker->pooler->clients--;
+    worker->pooler->clients -= client->is_lookup ? 0 : 1;
     if (client->key.bytes.length != 0)
         pooler_key_remove(worker->pooler, &client->key);
     bool free_to_go = true;

@@ -65,6 +65,7 @@ struct client {
     enum client_state state;
     bool local;                // came over a unix socket
     bool ours;                 // the process itself has the other end
+    bool is_lookup;            // ... and asks for a login (lookup.h)
     bool introduced;           // no PROXY protocol header may come (any more)
     uint8_t minor;             // its protocol is 3.minor
     struct origin origin;      // where it comes from
@@ -154,6 +155,9 @@ struct client {
 // A new connection; it is in the worker's loop afterwards. ours: the process itself has the other
 // end of it, so nobody is asked for a password.
 void client_new(struct worker *worker, int fd, bool local, bool ours);
+// One of ours that runs auth_query: it is not counted among the clients, and its route is that of
+// the very user that it names.
+void client_new_lookup(struct worker *worker, int fd);
 void client_free(struct client *client); // from the graves
 
 enum { CLIENT_NAME_BYTES = 400 };

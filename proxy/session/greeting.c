@@ -59,7 +59,8 @@ void client_greet(struct client *client)
     if (notice[0] != '\0')
         message_error(&out, "NOTICE", "00000", notice);
     message_ready(&out, 'I');
-    route_count(client->route, client->worker, logins, 1);
+    if (!client->is_lookup)
+        route_count(client->route, client->worker, logins, 1);
     client->state = CLIENT_IDLE;
     client->since_us = clock_us();
     startup_say(client, buf_slice(&out));

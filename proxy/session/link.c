@@ -319,8 +319,13 @@ void client_finished(struct client *client)
         align_give_back(client, UINT8_MAX, 0);
     hidden_settle(client);
     if (align_must_look(client)) {
-        align_look(client, server);
-        return;
+        if (!client->is_lookup) {
+            align_look(client, server);
+            return;
+        }
+        server->needs_reset = true; // it leaves before anybody could be told what is left
+        client->must_verify = false;
+        client->pins = 0;
     }
     if (client->mode == POOL_SESSION && hidden_ask(server))
         return;

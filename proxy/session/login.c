@@ -25,6 +25,7 @@ void login_free(struct client *client)
         return;
     if (login->state != NULL)
         login->way->end(login);
+    login_forget_user(login);
     config_unref(&login->config);
     mem_free(login->late_why);
     mem_free(login);
@@ -37,16 +38,31 @@ static bool find_route(struct client *client)
 {
     if (console_is(client->database))
         return true;
-    client->route = pooler_route(client->worker->pooler, client->database, client->user);
-    if (client->route != NULL)
-        client->mode = client->route->pool->mode;
+    struct pooler *pooler = client->worker->pooler;
+    client->route = client->is_lookup
+                        ? pooler_route_as(pooler, client->database, client->user)
+                        : pooler_route(pooler, client->database, client->user);
+    if (client->route != NULL) // a lookup leaves nothing behind that is its own
+        client->mode = client->is_lookup ? POOL_TRANSACTION : client->route->pool->mode;
     return client->route != NULL;
+}
+
+// What auth_query found is also for the server, unless the database has a user of its own.
+static void keep_found(struct client *client)
+{
+    const struct login *login = client->login;
+    if (login == NULL || login->found == NULL || client->route == NULL)
+        return;
+    const struct config_database *db = config_database(client->worker->config, client->database);
+    if (db != NULL && db->user == NULL)
+        route_keep_password(client->route, login->found);
 }
 
 // Only who has proved who it is hears whether a database exists.
 void login_accept(struct client *client)
 {
     if (find_route(client)) {
+        keep_found(client);
         client_logged_in(client);
         return;
     }
@@ -251,7 +267,7 @@ static void log_attempt(struct client *client, bool is_known)
 }
 
 // What is known of the client's user is known.
-static void carry_out(struct client *client)
+void login_carry_out(struct client *client)
 {
     struct login *login = client->login;
     log_attempt(client, login->known || !login->way->needs_user);
@@ -259,16 +275,7 @@ static void carry_out(struct client *client)
     login->way->begin(client);
 }
 
-static void identify(struct client *client)
-{
-    struct login *login = client->login;
-    const struct config_user *user = config_user(login->config, client->user);
-    login->known = user != NULL && user->secret != NULL;
-    login->secret = user != NULL ? user->secret : NULL;
-    carry_out(client);
-}
-
-static bool find_method(struct client *client)
+bool login_find_method(struct client *client)
 {
     struct login *login = client->login;
     const struct replication *replication = client->replication;
@@ -280,8 +287,10 @@ static bool find_method(struct client *client)
         .is_console = console_is(client->database),
         .physical = replication != NULL && replication->kind == REPLICATION_PHYSICAL,
     };
-    if (login_method_find(login->config, &asker, &login->method))
+    if (login_method_find(login->config, &asker, &login->method)) {
+        login->way = way_of(login->method.type);
         return true;
+    }
     log_attempt(client, true);
     login_refuse_with(client, "28000", "no authentication method is found");
     return false;
@@ -307,10 +316,9 @@ void client_login_begin(struct client *client)
     }
     client->login = mem_new(struct login);
     client->login->config = config_ref(client->worker->config);
-    if (!find_method(client))
+    if (!login_find_method(client))
         return;
-    client->login->way = way_of(client->login->method.type);
-    identify(client);
+    login_identify(client);
 }
 
 void client_login_message(struct client *client, struct slice body)

@@ -15,10 +15,11 @@
 
 struct client;
 struct login;
+struct lookup;
 struct worker;
 
 struct login_way {
-    bool needs_user; // only for users of the users file: login->known, login->secret
+    bool needs_user; // only for users that are known: login->known, login->secret
     void (*begin)(struct client *client);
     void (*message)(struct client *client, struct slice body); // NULL: it expects no answer
     void (*end)(struct login *login); // frees login->state; NULL: it has none
@@ -28,8 +29,10 @@ struct login {
     struct config *config;       // counts; of the moment when it began
     struct login_method method;
     const struct login_way *way; // NULL: not decided yet
-    bool known;                  // the users file has this user
-    const char *secret;          // borrows; NULL: none
+    bool known;                  // the users file, or auth_query, has this user
+    const char *secret;          // borrows from the one or the other; NULL: none
+    struct lookup *lookup;       // owns; auth_query under way
+    char *found;                 // owns; wiped; the secret that it found
     void *state;                 // owns; the way's
     bool waiting;
     struct login_errand *errand; // borrows; on its way, and awaited
@@ -80,5 +83,11 @@ void login_send(struct client *client, struct login_errand *errand); // back is 
 void login_unsend(struct client *client);                            // it was not sent after all
 void login_return(struct login_errand *errand);                      // any thread
 void login_returned(struct worker *worker, struct login_errand *errand); // the worker's mail
+
+// login_user.c: who it is; then login_carry_out(), unless the client was refused.
+void login_identify(struct client *client);
+void login_forget_user(struct login *login);
+void login_carry_out(struct client *client);
+bool login_find_method(struct client *client); // false: it was refused, as there is none
 
 void client_logged_in(struct client *client); // greeting.c: it has proved who it is

@@ -37,7 +37,7 @@ static bool admit(struct client *client)
 {
     struct pooler *pooler = client->worker->pooler;
     const struct config *config = client->worker->config;
-    if (console_is(client->database))
+    if (console_is(client->database) || client->is_lookup)
         return true;
     if (halt_is_disabled(pooler, client->database)) {
         char why[200];
@@ -51,35 +51,52 @@ static bool admit(struct client *client)
     return true;
 }
 
+static bool is_console_admin(const struct client *client)
+{
+    return console_is(client->database) &&
+           config_is_admin(client->worker->config, client->user);
+}
+
+static bool count_user(struct client *client, const char *name)
+{
+    const struct config *config = client->worker->config;
+    int count = 0;
+    census_leave(client->worker->pooler->census, &client->in_user);
+    client->in_user = census_enter(client->worker->pooler->census, CENSUS_USER, name, &count);
+    int most = config_max_user_client_connections(config, config_user(config, name));
+    if (most <= 0 || count <= most || is_console_admin(client))
+        return true;
+    return startup_fails(client, "08P01",
+                         "client connections exceeded (max_user_client_connections)");
+}
+
+bool startup_count_user(struct client *client)
+{
+    return count_user(client, client->user);
+}
+
 // Counts the client for its database and its user, where these exist; false: one too many. As in
-// PgBouncer those on their way in count, too, and an admin on the console always gets in.
+// PgBouncer those on their way in count, too, and an admin on the console always gets in. A user
+// whom only auth_query knows is counted when it has told so.
 static bool count_in(struct client *client)
 {
-    struct census *census = client->worker->pooler->census;
+    if (client->is_lookup)
+        return true;
     const struct config *config = client->worker->config;
     bool console = console_is(client->database);
     const struct config_database *db =
         console ? NULL : config_database(config, client->database);
     bool any = config_auth_type(config, db) == CONFIG_AUTH_ANY;
     const char *name = any && db != NULL && db->user != NULL ? db->user : client->user;
-    const struct config_user *user = config_user(config, name);
-    int in_database = 0, in_user = 0;
+    int in_database = 0;
     if (db != NULL || console)
-        client->in_database =
-            census_enter(census, CENSUS_DATABASE, client->database, &in_database);
-    if (user != NULL)
-        client->in_user = census_enter(census, CENSUS_USER, name, &in_user);
-    if (console && config_is_admin(config, client->user))
-        return true;
+        client->in_database = census_enter(client->worker->pooler->census, CENSUS_DATABASE,
+                                           client->database, &in_database);
     int most = config_max_db_client_connections(config, db);
-    if (most > 0 && in_database > most)
+    if (most > 0 && in_database > most && !is_console_admin(client))
         return startup_fails(client, "08P01",
                              "client connections exceeded (max_db_client_connections)");
-    most = config_max_user_client_connections(config, user);
-    if (most > 0 && in_user > most)
-        return startup_fails(client, "08P01",
-                             "client connections exceeded (max_user_client_connections)");
-    return true;
+    return config_user(config, name) == NULL || count_user(client, name);
 }
 
 static bool bad_version(struct client *client, uint32_t version)

@@ -20,6 +20,9 @@ bool startup_fails(struct client *client, const char *sqlstate, const char *why)
 // closed. introduction.c
 bool startup_introduction(struct client *client, struct slice *data);
 
+// Counts a client whose user is known by now; false: one too many, and it was closed. startup.c
+bool startup_count_user(struct client *client);
+
 // The name and value pairs of the startup message, whose version is 3.minor. False: the client was
 // closed.
 bool startup_parameters(struct client *client, struct slice pairs, uint32_t version);

@@ -89,15 +89,6 @@ def test_defaults_and_reloads(ctx):
     assert len(want) == 100, len(want)  # and `service_name`, another name of `job_name`
 
 
-def test_without_effect_nobody_gets_in(ctx):
-    """What needs `auth_query` is refused as long as there is none, and the log says why."""
-    p = ctx.proxy(auth_type="md5", auth_user="postgres",
-                  users={"postgres": "postgres-secret", "console": "console-secret"})
-    for name in ("auth_user",):
-        assert f"{name} has no effect yet" in p.log(), name
-    assert p.refused(ctx.db, "app", "app-secret").sqlstate in ("28P01", "28000")
-
-
 def test_all_keys_of_lines(ctx):
     """Every key of [databases] and [users]."""
     text = f'''[databases]

@@ -224,6 +224,10 @@ static int judge(struct tls *tls, int result, const char *what)
         tls->shut = true;
         return errno = 0;
     }
+    if (tls->at_eof && tls->established) {
+        tls->shut = true; // without a goodbye, as many do; messages have lengths of their own
+        return errno = 0;
+    }
     char why[ERROR_BYTES];
     if (tls->socket_error != 0)
         snprintf(why, sizeof(why), "%s", strerror(tls->socket_error));
@@ -373,7 +377,7 @@ ssize_t tls_read(struct tls *tls, uint8_t *at, size_t room)
     }
     // An end behind the bytes is told the next time.
     tls->more = got > 0 && problem != EAGAIN;
-    if (!flush(tls) && got == 0)
+    if (!tls->shut && !flush(tls) && got == 0)
         problem = EPROTO;
     errno = problem;
     return got > 0 ? (ssize_t)got : problem == 0 ? 0 : -1;

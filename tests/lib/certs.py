@@ -65,6 +65,12 @@ class Authority:
         return context
 
 
+def pair_of_all(directory):
+    """One for all proxies and the server, where everything is tested by TLS (PGWEIR_TEST_TLS)."""
+    pair = f"{directory}/certs-all/1.crt", f"{directory}/certs-all/1.key"
+    return pair if os.path.exists(pair[0]) else Authority(directory, "all").issue("localhost", ["DNS:localhost", "IP:127.0.0.1"])
+
+
 def blind_context(*alpn):
     """A client that checks nothing."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -13,6 +13,7 @@ import tempfile
 import time
 import urllib.request
 
+import certs
 import cluster as pg
 from pgwire import SLOWNESS, PeerClosed, PgError, Wire
 
@@ -34,6 +35,9 @@ SETTINGS = {
     "log_disconnections": 0,
     "server_login_retry": 1,
 }
+
+# PGWEIR_TEST_TLS=1: whatever is tested is tested by TLS, on both sides.
+ALL_BY_TLS = bool(os.environ.get("PGWEIR_TEST_TLS"))
 
 CACHE_SETTINGS = {
     "cache": "on",
@@ -73,6 +77,11 @@ class Proxy:
             "unix_socket_dir": self.directory,
             "auth_file": f"{self.directory}/userlist.txt",
         } | dict(settings)
+        self.tls = None  # how clients speak, unless they say otherwise
+        if ALL_BY_TLS and "client_tls_sslmode" not in self.settings:
+            cert, key = certs.pair_of_all(os.path.dirname(self.directory))
+            self.settings |= {"client_tls_sslmode": "allow", "client_tls_cert_file": cert, "client_tls_key_file": key}
+            self.tls = certs.blind_context()
         self.arguments = list(arguments)
         self.environment = dict(environment or {})
         self.process = None
@@ -228,10 +237,10 @@ class Proxy:
 
     def open(self, timeout=10.0, **options):
         """A connection that has said nothing yet."""
-        return Wire(self.address, timeout, **options)
+        return Wire(self.address, timeout, **{"tls": self.tls, **options})
 
     def connect(self, database, user="app", password=None, timeout=10.0, unix=False, tls=None, direct=False, **params):
-        wire = Wire(self.socket_path if unix else self.address, timeout, tls=tls, direct=direct)
+        wire = Wire(self.socket_path if unix else self.address, timeout, tls=tls or (None if unix else self.tls), direct=direct)
         try:
             return wire.login(user, database, self.users.get(user) if password is None else password,
                               **params)

@@ -457,6 +457,15 @@ def end_with_parent():
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
+def by_tls(directory):
+    """Settings of the scratch server with PGWEIR_TEST_TLS=1: see proxy.py."""
+    if not os.environ.get("PGWEIR_TEST_TLS"):
+        return {}
+    import certs
+    cert, key = certs.pair_of_all(directory)
+    return {"ssl": "on", "ssl_cert_file": cert, "ssl_key_file": key}
+
+
 def run_scenarios(build, pattern, tally, directory, kind, reports, slowness, beside=None):
     import cluster as pg
     tests = [(name, test) for name, test in find_scenarios(pattern) if not (beside and beside.has(name))]
@@ -469,7 +478,7 @@ def run_scenarios(build, pattern, tally, directory, kind, reports, slowness, bes
     pg.give(place)
     cluster = pg.Cluster(place)
     try:
-        cluster.create().start().make_roles()
+        cluster.create(by_tls(directory)).start().make_roles()
         for name, test in tests:
             run_one(name, test, cluster, binary, directory, kind, reports, tally, slowness, build)
             if cluster.process is None or cluster.process.poll() is not None:

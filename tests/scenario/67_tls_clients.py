@@ -704,3 +704,25 @@ def test_renegotiation_is_refused(ctx):
     p.wait(lambda: re.search(rb"no.renegotiation", shown(), re.I), "the refusal")
     client.kill()
     client.wait()
+
+
+@limit(90)
+def test_an_idle_client_has_no_buffers(ctx):
+    p = tls_proxy(ctx, "allow", max_client_conn=1000, log_connections=0, log_disconnections=0)
+    context = certs.blind_context()
+
+    def each(n, tls):
+        clients = [ctx.keep(p.connect(ctx.db, tls=tls, timeout=60)) for _ in range(n)]
+        for c in clients:
+            c.query("SELECT repeat('x', 100000)")
+        return clients
+
+    each(50, context), each(50, None)
+    before = p.rss_bytes()
+    each(300, None)
+    plain = (p.rss_bytes() - before) // 300
+    before = p.rss_bytes()
+    each(300, context)
+    tls = (p.rss_bytes() - before) // 300
+    ctx.note(f"an idle client: {plain} bytes, by TLS {tls}")
+    assert tls - plain < 28000 or ctx.sanitizer

@@ -110,6 +110,35 @@ def test_node_postgres(ctx):
     drive(ctx, pooled(ctx, ignore_startup_parameters="extra_float_digits"), "node_basics.js", (node,))
 
 
+def known_to_the_database(ctx, method):
+    """A proxy whose users file does not have `app`: an HBA line and auth_query let it in."""
+    p = ctx.proxy(start=False, default_pool_size=2, query_wait_timeout=20, auth_type="hba", auth_user="postgres",
+                  ignore_startup_parameters="extra_float_digits", users={n: f"{n}-secret" for n in ("postgres", "console")})
+    p.settings["auth_hba_file"] = f"{p.directory}/hba"
+    p._put(p.settings["auth_hba_file"], f"host all app 127.0.0.1/32 {method}\nhost all console all md5\n")
+    p.users["app"] = "app-secret" # of those who come next door
+    text, p.users = p.users, {n: f"{n}-secret" for n in ("postgres", "console")}
+    p.write()
+    p.users = text
+    return p.start()
+
+
+@limit(120)
+def test_users_of_the_database(ctx):
+    """By md5 (which is SCRAM, as the secret is), SCRAM, and in the clear; one library each."""
+    ran = 0
+    for method, program, argv, there in (
+            ("scram-sha-256", "psycopg2_basics.py", ("/usr/bin/python3",), True),
+            ("md5", "node_basics.js", ("node",), shutil.which("node") and not subprocess.run(
+                ["node", "-e", "require('pg')"], capture_output=True, check=False, env=ENVIRONMENT).returncode),
+            ("scram-sha-256", "JdbcBasics.java", ("java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", JDBC),
+             os.path.exists(JDBC) and shutil.which("javac"))):
+        if there:
+            drive(ctx, known_to_the_database(ctx, method), program, argv)
+            ran += 1
+    ctx.note(f"{ran} libraries")
+
+
 @limit(60)
 def test_psql(ctx):
     p = ctx.proxy(auth_type="scram-sha-256")

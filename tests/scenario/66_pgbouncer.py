@@ -69,7 +69,7 @@ def login(p, database, user, password=None, **params):
 # What PgBouncer says, as a pattern; what we say instead; why.
 INSTEAD = [
     (r"FATAL 08P01 (?=no such database: )", "FATAL 3D000 ", "PostgreSQL's code: drivers tell it from a broken connection"),
-    (r"08P01 (?=no username supplied|\"trust\" auth)", "28000 ", "PostgreSQL's code"),
+    (r"08P01 (?=no username supplied|\"trust\" auth|login rejected|unix socket login)", "28000 ", "PostgreSQL's code"),
     (r"08P01 (?=no more connections allowed)", "53300 ", "PostgreSQL's code"),
     (r"08P01 (?=database .* does not exist)", "3D000 ", "the server's code, as later versions have it"),
     (r"08P01 (?=old V2 protocol)", "0A000 ", "PostgreSQL's code"),
@@ -346,3 +346,67 @@ def test_log(ctx):
     theirs, ours = (talk(p) for p in both(ctx, log_connections=1, log_disconnections=1, client_login_timeout=1,
                                              databases={ctx.db: ctx.server(), "gone": {"host": "127.0.0.1", "port": free_port()}}))
     check_logs(theirs, ours)
+
+
+# ---- who logs in how
+
+def test_hba(ctx):
+    path = f"{ctx.directory}/hba-{ctx.db}"
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(f"""# nothing
+nonsense all all md5
+host all +group 127.0.0.1/32 trust
+host {ctx.db} app 127.0.0.1/32 md5
+host {ctx.db} other 127.0.0.0 255.255.255.0 reject
+host "{ctx.db}" postgres,nobody 0.0.0.0/0 trust   # why not
+hostssl all srv_md5 127.0.0.1/32 trust
+hostnossl all srv_scram 127.0.0.1/32 scram-sha-256
+host pgbouncer console 127.0.0.1/32 password
+host sameuser all 127.0.0.1/32 trust
+host all srv_trust 10.0.0.0/8 trust
+local all app peer
+local all postgres md5
+""")
+    os.chmod(path, 0o644)
+
+    def said(p, *args, **options):
+        # Older versions of PgBouncer have one sentence for "reject" and for no line at all.
+        return re.sub(r" for user .*", "", login(p, *args, **options)).replace("no authentication method is found", "login rejected")
+
+    def talk(p):
+        out = {}
+        for user, password in (("app", None), ("app", "wrong"), ("other", None), ("postgres", None), ("nobody", "x"), ("srv_md5", None),
+                               ("srv_scram", None), ("srv_scram", "wrong"), ("srv_trust", None), ("console", None)):
+            for database in (ctx.db, "pgbouncer", "app", "no_such_db"):
+                label = f"{user}/{password} to {'db' if database == ctx.db else database}"
+                out[label] = said(p, database, user, password)
+        for user, password in (("app", None), ("postgres", None), ("postgres", "wrong"), ("other", None)):
+            out[f"{user}/{password} by socket"] = said(p, ctx.db, user, password, unix=True)
+        return out
+
+    told = {"nobody/x to pgbouncer": "who is no admin is told so at once, known or not"}
+    compare(ctx, both(ctx, auth_type="hba", auth_hba_file=path, databases={ctx.db: ctx.server(), "app": ctx.server()}), talk, told)
+
+
+def test_auth_query(ctx):
+    ctx.sql("CREATE TABLE logins(name text, secret text); INSERT INTO logins VALUES ('app', 'x'), ('nothing', NULL), ('twice', 'a'), ('twice', 'b')")
+    question = "SELECT name, secret FROM public.logins WHERE name = $1"
+
+    def talk(p):
+        out = {}
+        for user, password in (("app", "x"), ("app", "wrong"), ("nothing", "x"), ("nobody", "x"), ("twice", "a"), ("twice", "b"), ("postgres", None)):
+            for database in (ctx.db, "pgbouncer", "no_such_db"):
+                label = f"{user}/{password} to {'db' if database == ctx.db else database}"
+                out[label] = login(p, database, user, password).replace(f' for user "{user}"', "")
+        return out
+
+    differ = {"nobody/x to db": "nobody is told that there is no such user"}
+    differ |= {f"{user} to pgbouncer": "who is no admin is told so at once, known or not"
+               for user in ("app/x", "app/wrong", "nothing/x", "nobody/x", "twice/a", "twice/b")}
+    pair = both(ctx, auth_type="md5", auth_user="postgres", auth_query=question,
+                databases={ctx.db: ctx.server(user="app", password="app-secret")},
+                users={n: f"{n}-secret" for n in ("postgres", "console")})
+    version = re.search(r"PgBouncer (\d+)\.(\d+)", pair[0].log())
+    if (int(version[1]), int(version[2])) < (1, 24):
+        raise Skip("older versions of PgBouncer answer some of these never")
+    compare(ctx, pair, talk, differ)

@@ -17,6 +17,7 @@
 #include "proxy/login/ldap_login.h"
 #include "proxy/login/pam_login.h"
 #include "proxy/login/secret.h"
+#include "proxy/login/system_user.h"
 
 enum { IDLE_S = 30 }; // a thread without work ends then
 
@@ -57,6 +58,10 @@ static void run_check(struct check *check)
     case CHECK_LDAP:
         check->verdict = ldap_login_check(check->ldap, check->user, check->password, until_us);
         return;
+    case CHECK_SYSTEM_USER:
+        check->name = system_user_name(check->uid);
+        check->verdict = check->name != NULL ? CHECK_PASSED : CHECK_REFUSED;
+        return;
     }
 }
 
@@ -77,7 +82,8 @@ void check_fini(struct check *check)
         secret_wipe(check->password, strlen(check->password));
     mem_free(check->password);
     mem_free(check->user);
-    check->password = check->user = NULL;
+    mem_free(check->name);
+    check->password = check->user = check->name = NULL;
     config_unref(&check->config);
 }
 
@@ -88,6 +94,8 @@ static void name_service(const struct check *check, struct buf *name)
 {
     if (check->method == CHECK_PAM) {
         buf_printf(name, "pam");
+    } else if (check->method == CHECK_SYSTEM_USER) {
+        buf_printf(name, "system users");
     } else {
         const struct ldap_options *o = check->ldap;
         buf_printf(name, "ldap %d %d %s", o->port, o->ldaps,

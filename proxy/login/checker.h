@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Passwords that others must check (a directory, PAM), on threads of its own: such a call blocks,
-// and a worker must not. The answer comes as mail. Any thread may ask.
+// What others must be asked (is a password right: a directory, PAM; who is a user of this machine:
+// NSS), on threads of its own: such a call blocks, and a worker must not. The answer comes as mail.
+// Any thread may ask.
 //
 // Each service (PAM's, an LDAP server) has threads and a queue of its own, made when they are
 // needed and given up when they are not: one that is slow or dead holds up nobody who needs
@@ -12,6 +13,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/list.h"
 
@@ -19,7 +21,7 @@ struct checker;
 struct config;
 struct ldap_options;
 
-enum check_method { CHECK_PAM, CHECK_LDAP };
+enum check_method { CHECK_PAM, CHECK_LDAP, CHECK_SYSTEM_USER };
 
 enum check_verdict {
     CHECK_PASSED,
@@ -38,6 +40,8 @@ struct check {
     enum check_method method;
     char *user;                // owns
     char *password;            // owns; wiped
+    uid_t uid;                 // CHECK_SYSTEM_USER: whose name is wanted
+    char *name;                // owns; ... and which it is; NULL: nobody's
     char from[CHECK_FROM_BYTES];
     const char *service, *directory; // PAM's; borrows from config
     const struct ldap_options *ldap; // borrows from config

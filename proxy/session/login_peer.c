@@ -1,37 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-// peer: over a unix socket, as the system user at its other end. The name of a uid may have to be
-// asked of the network (NSS), so a thread asks.
+// peer: over a unix socket, as the system user at its other end. Who that is, by name, the
+// checker's threads find out.
 #include "proxy/session/login.h"
 
-#include <pthread.h>
-#include <pwd.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "config/config.h"
 #include "config/hba.h"
 #include "config/ident.h"
+#include "proxy/login/checker.h"
 #include "proxy/session/client.h"
+#include "proxy/worker.h"
 
-enum { PASSWD_BYTES = 16 * 1024 };
+enum { THREADS = 2 };
 
-struct question {
-    struct login_errand errand; // first
-    uid_t uid;
-    char *name; // owns; the answer: NULL when there is no such user
+// login->state
+struct asking {
+    struct worker *worker; // borrows
+    uint64_t client;       // its number
+    bool under_way;        // a question is with the checker, or on its way back
 };
 
-static void *ask(void *arg)
+struct question {
+    struct login_errand errand;
+    struct check check;
+};
+
+static void question_free(struct question *question)
 {
-    struct question *q = arg;
-    struct passwd entry, *found = NULL;
-    char *text = mem_alloc(PASSWD_BYTES);
-    if (getpwuid_r(q->uid, &entry, text, PASSWD_BYTES, &found) == 0 && found != NULL)
-        q->name = mem_strdup(entry.pw_name);
-    mem_free(text);
-    login_return(&q->errand);
-    return NULL;
+    check_fini(&question->check);
+    mem_free(question);
+}
+
+// On one of the checker's threads, or where the client is forgotten.
+static void give_back(struct check *check, bool wanted)
+{
+    struct question *question = container_of(check, struct question, check);
+    if (wanted)
+        login_return(&question->errand);
+    else
+        question_free(question);
 }
 
 static void refuse(struct client *client)
@@ -55,41 +68,61 @@ static void decide(struct client *client, const char *system_user)
 
 static void back(struct login_errand *errand, struct client *client)
 {
-    struct question *q = (struct question *)errand;
+    struct question *question = container_of(errand, struct question, errand);
     if (client != NULL) {
-        decide(client, q->name);
+        struct asking *asking = client->login->state;
+        asking->under_way = false;
+        decide(client, question->check.name);
         login_go_on(client);
     }
-    mem_free(q->name);
-    mem_free(q);
+    question_free(question);
 }
 
-static bool start_thread(struct question *q)
+static void ask(struct client *client, uid_t uid)
 {
-    pthread_t thread;
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    bool started = pthread_create(&thread, &attributes, ask, q) == 0;
-    pthread_attr_destroy(&attributes);
-    return started;
+    struct asking *asking = client->login->state = mem_new(struct asking);
+    asking->worker = client->worker;
+    asking->client = client->number;
+    asking->under_way = true;
+    struct question *question = mem_new(struct question);
+    question->errand.back = back;
+    question->check = (struct check){
+        .back = give_back,
+        .client = client->number,
+        .place = client->number, // it takes no time that one could take from others
+        .method = CHECK_SYSTEM_USER,
+        .uid = uid,
+        .user = mem_strdup(client->user),
+        .config = config_ref(client->login->config),
+        .until_us = INT64_MAX,
+    };
+    login_send(client, &question->errand); // before it can be back
+    if (checker_ask(client->worker->pooler->checker, &question->check, THREADS, INT_MAX) ==
+        CHECKER_ASKED)
+        return;
+    login_unsend(client);
+    asking->under_way = false;
+    question_free(question);
+    refuse(client);
 }
 
 static void begin(struct client *client)
 {
     struct ucred peer;
     socklen_t bytes = sizeof(peer);
-    if (!client->local ||
-        getsockopt(client->conn.fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) != 0) {
+    if (client->local &&
+        getsockopt(client->conn.fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == 0)
+        ask(client, peer.uid);
+    else
         refuse(client);
-        return;
-    }
-    struct question *q = mem_new(struct question);
-    q->uid = peer.uid;
-    q->errand.back = back;
-    login_send(client, &q->errand);
-    if (!start_thread(q))
-        login_return(&q->errand); // without an answer
 }
 
-const struct login_way login_peer = {.needs_user = true, .begin = begin};
+static void end(struct login *login)
+{
+    struct asking *asking = login->state;
+    if (asking->under_way && checker_forget(asking->worker->pooler->checker, asking->client))
+        asking->worker->errands--; // it does not come back
+    mem_free(asking);
+}
+
+const struct login_way login_peer = {.needs_user = true, .begin = begin, .end = end};

@@ -316,6 +316,23 @@ def test_clients_of_auth_user_do_not_steer_it(ctx):
             assert gets_in(p, ctx.db, "srv_md5") == "srv_md5", change
 
 
+def test_what_it_leaves_behind(ctx):
+    """Code in the query may change its session: neither the next login nor a client of auth_user meets that."""
+    hostile(ctx)
+    ctx.sql("""CREATE FUNCTION public.look(who text, OUT name text, OUT secret text) LANGUAGE plpgsql AS $$ BEGIN
+        SELECT rolname, rolpassword INTO name, secret FROM pg_authid WHERE rolname = who;
+        PERFORM set_config('search_path', 'evil, pg_catalog, public', false);
+        PERFORM set_config('application_name', 'left', false); END $$""")
+    for pool_mode in ("transaction", "session"):
+        p = asking(ctx, auth_query="SELECT * FROM public.look($1)", pool_mode=pool_mode, default_pool_size=1)
+        for _ in range(3):
+            assert gets_in(p, ctx.db, "srv_md5") == "srv_md5"
+            wrong(p, ctx.db, "srv_md5", "evil")
+            with p.connect(ctx.db, "postgres") as c:
+                assert c.value("SHOW search_path") == '"$user", public'
+                assert c.value("SHOW application_name") == ""
+
+
 def test_names_are_a_parameter(ctx):
     table(ctx, ("u", "x"))
     p = asking(ctx)

@@ -13,7 +13,7 @@ CFLAGS += -std=gnu11 $(OPT) $(SAN) -Wall -Wextra -Werror -Wno-unused-parameter $
 CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags libpq 2>/dev/null || echo -I/usr/include/postgresql)
 CPPFLAGS += $(if $(findstring jemalloc,$(ALLOCATOR)),-DWITH_JEMALLOC)
 LDFLAGS += $(SAN) -pthread
-LDLIBS += -lev -lpq -lpg_query -lmicrohttpd -lsystemd -lssl -lcrypto -lldap -llber -lpam $(ALLOCATOR) -lm
+LDLIBS += -lev -lpq -lpg_query -lmicrohttpd -lsystemd -lssl -lcrypto -lldap -llber -lpam -lseccomp $(ALLOCATOR) -lm
 
 LAYERS = base config pool cache
 LIBS_base = $(BUILD)/libbase.a
@@ -85,6 +85,12 @@ $(foreach f,$(PROXY_FOLDERS),$(eval $(call proxy_unit,$(f))))
 $(BUILD)/unit/proxy/control/http_test: $(BUILD)/proxy/console/http.o
 $(BUILD)/unit/proxy/control/metrics_test: $(BUILD)/proxy/console/metrics.o
 
+# Rooms of proxy/ itself.
+$(patsubst tests/%.c,$(BUILD)/%,$(wildcard tests/unit/proxy/*_test.c)): $(BUILD)/unit/proxy/%_test: tests/unit/proxy/%_test.c $(BUILD)/proxy/%.o $(BUILD)/libconfig.a $(BUILD)/libbase.a
+	@mkdir -p $(@D)
+	@echo "  TEST $@"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(NO_LTO) $(LDFLAGS) $< $(filter %.o %.a,$^) -lcmocka $(LDLIBS) -o $@
+
 # tests/fuzz: targets for bytes from outside. Here each is a unit program (its corpus, and mutations
 # that are the same in every run); `make fuzz` runs the same bodies under libFuzzer.
 FUZZ_TARGETS = $(patsubst tests/fuzz/%_target.c,%,$(sort $(wildcard tests/fuzz/*_target.c)))
@@ -117,7 +123,7 @@ unit: $(UNIT_BIN) ## build and run the unit tests (ROOM=cache for one room)
 PYTHON = /usr/bin/python3
 JOBS ?= $(shell nproc)
 DEPS = gcc make pkg-config libc6-dev libev-dev libpq-dev libpg-query-dev libprotobuf-c-dev \
-       libmicrohttpd-dev libsystemd-dev libssl-dev libldap-dev libpam0g-dev libxxhash-dev \
+       libmicrohttpd-dev libsystemd-dev libseccomp-dev libssl-dev libldap-dev libpam0g-dev libxxhash-dev \
        libjemalloc-dev libcmocka-dev postgresql python3 python3-psycopg2
 # What tests can do with: real client libraries, and the original to compare with. What cannot be
 # installed is done without, and its tests are skipped.

@@ -75,6 +75,7 @@ struct settings {
     char *syslog_ident;
     int verbose;
     int worker_threads; // 0: one for each core
+    bool seccomp;
 
     // Where clients come in
     char *listen_addr; // comma separated, "*" = all; empty = no TCP

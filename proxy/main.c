@@ -28,6 +28,7 @@
 #include "proxy/control/triggers.h"
 #include "proxy/halt.h"
 #include "proxy/listener.h"
+#include "proxy/lockdown.h"
 #include "proxy/pooler.h"
 #include "proxy/prewarm.h"
 #include "proxy/version.h"
@@ -449,6 +450,7 @@ static void live(struct process *p)
         ev_timer_init(&p->watchdog, on_watchdog, 0, (double)period_us / 2e6);
         ev_timer_start(p->loop, &p->watchdog);
     }
+    lockdown_begin(config_settings(p->config));
     log_info("process up: pgweir %s, %d worker threads, cache %s", PGWEIR_VERSION,
              p->pooler->worker_count, p->control ? "on" : "off");
     sd_notify(0, "READY=1");

@@ -26,7 +26,11 @@ def crowd_size(ctx):
 
 
 def pss_bytes(p):
-    with open(f"/proc/{p.process.pid}/smaps_rollup", encoding="ascii") as f:
+    try:
+        f = open(f"/proc/{p.process.pid}/smaps_rollup", encoding="ascii")
+    except PermissionError:  # it keeps its memory from us: nothing but the size is told
+        return p.rss_bytes()
+    with f:
         return next(int(line.split()[1]) * 1024 for line in f if line.startswith("Pss:"))
 
 

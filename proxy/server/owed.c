@@ -72,3 +72,47 @@ void owed_undo_skipped(struct server *server, struct client *client)
     while (skipped-- > 0)
         ops_pop(&server->ops);
 }
+
+// Is there a request before the end of the COPY that we have answered ourselves? PostgreSQL, which
+// did not get it, would have ended the connection over it.
+static bool answered_in_copy(const struct server *server)
+{
+    for (uint32_t i = 1; i < server->ops.count; i++) {
+        const struct op *op = ops_nth(&server->ops, i);
+        if (op->kind == OP_COPY_END)
+            return false;
+        if (op->origin == OP_LOCAL)
+            return true;
+    }
+    return false;
+}
+
+bool owed_copy_begins(struct server *server, bool *swallowed)
+{
+    struct op *op = ops_head(&server->ops);
+    if (op == NULL || (op->kind != OP_EXECUTE && op->kind != OP_QUERY))
+        return true;
+    if (answered_in_copy(server))
+        return false;
+    server->copies = op->kind == OP_QUERY;
+    while (server->ops.count > 1 && ops_nth(&server->ops, 1)->kind == OP_SYNC) {
+        ops_remove(&server->ops, 1);
+        server->early_syncs++;
+    }
+    bool ended = server->ops.count > 1 && ops_nth(&server->ops, 1)->kind == OP_COPY_END;
+    server->copying_in = !ended;
+    if (server->ops.count > 1 && !ended)
+        server->doomed = "requests were sent into a COPY";
+    *swallowed = !server->copies && server->early_syncs > 0 && server->ops.count == 1;
+    return true;
+}
+
+void owed_copy_ended(struct server *server)
+{
+    // The next COPY of the same query has an end of its own.
+    if (server->copies && server->ops.count > 1 && ops_nth(&server->ops, 1)->kind == OP_COPY_END)
+        ops_remove(&server->ops, 1);
+    server->copies = false;
+    server->copying_in = false;
+    server->early_syncs = 0;
+}

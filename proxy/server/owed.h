@@ -37,3 +37,10 @@ void server_answer_local(struct server *server, struct sender *to_client);
 // PostgreSQL skips everything after an error up to the next Sync: names mean what they meant, and
 // the server has what it had. client: whose requests they are, or NULL.
 void owed_undo_skipped(struct server *server, struct client *client);
+
+// CopyInResponse has come. Syncs that were sent behind the request will be ignored, for PostgreSQL
+// does so in the middle of a COPY; *swallowed: one of them was to end the batch. False: something
+// else was sent and answered already.
+bool owed_copy_begins(struct server *server, bool *swallowed);
+// A statement is complete, and with it a COPY that went well: the Syncs in it are forgotten.
+void owed_copy_ended(struct server *server);

@@ -113,9 +113,7 @@ static void on_complete(struct relay *relay, struct slice body, const struct op 
     }
     if (of_client && relay->client != NULL && relay->client->sequences.forgets)
         sequences_completed(relay->client, body);
-    // Syncs sent into a COPY that went well were ignored by the server, and are forgotten.
-    relay->server->copying_in = false;
-    relay->server->early_syncs = 0;
+    owed_copy_ended(relay->server);
 }
 
 static void on_parameter(struct relay *relay, struct slice message, const struct op *op)
@@ -155,7 +153,7 @@ static bool on_injected_error(struct relay *relay, struct slice message, enum op
 
 static bool on_error(struct relay *relay, struct slice message, const struct op *op)
 {
-    relay->server->copying_in = false;
+    relay->server->copying_in = relay->server->copies = false;
     fill_abandon(&relay->server->fill);
     if (relay->server->early_syncs > 0) {
         // Whether the server saw those Syncs before or after its error cannot be known.
@@ -231,28 +229,20 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
     return true;
 }
 
-static void on_copy_in(struct relay *relay)
+static bool on_copy_in(struct relay *relay)
 {
-    struct server *server = relay->server;
-    server->copying_in = true;
-    if (relay->client != NULL && relay->client->clearing) {
-        relay->client->clearing = false; // its data is part of the statement: see forward.c
+    struct client *client = relay->client;
+    relay->server->copying_in = true;
+    if (client != NULL && client->clearing) {
+        client->clearing = false; // its data is part of the statement: see forward.c
         relay->asks = true;
     }
-    // Syncs sent already will be ignored: PostgreSQL does so in the middle of a COPY.
-    struct op *op = ops_head(&server->ops);
-    if (op == NULL || op->kind != OP_EXECUTE)
-        return;
-    while (server->ops.count > 1 && ops_nth(&server->ops, 1)->kind == OP_SYNC) {
-        ops_remove(&server->ops, 1);
-        server->early_syncs++;
-    }
-    bool ended = server->ops.count > 1 && ops_nth(&server->ops, 1)->kind == OP_COPY_END;
-    server->copying_in = !ended;
-    if (server->ops.count > 1 && !ended)
-        server->doomed = "requests were sent into a COPY";
-    if (relay->client != NULL && server->early_syncs > 0 && server->ops.count == 1)
-        relay->client->open_batch = true;
+    bool swallowed = false;
+    if (!owed_copy_begins(relay->server, &swallowed))
+        return fail(relay, "unexpected message during COPY from stdin");
+    if (client != NULL && swallowed)
+        client->open_batch = true;
+    return true;
 }
 
 // Must this message be at hand as a whole?
@@ -305,7 +295,8 @@ static bool session_message(struct relay *relay, char type, struct slice message
         }
         break;
     case 'G':
-        on_copy_in(relay);
+        if (!on_copy_in(relay))
+            return false;
         break;
     case 'D':
         if (injected)

@@ -95,8 +95,9 @@ struct server {
     uint32_t stream_left;    // of a message that is passed on as it comes
     bool ended_before;       // it was ready, but half a message had come behind that
     bool copying_in;         // CopyInResponse was passed on, the end was not
+    bool copies;             // a simple query has got its CopyInResponse, not yet what is behind
     bool skipping;           // an error came and no Sync is on its way: it ignores the rest
-    uint32_t early_syncs;    // sent before CopyInResponse came: PostgreSQL ignored them
+    uint32_t early_syncs;    // sent into a COPY: PostgreSQL ignored them, if it went well
 
     struct prepared prepared;
     uint64_t unnamed;        // number of the unnamed statement, 0: unknown or none

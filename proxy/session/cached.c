@@ -295,7 +295,7 @@ static void answer(struct question *q, struct entry *entry, bool stale)
                                    .tail = q->unit.simple ? slice_of("", 0)
                                                           : statement_tail(q->statement)});
     adopt(q);
-    transaction_hit(q->client, q->analysis, entry, !q->unit.simple);
+    transaction_hit(q->client, q->analysis, entry);
     q->client->since_us = worker->now_us; // it is not idle
     counter_add(&worker->cache.hits, 1);
     if (stale)

@@ -183,6 +183,7 @@ static enum step begin(struct client *client, struct slice *data, const struct u
         message_ready(out, 'T');
     sender_copy(session_to_client(client), buf_slice(out));
     count(client, text);
+    t->portal = unit->simple; // which ends the unnamed one
     client->in_transaction = true;
     client->xact_us = client->worker->now_us;
     *data = slice_skip(*data, used + (ends ? MESSAGE_HEADER_BYTES : 0));
@@ -333,6 +334,7 @@ void deferred_begin(struct client *client, struct slice data, struct frame frame
     put(client, slice_of(t->begin.at, t->begin.len - 1));
     if (t->hit && !takes_snapshot(client, data, frame))
         put(client, slice_str("SELECT 1")); // as the one that was answered here would have
+    deferred_lose_portal(client, slice_of(NULL, 0)); // that of these statements
     t->state = TRANSACTION_READS;
     client->clears = true; // input waits behind the unit
 }

@@ -488,7 +488,8 @@ static enum step forward_sync(struct client *client, struct slice message)
 {
     struct server *server = client->server;
     if (server->copying_in) {
-        sender_put(session_to_server(client), message); // PostgreSQL ignores it in a COPY
+        sender_put(session_to_server(client), message); // PostgreSQL ignores it in a COPY ...
+        server->early_syncs++; // ... that has not failed meanwhile
         return STEP_ON;
     }
     server->skipping = false;
@@ -537,14 +538,26 @@ static enum step forward_whole(struct client *client, struct slice *data, struct
     return STEP_ON;
 }
 
-enum step forward_message(struct client *client, struct slice *data, struct frame frame)
+// Where the server is in a state in which a message does not mean what it usually means.
+static bool pass_over(struct client *client, struct slice *data, struct frame frame)
 {
-    struct server *server = client->server;
+    const struct server *server = client->server;
     if (server->skipping && frame.type != 'S') {
         client->stream_left = frame.length; // the server would drop it as well
         client->stream_discard = true;
-        return STEP_ON;
+        return true;
     }
+    if (!server->copying_in || memchr("QPBDEFC", frame.type, 7) == NULL)
+        return false;
+    pass(client, data, frame); // PostgreSQL ends the connection over it
+    return true;
+}
+
+enum step forward_message(struct client *client, struct slice *data, struct frame frame)
+{
+    struct server *server = client->server;
+    if ((server->skipping | server->copying_in) && pass_over(client, data, frame))
+        return STEP_ON;
     if (client->unit_left >= frame.length)
         client->unit_left -= frame.length;
     else
@@ -564,7 +577,8 @@ enum step forward_message(struct client *client, struct slice *data, struct fram
     case 'c':
     case 'f':
         server->copying_in = false;
-        client->clearing = client->clears;
+        // Of a simple query this was the last message; in a batch the Sync is.
+        client->clearing |= client->clears && server->copies;
         if (!ops_empty(&server->ops))
             ops_push(&server->ops, OP_COPY_END, OP_LOCAL, PURPOSE_NONE);
         pass(client, data, frame);

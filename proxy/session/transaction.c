@@ -169,7 +169,7 @@ void transaction_answered(struct client *client)
 }
 
 void transaction_hit(struct client *client, const struct analysis *analysis,
-                     const struct entry *entry, bool extended)
+                     const struct entry *entry)
 {
     struct transaction *t = &client->transaction;
     if (t->state == TRANSACTION_NONE)
@@ -178,7 +178,7 @@ void transaction_hit(struct client *client, const struct analysis *analysis,
         t->first = place_of(analysis);
         t->hit = true;
     }
-    t->portal = extended;
+    t->portal = true; // a simple query ends it, another has one that no server knows
     client->answered_us = client->worker->now_us;
     if (entry->filled_us > t->around_us)
         t->around_us = entry->filled_us; // it may show what the stream has not told yet

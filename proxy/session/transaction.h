@@ -29,7 +29,7 @@ struct transaction {
     bool hit;           // a statement of it was answered from memory
     bool read;          // what was sent since the last answer may have read something
     bool hurry;         // the cache was behind it
-    bool portal;        // the unnamed portal is one that no server has, because of a hit
+    bool portal;        // the client's unnamed portal is on no server, which may have another
     uint16_t first;     // how its first statement is known to worker->tells_time
     int64_t around_us;  // when it last read something newer than the cache may be; or INT64_MIN
     struct buf begin;   // owns; while deferred: the BEGIN's text and a NUL. Kept for the next one
@@ -51,9 +51,9 @@ int64_t transaction_after_us(const struct client *client);
 void transaction_note(struct client *client, const struct analysis *analysis);
 // The server has said ReadyForQuery to a request of the client's, and that op is done.
 void transaction_answered(struct client *client);
-// The client was answered from this entry. extended: it was not a simple query.
+// The client was answered from this entry.
 void transaction_hit(struct client *client, const struct analysis *analysis,
-                     const struct entry *entry, bool extended);
+                     const struct entry *entry);
 
 // Does the statement, the first one of a deferred transaction, begin transactions that were seen to
 // ask for the time at which they began, after they were answered from memory?

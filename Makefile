@@ -129,7 +129,7 @@ DEPS = gcc make pkg-config libc6-dev libev-dev libpq-dev libpg-query-dev libprot
 # installed is done without, and its tests are skipped.
 DRIVERS = python3-psycopg python3-asyncpg python3-sqlalchemy python3-django \
           libpostgresql-jdbc-java default-jdk-headless
-WELCOME = $(DRIVERS) pgbouncer slapd
+WELCOME = $(DRIVERS) pgbouncer slapd systemd
 RUNNER = $(PYTHON) tests/lib/runner.py --build $(BUILD)
 SELF = $(MAKE) --no-print-directory
 

@@ -156,6 +156,7 @@ enum config_pool_mode config_pool_mode(const struct config *config,
                                        const struct config_user *user);
 enum config_auth_type config_auth_type(const struct config *config,
                                        const struct config_database *db);
+bool config_may_ask_pam(const struct config *config); // for any login
 int config_pool_size(const struct config *config, const struct config_database *db,
                      const struct config_user *user);
 int config_min_pool_size(const struct config *config, const struct config_database *db);

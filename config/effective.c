@@ -2,6 +2,8 @@
 // Which value counts: the part of config.h about databases, users and their overrides.
 #include "config/snapshot.h"
 
+#include "config/hba.h"
+
 #include <strings.h>
 
 const struct config_database *config_database(const struct config *config, const char *name)
@@ -183,6 +185,15 @@ enum config_auth_type config_auth_type(const struct config *config,
 {
     return (enum config_auth_type)FIRST(CONFIG_INHERIT, OF(db, auth_type),
                                         (int)config->settings.auth_type);
+}
+
+bool config_may_ask_pam(const struct config *config)
+{
+    bool may = config->settings.auth_type == CONFIG_AUTH_PAM ||
+               hba_has(config->hba, CONFIG_AUTH_PAM);
+    for (size_t i = 0; i < config_database_count(config); i++)
+        may |= config_auth_type(config, config_database_at(config, i)) == CONFIG_AUTH_PAM;
+    return may;
 }
 
 const char *config_server_user(const struct config_database *db, const char *client_user)

@@ -114,6 +114,14 @@ const struct hba_rule *hba_find(const struct hba *hba, const struct hba_asker *a
     return NULL;
 }
 
+bool hba_has(const struct hba *hba, enum config_auth_type method)
+{
+    for (size_t i = 0; hba != NULL && i < hba->count; i++)
+        if (hba->lines[i]->rule.method == method)
+            return true;
+    return false;
+}
+
 // ---- names ----
 
 static void names_fini(struct names *names)

@@ -43,4 +43,6 @@ struct hba *hba_load(const char *path, const char *ident_path, struct problems *
 struct hba *hba_ref(struct hba *hba); // NULL is fine
 void hba_unref(struct hba *hba);      // NULL is fine
 
+bool hba_has(const struct hba *hba, enum config_auth_type method); // in any line; NULL: none
+
 const struct hba_rule *hba_find(const struct hba *hba, const struct hba_asker *asker); // or NULL

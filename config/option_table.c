@@ -330,7 +330,7 @@ const struct option option_table[] = {
     {BOOL("seccomp", "on"), START(seccomp), OURS,
      SAYS "Once it is up the process takes from itself the system calls that it has no use for: to "
           "start programs, to become somebody else, to look into other processes. Where the "
-          "kernel cannot do that, a warning in the log is all."},
+          "kernel cannot do that, a warning in the log is all. Not where logins may be by PAM."},
     {TIME("server_check_delay", "30"), LIVE(server_check_delay_us),
      SAYS "A server connection released longer ago is checked before it is used; 0: always."},
     {TEXT("server_check_query", "<empty>"), LIVE(server_check_query),

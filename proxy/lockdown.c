@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "config/settings.h"
+#include "config/config.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) // they trace, and personality()
 enum { SANITIZED = true };
@@ -149,19 +149,28 @@ bool lockdown_filter(void)
 // Passwords and keys are in it. Who has asked for core files (ulimit -c, LimitCORE=) gets them;
 // else none is made, neither as a file nor for a collector of the system's, which does not look at
 // the limit.
-static void forgo_core(void)
+void lockdown_core(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0)
         prctl(PR_SET_DUMPABLE, 0);
 }
 
-void lockdown_begin(const struct settings *settings)
+void lockdown_configured(const struct config *config)
 {
-    forgo_core();
-    if (!settings->seccomp)
+    if (config_settings(config)->seccomp && config_may_ask_pam(config) &&
+        prctl(PR_GET_SECCOMP) != 0)
+        log_warning("the seccomp filter that is in force may hinder PAM: restart");
+}
+
+void lockdown_begin(const struct config *config)
+{
+    lockdown_core();
+    if (!config_settings(config)->seccomp)
         return;
-    if (lockdown_filter())
+    if (config_may_ask_pam(config))
+        log_info("seccomp: not with logins by PAM, whose modules may start programs");
+    else if (lockdown_filter())
         log_debug("seccomp filter in force");
     else if (errno == ENOTSUP)
         log_info("seccomp: not with a sanitizer");

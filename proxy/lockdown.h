@@ -7,15 +7,19 @@
 // the way, that is logged and the process goes on without. A call that is not on the list fails
 // (EPERM; ENOSYS where libraries know another way) and does not end the process.
 //
-// Whoever makes pgweir start programs (PAM's helpers are such) has to leave the filter off there:
-// lockdown_begin() is where that is decided.
+// PAM's modules may do anything, and start set-uid programs: where a login may be asked of them
+// there is no filter. Whatever else makes pgweir start programs has to leave it off as well.
 #pragma once
 #include <stdbool.h>
 
-struct settings;
+struct config;
 
 // After everything has been opened. Says in the log what came of it.
-void lockdown_begin(const struct settings *settings);
+void lockdown_begin(const struct config *config);
+// A new configuration: says so when it asks for what was given up.
+void lockdown_configured(const struct config *config);
 
+// No memory image, unless somebody has asked for them.
+void lockdown_core(void);
 // The filter alone. False, with errno: it is not in force. ENOTSUP: this build has a sanitizer.
 bool lockdown_filter(void);

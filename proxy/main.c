@@ -147,6 +147,7 @@ static void configure(struct process *p, struct config *fresh)
         worker_mail_configure(p->pooler->workers[i]);
     if (p->control != NULL)
         control_reload(p->control, fresh);
+    lockdown_configured(fresh);
 }
 
 // Says what is wrong, and puts it in force unless there is none.
@@ -450,7 +451,7 @@ static void live(struct process *p)
         ev_timer_init(&p->watchdog, on_watchdog, 0, (double)period_us / 2e6);
         ev_timer_start(p->loop, &p->watchdog);
     }
-    lockdown_begin(config_settings(p->config));
+    lockdown_begin(p->config);
     log_info("process up: pgweir %s, %d worker threads, cache %s", PGWEIR_VERSION,
              p->pooler->worker_count, p->control ? "on" : "off");
     sd_notify(0, "READY=1");

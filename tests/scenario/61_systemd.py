@@ -125,3 +125,17 @@ def test_seccomp_refused(ctx):
     p.wait_log("WARNING seccomp filter cannot be loaded, going on without")
     with p.connect(ctx.db) as c:
         assert c.value("SELECT 1") == "1"
+
+
+def test_seccomp_and_pam(ctx):
+    """PAM's modules start programs: no filter then. One that is in force cannot be taken back."""
+    if ctx.sanitizer:
+        raise Skip("not with a sanitizer")
+    p = ctx.proxy(auth_type="pam")
+    p.wait_log("LOG seccomp: not with logins by PAM")
+    assert status(p.process.pid, "Seccomp") == status(os.getpid(), "Seccomp")
+    q = ctx.proxy()
+    assert "seccomp" not in q.log()
+    assert status(q.process.pid, "Seccomp") == {"2"}
+    q.reload(auth_type="pam")
+    q.wait_log("WARNING the seccomp filter that is in force may hinder PAM: restart")

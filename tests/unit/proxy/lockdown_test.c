@@ -25,8 +25,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "config/settings.h"
-
 enum { FINE = 0, WRONG = 1, NO_FILTER = 2 };
 
 // What try says, behind the filter.
@@ -153,8 +151,7 @@ static void test_core(void **state)
             if (setrlimit(RLIMIT_CORE, &limit) != 0 || limit.rlim_cur != most * 4096)
                 _exit(NO_FILTER);
             prctl(PR_SET_DUMPABLE, 1);
-            struct settings settings = {.seccomp = false};
-            lockdown_begin(&settings);
+            lockdown_core();
             _exit(prctl(PR_GET_DUMPABLE) == (most ? 1 : 0) ? FINE : WRONG);
         }
         int status;

@@ -138,7 +138,7 @@ struct tls_context *pooler_tls(struct pooler *pooler)
 bool pooler_load_tls(struct pooler *pooler, const struct config *config)
 {
     struct problems problems = {0};
-    struct tls_context *fresh = tls_context_new(config, &problems);
+    struct tls_context *fresh = tls_context_new(config, pooler->tls, &problems);
     problems_log(&problems);
     problems_fini(&problems);
     if (fresh == NULL && pooler->tls == NULL)
@@ -151,8 +151,6 @@ bool pooler_load_tls(struct pooler *pooler, const struct config *config)
     struct tls_context *old = pooler->tls;
     pooler->tls = fresh;
     pthread_mutex_unlock(&pooler->lock);
-    if (old != NULL && !tls_context_same_servers(old, fresh))
-        pooler_reconnect(pooler, NULL);
     tls_context_unref(&old);
     return true;
 }

@@ -89,9 +89,8 @@ void pooler_free(struct pooler *pooler);
 struct config *pooler_config(struct pooler *pooler); // counted for the caller
 // Puts it in force, TLS included. Control thread.
 void pooler_configure(struct pooler *pooler, struct config *config);
-// Reads certificates and keys and puts what the configuration says of TLS in force; if other
-// servers would be spoken to, or in another way, those that are open now serve nobody any more.
-// False: the log says why, and all stays as it was. Control thread: it reads files.
+// Reads certificates and keys and puts what the configuration says of TLS in force. False: the log
+// says why, and all stays as it was. Control thread: it reads files.
 bool pooler_load_tls(struct pooler *pooler, const struct config *config);
 struct tls_context *pooler_tls(struct pooler *pooler); // counted for the caller
 

@@ -237,7 +237,17 @@ static void take_digest(const struct settings *s, uint8_t out[32])
 
 // ---- both
 
-struct tls_context *tls_context_new(const struct config *config, struct problems *problems)
+static unsigned era_behind(const struct tls_context *before, const struct tls_context *context)
+{
+    if (before == NULL)
+        return 1;
+    bool is_same = memcmp(before->server_digest, context->server_digest,
+                          sizeof(context->server_digest)) == 0;
+    return is_same ? before->server_era : before->server_era + 1;
+}
+
+struct tls_context *tls_context_new(const struct config *config, const struct tls_context *before,
+                                    struct problems *problems)
 {
     const struct settings *s = config_settings(config);
     struct tls_context *context = mem_new(struct tls_context);
@@ -246,6 +256,7 @@ struct tls_context *tls_context_new(const struct config *config, struct problems
     context->server_mode = s->server_tls_sslmode;
     context->server_direct = s->server_tls_negotiation == CONFIG_NEGOTIATION_DIRECT;
     take_digest(s, context->server_digest); // first: what changes now is seen the next time
+    context->server_era = era_behind(before, context);
     if (context->client_mode != CONFIG_SSL_DISABLE)
         context->clients = for_clients(config, problems);
     if (context->server_mode != CONFIG_SSL_DISABLE)
@@ -272,9 +283,4 @@ void tls_context_unref(struct tls_context **pointer)
     SSL_CTX_free(context->clients); // as long as connections use them, they live on
     SSL_CTX_free(context->servers);
     mem_free(context);
-}
-
-bool tls_context_same_servers(const struct tls_context *a, const struct tls_context *b)
-{
-    return memcmp(a->server_digest, b->server_digest, sizeof(a->server_digest)) == 0;
 }

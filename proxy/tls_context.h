@@ -21,12 +21,12 @@ struct tls_context {
     bool server_direct;         // TLS from the first byte
     struct ssl_ctx_st *servers; // owns; NULL: server_mode is disable
     uint8_t server_digest[32];  // of all that went into `servers`, the files included
+    unsigned server_era;        // another number when servers would be spoken to in another way
 };
 
 // NULL: something is wrong with a file or a list of ciphers; *problems says what, and where.
-struct tls_context *tls_context_new(const struct config *config, struct problems *problems);
+// before: the one that it follows, for its era; NULL: none.
+struct tls_context *tls_context_new(const struct config *config, const struct tls_context *before,
+                                    struct problems *problems);
 struct tls_context *tls_context_ref(struct tls_context *context);
 void tls_context_unref(struct tls_context **context); // NULL is fine; clears the pointer
-
-// Would servers be spoken to in the same way?
-bool tls_context_same_servers(const struct tls_context *a, const struct tls_context *b);

@@ -498,7 +498,7 @@ static void count_outdated(struct worker *worker, struct question *q)
     list_each(&worker->servers, l)
     {
         const struct server *server = container_of(l, struct server, link);
-        q->count += is_about(q, server->route) && server->generation != server->route->generation;
+        q->count += is_about(q, server->route) && server_is_of_before(server);
     }
 }
 

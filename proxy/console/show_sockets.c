@@ -215,7 +215,7 @@ static void server_row(const struct server *server, const struct question *q)
         .state = state,
         .connected_us = server->slot.opened_us ? server->slot.opened_us : server->since_us,
         .requested_us = client != NULL ? client->query_us : server->since_us,
-        .close_needed = server->doomed || server->generation != server->route->generation,
+        .close_needed = server->doomed || server_is_of_before(server),
         .pid = server->process,
         .application = application ? application : "",
         .statements = server->prepared.table.count,

@@ -18,6 +18,7 @@
 #include "proxy/session/client.h"
 #include "proxy/session/replication.h"
 #include "proxy/sql/learnt.h"
+#include "proxy/tls_context.h"
 #include "proxy/wire/socket.h"
 #include "proxy/wire/tls.h"
 #include "proxy/worker.h"
@@ -114,6 +115,7 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
     log_connected(server);
     ev_io_stop(loop, &server->conn.writable);
     ev_set_cb(&server->conn.writable, server_writable);
+    server->tls_era = server->worker->tls->server_era;
     if (!secure_is_wanted(server->worker->tls, &server->address)) {
         server_login_begin(server);
         return;
@@ -216,6 +218,7 @@ static struct server *server_new(struct worker *worker, struct route *route)
     server->conn.fd = -1;
     server->number = atomic_fetch_add(&worker->pooler->last_server, 1) + 1;
     server->generation = route->generation;
+    server->tls_era = worker->tls->server_era;
     server->surprises = learnt_surprises(route->learnt);
     server->status = 'I';
     server->since_us = server->opened_us = clock_us();

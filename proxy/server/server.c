@@ -25,6 +25,7 @@
 #include "proxy/session/remains.h"
 #include "proxy/session/statement.h"
 #include "proxy/sql/learnt.h"
+#include "proxy/tls_context.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -118,9 +119,17 @@ void server_give_back(struct server *server)
 
 // RESET ALL leaves these two alone.
 static const char reset_settings[] = "RESET SESSION AUTHORIZATION;RESET ROLE;RESET ALL";
+
+bool server_is_of_before(const struct server *server)
+{
+    bool other_tls = server->tls_era != server->worker->tls->server_era &&
+                     server->address.to.any.sa_family != AF_UNIX; // which has none
+    return other_tls || server->generation != server->route->generation;
+}
+
 bool server_is_obsolete(struct server *server)
 {
-    if (server->generation != server->route->generation ||
+    if (server_is_of_before(server) ||
         server->surprises != learnt_surprises(server->route->learnt))
         return true;
     if (server->name == NULL)

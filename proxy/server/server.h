@@ -115,6 +115,7 @@ struct server {
     bool fresh;              // the session was made new: connect_query and profile are due
     uint64_t number;         // of this connection, never used twice
     uint64_t generation;     // of the route's target, when it was opened
+    unsigned tls_era;        // of the TLS settings, when it was connected; tls_context.h
     uint64_t surprises;      // learnt_surprises() then
     bool given_up;           // its opening is not wanted any more
     bool refused;            // the server refused the login, with this SQLSTATE
@@ -150,8 +151,10 @@ void server_release(struct server *server);
 // To the pool at once, or to the waiter that is served next.
 void server_give_back(struct server *server);
 void server_freshen(struct server *server);
-// Does the configuration, or the name of its host, mean another server by now?
+// Does the configuration, or the name of its host, mean another server by now, or the same one
+// spoken to in another way?
 bool server_is_obsolete(struct server *server);
+bool server_is_of_before(const struct server *server); // ... the name apart, which takes a lock
 // Hands a granted server to its client, on this worker or another one.
 void server_hand_over(struct server *server, struct pool_waiter *waiter);
 

@@ -303,6 +303,29 @@ def test_direct_in_pieces(ctx):
         assert inside.read(1) == b"R"
 
 
+def test_behind_a_load_balancer(ctx):
+    """A PROXY protocol header comes in the clear, before TLS of either kind; not inside of it."""
+    p = tls_proxy(ctx, "require", proxy_protocol="required", proxy_protocol_from="127.0.0.1")
+    header = b"PROXY TCP4 10.1.2.3 10.0.0.1 5555 6432\r\n"
+    for direct in (False, True):
+        with Wire(p.address) as c:
+            c.send(header)
+            c.tls, c.direct = certs.blind_context("postgresql"), direct
+            c.start_tls()
+            c.login("app", ctx.db)
+            assert c.value("SELECT 1") == "1"
+        p.wait_log(r"app@10.1.2.3:5555 login attempt: .* tls=TLSv1.3")
+    with Wire(p.address) as c:
+        c.send(header + startup({"user": "app", "database": ctx.db}))
+        assert b"SSL required" in c.read().body
+    with Wire(p.address) as c:
+        c.send(header)
+        c.tls = certs.blind_context()
+        c.start_tls()
+        c.send(header)
+        assert c.read().kind == "E"
+
+
 # ---- smuggling
 
 def test_bytes_before_the_handshake(ctx):
@@ -381,6 +404,25 @@ def test_channel_binding(ctx):
                                                     check=False).stderr
 
 
+def test_a_certificate_without_an_end_point(ctx):
+    """The authority's own key decides: with Ed25519 there is no hash to bind to, as in libpq."""
+    pair = ed25519_pair(ctx)
+    p = tls_proxy(ctx, "allow", pair=pair, auth_type="scram-sha-256")
+    assert psql(ctx, p, "sslmode=require", "-c", "SELECT 1") == "1"
+    with Wire(p.address, tls=certs.blind_context()) as c:
+        c.send(startup({"user": "app", "database": ctx.db}))
+        assert c.read().body[4:].split(b"\0") == [b"SCRAM-SHA-256", b"", b""]
+
+
+def ed25519_pair(ctx):
+    """Signed by itself."""
+    cert, key = f"{root(ctx).directory}/ed.crt", f"{root(ctx).directory}/ed.key"
+    certs.run("req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", cert)
+    os.chmod(key, 0o600)
+    certs.pg.give(cert), certs.pg.give(key)
+    return cert, key
+
+
 def test_channel_binding_is_not_talked_away(ctx):
     """Somebody between client and proxy, with a certificate of his own that the client does not look at."""
     a = root(ctx)
@@ -424,6 +466,44 @@ def test_show(ctx):
         d.query("BEGIN")
         rows = [r["tls"] for r in p.console("SHOW CLIENTS") if r["database"] == ctx.db]
         assert sorted(rows) == ["", "TLSv1.3/TLS_AES_256_GCM_SHA384"]
+
+
+@limit(60)
+def test_drivers(ctx):
+    """Those that are installed, each with its own TLS."""
+    a = root(ctx)
+    p = tls_proxy(ctx, "require", auth_type="scram-sha-256")
+    programs = {
+        "psycopg2": "c = psycopg2.connect(sslmode='verify-full', sslrootcert=CA, host='localhost', port=PORT, dbname=DB, user='app', "
+                    "password='app-secret'); k = c.cursor(); k.execute('SELECT repeat(%s, 200000)', ('x',)); "
+                    "assert len(k.fetchone()[0]) == 200000; c.close()",
+        "psycopg": "c = psycopg.connect(f'host=localhost port={PORT} dbname={DB} user=app password=app-secret sslmode=verify-full "
+                   "sslrootcert={CA}'); [c.execute('SELECT %s::int', (i,)).fetchone() for i in range(50)]; c.close()",
+        "asyncpg": "import asyncio, ssl\nasync def run():\n  c = await asyncpg.connect(host='localhost', port=PORT, database=DB, user='app', "
+                   "password='app-secret', ssl=ssl.create_default_context(cafile=CA))\n  assert await c.fetchval('SELECT $1::int + 1', 1) == 2"
+                   "\n  assert len(await c.fetchval('SELECT repeat($1, 200000)', 'x')) == 200000\n  await c.close()\nasyncio.run(run())"}
+    ran = []
+    for name, text in programs.items():
+        done = subprocess.run(["/usr/bin/python3", "-c", f"CA, PORT, DB = {a.cert!r}, {p.port}, {ctx.db!r}\ntry:\n  import {name}\n"
+                               f"except ImportError:\n  raise SystemExit(77)\n{text}"], capture_output=True, text=True, check=False,
+                              timeout=50, env={k: v for k, v in os.environ.items() if not k.startswith("PG")})
+        assert done.returncode in (0, 77), (name, done.stderr)
+        ran += [name] * (done.returncode == 0)
+    ctx.note(", ".join(ran))
+    assert not ran or "tls=TLSv1.3" in p.log()
+
+
+def test_suspend(ctx):
+    """Nothing is read and nothing lost: also what OpenSSL holds already."""
+    p = tls_proxy(ctx, "allow")
+    with p.connect(ctx.db, tls=certs.blind_context()) as c, p.connect("pgbouncer", "console") as console:
+        c.query("SELECT 1")
+        console.query("SUSPEND")
+        c.send(*[query(f"SELECT '{n}' || repeat('x', 1000)") for n in range(100)], query("SELECT '" + "y" * 200000 + "'"))
+        assert c.is_quiet()
+        console.query("RESUME")
+        got = c.until_ready(101)
+        assert len(got.rows) == 101 and len(got.rows[-1][0]) == 200000
 
 
 # ---- cancel

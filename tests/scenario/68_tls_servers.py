@@ -463,6 +463,7 @@ def test_reload(ctx):
     p.reload()
     p.wait(lambda: pid(c) != before, "another server")
     assert pid(busy) == kept  # in its transaction
+    assert [r["close_needed"] for r in p.console("SHOW SERVERS") if r["remote_pid"] == kept] == ["1"]
     busy.query("COMMIT")
     p.wait(lambda: pid(busy) != kept, "another server")
     second = pid(c)

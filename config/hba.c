@@ -99,7 +99,8 @@ static bool fits_database(const struct names *databases, const struct hba_asker 
         return databases->replication;
     return databases->all ||
            (databases->same_user && strcmp(asker->database, asker->user) == 0) ||
-           has_name(databases, asker->database);
+           has_name(databases, asker->database) ||
+           (asker->alias != NULL && has_name(databases, asker->alias));
 }
 
 const struct hba_rule *hba_find(const struct hba *hba, const struct hba_asker *asker)

@@ -29,6 +29,7 @@ struct hba_rule {
 
 struct hba_asker {
     const char *database, *user; // as the client says
+    const char *alias;           // another name of the database, which lines may have; or NULL
     bool is_local;               // over a unix socket
     bool has_address;            // not local, and it is known where from: these two
     enum network_family family;  // NETWORK_IPV4 or NETWORK_IPV6

@@ -193,6 +193,7 @@ static void route_free(struct route *route)
     gucs_unref(&route->accepted);
     vars_fini(&route->defaults);
     drop_password(route);
+    secret_wipe(&route->keys, sizeof(route->keys));
     mem_free(route->target);
     pthread_mutex_destroy(&route->lock);
     mem_free(route->tallies);

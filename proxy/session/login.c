@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/config.h"
+#include "config/hba.h"
 #include "proxy/console/console.h"
 #include "proxy/route.h"
 #include "proxy/session/client.h"
@@ -289,6 +290,9 @@ bool login_find_method(struct client *client)
     };
     if (login_method_find(login->config, &asker, &login->method)) {
         login->way = way_of(login->method.type);
+        const struct hba_rule *rule = login->method.rule;
+        if (rule != NULL)
+            log_debug("C-%p: HBA Line %d is matched: %s", (void *)client, rule->line, rule->file);
         return true;
     }
     log_attempt(client, true);

@@ -41,8 +41,11 @@ static void plain_begin(struct client *client)
 static void plain_message(struct client *client, struct slice body)
 {
     struct slice text;
-    if (login_read_password(client, body, &text))
-        end(client, secret_fits(client->login->secret, client->user, text));
+    if (!login_read_password(client, body, &text))
+        return;
+    bool fits = secret_fits(client->login->secret, client->user, text);
+    secret_wipe((void *)(uintptr_t)text.at, text.len); // where it was received
+    end(client, fits);
 }
 
 const struct login_way login_plain = {

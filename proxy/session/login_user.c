@@ -119,6 +119,10 @@ void login_identify(struct client *client)
     bool console = console_is(client->database);
     login->known = user != NULL && user->secret != NULL;
     login->secret = login->known ? user->secret : NULL;
+    // Whoever PAM knows is a user, and counts as one.
+    bool is_pams = login->method.type == CONFIG_AUTH_PAM && client->in_user == NULL;
+    if (is_pams && !startup_count_user(client))
+        return;
     const char *auth_user = config_auth_user(login->config, console ? NULL : db);
     if (!login->known && login->way->needs_user && auth_user != NULL && (console || db != NULL))
         look_up(client, auth_user);

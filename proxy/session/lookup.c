@@ -217,6 +217,8 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
         if (progress == ENDED) {
             secret_wipe((void *)(uintptr_t)all.at, all.len);
             data = slice_of(NULL, 0);
+            // Where the server's answer was, on its way to here.
+            secret_wipe(lookup->worker->area, sizeof(lookup->worker->area));
         }
         conn_keep(&lookup->conn, data);
     } else {

@@ -155,9 +155,9 @@ def test_reload(ctx):
     p.wait(lambda: refusal(p, ctx.db) is None, "the new auth_type")
 
 
-def refusal(p, database):
+def refusal(p, database, user="app"):
     try:
-        p.connect(database).close()
+        p.connect(database, user).close()
         return None
     except PgError as error:
         return error.text
@@ -181,6 +181,13 @@ def test_console(ctx):
         except PgError as error:
             assert "admin access needed" in error.text, error
     assert p.refused("pgbouncer", "console", unix=True).text == "login rejected"
+    # By its other name, too; and lines may have that one.
+    assert p.refused("pgweir", "console", unix=True).text == "login rejected"
+    assert p.refused("pgweir", "console", "wrong").sqlstate == "28P01"
+    put(p, "hba", "host pgweir console all reject\nhost all all all trust\n")
+    p.reload()
+    for name in ("pgbouncer", "pgweir"):
+        p.wait(lambda: refusal(p, name, "console") == "login rejected", "the new lines")
 
 
 def test_auth_type_of_a_database(ctx):

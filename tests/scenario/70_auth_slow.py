@@ -349,6 +349,26 @@ def test_pam(ctx):
         assert c.query("SHOW VERSION").rows
 
 
+def test_pam_users_are_counted(ctx):
+    """Also those whom no file has."""
+    base = pam(ctx, ASKS)
+    p = ctx.proxy(auth_type="pam", auth_pam_confdir=base, auth_file=None, max_user_client_connections=1)
+    first = ctx.keep(p.connect(ctx.db, password="app-pam"))
+    error = p.refused(ctx.db, password="app-pam")
+    assert error.text == "client connections exceeded (max_user_client_connections)", error
+    p.connect(ctx.db, "other", "other-pam").close()
+    first.close()
+    p.wait(lambda: "exceeded" not in str(heard(p, ctx.db)), "the place that is free again")
+
+
+def heard(p, database):
+    try:
+        p.connect(database, password="app-pam").close()
+        return None
+    except PgError as error:
+        return error
+
+
 def test_pam_account(ctx):
     """The account may be closed although the password is right."""
     base = pam(ctx, ASKS, account='[ "$PAM_USER" != app ]')

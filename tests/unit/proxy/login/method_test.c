@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/login/method.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+#include "config/config.h"
+#include "proxy/session/origin.h"
 
 static void a_scram_secret_makes_md5_scram(void **state)
 {
@@ -16,10 +23,46 @@ static void a_scram_secret_makes_md5_scram(void **state)
     assert_int_equal(login_method_with(CONFIG_AUTH_PLAIN, "SCRAM-SHA-256$x"), CONFIG_AUTH_PLAIN);
 }
 
+static void mapped_addresses_are_addresses(void **state)
+{
+    char path[] = "/tmp/pgweir-method-XXXXXX", ini[] = "/tmp/pgweir-method-XXXXXX";
+    static const char lines[] = "host all all 10.0.0.0/8 reject\nhost pgweir all all md5\n"
+                                "host all all all trust\n";
+    int fd = mkstemp(path), ini_fd = mkstemp(ini);
+    assert_int_equal(write(fd, lines, sizeof lines - 1), sizeof lines - 1);
+    dprintf(ini_fd, "[pgbouncer]\nauth_type = hba\nauth_hba_file = %s\n", path);
+    struct problems problems = {0};
+    struct config *config = config_load(ini, &problems);
+    assert_non_null(config);
+    struct origin origin = {.kind = ORIGIN_IPV6};
+    struct login_asker asker = {.database = "d", .user = "u", .origin = &origin};
+    struct login_method method;
+    assert_int_equal(inet_pton(AF_INET6, "::ffff:10.1.2.3", origin.address), 1);
+    assert_true(login_method_find(config, &asker, &method));
+    assert_int_equal(method.type, CONFIG_AUTH_REJECT);
+    assert_int_equal(inet_pton(AF_INET6, "::10.1.2.3", origin.address), 1);
+    assert_true(login_method_find(config, &asker, &method));
+    assert_int_equal(method.type, CONFIG_AUTH_TRUST);
+    asker.is_console = true; // by any of its names
+    assert_true(login_method_find(config, &asker, &method));
+    assert_int_equal(method.type, CONFIG_AUTH_MD5);
+    origin.kind = ORIGIN_UNKNOWN; // all that is known is that it is not local
+    asker.is_console = false;
+    assert_true(login_method_find(config, &asker, &method));
+    assert_int_equal(method.type, CONFIG_AUTH_TRUST);
+    config_unref(&config);
+    problems_fini(&problems);
+    unlink(path);
+    unlink(ini);
+    close(fd);
+    close(ini_fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scram_secret_makes_md5_scram),
+        cmocka_unit_test(mapped_addresses_are_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -232,7 +232,7 @@ def test_direct(ctx):
             p.wait(lambda: "hold" in f.asked, "the query")
             c.cancel()
             assert c.until_ready().sqlstate() == "57014"
-        assert f.encrypted == ["TLSv1.3"] * 2
+        assert set(f.encrypted) == {"TLSv1.3"} and len(f.encrypted) > len(f.startups)
     # A server that does not choose the protocol may be another kind of server.
     with FakeServer(tls=certs.server_context(root.pair), direct=True) as f:
         p = ctx.proxy({"db": {"host": "localhost", "port": f.port}}, server_tls_sslmode="require", server_tls_negotiation="direct",
@@ -329,7 +329,7 @@ def test_cancel(ctx):
             p.wait(lambda: "hold" in f.asked, "the query")
             c.cancel()
             assert c.until_ready().sqlstate() == "57014"
-        assert len(f.cancels) == 1 and f.encrypted == ["TLSv1.3"] * 2
+        assert len(f.cancels) == 1 and set(f.encrypted) == {"TLSv1.3"} and len(f.encrypted) > len(f.startups)
     s = Secured(ctx)
     p = s.proxy(server_tls_sslmode="require")
     c = s.connect(p)

@@ -3,9 +3,11 @@
 columns, tags and log lines. What differs stands here with the reason; what differs otherwise fails."""
 import os
 import re
+import ssl
 import struct
 import time
 
+import certs
 from cluster import free_port
 from pgwire import PROTOCOL_3, PeerClosed, PgError, bind, cstring, execute, message, parse, query, startup, sync, unit
 from proxy import Proxy
@@ -410,3 +412,40 @@ def test_auth_query(ctx):
     if (int(version[1]), int(version[2])) < (1, 24):
         raise Skip("older versions of PgBouncer answer some of these never")
     compare(ctx, pair, talk, differ)
+
+
+# ---- TLS
+
+def test_tls(ctx):
+    """What is said of TLS: to clients, in the log, on the console; who gets in, and by what certificate."""
+    a = certs.Authority(ctx.directory, "beside-pgbouncer")
+    cert, key = a.issue("localhost", ["DNS:localhost"])
+    mine = certs.blind_context()
+    mine.load_cert_chain(*a.issue("app"))
+    old = certs.blind_context()
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    options = {"client_tls_cert_file": cert, "client_tls_key_file": key, "client_tls_ca_file": a.cert, "server_tls_sslmode": "disable", "client_tls_ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384",
+               "log_connections": 1, "users": {"app": "app-secret", "console": "console-secret", "other": "other-secret"}}
+    for mode, auth in (("require", "trust"), ("verify-full", "cert")):
+        said = []
+        pair = both(ctx, client_tls_sslmode=mode, auth_type=auth, **options)
+        for p in pair:
+            out = [p.refused(ctx.db).text]
+            for user in ("app", "other"):
+                for context in (certs.blind_context(), old, mine):
+                    try:
+                        with p.connect(ctx.db, user, tls=context) as c:
+                            out.append(c.value("SELECT 1"))
+                    except PgError as error:
+                        out.append(error.text)
+                    except (PeerClosed, OSError):
+                        out.append("no handshake")
+            if auth == "trust":
+                with p.connect(ctx.db, tls=old) as c, p.connect("pgbouncer", "console", tls=mine) as console:
+                    c.query("BEGIN")
+                    out += sorted(r["tls"] for r in console.query("SHOW CLIENTS").dicts)
+            said.append(out)
+        assert said[0] == said[1], said
+        texts = [[re.sub(r"^\S+ ", "", line) for line in lines(p) if "login attempt" in line] for p in pair]
+        tls = [{re.search(r" tls=(\S+)", line).group(1) for line in t} for t in texts]
+        assert tls[0] == tls[1] and tls[0], tls

@@ -212,7 +212,7 @@ bool startup_parameters(struct client *client, struct slice pairs, uint32_t vers
         return startup_fails(client, "08P01", "username too long");
     if (client->database == NULL || client->database[0] == '\0')
         set_text(&client->database, slice_str(client->user));
-    if (config_settings(client->worker->config)->application_name_add_host)
+    if (config_settings(client->worker->config)->application_name_add_host && !client->is_lookup)
         add_host(client);
     return negotiate(client, pairs, version);
 }

@@ -71,7 +71,7 @@ $(foreach l,$(LAYERS),$(eval $(call layer_archive,$(l))))
 # each other and the worker, only the rooms that stand alone.
 PROXY_FOLDERS = wire session server sql control console login
 ALONE_control = $(call sources,proxy/control) proxy/sql/builtins.c
-ALONE_session = $(addprefix proxy/session/,unit.c vars.c statement.c options.c cancel_key.c origin.c proxy_header.c gucs.c remains.c) proxy/profile.c $(call sources,proxy/sql)
+ALONE_session = $(addprefix proxy/session/,unit.c vars.c statement.c options.c cancel_key.c origin.c entrance.c proxy_header.c gucs.c remains.c) proxy/profile.c $(call sources,proxy/sql)
 ALONE_console = $(addprefix proxy/console/,table.c syntax.c)
 ALONE_server = $(addprefix proxy/server/,ops.c prepared.c resolver.c) $(ALONE_session)
 define proxy_unit
@@ -197,7 +197,7 @@ check: ## the repository's own rules: layers, includes, sizes, documents
 BENCH_KNOBS = $(if $(TARGETS),--targets '$(TARGETS)') $(if $(TRANSPORT),--transport $(TRANSPORT)) \
               $(if $(PGBOUNCER),--pgbouncer '$(PGBOUNCER)') --pgweir $(BUILD)/pgweir --out $(BUILD)/bench
 
-.PHONY: bench bench-count bench-events bench-invalidation bench-memory bench-eviction
+.PHONY: bench bench-hostile bench-logins bench-count bench-events bench-invalidation bench-memory bench-eviction
 bench: ## side by side: direct, PgBouncer, pgweir (QUICK=1, ROUNDS= SECONDS= CLIENTS= SCALE= TARGETS= LOADS=; bench/README.md)
 	@$(SELF) deps DEPS_MORE=pgbouncer
 	@$(SELF) -j$(JOBS) all
@@ -228,6 +228,17 @@ bench-memory: ## bytes of one idle client: PgBouncer and pgweir (CLIENTS=10000)
 	@$(SELF) deps DEPS_MORE=pgbouncer
 	@$(SELF) -j$(JOBS) all
 	@$(PYTHON) -B bench/memory.py $(BENCH_KNOBS) $(if $(CLIENTS),--clients $(CLIENTS))
+
+bench-hostile: ## what is left for clients while others hold connections open and send garbage (ROUNDS= SECONDS=)
+	@$(SELF) deps DEPS_MORE=pgbouncer
+	@$(SELF) -j$(JOBS) all
+	@$(PYTHON) -B bench/hostile.py $(BENCH_KNOBS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-logins: ## logins a second, and what one costs: PgBouncer and pgweir (ROUNDS= SECONDS= CLIENTS=8)
+	@$(SELF) deps DEPS_MORE=pgbouncer
+	@$(SELF) -j$(JOBS) all
+	@$(PYTHON) -B bench/logins.py $(BENCH_KNOBS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
+	    $(if $(CLIENTS),--clients $(CLIENTS))
 
 $(BUILD)/bench/eviction: bench/eviction.c $(BUILD)/libcache.a $(BUILD)/libbase.a
 	@mkdir -p $(@D)

@@ -107,6 +107,9 @@ const struct option option_table[] = {
     {TEXT("auth_dbname", ""), LIVE(auth_dbname),
      SAYS "The database, of `[databases]`, that `auth_query` runs in. Empty: the one that the "
           "client asks for. A line of `[databases]` may have its own."},
+    {TIME_IN("auth_failure_delay", "5", 0, 60 * SECOND), LIVE(auth_failure_delay_us), OURS,
+     SAYS "An address from which passwords were wrong of late is told so with a delay, which grows "
+          "from 0.1 s with each one up to this; 0: at once. A right password is never held back."},
     {TEXT("auth_file", ""), LIVE(auth_file),
      SAYS "The users file: names with passwords or secrets."},
     {TEXT("auth_hba_file", ""), LIVE(auth_hba_file),
@@ -265,6 +268,13 @@ const struct option option_table[] = {
      SAYS "The most clients of one database; 0: no limit."},
     {COUNT("max_db_connections", "0", 0, INT_MAX), LIVE(max_db_connections),
      SAYS "The most server connections of one database, of all users; 0: no limit."},
+    {COUNT("max_login_conn", "0", 0, INT_MAX), LIVE(max_login_conn), OURS,
+     SAYS "The most connections that have not logged in; 0: as `max_client_conn`. They do not "
+          "count for that. With one more the oldest is ended, of an address that has more than its "
+          "share."},
+    {COUNT("max_login_conn_per_address", "0", 0, INT_MAX), LIVE(max_login_conn_per_address), OURS,
+     SAYS "The most of them from one address (of IPv6: from one /64); 0: unlimited. A fleet that "
+          "comes through one address needs as many as log in at the same moment."},
     {BYTES("max_packet_size", "2147483647", 1024, UINT_MAX), LIVE(max_packet_size_bytes),
      SAYS "A longer message, of a client or a server, ends its connection."},
     {COUNT("max_prepared_statements", "200", 0, INT_MAX), LIVE(max_prepared_statements),

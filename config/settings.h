@@ -99,6 +99,7 @@ struct settings {
     // Who may come in
     enum config_auth_type auth_type;
     char *auth_file;
+    int64_t auth_failure_delay_us; // the longest; 0: none
     char *auth_ldap_options; // config/ldap_options.h: config_ldap_options()
     int64_t auth_ldap_timeout_us;
     char *auth_pam_service;
@@ -116,6 +117,8 @@ struct settings {
     enum config_proxy_protocol proxy_protocol;
     char *proxy_protocol_from; // comma separated; base/network.h
     int max_client_conn;
+    int max_login_conn;             // 0: as max_client_conn
+    int max_login_conn_per_address; // 0: unlimited
     int max_db_client_connections;   // 0: unlimited
     int max_user_client_connections; // 0: unlimited
 

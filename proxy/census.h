@@ -8,7 +8,7 @@
 struct census;
 struct census_entry;
 
-enum census_kind { CENSUS_DATABASE, CENSUS_USER };
+enum census_kind { CENSUS_DATABASE, CENSUS_USER, CENSUS_PLACE };
 
 struct census *census_new(void);
 void census_free(struct census *census); // nobody is in it

@@ -114,7 +114,8 @@ static void raise_descriptor_limit(const struct config *config)
         setrlimit(RLIMIT_NOFILE, &limit);
     }
     int most = config_settings(config)->max_client_conn;
-    long expected = most + 10;
+    int strangers = config_settings(config)->max_login_conn;
+    long expected = most + (strangers > 0 ? strangers : most) + 10;
     for (size_t i = 0; i < config_database_count(config); i++) {
         const struct config_database *db = config_database_at(config, i);
         long users = db->user != NULL ? 1 : (long)config_user_count(config);

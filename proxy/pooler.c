@@ -17,6 +17,7 @@
 #include "proxy/peers.h"
 #include "proxy/route.h"
 #include "proxy/login/checker.h"
+#include "proxy/login/misses.h"
 #include "proxy/server/resolver.h"
 #include "proxy/session/statement.h"
 #include "proxy/sql/learnt.h"
@@ -57,6 +58,8 @@ struct pooler *pooler_new(struct config *config, int worker_count)
     pooler->checker = checker_new(NULL);
     pooler->peers = peers_use_new();
     pooler->census = census_new();
+    pooler->wrong_passwords = misses_new(10 * 1000000, LOGIN_MISSES_MOST);
+    pooler->wrong_keys = misses_new(100 * 1000, CANCEL_MISSES_MOST);
     const struct settings *settings = config_settings(config);
     if (settings->cache)
         pooler->store = store_new((size_t)settings->cache_size_bytes, shards_for(settings));
@@ -110,6 +113,8 @@ void pooler_free(struct pooler *pooler)
     texts_free(pooler->texts);
     peers_use_free(pooler->peers);
     census_free(pooler->census);
+    misses_free(pooler->wrong_passwords);
+    misses_free(pooler->wrong_keys);
     store_free(pooler->store);
     config_unref(&pooler->config);
     tls_context_unref(&pooler->tls);

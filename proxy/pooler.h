@@ -19,6 +19,7 @@ struct client;
 struct config;
 struct domains;
 struct learnt;
+struct misses;
 struct peers_use;
 struct resolver;
 struct route;
@@ -27,6 +28,10 @@ struct store;
 struct texts;
 struct tls_context;
 struct worker;
+
+// The counts at which pooler->wrong_passwords and wrong_keys stop (proxy/login/misses.h): one of a
+// password is forgotten in 10 s, one of a key in 0.1 s.
+enum { LOGIN_MISSES_MOST = 12, CANCEL_MISSES_MOST = 100 };
 
 struct pooler {
     struct worker **workers; // owns; fixed after start
@@ -39,6 +44,8 @@ struct pooler {
     struct checker *checker;                // thread-safe
     struct peers_use *peers;                // thread-safe
     struct census *census;                  // thread-safe
+    struct misses *wrong_passwords;         // thread-safe, this and the next
+    struct misses *wrong_keys;              // of cancel requests
     uint8_t mock_secret[32];                // for logins of users that do not exist
 
     pthread_mutex_t lock;     // for the configuration, the routes and the quotas
@@ -59,6 +66,8 @@ struct pooler {
     _Atomic uint64_t last_client; // number of the newest client
     _Atomic int quiet_workers;  // with nothing left to do in a shutdown
     _Atomic int clients;        // connections, all kinds
+    _Atomic int entering;       // those of them that have not logged in
+    _Atomic int logged_in;      // those that have
     _Atomic bool refusing;      // shutting down: no new clients
     _Atomic bool draining;      // shutting down: idle servers are closed
     _Atomic int in_transit;     // servers on their way from one worker to another

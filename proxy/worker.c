@@ -430,6 +430,7 @@ struct worker *worker_new(struct pooler *pooler, int number)
     }
     take_rules(worker);
     list_init(&worker->clients);
+    entrance_init(&worker->entrance);
     list_init(&worker->servers);
     list_init(&worker->held);
     list_init(&worker->following);
@@ -512,6 +513,7 @@ void worker_join_free(struct worker *worker, bool started)
         drop_mail(m);
     }
     mailbox_fini(&worker->mailbox);
+    entrance_fini(&worker->entrance);
     ev_loop_destroy(worker->loop);
     texts_front_free(worker->texts);
     queries_free(worker->queries);

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/mailbox.h"
 #include "cache/statistics.h"
+#include "proxy/session/entrance.h"
 #include "proxy/tally.h"
 #include "proxy/wire/sender.h"
 
@@ -74,6 +75,9 @@ struct worker {
     struct rulings *rulings;   // owns; of the configuration in force; likewise
     struct audits *audits;     // owns; likewise
     struct list clients;       // struct client
+    struct entrance entrance;  // those of them that have not logged in
+    int64_t told_full_us;      // when it was last said that these are too many
+    int64_t told_guessing_us;  // ... and that somebody guesses cancel keys
     struct list servers;       // struct server
     struct list held;          // struct client, waiting for a fresher cache
     struct list following;     // struct client, waiting for another one's run (session/lead.h)

@@ -80,8 +80,9 @@ static struct client *make(struct worker *worker, int fd, bool local, bool ours)
 
 void client_new(struct worker *worker, int fd, bool local, bool ours)
 {
-    make(worker, fd, local, ours);
+    struct client *client = make(worker, fd, local, ours);
     worker->pooler->clients++;
+    client_enters(client);
 }
 
 void client_new_lookup(struct worker *worker, int fd)
@@ -162,6 +163,10 @@ static void uncount(struct client *client)
     struct census *census = client->worker->pooler->census;
     census_leave(census, &client->in_database);
     census_leave(census, &client->in_user);
+    client_leaves_entrance(client);
+    if (client->counts)
+        client->worker->pooler->logged_in--;
+    client->counts = false;
 }
 
 static void end(struct client *client)
@@ -207,6 +212,13 @@ void client_fail(struct client *client, const char *sqlstate, const char *why)
     if (client->state == CLIENT_CLOSED)
         return;
     log_end(client, why, true);
+    client_fail_quietly(client, sqlstate, why);
+}
+
+void client_fail_quietly(struct client *client, const char *sqlstate, const char *why)
+{
+    if (client->state == CLIENT_CLOSED)
+        return;
     uncount(client); // who reads why may come again at once
     struct buf message = {0};
     message_error(&message, "FATAL", sqlstate, why);
@@ -302,7 +314,8 @@ static void handle(struct client *client, struct slice data)
         return;
     }
     // Nobody may fill our memory by talking while it has to wait.
-    bool listen = client->conn.in.len < CLIENT_AHEAD_BYTES ||
+    size_t ahead = client->state == CLIENT_LOGIN ? CLIENT_ENTRY_BYTES : CLIENT_AHEAD_BYTES;
+    bool listen = client->conn.in.len < ahead ||
                   (client_wants_input(client) && !client->settling && !login_waits(client) &&
                    !console_is_busy(client->console));
     bool must_take = conn_has_output(&client->conn) && client->state != CLIENT_REPLICATING;

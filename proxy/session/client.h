@@ -11,6 +11,7 @@
 #include "pool/pool.h"
 #include "proxy/pooler.h"
 #include "proxy/session/effects.h"
+#include "proxy/session/entrance.h"
 #include "proxy/session/origin.h"
 #include "proxy/session/remains.h"
 #include "proxy/session/sequences.h"
@@ -69,10 +70,13 @@ struct client {
     bool introduced;           // no PROXY protocol header may come (any more)
     uint8_t minor;             // its protocol is 3.minor
     struct origin origin;      // where it comes from
+    struct entrant entrant;    // in worker->entrance until it has logged in
+    bool counts;               // in pooler->logged_in
+    uint8_t asked_encryption;  // which it asked for already: startup.c
     struct pool_waiter waiter; // the pool's
     struct route *route;       // counts; NULL before login
     enum pool_mode mode;       // the pool's, as it was when the client logged in
-    struct census_entry *in_database, *in_user; // count; NULL: not counted
+    struct census_entry *in_database, *in_user, *in_place; // count; NULL: not counted
     bool told_waiting;         // query_wait_notify, for this wait
     struct server *server;     // borrows; while linked
     struct cancel_key key;
@@ -168,10 +172,20 @@ void client_describe(const struct client *client, char *text, size_t bytes);
 // client is told first (as a FATAL error).
 void client_close(struct client *client, const char *why);
 void client_fail(struct client *client, const char *sqlstate, const char *why);
+// The same without a word in the log: of those who come by the thousand.
+void client_fail_quietly(struct client *client, const char *sqlstate, const char *why);
 // PostgreSQL's sentence, for 57P01.
 #define client_terminated "terminating connection due to administrator command"
 // As client_fail, of a client at rest: what is on its way to it arrives first. why: static.
 void client_dismiss(struct client *client, const char *sqlstate, const char *why);
+
+// stranger.c: a client that has not proved who it is. enters: it is there, and may have made
+// another one go. placed: where it comes from is known, or known better. comes_in: it has proved
+// it. False: there are too many, and it was ended.
+bool client_enters(struct client *client);
+bool client_placed(struct client *client);
+bool client_comes_in(struct client *client);
+void client_leaves_entrance(struct client *client); // by whatever way; twice is once
 
 // Its bytes since the last time, into the tally.
 void client_tally_bytes(struct client *client);
@@ -224,6 +238,7 @@ bool client_may_hold(const struct client *client);
 void client_hold(struct client *client);
 void client_unhold(struct client *client); // leaves the list, if it is in it
 
+enum { CLIENT_ENTRY_BYTES = 4096 }; // what it may say at a time, and ahead, before its login
 enum { CLIENT_AHEAD_BYTES = 64 * 1024 }; // what a client may send while it has to wait
 bool client_wants_input(const struct client *client); // is it not waiting for somebody?
 

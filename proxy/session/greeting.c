@@ -15,6 +15,8 @@
 
 void client_logged_in(struct client *client)
 {
+    if (!client_comes_in(client))
+        return;
     login_free(client);
     if (console_is(client->database)) {
         console_begin(client);

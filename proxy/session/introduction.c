@@ -46,7 +46,7 @@ bool startup_introduction(struct client *client, struct slice *data)
     const struct settings *settings = config_settings(client->worker->config);
     if (client->introduced || settings->proxy_protocol == CONFIG_PROXY_OFF) {
         client->introduced = true;
-        return true;
+        return true; // client_enters() has placed it
     }
     struct proxy_header header;
     enum proxy_header_result result = proxy_header_read(*data, &header);
@@ -70,5 +70,5 @@ bool startup_introduction(struct client *client, struct slice *data)
         break;
     }
     client->introduced = true;
-    return true;
+    return client->in_place != NULL || client_placed(client);
 }

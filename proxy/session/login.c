@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "config/hba.h"
 #include "proxy/console/console.h"
+#include "proxy/login/misses.h"
 #include "proxy/route.h"
 #include "proxy/session/client.h"
 #include "proxy/session/replication.h"
@@ -80,7 +81,21 @@ void login_refuse(struct client *client)
 {
     char why[200];
     snprintf(why, sizeof(why), "password authentication failed for user \"%s\"", client->user);
-    client_fail(client, "28P01", why);
+    login_refuse_wrong(client, "28P01", why, 0);
+}
+
+// The first one costs nothing, then 0.1 s, 0.2 s, 0.4 s ... up to the bound.
+void login_refuse_wrong(struct client *client, const char *sqlstate, const char *why,
+                        int64_t delay_us)
+{
+    enum { FIRST_US = 100000 };
+    struct pooler *pooler = client->worker->pooler;
+    int64_t bound_us = config_settings(client->worker->config)->auth_failure_delay_us;
+    int count = misses_note(pooler->wrong_passwords, origin_place(&client->origin), clock_us());
+    int64_t more_us = count < 2 ? 0 : (int64_t)FIRST_US << (count - 2);
+    if (more_us > bound_us)
+        more_us = bound_us;
+    login_refuse_later(client, sqlstate, why, more_us > delay_us ? more_us : delay_us);
 }
 
 void login_refuse_with(struct client *client, const char *sqlstate, const char *why)

@@ -53,6 +53,10 @@ void login_ask(struct client *client, uint32_t code, struct slice data);
 // The ends of a way; the login may be gone afterwards.
 void login_accept(struct client *client);
 void login_refuse(struct client *client); // a wrong password, or no such user
+// The same in other words. A place where passwords were wrong of late waits for it, longer each
+// time, and at least delay_us: who has the right one is never held back.
+void login_refuse_wrong(struct client *client, const char *sqlstate, const char *why,
+                        int64_t delay_us);
 void login_refuse_with(struct client *client, const char *sqlstate, const char *why);
 // The same after a while, in which the client is not listened to. sqlstate: static.
 void login_refuse_later(struct client *client, const char *sqlstate, const char *why,

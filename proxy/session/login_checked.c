@@ -78,7 +78,10 @@ static void hear(struct client *client, const struct check *check)
     char why[200];
     snprintf(why, sizeof(why), "%s authentication failed for user \"%s\"", name_of(client),
              client->user);
-    login_refuse_later(client, "28000", why, check->delay_us);
+    if (check->verdict == CHECK_FAILED) // nobody's password was wrong
+        login_refuse_later(client, "28000", why, check->delay_us);
+    else
+        login_refuse_wrong(client, "28000", why, check->delay_us);
 }
 
 static void back(struct login_errand *errand, struct client *client)

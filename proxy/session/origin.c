@@ -126,7 +126,8 @@ uint64_t origin_place(const struct origin *origin)
     } else {
         memcpy(place + 1, origin->address, is_v4 ? 4 : 8);
     }
-    return hash_bytes(place, sizeof(place)) | 1;
+    uint64_t hash = hash_bytes(place, sizeof(place));
+    return hash != 0 ? hash : 1;
 }
 
 void origin_for_log(const struct origin *origin, char *text, size_t bytes)

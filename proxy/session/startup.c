@@ -5,10 +5,13 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "proxy/census.h"
 #include "proxy/console/console.h"
 #include "proxy/halt.h"
+#include "proxy/login/misses.h"
 #include "proxy/server/cancel.h"
 #include "proxy/session/client.h"
 #include "proxy/session/login.h"
@@ -16,6 +19,8 @@
 #include "proxy/tls_context.h"
 #include "proxy/wire/tls.h"
 #include "proxy/worker.h"
+
+enum { ASKED_SSL = 1, ASKED_GSS = 2 }; // client->asked_encryption
 
 bool startup_say(struct client *client, struct slice bytes)
 {
@@ -46,7 +51,7 @@ static bool admit(struct client *client)
     }
     if (pooler->refusing)
         return startup_fails(client, "57P03", "the database system is shutting down");
-    if (pooler->clients > config_settings(config)->max_client_conn)
+    if (pooler->logged_in >= config_settings(config)->max_client_conn)
         return startup_fails(client, "53300", "no more connections allowed (max_client_conn)");
     return true;
 }
@@ -131,18 +136,47 @@ static void startup_message(struct client *client, uint32_t version, struct slic
     client_login_begin(client);
 }
 
+// Too many keys from there were wrong of late: nothing is looked up for a while. With peers keys
+// come by way of others, whose guessers are not ours to tell apart.
+static bool is_guessing(const struct client *client)
+{
+    const struct worker *worker = client->worker;
+    return config_peer_count(worker->config) == 0 &&
+           misses_count(worker->pooler->wrong_keys, origin_place(&client->origin), clock_us()) >=
+               CANCEL_MISSES_MOST;
+}
+
+static void tell_guessing(const struct client *client)
+{
+    struct worker *worker = client->worker;
+    int64_t now_us = clock_us();
+    char from[ORIGIN_TEXT_BYTES];
+    if (now_us - worker->told_guessing_us < 1000000)
+        return;
+    worker->told_guessing_us = now_us;
+    origin_for_log(&client->origin, from, sizeof(from));
+    log_warning("too many cancel requests with wrong keys from %s", from);
+}
+
 static void cancel_request(struct client *client, struct slice key)
 {
     struct worker *worker = client->worker;
     struct cancel_asker asker = {worker, client->number};
     client->state = CLIENT_CANCELLING;
+    client_leaves_entrance(client);
     const char *why_not = NULL;
-    if (!key_is_possible(key))
+    if (is_guessing(client))
+        why_not = "too many cancel requests with wrong keys";
+    else if (!key_is_possible(key))
         why_not = "bad cancel request";
     else if (!pooler_cancel(worker->pooler, key, asker))
         why_not = cancel_forward(worker, key, asker);
-    if (why_not != NULL)
-        client_close(client, why_not);
+    if (why_not == NULL)
+        return;
+    if (misses_note(worker->pooler->wrong_keys, origin_place(&client->origin), clock_us()) ==
+        CANCEL_MISSES_MOST)
+        tell_guessing(client);
+    client_close(client, why_not);
 }
 
 static void begin_tls(struct client *client, struct slice early, bool direct)
@@ -155,7 +189,12 @@ static void begin_tls(struct client *client, struct slice early, bool direct)
 // our answer: somebody meddles.
 static void encryption_request(struct client *client, uint32_t code, struct slice rest)
 {
-    if (rest.len > 0) {
+    uint8_t bit = code == SSL_REQUEST_CODE ? ASKED_SSL : ASKED_GSS;
+    bool again = (client->asked_encryption & bit) != 0;
+    client->asked_encryption |= bit;
+    if (again && client->conn.tls == NULL) {
+        bad_version(client, code); // as PostgreSQL: it is a request no more
+    } else if (rest.len > 0) {
         client_fail(client, "08P01",
                     code == SSL_REQUEST_CODE
                         ? "received unencrypted data after SSL request"

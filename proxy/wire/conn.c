@@ -13,7 +13,7 @@
 void conn_init(struct conn *conn, int fd, conn_callback readable, conn_callback writable,
                void *data)
 {
-    *conn = (struct conn){.fd = fd};
+    *conn = (struct conn){.fd = fd, .room = CONN_AREA_BYTES};
     ev_io_init(&conn->readable, readable, fd, EV_READ);
     ev_io_init(&conn->writable, writable, fd, EV_WRITE);
     conn->readable.data = conn->writable.data = data;
@@ -84,14 +84,14 @@ static ssize_t receive(struct conn *conn, uint8_t *at)
 {
     ssize_t got;
     do {
-        got = socket_receive(conn->fd, at, CONN_AREA_BYTES);
+        got = socket_receive(conn->fd, at, conn->room);
     } while (got < 0 && errno == EINTR);
     return got;
 }
 
 static ssize_t receive_tls(struct conn *conn, uint8_t *at)
 {
-    ssize_t got = tls_read(conn->tls, at, CONN_AREA_BYTES);
+    ssize_t got = tls_read(conn->tls, at, conn->room);
     if (tls_has_more(conn->tls) && ev_is_active(&conn->readable))
         ev_feed_event(conn->loop, &conn->readable, EV_READ);
     return got;
@@ -100,7 +100,7 @@ static ssize_t receive_tls(struct conn *conn, uint8_t *at)
 enum conn_result conn_read(struct conn *conn, uint8_t *area, struct slice *run)
 {
     conn->from_area = conn->in.len == 0;
-    uint8_t *at = conn->from_area ? area : buf_room(&conn->in, CONN_AREA_BYTES);
+    uint8_t *at = conn->from_area ? area : buf_room(&conn->in, conn->room);
     ssize_t got = conn->tls == NULL ? receive(conn, at) : receive_tls(conn, at);
     if (got < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? CONN_AGAIN : CONN_ERROR;

@@ -29,6 +29,7 @@ struct conn {
     struct buf in;        // owns; bytes received and not handled
     struct buf out;       // owns; bytes not taken by the socket; sent first
     size_t out_sent;      // of out, already taken
+    size_t room;          // read at most so much at a time; CONN_AREA_BYTES, but of strangers
     struct tls *tls;       // owns; NULL: it speaks in the clear
     struct sender *posted; // borrows; it has bytes for this conn that go out first; NULL: none has
     uint64_t received, sent; // bytes, in all

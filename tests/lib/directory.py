@@ -79,6 +79,11 @@ class Directory:
         with open(self.logfile, encoding="utf-8", errors="replace") as f:
             return f.read()
 
+    def binds(self):
+        """How many there were, once all who asked have gone."""
+        Proxy.wait(lambda: self.log().count(" ACCEPT ") == self.log().count(" closed"), "the end of all that was asked")
+        return self.log().count(" BIND ")
+
     def close(self):
         if self.process:
             self.process.kill()

@@ -278,9 +278,9 @@ def md5_response(user, password, salt):
 
 class Wire:
     """One connection. address is (host, port), or the path of a unix socket. tls: a context of Python's ssl
-    module; direct: without an SSLRequest before it."""
+    module; direct: without an SSLRequest before it. source: an address of this machine, to come from."""
 
-    def __init__(self, address, timeout=10.0, receive_buffer=None, tls=None, direct=False):
+    def __init__(self, address, timeout=10.0, receive_buffer=None, tls=None, direct=False, source=None):
         self.address = address
         self.timeout = timeout * SLOWNESS
         self.buffer = bytearray()
@@ -296,6 +296,8 @@ class Wire:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(self.timeout)
         try:
+            if source:
+                self.socket.bind((source, 0))
             self.socket.connect(address)
         except OSError:
             self.socket.close()

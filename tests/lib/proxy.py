@@ -34,6 +34,7 @@ SETTINGS = {
     "log_connections": 0,
     "log_disconnections": 0,
     "server_login_retry": 1,
+    "auth_failure_delay": 0,
 }
 
 # PGWEIR_TEST_TLS=1: whatever is tested is tested by TLS, on both sides.
@@ -95,7 +96,7 @@ class Proxy:
         """Writes the ini and users files; see reload()."""
         settings = {k: v for k, v in self.settings.items() if v is not None}
         if not self.is_pgweir:
-            for name in ("worker_threads", "cache", "cache_size", "cache_max_entry_size", "max_staleness",
+            for name in ("worker_threads", "cache", "cache_size", "cache_max_entry_size", "max_staleness", "auth_failure_delay",
                          "invalidation", "control_user", "http_listen",
                          "max_prepared_statements"):
                 settings.pop(name, None)

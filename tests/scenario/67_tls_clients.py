@@ -63,8 +63,6 @@ def test_disable(ctx):
     with Wire(p.address) as c:
         c.send(SSL_REQUEST)
         assert c.read_bytes(1) == b"N"
-        c.send(SSL_REQUEST)
-        assert c.read_bytes(1) == b"N"
         c.login("app", ctx.db, "app-secret")
         assert c.value("SELECT 1") == "1"
     assert not shakes(p, certs.blind_context("postgresql"), direct=True)

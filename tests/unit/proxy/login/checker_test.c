@@ -215,21 +215,24 @@ static void the_queue_is_bounded(void **state)
     desk_close(&desk);
 }
 
+// Ten times: a thread too many would not always be quick enough to be seen.
 static void the_last_thread_is_for_others(void **state)
 {
-    struct desk desk;
-    desk_open(&desk, 3, 20);
-    for (int i = 0; i < 5; i++) {
-        char user[] = {(char)('a' + i), '\0'};
-        ask(&desk, CHECK_PAM, user, "right", 1);
+    for (int round = 0; round < 10; round++) {
+        struct desk desk;
+        desk_open(&desk, 3, 20);
+        for (int i = 0; i < 5; i++) {
+            char user[] = {(char)('a' + i), '\0'};
+            ask(&desk, CHECK_PAM, user, "right", 1);
+        }
+        wait_begun(2);
+        ask(&desk, CHECK_PAM, "z", "right", 2);
+        wait_begun(3);
+        assert_string_equal(the_services.order + 4, "z ");
+        let(6);
+        await(&desk, 6);
+        desk_close(&desk);
     }
-    wait_begun(2);
-    ask(&desk, CHECK_PAM, "z", "right", 2);
-    wait_begun(3);
-    assert_string_equal(the_services.order + 4, "z ");
-    let(6);
-    await(&desk, 6);
-    desk_close(&desk);
 }
 
 static void who_has_least_is_next(void **state)

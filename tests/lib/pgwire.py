@@ -9,6 +9,7 @@ import base64
 import hashlib
 import hmac
 import os
+import select
 import socket
 import ssl
 import struct
@@ -419,7 +420,9 @@ class Wire:
         return Reply(got)
 
     def is_quiet(self, seconds=0.05):
-        """True when nothing arrives for that long."""
+        """True when nothing arrives for that long; 0: when nothing is there."""
+        if seconds == 0 and self.tls is None:
+            return self.at == len(self.buffer) and not select.select([self.socket], [], [], 0)[0]
         try:
             self._fill(1, time.monotonic() + seconds)
             return False

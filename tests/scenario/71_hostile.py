@@ -199,7 +199,7 @@ def test_failure_delay_is_bounded(ctx):
 
 def test_guessed_cancel_keys(ctx):
     """Wrong ones hit nobody, and after many of them from an address nothing is looked up for it for a while."""
-    p = ctx.proxy()
+    p = ctx.proxy(log_disconnections=1)
     victim = ctx.keep(p.connect(ctx.db))
     victim.send(query("SELECT pg_sleep(60)"))
     at_work = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(60)'"
@@ -213,7 +213,8 @@ def test_guessed_cancel_keys(ctx):
     key = struct.unpack("!I", victim.key)[0] if isinstance(victim.key, bytes) else victim.key
     for _ in range(400):
         cancel(victim.pid, chance.choice([k for k in (chance.getrandbits(32), 0, 1) if k != key]))
-    p.wait_log("too many cancel requests with wrong keys from 127.0.0.1")
+    p.wait_log("WARNING too many cancel requests with wrong keys from 127.0.0.1")
+    p.wait_log("closing because: too many cancel requests with wrong keys")  # ... without a look
     assert victim.is_quiet(0)
     # Elsewhere nobody notices.
     cancel(victim.pid, key, "127.0.0.2")

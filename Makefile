@@ -124,7 +124,7 @@ PYTHON = /usr/bin/python3
 JOBS ?= $(shell nproc)
 DEPS = gcc make pkg-config libc6-dev libev-dev libpq-dev libpg-query-dev libprotobuf-c-dev \
        libmicrohttpd-dev libsystemd-dev libseccomp-dev libssl-dev libldap-dev libpam0g-dev libxxhash-dev \
-       libjemalloc-dev libcmocka-dev postgresql python3 python3-psycopg2
+       libjemalloc-dev libcmocka-dev postgresql openssl python3 python3-psycopg2
 # What tests can do with: real client libraries, and the original to compare with. What cannot be
 # installed is done without, and its tests are skipped.
 DRIVERS = python3-psycopg python3-asyncpg python3-sqlalchemy python3-django \

@@ -183,12 +183,15 @@ tsan: ## all the tests under ThreadSanitizer, in build-tsan
 
 FUZZ_CC ?= clang
 FUZZ_SAN = -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize=pointer-overflow -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-FUZZ_CHOSEN = $(foreach t,$(FUZZ_TARGETS),$(if $(or $(if $(T),,all),$(findstring $(T),$(t))),$(t)))
-fuzz: ## every target of tests/fuzz under libFuzzer, one after the other (T=pattern TIME=60)
+FUZZ_CHOSEN = $(strip $(foreach t,$(FUZZ_TARGETS),$(if $(or $(if $(T),,all),$(findstring $(T),$(t))),$(t))))
+FUZZ_TIME = $(or $(TIME),60)
+fuzz: ## every target of tests/fuzz under libFuzzer, then conversations by dice (T=pattern or session, TIME=60 for each)
 	@$(SELF) deps DEPS_MORE='clang libclang-rt-14-dev'
-	@$(SELF) -j$(JOBS) BUILD=build-fuzz CC='$(FUZZ_CC)' OPT='-O1 -g' ALLOCATOR= SAN='$(FUZZ_SAN)' LTO= \
-	    $(patsubst %,build-fuzz/fuzz/%,$(FUZZ_CHOSEN))
-	@tests/fuzz/run.sh build-fuzz $(or $(TIME),60) $(FUZZ_CHOSEN)
+	@$(if $(FUZZ_CHOSEN),$(SELF) -j$(JOBS) BUILD=build-fuzz CC='$(FUZZ_CC)' OPT='-O1 -g' ALLOCATOR= SAN='$(FUZZ_SAN)' LTO= \
+	    $(patsubst %,build-fuzz/fuzz/%,$(FUZZ_CHOSEN)))
+	@$(if $(FUZZ_CHOSEN),tests/fuzz/run.sh build-fuzz $(FUZZ_TIME) $(FUZZ_CHOSEN))
+	@$(if $(findstring $(or $(T),session),session),$(SELF) all && \
+	    SESSION_FUZZ_SECONDS=$(FUZZ_TIME) $(RUNNER) --scenario --filter 72_session_fuzz/dice)
 
 check: ## the repository's own rules: layers, includes, sizes, documents
 	@$(PYTHON) tests/check/rules.py

@@ -35,17 +35,30 @@ static struct op *newer_unnaming(const struct server *server, uint32_t skipped)
     return NULL;
 }
 
+// Behind the Sync it was prepared, or given up, again: what is noted of it now is that one's doing.
+static bool is_redone(const struct server *server, const struct op *op, uint32_t skipped)
+{
+    for (uint32_t i = skipped; i < server->ops.count; i++) {
+        const struct op *later = ops_nth(&server->ops, i);
+        if (later->after == op->after && later->origin != OP_LOCAL && !later->unnamed &&
+            (later->kind == OP_PARSE || later->purpose == PURPOSE_EVICT))
+            return true;
+    }
+    return false;
+}
+
 // failed: this one met the error, the others were skipped. Newest first.
 static void undo(struct server *server, struct client *client, struct op *op, struct op *newer,
-                 bool failed)
+                 uint32_t skipped, bool failed)
 {
+    const bool redone = op->after != NULL && is_redone(server, op, skipped);
     if (op->origin != OP_LOCAL && op->kind == OP_PARSE) {
-        if (op->after != NULL && !op->unnamed)
+        if (op->after != NULL && !op->unnamed && !redone)
             prepared_remove(&server->prepared, op->after);
         server->unnamed = 0;
     }
     given_undo(server, op);
-    if (op->purpose == PURPOSE_EVICT)
+    if (op->purpose == PURPOSE_EVICT && !redone)
         prepared_add(&server->prepared, op->after);
     if (client == NULL)
         return;
@@ -68,7 +81,7 @@ void owed_undo_skipped(struct server *server, struct client *client)
     server->skipping = skipped == server->ops.count;
     struct op *newer = newer_unnaming(server, skipped);
     for (uint32_t i = skipped; i-- > 0;)
-        undo(server, client, ops_nth(&server->ops, i), newer, i == 0);
+        undo(server, client, ops_nth(&server->ops, i), newer, skipped, i == 0);
     while (skipped-- > 0)
         ops_pop(&server->ops);
 }

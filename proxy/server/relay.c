@@ -41,7 +41,7 @@ struct relay {
     struct worker *worker;
     bool published;        // the transaction's effects, for what this run acknowledges
     bool ended;            // it held a ReadyForQuery
-    bool asks;             // for the data of a COPY, from a client whose input waits
+    bool asks;             // the client, whose input waited, is to go on
 };
 
 static bool fail(struct relay *relay, const char *why)
@@ -173,6 +173,10 @@ static bool on_error(struct relay *relay, struct slice message, const struct op 
         say(relay, message);
     if (op != NULL && owed_is_extended(op->kind))
         owed_undo_skipped(relay->server, relay->client);
+    if (relay->server->skipping && relay->client != NULL && relay->client->clearing) {
+        relay->client->clears = relay->client->clearing = false; // what it waits for was skipped
+        relay->asks = true;
+    }
     return true;
 }
 

@@ -207,6 +207,7 @@ static void note_session(struct client *client, const struct analysis *analysis,
         client->must_verify = true;
     if ((effects & EFFECT_RESET) != 0 && (client->given_vars != NULL || client->given != NULL)) {
         client->must_verify = true; // it goes back to what it gave
+        client->clears = true;      // before anything else: see align_look()
         client->resets |= analysis->resets;
         client_pin(client, PIN_SET);
     }

@@ -13,7 +13,7 @@ our half of the connection, and its answers are what the proxy is waited for.
 import socket
 import struct
 
-from pgwire import (PeerClosed, Wire, close, copy_data, copy_done, copy_fail, describe, error_fields, execute, flush,
+from pgwire import (SLOWNESS, PeerClosed, Wire, close, copy_data, copy_done, copy_fail, describe, error_fields, execute, flush,
                     message, parse, bind, query, sync)
 
 MARKS = 7
@@ -56,7 +56,7 @@ def marked(messages):
     return kinds == "3" * MARKS + "Z"
 
 
-def read_marked(wire):
+def read_marked(wire, said):
     """(messages without the marker's, closed)"""
     got = []
     try:
@@ -66,7 +66,7 @@ def read_marked(wire):
     except PeerClosed:
         return got, True
     except TimeoutError:
-        raise Difference(f"no end, after {short(essences(got))}") from None
+        raise Difference(f"said: {said}\n no end, after {short(essences(got))}") from None
 
 
 def tell(wire, pieces):
@@ -79,10 +79,10 @@ def tell(wire, pieces):
         return False
 
 
-def converse(wire, pieces):
+def converse(wire, pieces, said=""):
     """A whole conversation: (messages, closed)."""
     tell(wire, [*pieces, TAIL + MARKER])
-    return read_marked(wire)
+    return read_marked(wire, said)
 
 
 def converse_to_the_end(wire, pieces):
@@ -95,22 +95,26 @@ def converse_to_the_end(wire, pieces):
     return list(wire.wait_closed().messages), True
 
 
+PATIENCE = 0.5
+
+
 def converse_as(wire, pieces, want):
-    """The same with the proxy: its answers are waited for before our half is closed. want: PostgreSQL's."""
+    """The same with the proxy: its answers are waited for before our half is closed. want: PostgreSQL's, of which
+    some may have come only because of that: then it is closed after a while. (messages, waited in vain)"""
     tell(wire, pieces)
-    got = []
+    got, in_vain = [], False
     try:
         while len([m for m in got if m.kind != "S"]) < len(want):
-            got.append(wire.read())
-            if got[-1].kind == "E" and error_fields(got[-1].body).get("S") == "FATAL":
-                break
+            got.append(wire.read(PATIENCE * SLOWNESS))
     except PeerClosed:
-        return got, True
+        return got, False
+    except TimeoutError:
+        in_vain = True
     try:
         wire.socket.shutdown(socket.SHUT_WR)
     except OSError:
         pass
-    return got + list(wire.wait_closed().messages), True
+    return got + list(wire.wait_closed().messages), in_vain
 
 
 # ---- what may differ
@@ -118,9 +122,9 @@ def converse_as(wire, pieces, want):
 FATAL_08P01 = ("E", "FATAL", "08P01")
 
 
-def explained(same, want, got, leaves=False, broken=False):
+def explained(same, want, got, leaves=False, dice=False, broken=False, in_vain=False):
     """Why got may differ from want, behind what was the same; None: it may not. leaves: a Terminate was said;
-    broken: messages were changed at random."""
+    dice: said at random; broken: messages were changed at random; in_vain: answers did not come before the end of input."""
     if leaves and not got:
         return "who says goodbye is not told what was under way"
     if want and want[-1][:2] == ("E", "FATAL") and got == want[-1:]:
@@ -131,9 +135,17 @@ def explained(same, want, got, leaves=False, broken=False):
         # PostgreSQL skips to the next Sync; a proxy that does not know how the message was meant
         # does not guess what it has done.
         return "a malformed message ends the connection"
+    if want[:1] and want[0][0] == "E" and got[:1] == [("E", "ERROR", "25P02")]:
+        return "in a failed transaction nothing can be prepared on a new server, so that is the error"
+    kinds = "".join(e[0] for e in same)
+    if dice and "G" in kinds and "E" in kinds[kinds.rfind("G"):]:
+        # PostgreSQL ignores it in the COPY and answers it behind the error; where that was cannot be known.
+        return "a Sync in a COPY that failed"
+    if broken and not want and {e[0] for e in got} <= {"1", "3"}:
+        return "answers that PostgreSQL keeps to itself until a Sync"
     if broken and got == [FATAL_08P01]:
         return "a malformed message ends the connection, also where PostgreSQL skips it unread"
-    if broken and not got and want and want[0][0] == "E" and want[0][2] in ("08006", "08P01"):
+    if broken and not got and (in_vain or want[0][0] == "E" and want[0][2] in ("08006", "08P01")):
         return "the end of input is not answered"
     return None
 
@@ -162,6 +174,15 @@ class Judge:
             return False
         raise Difference(f"said: {said}\n the same: {short(want[:n])}\n direct:   {short(want[n:])}\n"
                          f" proxy:    {short(got[n:])}")
+
+    @staticmethod
+    def sum(judges):
+        total = Judge()
+        for judge in judges:
+            total.compared += judge.compared
+            for why, n in judge.reasons.items():
+                total.reasons[why] = total.reasons.get(why, 0) + n
+        return total
 
     def __str__(self):
         told = "; ".join(f"{n} x {why}" for why, n in sorted(self.reasons.items()))

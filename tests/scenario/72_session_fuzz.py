@@ -11,8 +11,10 @@ import time
 import storm
 from conversation import (STATES, TYPES, Difference, Judge, converse, converse_as, converse_to_the_end, essences,
                           prepared)
-from pgwire import SLOWNESS, PeerClosed, PgError
+from pgwire import (SLOWNESS, bind, close, copy_data, copy_done, copy_fail, describe, execute, flush, parse, query,
+                    sync)
 from runner import limit
+from talk import Talk
 
 SECONDS = float(os.environ.get("SESSION_FUZZ_SECONDS", "5"))
 SEED = os.environ.get("SESSION_FUZZ_SEED", str(random.randrange(10 ** 6)))
@@ -31,8 +33,9 @@ class Pair:
             ctx.sql(setup, database=database)
         self.proxy = (ctx.cache_proxy if cache else ctx.proxy)(**settings)
 
-    def both(self):
-        return self.ctx.pg.connect(self.other, "app", timeout=2), self.proxy.connect(self.db, "app", timeout=2, unix=True)
+    def both(self, **startup):
+        return (self.ctx.pg.connect(self.other, "app", timeout=10, **startup),
+                self.proxy.connect(self.db, "app", timeout=10, unix=True, **startup))
 
 
 def table(ctx, cache=False, **settings):
@@ -94,3 +97,140 @@ def test_every_message_with_the_cache(ctx):
 @limit(90)
 def test_every_message_in_session_mode(ctx):
     table(ctx, pool_mode="session", default_pool_size=8)
+
+
+# ---- found by dice
+
+DUPLICATE = parse("SELECT v FROM mine WHERE id = $1", "dup"), parse("SELECT v FROM mine WHERE id = $1", "other")
+
+# Conversations in pieces; behind each is waited for what PostgreSQL answers to it.
+FOUND = {
+    "a Sync in a COPY that is given up": [query("COPY mine FROM STDIN") + sync() + copy_fail("no") + sync()],
+    "two COPYs in one query": [query("COPY mine FROM STDIN; COPY mine FROM STDIN") + copy_data(b"20\ta\n") + sync() + copy_done()
+                               + sync() + copy_data(b"21\tb\n") + copy_done() + sync()],
+    "Close in a COPY": [query("COPY mine FROM STDIN") + close("S", "s") + copy_done() + sync()],
+    "DEALLOCATE ALL that is skipped": [execute("nothing") + query("DEALLOCATE ALL") + parse("SELECT 1") + sync()],
+    "DEALLOCATE ALL and a COPY in one batch": [parse("DEALLOCATE ALL") + bind() + execute() + parse("COPY mine FROM STDIN") + bind()
+                                               + execute() + copy_data(b"22\tc\n") + copy_done() + sync()],
+    "CopyFail behind BEGIN": [query("BEGIN") + parse("SELECT 1", "x") + copy_fail("no") + sync() + query("COMMIT")],
+    "no portal behind BEGIN": [query("BEGIN") + execute() + sync() + query("ROLLBACK")],
+    "prepared again behind an error": [describe("S", "nothing") + DUPLICATE[0] + sync() + DUPLICATE[1] + flush(),
+                                       bind("other", ["2"]) + execute() + sync()],
+    "RESET and what is behind it": [query("RESET search_path") + query("BEGIN") + query("SHOW search_path") + query("COMMIT")],
+}
+
+
+def found(ctx, cache):
+    pair = Pair(ctx, cache, TABLE, default_pool_size=2)
+    judge = Judge()
+    for name, pieces in FOUND.items():
+        direct, through = pair.both(search_path="public, pg_catalog")
+        with direct, through:
+            prepared(direct)
+            prepared(through)
+            for piece in pieces[:-1]:  # none of these ends with a Sync
+                for wire in (direct, through):
+                    wire.send(piece)
+                    wire.until("Z")
+                    assert wire.read().kind == "1"
+            what = f"{name}: {pieces}"
+            judge.judge(converse(direct, pieces[-1:], what)[0], converse(through, pieces[-1:], what)[0], what)
+    ctx.note(str(judge))
+
+
+def test_found(ctx):
+    found(ctx, False)
+
+
+def test_found_with_the_cache(ctx):
+    found(ctx, True)
+
+
+# ---- by dice
+
+CLIENTS = 3
+RENEW = "DELETE FROM mine; INSERT INTO mine SELECT i, 'v' || i FROM generate_series(1, 3) i"
+
+
+def own(text, k):
+    return text.replace("mine", f"mine{k}")
+
+
+def converse_by_dice(pair, k, ended, judge):
+    """Session after session, some conversations in each; the last one of some is broken."""
+    life = 0
+    while not ended():
+        life += 1
+        talk = Talk(f"{SEED}/{k}/{life}", k)
+        direct, through = pair.both()
+        try:
+            direct.query(own(RENEW, k))
+            through.query(own(RENEW, k))
+            a_session(talk, direct, through, judge, f"SESSION_FUZZ_SEED={SEED}, client {k}, life {life}")
+        finally:
+            direct.close()
+            through.close()
+    return life
+
+
+def a_session(talk, direct, through, judge, who):
+    what = who
+    for _ in range(talk.dice.randrange(1, 5)):
+        said = talk.messages()
+        pieces = talk.pieces(b"".join(said))
+        what += f"\n   {said}"
+        want, closed = converse(direct, pieces, "direct, " + what)
+        if not judge.judge(want, converse(through, pieces, what)[0], what, dice=True) or closed:
+            return
+    if talk.dice.random() < 0.5:
+        data = talk.broken(b"".join(talk.messages()))
+        pieces = talk.pieces(data)
+        want = converse_to_the_end(direct, pieces)[0]
+        got, in_vain = converse_as(through, pieces, essences(want))
+        judge.judge(want, got, f"{what}\n   broken: {data}", dice=True, broken=True, in_vain=in_vain, leaves=b"X\0\0\0" in data)
+
+
+def by_dice(ctx, cache=False, strangers=6, **settings):
+    """Meanwhile others look whether all that they get is theirs (tests/lib/storm.py)."""
+    ctx.note(f"SESSION_FUZZ_SEED={SEED}")
+    options = {"default_pool_size": 4, "worker_threads": 2, "max_prepared_statements": 4, **settings}
+    pair = Pair(ctx, cache, "".join(own(TABLE, k) for k in range(CLIENTS)) + storm.SETUP + storm.schemas(), **options)
+    stop = threading.Event()
+    until = time.monotonic() + SECONDS * SLOWNESS
+    judges = [Judge() for _ in range(CLIENTS)]
+
+    def ended():
+        return stop.is_set() or time.monotonic() > until
+
+    def guarded(run, *args):
+        try:
+            return run(*args)
+        except BaseException:
+            stop.set()
+            raise
+
+    people = [storm.Client(pair.proxy, ctx.db, who, SEED, cancels=False) for who in range(strangers)]
+    threads = [ctx.thread(guarded, person.run, ended) for person in people]
+    talks = [ctx.thread(guarded, converse_by_dice, pair, k, ended, judges[k]) for k in range(CLIENTS)]
+    lives = sum(thread.result() for thread in talks)
+    for thread in threads:
+        thread.result()
+    total = Judge.sum(judges)
+    ctx.note(f"{lives} sessions, {total}; {sum(a.turns for a in people)} turns of others")
+    assert total.compared > 20
+    nothing_is_left(pair, 4)
+
+
+@limit(SECONDS + 60)
+def test_dice(ctx):
+    by_dice(ctx)
+
+
+@limit(SECONDS + 60)
+def test_dice_with_the_cache(ctx):
+    by_dice(ctx, cache=True)
+
+
+@limit(SECONDS + 60)
+def test_dice_in_session_mode(ctx):
+    by_dice(ctx, pool_mode="session", default_pool_size=12)

@@ -86,6 +86,29 @@ void owed_undo_skipped(struct server *server, struct client *client)
         ops_pop(&server->ops);
 }
 
+void owed_names_dropped(struct server *server, struct client *client)
+{
+    prepared_clear(&server->prepared);
+    for (uint32_t i = 1; i < server->ops.count; i++) {
+        const struct op *op = ops_nth(&server->ops, i);
+        if (op->kind == OP_PARSE && op->origin != OP_LOCAL && !op->unnamed && op->after != NULL)
+            prepared_add(&server->prepared, op->after);
+    }
+    if (client == NULL)
+        return;
+    struct statement_names kept = {.in_sql = 0};
+    for (uint32_t i = 1; i < server->ops.count; i++) {
+        const struct op *op = ops_nth(&server->ops, i);
+        struct slice name = slice_of(op->name, op->name_bytes);
+        struct statement *meaning =
+            op->renames ? statement_names_find(&client->names, name) : NULL;
+        if (meaning != NULL)
+            statement_names_set(&kept, name, meaning);
+    }
+    statement_names_clear(&client->names);
+    client->names = kept;
+}
+
 // Is there a request before the end of the COPY that we have answered ourselves? PostgreSQL, which
 // did not get it, would have ended the connection over it.
 static bool answered_in_copy(const struct server *server)

@@ -38,6 +38,10 @@ void server_answer_local(struct server *server, struct sender *to_client);
 // the server has what it had. client: whose requests they are, or NULL.
 void owed_undo_skipped(struct server *server, struct client *client);
 
+// The head of the queue has dropped all named statements: those that were sent behind it, in the
+// same batch, have their names all the same. client: whose names are dropped, or NULL.
+void owed_names_dropped(struct server *server, struct client *client);
+
 // CopyInResponse has come. Syncs that were sent behind the request will be ignored, for PostgreSQL
 // does so in the middle of a COPY; *swallowed: one of them was to end the batch. False: something
 // else was sent and answered already.

@@ -72,13 +72,9 @@ static void pop(struct relay *relay)
 
 static void forget_statements(struct relay *relay, bool of_client_too)
 {
-    prepared_clear(&relay->server->prepared);
     statement_names_clear(&relay->server->named);
-    relay->server->unnamed = 0;
-    if (relay->client != NULL && of_client_too) {
-        statement_names_clear(&relay->client->names);
-        statement_unref(&relay->client->unnamed);
-    }
+    relay->server->unnamed = 0; // it is still there, for nobody to rely on
+    owed_names_dropped(relay->server, of_client_too ? relay->client : NULL);
 }
 
 // Where it was ours (a reset), this was done when it was sent, with what follows a reset.

@@ -135,12 +135,14 @@ def explained(same, want, got, leaves=False, dice=False, broken=False, in_vain=F
         # PostgreSQL skips to the next Sync; a proxy that does not know how the message was meant
         # does not guess what it has done.
         return "a malformed message ends the connection"
-    if want[:1] and want[0][0] == "E" and got[:1] == [("E", "ERROR", "25P02")]:
-        return "in a failed transaction nothing can be prepared on a new server, so that is the error"
+    if want and want[0][0] == "E" and got[:1] in ([("E", "ERROR", "25P02")], [("E", "ERROR", "42P01")]):
+        return "prepared anew, on another server or in another search path, whose errors come first"
     kinds = "".join(e[0] for e in same)
     if dice and "G" in kinds and "E" in kinds[kinds.rfind("G"):]:
         # PostgreSQL ignores it in the COPY and answers it behind the error; where that was cannot be known.
         return "a Sync in a COPY that failed"
+    if broken and want and got[:1] == [("E", "ERROR", "26000")] and ("E", "ERROR", "22021") in same:
+        return "a Parse whose text cannot be read drops the unnamed statement"
     if broken and not want and {e[0] for e in got} <= {"1", "3"}:
         return "answers that PostgreSQL keeps to itself until a Sync"
     if broken and got == [FATAL_08P01]:

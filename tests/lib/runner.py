@@ -3,9 +3,9 @@
 
 A scenario file is tests/scenario/NN_name.py; its functions test_* take one argument, the Context.
 Files and functions run in order, one after the other, on one scratch PostgreSQL; each test gets a
-database of its own (ctx.db) and starts its own proxies (ctx.proxy(...)). (Some files run beside the others
-when all run: Beside.) All that a test opened ends with the test. A test fails by an exception, by its time limit (@limit(seconds) changes the 30 s), by
-a proxy that ends badly, or by a sanitizer's report. The last line says `N passed, N failed`.
+database of its own (ctx.db) and starts its own proxies (ctx.proxy(...)). When all run, two processes share the files
+(Beside). All that a test opened ends with the test. A test fails by an exception, by its time limit (@limit(seconds)
+changes the 30 s), by a proxy that ends badly, or by a sanitizer's report. The last line says `N passed, N failed`.
 """
 import argparse
 import ctypes
@@ -413,20 +413,41 @@ def run_one(name, test, cluster, binary, directory, kind, reports, tally, slowne
             shutil.rmtree(p.directory, ignore_errors=True)
 
 
-class Beside:
-    """Where all tests run: about half of the time's worth in a process of their own, on a PostgreSQL of their own,
-    while the others run here. What it says is said when it has ended."""
+class Share:
+    """Which scenario files a process takes, of those that two have between them: each takes the next one that the other
+    has not taken, one from the front and one from the back."""
 
-    FILES = "39_protections,40_consistency,41_cache,43_cache,47_cache,61_matrix,62_regress,63_storm"
+    def __init__(self, directory, from_the_back):
+        self.directory, self.from_the_back = directory, from_the_back
+        os.makedirs(directory, exist_ok=True)
+
+    def _take(self, file):
+        try:
+            os.close(os.open(f"{self.directory}/{file}", os.O_CREAT | os.O_EXCL))
+            return True
+        except FileExistsError:
+            return False
+
+    def of(self, tests):
+        files = {}
+        for name, test in tests:
+            files.setdefault(name.split("/")[0], []).append((name, test))
+        for file in sorted(files, reverse=self.from_the_back):
+            if self._take(file):
+                yield from files[file]
+
+
+class Beside:
+    """Where all tests run: a process of its own, on a PostgreSQL of its own, that runs scenarios while others run here.
+    What it says is said when it has ended."""
 
     def __init__(self, build, directory):
+        self.share = Share(f"{directory}/shares", from_the_back=False)
         self.output = open(f"{directory}/beside.log", "w+", encoding="utf-8")
-        self.process = subprocess.Popen([sys.executable, "-B", __file__, "--build", build, "--scenario", "--filter", self.FILES],
+        self.process = subprocess.Popen([sys.executable, "-B", __file__, "--build", build, "--scenario",
+                                         "--share", self.share.directory],
                                         stdout=self.output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                                         preexec_fn=end_with_parent)
-
-    def has(self, name):
-        return wanted(name, self.FILES)
 
     def join(self, tally):
         status = self.process.wait()
@@ -466,9 +487,9 @@ def by_tls(directory):
     return {"ssl": "on", "ssl_cert_file": cert, "ssl_key_file": key}
 
 
-def run_scenarios(build, pattern, tally, directory, kind, reports, slowness, beside=None):
+def run_scenarios(build, pattern, tally, directory, kind, reports, slowness, share=None):
     import cluster as pg
-    tests = [(name, test) for name, test in find_scenarios(pattern) if not (beside and beside.has(name))]
+    tests = find_scenarios(pattern)
     if not tests:
         return
     binary = os.environ.get("PGWEIR_BIN", f"{os.path.abspath(build)}/pgweir")
@@ -479,7 +500,7 @@ def run_scenarios(build, pattern, tally, directory, kind, reports, slowness, bes
     cluster = pg.Cluster(place)
     try:
         cluster.create(by_tls(directory)).start().make_roles()
-        for name, test in tests:
+        for name, test in share.of(tests) if share else tests:
             run_one(name, test, cluster, binary, directory, kind, reports, tally, slowness, build)
             if cluster.process is None or cluster.process.poll() is not None:
                 cluster.start()
@@ -498,6 +519,7 @@ def main():
     options.add_argument("--check", action="store_true")
     options.add_argument("--scenario", action="store_true")
     options.add_argument("--filter", default="")
+    options.add_argument("--share", default="")
     options.add_argument("--list", action="store_true")
     args = options.parse_args()
     if args.list:
@@ -528,7 +550,8 @@ def main():
         if args.check:
             run_rules(args.filter, tally)
         if args.scenario:
-            run_scenarios(args.build, args.filter, tally, directory, kind, reports, slowness, beside)
+            share = Share(args.share, from_the_back=True) if args.share else beside.share if beside else None
+            run_scenarios(args.build, args.filter, tally, directory, kind, reports, slowness, share)
         if beside:
             beside.join(tally)
     except KeyboardInterrupt:

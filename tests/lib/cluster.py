@@ -185,6 +185,16 @@ class Cluster:
         self.sql(f"CREATE ROLE {CONTROL_USER} LOGIN REPLICATION PASSWORD '{CONTROL_USER}-secret'")
         return self
 
+    def roles_as_made(self):
+        """What a test gave to the roles of all tests is taken away."""
+        self.sql(f"""DO $$ DECLARE r record; BEGIN
+            FOR r IN SELECT setrole::regrole AS role FROM pg_db_role_setting WHERE setdatabase = 0 AND setrole <> 0 LOOP
+                EXECUTE format('ALTER ROLE %s RESET ALL', r.role); END LOOP;
+            FOR r IN SELECT roleid::regrole AS given, member::regrole AS member FROM pg_auth_members
+                WHERE member::regrole::text IN ({", ".join(f"'{name}'" for name in ROLES)}) LOOP
+                EXECUTE format('REVOKE %s FROM %s', r.given, r.member); END LOOP;
+            END $$""")
+
     def stop(self, mode=signal.SIGINT):
         """SIGINT: fast; SIGQUIT: as a crash."""
         if self.process and self.process.poll() is None:

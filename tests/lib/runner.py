@@ -504,6 +504,7 @@ def run_scenarios(build, pattern, tally, directory, kind, reports, slowness, sha
             run_one(name, test, cluster, binary, directory, kind, reports, tally, slowness, build)
             if cluster.process is None or cluster.process.poll() is not None:
                 cluster.start()
+            cluster.roles_as_made()
         trouble = [line for line in cluster.log().splitlines() if "PANIC" in line or "TRAP:" in line]
         if trouble:
             print(indent("\n".join(trouble)))

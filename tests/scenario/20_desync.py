@@ -46,7 +46,7 @@ def test_unnamed_of_another_client(ctx):
 def test_named_after_skip(ctx):
     """A named statement that the server would have got in a skipped part is still there behind the
     Sync."""
-    p = ctx.proxy(default_pool_size=2, worker_threads=1)
+    p = ctx.proxy(default_pool_size=4, worker_threads=1)
     ctx.keep(p.connect(ctx.db))
     b = ctx.keep(p.connect(ctx.db))
     b.ask(parse("SELECT 'mine'", "s") + sync()).check()

@@ -73,7 +73,7 @@ def test_not_asked_for(ctx):
 
 def test_never_pooled(ctx):
     """Each has its own server, which ends with it, and is never anybody else's."""
-    p = proxy(ctx, default_pool_size=4)
+    p = proxy(ctx, default_pool_size=4, hidden_code_check=0)
     plain = ctx.keep(p.connect(ctx.db, USER))
     pid = plain.value("SELECT pg_backend_pid()")
     before = walsenders(ctx)

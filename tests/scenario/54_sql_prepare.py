@@ -303,7 +303,7 @@ def test_every_place_of_execute(ctx):
                                     (text.format(name), "SELECT * FROM made ORDER BY 1", "DROP TABLE IF EXISTS made")])
                 assert replies[0] == replies[1], (place, name, replies)
             if place not in ("TEMP", "MULTI"):
-                assert p.console("SHOW PINS") == [], place
+                p.wait(lambda: p.console("SHOW PINS") == [], f"no pin of {place}")  # noqa: B023
             c.query("SELECT 1")
             p.wait(lambda: p.console("SHOW PINS") == [], "the end of the pins")
             release(holders)
@@ -334,7 +334,7 @@ def test_pg_prepared_statements(ctx):
         assert how(look).rows[-2:] == expected
         assert b.query(look).rows == [("other", "PREPARE other AS SELECT 2", "t")]
         assert a.run("SELECT name FROM pg_prepared_statements WHERE name = 'PGWEIR_GIVE'").rows == []
-        assert p.console("SHOW PINS") == []
+        p.wait(lambda: p.console("SHOW PINS") == [], "no pin")
         release(holders)
 
 

@@ -21,6 +21,15 @@ enum config_load_balance {
     CONFIG_BALANCE_DISABLE,     // to the same host, until one fails
 };
 
+// What a server must be to be used, as in libpq.
+enum config_target_session {
+    CONFIG_TARGET_ANY,
+    CONFIG_TARGET_READ_WRITE,
+    CONFIG_TARGET_READ_ONLY,
+    CONFIG_TARGET_PRIMARY,
+    CONFIG_TARGET_STANDBY,
+};
+
 // A line of [databases]. Texts are NULL when not given.
 struct config_database {
     const char *name;        // as clients ask for it; "*" for the fallback
@@ -47,6 +56,7 @@ struct config_database {
     int pool_mode;              // enum config_pool_mode or CONFIG_INHERIT
     int auth_type;              // enum config_auth_type or CONFIG_INHERIT
     int load_balance_hosts;     // enum config_load_balance
+    int target_session_attrs;   // enum config_target_session
     int64_t server_lifetime_us; // or CONFIG_INHERIT, this and the next
     int64_t query_wait_timeout_us;
 };

@@ -19,68 +19,67 @@ enum key_kind {
     KEY_MODE,    // a pool mode
     KEY_AUTH,    // an auth_type
     KEY_BALANCE, // how a host of several is chosen
-    KEY_IGNORED, // known, has no effect yet
+    KEY_TARGET,  // what a server must be
 };
 
 struct key {
     const char *name;
     enum key_kind kind;
     size_t offset;
-    const char *ignored_default; // IGNORED only: this value needs no warning
 };
 
 #define AT(member) offsetof(struct config_database, member)
 static const struct key database_keys[] = {
-    {"host", KEY_TEXT, AT(host), NULL},
-    {"port", KEY_PORT, AT(port), NULL},
-    {"dbname", KEY_TEXT, AT(dbname), NULL},
-    {"user", KEY_TEXT, AT(user), NULL},
-    {"password", KEY_TEXT, AT(password), NULL},
-    {"auth_type", KEY_AUTH, AT(auth_type), NULL},
-    {"auth_user", KEY_TEXT, AT(auth_user), NULL},
-    {"auth_dbname", KEY_TEXT, AT(auth_dbname), NULL},
-    {"auth_query", KEY_TEXT, AT(auth_query), NULL},
-    {"client_encoding", KEY_TEXT, AT(client_encoding), NULL},
-    {"datestyle", KEY_TEXT, AT(datestyle), NULL},
-    {"timezone", KEY_TEXT, AT(timezone), NULL},
-    {"application_name", KEY_TEXT, AT(application_name), NULL},
-    {"connect_query", KEY_TEXT, AT(connect_query), NULL},
-    {"pool_size", KEY_COUNT, AT(pool_size), NULL},
-    {"min_pool_size", KEY_COUNT, AT(min_pool_size), NULL},
-    {"reserve_pool_size", KEY_COUNT, AT(reserve_pool_size), NULL},
-    {"reserve_pool", KEY_COUNT, AT(reserve_pool_size), NULL},
-    {"max_db_connections", KEY_LIMIT, AT(max_db_connections), NULL},
-    {"max_db_client_connections", KEY_LIMIT, AT(max_db_client_connections), NULL},
-    {"pool_mode", KEY_MODE, AT(pool_mode), NULL},
-    {"server_lifetime", KEY_TIMEOUT, AT(server_lifetime_us), NULL},
-    {"query_wait_timeout", KEY_TIME, AT(query_wait_timeout_us), NULL},
-    {"load_balance_hosts", KEY_BALANCE, AT(load_balance_hosts), NULL},
-    {"target_session_attrs", KEY_IGNORED, 0, "any"},
+    {"host", KEY_TEXT, AT(host)},
+    {"port", KEY_PORT, AT(port)},
+    {"dbname", KEY_TEXT, AT(dbname)},
+    {"user", KEY_TEXT, AT(user)},
+    {"password", KEY_TEXT, AT(password)},
+    {"auth_type", KEY_AUTH, AT(auth_type)},
+    {"auth_user", KEY_TEXT, AT(auth_user)},
+    {"auth_dbname", KEY_TEXT, AT(auth_dbname)},
+    {"auth_query", KEY_TEXT, AT(auth_query)},
+    {"client_encoding", KEY_TEXT, AT(client_encoding)},
+    {"datestyle", KEY_TEXT, AT(datestyle)},
+    {"timezone", KEY_TEXT, AT(timezone)},
+    {"application_name", KEY_TEXT, AT(application_name)},
+    {"connect_query", KEY_TEXT, AT(connect_query)},
+    {"pool_size", KEY_COUNT, AT(pool_size)},
+    {"min_pool_size", KEY_COUNT, AT(min_pool_size)},
+    {"reserve_pool_size", KEY_COUNT, AT(reserve_pool_size)},
+    {"reserve_pool", KEY_COUNT, AT(reserve_pool_size)},
+    {"max_db_connections", KEY_LIMIT, AT(max_db_connections)},
+    {"max_db_client_connections", KEY_LIMIT, AT(max_db_client_connections)},
+    {"pool_mode", KEY_MODE, AT(pool_mode)},
+    {"server_lifetime", KEY_TIMEOUT, AT(server_lifetime_us)},
+    {"query_wait_timeout", KEY_TIME, AT(query_wait_timeout_us)},
+    {"load_balance_hosts", KEY_BALANCE, AT(load_balance_hosts)},
+    {"target_session_attrs", KEY_TARGET, AT(target_session_attrs)},
     {0},
 };
 #undef AT
 
 #define AT(member) offsetof(struct config_user, member)
 static const struct key user_keys[] = {
-    {"pool_mode", KEY_MODE, AT(pool_mode), NULL},
-    {"pool_size", KEY_COUNT, AT(pool_size), NULL},
-    {"reserve_pool_size", KEY_COUNT, AT(reserve_pool_size), NULL},
-    {"max_user_connections", KEY_LIMIT, AT(max_user_connections), NULL},
-    {"max_user_client_connections", KEY_LIMIT, AT(max_user_client_connections), NULL},
-    {"query_timeout", KEY_TIMEOUT, AT(query_timeout_us), NULL},
-    {"query_wait_timeout", KEY_TIME, AT(query_wait_timeout_us), NULL},
-    {"idle_transaction_timeout", KEY_TIMEOUT, AT(idle_transaction_timeout_us), NULL},
-    {"transaction_timeout", KEY_TIMEOUT, AT(transaction_timeout_us), NULL},
-    {"client_idle_timeout", KEY_TIMEOUT, AT(client_idle_timeout_us), NULL},
+    {"pool_mode", KEY_MODE, AT(pool_mode)},
+    {"pool_size", KEY_COUNT, AT(pool_size)},
+    {"reserve_pool_size", KEY_COUNT, AT(reserve_pool_size)},
+    {"max_user_connections", KEY_LIMIT, AT(max_user_connections)},
+    {"max_user_client_connections", KEY_LIMIT, AT(max_user_client_connections)},
+    {"query_timeout", KEY_TIMEOUT, AT(query_timeout_us)},
+    {"query_wait_timeout", KEY_TIME, AT(query_wait_timeout_us)},
+    {"idle_transaction_timeout", KEY_TIMEOUT, AT(idle_transaction_timeout_us)},
+    {"transaction_timeout", KEY_TIMEOUT, AT(transaction_timeout_us)},
+    {"client_idle_timeout", KEY_TIMEOUT, AT(client_idle_timeout_us)},
     {0},
 };
 #undef AT
 
 #define AT(member) offsetof(struct config_peer, member)
 static const struct key peer_keys[] = {
-    {"host", KEY_TEXT, AT(host), NULL},
-    {"port", KEY_PORT, AT(port), NULL},
-    {"pool_size", KEY_LIMIT, AT(pool_size), NULL},
+    {"host", KEY_TEXT, AT(host)},
+    {"port", KEY_PORT, AT(port)},
+    {"pool_size", KEY_LIMIT, AT(pool_size)},
     {0},
 };
 #undef AT
@@ -124,6 +123,15 @@ static const struct option_word balances[] = {
     {0},
 };
 
+static const struct option_word targets[] = {
+    {"any", CONFIG_TARGET_ANY, NULL},
+    {"read-write", CONFIG_TARGET_READ_WRITE, NULL},
+    {"read-only", CONFIG_TARGET_READ_ONLY, NULL},
+    {"primary", CONFIG_TARGET_PRIMARY, NULL},
+    {"standby", CONFIG_TARGET_STANDBY, NULL},
+    {0},
+};
+
 static bool set_word(const struct option_word *words, void *field, const char *value)
 {
     for (const struct option_word *w = words; w->word != NULL; w++) {
@@ -163,8 +171,8 @@ static bool set_key(const struct key *key, void *object, const char *value)
         return set_word(option_auth_types, field, value);
     case KEY_BALANCE:
         return set_word(balances, field, value);
-    case KEY_IGNORED:
-        return true;
+    case KEY_TARGET:
+        return set_word(targets, field, value);
     }
     CHECK(!"a key kind");
 }
@@ -191,8 +199,6 @@ static void read_keys(const struct key *keys, void *object, const struct ini_lin
                          keys == user_keys ? "user" : "connection", name);
         else if (!set_key(key, object, value))
             problems_add(problems, PROBLEM_ERROR, file, line->line, "invalid %s: %s", name, value);
-        else if (key->kind == KEY_IGNORED && strcasecmp(key->ignored_default, value) != 0)
-            problems_add(problems, PROBLEM_WARNING, file, line->line, "%s has no effect yet", name);
     }
     explicit_bzero(text, bytes);
     mem_free(text);
@@ -237,8 +243,8 @@ static void inherit_all(const struct key *keys, void *object)
         case KEY_BALANCE:
             *(int *)field = CONFIG_BALANCE_ROUND_ROBIN;
             break;
+        case KEY_TARGET: // any
         case KEY_TEXT:
-        case KEY_IGNORED:
             break;
         }
     }

@@ -37,6 +37,7 @@ struct route {
     _Atomic bool removed;  // its database is: its clients and servers must go
     _Atomic bool moved;    // its database has another user now: clients at rest take the new route
     _Atomic unsigned next_host; // of several in the database's line
+    _Atomic unsigned unfit;     // how many in a row were not what target_session_attrs asks for
     struct pool *pool;     // owns
     struct pool_quota *database_quota, *user_quota; // borrow
     _Atomic int cancels;   // cancel requests on their way to its servers

@@ -224,6 +224,7 @@ static bool note_parameter(struct server *server, struct slice body)
     int var = var_find(name);
     if (var >= 0)
         vars_set(&server->vars, var, value);
+    fitness_note(&server->fitness, name, value);
     message_parameter(&server->welcome, name, value);
     return true;
 }
@@ -247,6 +248,12 @@ static bool ready(struct server *server)
 {
     struct worker *worker = server->worker;
     struct route *route = server->route;
+    const char *lacks = server_lacks(server);
+    if (lacks != NULL) {
+        server->unfit = true;
+        return give_up(server, lacks);
+    }
+    route->unfit = 0;
     if (ask_connect_query(server))
         return server->state != SERVER_CLOSED;
     if (server->scram != NULL) {

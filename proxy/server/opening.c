@@ -221,6 +221,7 @@ static struct server *server_new(struct worker *worker, struct route *route)
     server->tls_era = worker->tls->server_era;
     server->surprises = learnt_surprises(route->learnt);
     server->status = 'I';
+    fitness_init(&server->fitness);
     server->since_us = server->opened_us = clock_us();
     list_init(&server->prepared.used);
     link_init(&server->slot.link);

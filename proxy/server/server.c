@@ -129,7 +129,7 @@ bool server_is_of_before(const struct server *server)
 
 bool server_is_obsolete(struct server *server)
 {
-    if (server_is_of_before(server) ||
+    if (server_is_of_before(server) || server->unfit ||
         server->surprises != learnt_surprises(server->route->learnt))
         return true;
     if (server->name == NULL)
@@ -292,14 +292,37 @@ static void log_end(const struct server *server, const char *why)
              (long long)((clock_us() - server->opened_us) / 1000000));
 }
 
-static void note_failure(struct server *server, const char *why)
+const char *server_lacks(const struct server *server)
+{
+    const struct config_database *db =
+        config_database(server->worker->config, server->route->database);
+    return db == NULL ? NULL
+                      : fitness_lacks(&server->fitness,
+                                      (enum config_target_session)db->target_session_attrs);
+}
+
+static unsigned hosts_of(const struct config_database *db)
+{
+    unsigned count = 1;
+    for (const char *p = db->host != NULL ? db->host : ""; *p != '\0'; p++)
+        count += *p == ',';
+    return count;
+}
+
+// True: the next host is tried at once.
+static bool note_failure(struct server *server, const char *why)
 {
     struct route *route = server->route;
     const struct config_database *db = config_database(server->worker->config, route->database);
     if (db != NULL && db->load_balance_hosts == CONFIG_BALANCE_DISABLE)
         route->next_host++;
+    if (server->unfit && db != NULL && ++route->unfit % hosts_of(db) != 0) {
+        pool_open_given_up(route->pool, clock_us());
+        return true;
+    }
     pool_open_failed(route->pool, clock_us(), server->refused,
                      server->refused ? server->refused_state : "08006", why);
+    return false;
 }
 
 void server_close(struct server *server, const char *why)
@@ -309,7 +332,7 @@ void server_close(struct server *server, const char *why)
         return;
     struct worker *worker = server->worker;
     struct route *route = server->route;
-    bool was_open = server->counted;
+    bool was_open = server->counted, again = false;
     if (worker->relaying == server)
         worker->relaying = NULL;
     if (server->client != NULL && server->client->server == server)
@@ -332,11 +355,11 @@ void server_close(struct server *server, const char *why)
     else if (server->given_up)
         pool_open_given_up(route->pool, clock_us());
     else
-        note_failure(server, why);
+        again = note_failure(server, why);
     if (pool_contended(route->pool))
         worker->share_due = true;
     tell_client(server, why);
-    if (was_open)
+    if (was_open || again)
         server_open_more(worker, route);
 }
 

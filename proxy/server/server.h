@@ -12,6 +12,7 @@
 #include "base/mailbox.h"
 #include "pool/pool.h"
 #include "proxy/login/scram.h"
+#include "proxy/server/fitness.h"
 #include "proxy/server/ops.h"
 #include "proxy/server/resolver.h"
 #include "proxy/session/origin.h"
@@ -118,6 +119,8 @@ struct server {
     unsigned tls_era;        // of the TLS settings, when it was connected; tls_context.h
     uint64_t surprises;      // learnt_surprises() then
     bool given_up;           // its opening is not wanted any more
+    bool unfit;              // it is not what target_session_attrs asks for
+    struct fitness fitness;
     bool refused;            // the server refused the login, with this SQLSTATE
     char refused_state[6];
     const char *doomed;      // why it is closed instead of given back; NULL: it is not
@@ -154,6 +157,7 @@ void server_freshen(struct server *server);
 // Does the configuration, or the name of its host, mean another server by now, or the same one
 // spoken to in another way?
 bool server_is_obsolete(struct server *server);
+const char *server_lacks(const struct server *server); // for its database; NULL: it does
 bool server_is_of_before(const struct server *server); // ... the name apart, which takes a lock
 // Hands a granted server to its client, on this worker or another one.
 void server_hand_over(struct server *server, struct pool_waiter *waiter);

@@ -14,6 +14,9 @@
 #include "base/log.h"
 #include "config/config.h"
 
+// The library's macros leave fields to be zero.
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) // they trace, and personality()
 enum { SANITIZED = true };
 #else

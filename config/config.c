@@ -150,14 +150,13 @@ static void warn_of_no_effect(const struct load *load)
     for (size_t i = 0; i < option_count; i++) {
         const struct option *option = &option_table[i];
         const struct given *given = &load->config->given[i];
-        if (option->in_effect || given->text == NULL ||
+        if (!option->moot || given->text == NULL ||
             option_same(option, given->text, option->fallback))
             continue;
         if (load->old != NULL && option_same(option, given->text, text_of(load->old, i)))
             continue;
-        problems_add(load->problems, PROBLEM_WARNING, given->file, given->line, "%s %s",
-                     option->name,
-                     option->moot ? "has no meaning here and is ignored" : "has no effect yet");
+        problems_add(load->problems, PROBLEM_WARNING, given->file, given->line,
+                     "%s has no meaning here and is ignored", option->name);
     }
 }
 

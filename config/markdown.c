@@ -22,8 +22,8 @@ static const char head[] =
     "  Sizes are bytes or carry `k`, `M`, `G`, `T`. Switches are `on` and `off`, or `1` and\n"
     "  `0`.\n"
     "- An unknown name or a bad value is an error with file and line, and nothing starts; a\n"
-    "  reload keeps what was there before. Names marked *no effect yet* are PgBouncer's: they\n"
-    "  are accepted and, where their value is not the default, mentioned in the log.\n"
+    "  reload keeps what was there before. Names marked *ignored* are of PgBouncer's inside:\n"
+    "  they are accepted and, where their value is not the default, mentioned in the log.\n"
     "- A setting marked *restart* keeps its value on reload.\n"
     "\n"
     "## [pgbouncer] or [pgweir]\n"
@@ -133,8 +133,8 @@ static void print_row(const struct option *o, struct buf *out)
     }
     if (o->alias != NULL)
         buf_printf(out, " Also `%s`.", o->alias);
-    if (!o->in_effect)
-        buf_printf(out, o->moot ? " *Ignored.*" : " *No effect yet.*");
+    if (o->moot)
+        buf_printf(out, " *Ignored.*");
     if (!o->reloadable)
         buf_printf(out, " *Restart.*");
     buf_printf(out, " |\n");

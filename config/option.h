@@ -33,8 +33,7 @@ struct option {
     enum option_type type;
     bool reloadable;   // false: needs a restart
     bool ours;         // not a PgBouncer option
-    bool in_effect;    // false: known, so that PgBouncer's files load, but nothing reads it yet
-    bool moot;         // ... and nothing ever will: it is about PgBouncer's inside
+    bool moot;         // known, so that PgBouncer's files load: it is about PgBouncer's inside
     int offset;        // in struct settings, or OPTION_NO_FIELD
     const char *fallback; // the default, as it would stand in the file
     int64_t min;       // COUNT; TIME in microseconds; BYTES

@@ -21,9 +21,8 @@
 #define WORD(n, d, w) .name = n, .type = OPTION_WORD, .fallback = d, .words = w
 
 #define FIELD(member) .offset = offsetof(struct settings, member)
-#define LIVE(member) FIELD(member), .in_effect = true, .reloadable = true    // RELOAD changes it
-#define START(member) FIELD(member), .in_effect = true, .reloadable = false  // read once
-#define LATER(member) FIELD(member), .in_effect = false, .reloadable = true // has its field
+#define LIVE(member) FIELD(member), .reloadable = true    // RELOAD changes it
+#define START(member) FIELD(member), .reloadable = false  // read once
 #define MOOT .offset = OPTION_NO_FIELD, .moot = true, .reloadable = true
 #define MOOT_START .offset = OPTION_NO_FIELD, .moot = true, .reloadable = false
 #define OURS .ours = true
@@ -204,7 +203,7 @@ const struct option option_table[] = {
      SAYS "TLS with clients by TCP. `disable`: none. `allow`, `prefer`: who asks for it gets it. "
           "`require`: nobody gets in without it. `verify-ca`, `verify-full`: nor without a valid "
           "certificate."},
-    {TEXT("conffile", ""), .offset = OPTION_NO_FIELD, .in_effect = true, .reloadable = true,
+    {TEXT("conffile", ""), .offset = OPTION_NO_FIELD, .reloadable = true,
      SAYS "The file that the next RELOAD reads. Default: that of the command line."},
     {TEXT("control_user", ""), START(control_user), OURS,
      SAYS "Who the control connections log in as (WAL stream, catalog, health); the password comes "

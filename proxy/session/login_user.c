@@ -67,6 +67,8 @@ static void hear(struct client *client, const struct lookup_answer *answer)
 static void answered(struct client *client, const struct lookup_answer *answer)
 {
     struct login *login = client->login;
+    if (client->state == CLIENT_CLOSED)
+        return; // in this very turn; the lookup goes with it
     lookup_free(login->lookup);
     login->lookup = NULL;
     login->waiting = false;

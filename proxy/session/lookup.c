@@ -192,7 +192,7 @@ static enum progress take(struct lookup *lookup, struct slice *data)
     return GOES_ON;
 }
 
-// The login goes on, and may free this.
+// The login goes on, and may free this; if its client has left, that comes at the turn's end.
 static void end(struct lookup *lookup)
 {
     struct lookup_answer answer = lookup->answer;

@@ -409,6 +409,25 @@ def test_clients_that_leave(ctx):
     assert p.pool(ctx.db, "postgres")["cl_active"] == "0"
 
 
+def test_clients_that_leave_as_the_answer_comes(ctx):
+    """In the same turn of the loop, if it happens so: it lets nobody in, and counts nobody who is not there."""
+    for auth_type in ("trust", "md5"):
+        p = asking(ctx, auth_query=slow_query(ctx), auth_type=auth_type, default_pool_size=10, worker_threads=1,
+                   user_settings={"app": {"max_user_client_connections": 100}})
+        for _ in range(5):
+            lock = Locked(ctx)
+            wires = [begin(ctx, p) for _ in range(10)]
+            p.wait(lambda: waiting_for_lock(ctx) == 10, "ten queries that wait")
+            lock.open()
+            for wire in wires:
+                wire.socket.close()
+                time.sleep(0.0001)
+        p.wait(lambda: len(p.console("SHOW CLIENTS")) == 1, "nobody else")
+        users = {row["name"]: row for row in p.console("SHOW USERS")}
+        assert users["app"]["current_client_connections"] == "0", users["app"]
+        assert gets_in(p, ctx.db) == "app"
+
+
 def test_what_is_sent_early_waits(ctx):
     p = asking(ctx, auth_query=slow_query(ctx), auth_type="trust")
     from pgwire import query

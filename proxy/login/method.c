@@ -15,7 +15,8 @@ static bool is_mapped(const struct origin *origin)
     return origin->kind == ORIGIN_IPV6 && memcmp(origin->address, prefix, sizeof(prefix)) == 0;
 }
 
-// The console has two names: a line for the one is for the other, too.
+// The console has two names: a line for the one is for the other, too. There is nothing in it to
+// replicate, so who asks for that needs one of its lines all the same.
 static bool find_rule(const struct config *config, const struct login_asker *asker,
                       struct login_method *method)
 {
@@ -30,7 +31,7 @@ static bool find_rule(const struct config *config, const struct login_asker *ask
         .family = is_ipv4 ? NETWORK_IPV4 : NETWORK_IPV6,
         .address = is_mapped(origin) ? origin->address + 12 : origin->address,
         .encrypted = asker->encrypted,
-        .physical = asker->physical,
+        .physical = asker->physical && !asker->is_console,
     };
     method->rule = hba_find(config_hba(config), &who);
     if (method->rule != NULL)

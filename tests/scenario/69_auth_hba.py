@@ -165,7 +165,8 @@ def refusal(p, database, user="app"):
 
 def test_console(ctx):
     """Only admins and users of statistics, whatever a line says; and they by their lines."""
-    p = start(ctx, "host pgbouncer all all scram-sha-256\nhost all all all trust\nlocal pgbouncer console reject\n"
+    p = start(ctx, "host replication all all trust\nlocal replication all trust\n"
+              "host pgbouncer all all scram-sha-256\nhost all all all trust\nlocal pgbouncer console reject\n"
               "local all all trust\n", stats_users="other")
     says(p, "not allowed", "pgbouncer", "app", "08P01")
     says(p, "not allowed", "pgbouncer", "stranger", "08P01", password="x")
@@ -184,6 +185,9 @@ def test_console(ctx):
     # By its other name, too; and lines may have that one.
     assert p.refused("pgweir", "console", unix=True).text == "login rejected"
     assert p.refused("pgweir", "console", "wrong").sqlstate == "28P01"
+    # Lines for replication are not for the console, whatever it is asked for.
+    assert p.refused("pgbouncer", "console", "wrong", replication="true").sqlstate == "28P01"
+    assert p.refused("pgweir", "console", unix=True, replication="true").text == "login rejected"
     put(p, "hba", "host pgweir console all reject\nhost all all all trust\n")
     p.reload()
     for name in ("pgbouncer", "pgweir"):

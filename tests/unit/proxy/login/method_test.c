@@ -23,10 +23,11 @@ static void a_scram_secret_makes_md5_scram(void **state)
     assert_int_equal(login_method_with(CONFIG_AUTH_PLAIN, "SCRAM-SHA-256$x"), CONFIG_AUTH_PLAIN);
 }
 
-static void mapped_addresses_are_addresses(void **state)
+static void which_line_is_for_whom(void **state)
 {
     char path[] = "/tmp/pgweir-method-XXXXXX", ini[] = "/tmp/pgweir-method-XXXXXX";
-    static const char lines[] = "host all all 10.0.0.0/8 reject\nhost pgweir all all md5\n"
+    static const char lines[] = "host replication all all password\n"
+                                "host all all 10.0.0.0/8 reject\nhost pgweir all all md5\n"
                                 "host all all all trust\n";
     int fd = mkstemp(path), ini_fd = mkstemp(ini);
     assert_int_equal(write(fd, lines, sizeof lines - 1), sizeof lines - 1);
@@ -46,8 +47,14 @@ static void mapped_addresses_are_addresses(void **state)
     asker.is_console = true; // by any of its names
     assert_true(login_method_find(config, &asker, &method));
     assert_int_equal(method.type, CONFIG_AUTH_MD5);
-    origin.kind = ORIGIN_UNKNOWN; // all that is known is that it is not local
+    asker.physical = true; // which is no way around the console's lines
+    assert_true(login_method_find(config, &asker, &method));
+    assert_int_equal(method.type, CONFIG_AUTH_MD5);
     asker.is_console = false;
+    assert_true(login_method_find(config, &asker, &method));
+    assert_int_equal(method.type, CONFIG_AUTH_PLAIN);
+    asker.physical = false;
+    origin.kind = ORIGIN_UNKNOWN; // all that is known is that it is not local
     assert_true(login_method_find(config, &asker, &method));
     assert_int_equal(method.type, CONFIG_AUTH_TRUST);
     config_unref(&config);
@@ -62,7 +69,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_scram_secret_makes_md5_scram),
-        cmocka_unit_test(mapped_addresses_are_addresses),
+        cmocka_unit_test(which_line_is_for_whom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

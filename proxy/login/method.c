@@ -26,7 +26,7 @@ static bool find_rule(const struct config *config, const struct login_asker *ask
         .database = asker->is_console ? "pgbouncer" : asker->database,
         .alias = asker->is_console ? "pgweir" : NULL,
         .user = asker->user,
-        .is_local = origin->kind == ORIGIN_UNIX,
+        .is_local = asker->local,
         .has_address = origin->kind == ORIGIN_IPV4 || origin->kind == ORIGIN_IPV6,
         .family = is_ipv4 ? NETWORK_IPV4 : NETWORK_IPV6,
         .address = is_mapped(origin) ? origin->address + 12 : origin->address,

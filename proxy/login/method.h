@@ -15,6 +15,7 @@ struct origin;
 struct login_asker {
     const char *database, *user; // as it says
     const struct origin *origin;
+    bool local;                  // over a unix socket of ours, and not announced by a load balancer
     bool is_console;             // the database is that, by any of its names
     bool encrypted;              // by TLS
     bool physical;               // for physical replication

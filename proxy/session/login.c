@@ -299,6 +299,7 @@ bool login_find_method(struct client *client)
         .database = client->database,
         .user = client->user,
         .origin = &client->origin,
+        .local = client->local,
         .encrypted = client->conn.tls != NULL,
         .is_console = console_is(client->database),
         .physical = replication != NULL && replication->kind == REPLICATION_PHYSICAL,

@@ -28,7 +28,7 @@ static void which_line_is_for_whom(void **state)
     char path[] = "/tmp/pgweir-method-XXXXXX", ini[] = "/tmp/pgweir-method-XXXXXX";
     static const char lines[] = "host replication all all password\n"
                                 "host all all 10.0.0.0/8 reject\nhost pgweir all all md5\n"
-                                "host all all all trust\n";
+                                "host all all all trust\nlocal all all peer\n";
     int fd = mkstemp(path), ini_fd = mkstemp(ini);
     assert_int_equal(write(fd, lines, sizeof lines - 1), sizeof lines - 1);
     dprintf(ini_fd, "[pgbouncer]\nauth_type = hba\nauth_hba_file = %s\n", path);
@@ -57,6 +57,12 @@ static void which_line_is_for_whom(void **state)
     origin.kind = ORIGIN_UNKNOWN; // all that is known is that it is not local
     assert_true(login_method_find(config, &asker, &method));
     assert_int_equal(method.type, CONFIG_AUTH_TRUST);
+    origin = (struct origin){.kind = ORIGIN_UNIX}; // of a load balancer's machine
+    assert_true(login_method_find(config, &asker, &method));
+    assert_int_equal(method.type, CONFIG_AUTH_TRUST);
+    asker.local = true; // of this one
+    assert_true(login_method_find(config, &asker, &method));
+    assert_int_equal(method.type, CONFIG_AUTH_PEER);
     config_unref(&config);
     problems_fini(&problems);
     unlink(path);

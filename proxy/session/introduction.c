@@ -29,14 +29,14 @@ static bool is_trusted(const struct settings *settings, const struct origin *ori
 
 static void take(struct client *client, const struct proxy_header *header)
 {
+    // Who is at the other end of the socket is not who is at the other end of the line: the uid
+    // there must not let anybody into the console.
+    client->local = client->local && header->is_own;
     if (header->keeps)
         return;
     char by[ORIGIN_TEXT_BYTES], from[ORIGIN_TEXT_BYTES];
     origin_for_log(&client->origin, by, sizeof(by));
     client->origin = header->from;
-    // Who is at the other end of the socket is not who is at the other end of the line: the uid
-    // there must not let anybody into the console.
-    client->local = false;
     origin_for_log(&client->origin, from, sizeof(from));
     log_debug("C-%p: %s announced by %s", (void *)client, from, by);
 }

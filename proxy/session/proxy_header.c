@@ -195,7 +195,7 @@ static enum proxy_header_result read_v2(struct slice data, struct proxy_header *
     r = reader_of(slice_of(data.at + V2_HEAD, length));
     if (local) {
         // Nobody's connection: a health check. Addresses count for nothing, but have their place.
-        header->keeps = true;
+        header->keeps = header->is_own = true;
         reader_bytes(&r, length >= address_bytes(family) ? address_bytes(family) : length);
     } else if (!read_addresses(&r, family, header)) {
         return PROXY_BAD;

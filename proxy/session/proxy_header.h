@@ -23,6 +23,7 @@ enum proxy_header_result {
 struct proxy_header {
     size_t bytes;       // of the header
     bool keeps;         // it says nothing (health check, unknown): the socket's own address counts
+    bool is_own;        // ... for it is the balancer's own connection: a health check
     struct origin from; // else this
 };
 

@@ -12,6 +12,7 @@ V2 = SIGNATURE + b"\x21\x11\0\x0c" + bytes([192, 0, 2, 7, 198, 51, 100, 1]) + st
 V2_IPV6 = (SIGNATURE + b"\x21\x21\0\x24" + bytes.fromhex("20010db8000000000000000000000007") + bytes(15) + b"\x01"
            + struct.pack("!HH", 4711, 5432))
 LOCAL = SIGNATURE + b"\x20\0\0\0"
+UNSPECIFIED = SIGNATURE + b"\x21\0\0\0"
 
 
 def balanced(ctx, **options):
@@ -115,7 +116,7 @@ def test_unix_sockets(ctx):
     assert error.text == "PROXY protocol header is required", error
     # Somebody with the proxy's own uid gets into the console, unless it passes on somebody else.
     console = startup({"user": "pgbouncer", "database": "pgbouncer"})
-    for header, kind in ((LOCAL, b"R"), (V1, b"E"), (V2, b"E")):
+    for header, kind in ((LOCAL, b"R"), (V1, b"E"), (V2, b"E"), (b"PROXY UNKNOWN\r\n", b"E"), (UNSPECIFIED, b"E")):
         asks = (f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({p.socket_path!r}); "
                 f"s.sendall({header + console!r}); print(s.recv(1))")
         assert pg.call([sys.executable, "-c", asks]).strip() == str(kind), header

@@ -66,7 +66,7 @@ static void test_v1(void **state)
 static void test_v1_unknown(void **state)
 {
     assert_int_equal(text("PROXY UNKNOWN\r\n"), PROXY_OK);
-    assert_true(header.keeps);
+    assert_true(header.keeps && !header.is_own);
     assert_int_equal(header.bytes, 15);
     assert_int_equal(text("PROXY UNKNOWN ffff::1 what  ever 1 x\r\nrest"), PROXY_OK);
     assert_true(header.keeps);
@@ -172,11 +172,11 @@ static void test_v2(void **state)
 static void test_v2_keeps(void **state)
 {
     assert_int_equal(binary(0x20, 0x00, "", 0), PROXY_OK); // LOCAL
-    assert_true(header.keeps);
+    assert_true(header.keeps && header.is_own);
     assert_int_equal(binary(0x20, 0x11, body4, sizeof(body4)), PROXY_OK);
     assert_true(header.keeps);
     assert_int_equal(binary(0x21, 0x00, "", 0), PROXY_OK); // PROXY, unspecified
-    assert_true(header.keeps);
+    assert_true(header.keeps && !header.is_own);
 }
 
 static void test_v2_additions(void **state)

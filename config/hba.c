@@ -489,14 +489,17 @@ static void read_line(struct reading *r, const char *text)
     r->why = NULL;
     words_begin(&r->words, text);
     bool ok = true;
-    if (words_take(&r->words, "include"))
+    enum problem_grade grade = PROBLEM_ERROR; // who knows how many lines are missing, and which
+    if (words_take(&r->words, "include")) {
         ok = include(r, true);
-    else if (words_take(&r->words, "include_if_exists"))
+    } else if (words_take(&r->words, "include_if_exists")) {
         ok = include(r, false);
-    else if (r->words.kind != WORD_END)
+    } else if (r->words.kind != WORD_END) {
         ok = read_rule(r);
+        grade = PROBLEM_WARNING;
+    }
     if (!ok)
-        problems_add(r->problems, PROBLEM_WARNING, r->path, r->line,
+        problems_add(r->problems, grade, r->path, r->line,
                      "hba line %d: %s: could not parse hba config line %d", r->line, r->why,
                      r->line);
 }
@@ -513,7 +516,7 @@ static void read_lines(struct reading *r, char *text, size_t bytes)
 
 struct hba *hba_load(const char *path, const char *ident_path, struct problems *problems)
 {
-    size_t bytes;
+    size_t bytes, errors = problems->errors;
     struct hba *hba = mem_new(struct hba);
     hba->holders = 1;
     bool ok = *ident_path == '\0' || ident_load(&hba->ident, ident_path, problems);
@@ -527,7 +530,8 @@ struct hba *hba_load(const char *path, const char *ident_path, struct problems *
     if (ok) {
         struct reading reading = {.hba = hba, .problems = problems, .path = path};
         read_lines(&reading, text, bytes);
-    } else {
+    }
+    if (problems->errors > errors) {
         hba_unref(hba);
         hba = NULL;
     }

@@ -39,7 +39,7 @@ struct hba_asker {
 };
 
 // ident_path: "" for none. A line that cannot be used is a warning and left out, as in PgBouncer; a
-// file that cannot be read is an error, and NULL.
+// file that cannot be read, or an include that cannot be followed, is an error, and NULL.
 struct hba *hba_load(const char *path, const char *ident_path, struct problems *problems);
 struct hba *hba_ref(struct hba *hba); // NULL is fine
 void hba_unref(struct hba *hba);      // NULL is fine

@@ -130,6 +130,14 @@ def test_a_file_that_cannot_be_read(ctx):
     reload_badly(p, auth_hba_file="/nonexistent/hba")
     assert codes(p, ctx.db) == [0]
     says(p, "no authentication method is found", ctx.db, "other")
+    # Nor is one that is included: there may be lines in it that reject.
+    put(p, "hba", "include none\nhost all all all trust\n")
+    p.reload()
+    p.wait_log("could not parse hba config line 1")
+    says(p, "no authentication method is found", ctx.db, "other")
+    put(p, "hba", "include_if_exists none\nhost all all all trust\n")
+    p.reload()
+    p.wait(lambda: refusal(p, ctx.db, "other") is None, "the new file")
 
 
 def reload_badly(p, **settings):

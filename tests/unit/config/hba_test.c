@@ -204,8 +204,6 @@ static void bad_lines_are_left_out(void **state)
         {"host all all 10.0.0.0/-1 md5", "invalid mask"},
         {"host all all 10.0.0.0/8x md5", "invalid mask"},
         {"host all all 10.0.0/8 md5", "failed to parse address"},
-        {"include none", "could not open"},
-        {"include", "include of what?"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[160];
@@ -223,6 +221,29 @@ static void bad_lines_are_left_out(void **state)
         assert_int_equal(line_for(hba, "e", "u", "unix", ""), 3);
         assert_int_equal(line_for(hba, "e", "u", "10.0.0.1", ""), 0);
         hba_unref(hba);
+        problems_fini(&problems);
+    }
+}
+
+// What is missing may be what rejects.
+static void an_include_that_cannot_be_followed_is_an_error(void **state)
+{
+    static const char *const cases[][2] = {
+        {"include none", "could not open"}, {"include", "include of what?"},
+        {"include_if_exists", "include of what?"}, {"include hba", "nested too deeply"},
+        {"include outer", "could not open"},
+    };
+    scratch_text(state, "outer", "include none\n");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[160];
+        struct problems problems = {0};
+        snprintf(text, sizeof text, "%s\nlocal all all trust\n", cases[i][0]);
+        assert_null(load(state, text, &problems));
+        assert_int_equal(problems.errors, 1);
+        assert_int_equal(problems.count, 1);
+        if (strstr(problems.at[0].text, cases[i][1]) == NULL ||
+            strstr(problems.at[0].text, "could not parse hba config line 1") == NULL)
+            fail_msg("%s: %s", cases[i][0], problems.at[0].text);
         problems_fini(&problems);
     }
 }
@@ -319,6 +340,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_first_line_counts, scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(methods, scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(bad_lines_are_left_out, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(an_include_that_cannot_be_followed_is_an_error,
+                                        scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(a_mask_that_cuts_the_address_fits_nobody, scratch_open,
                                         scratch_close),
         cmocka_unit_test_setup_teardown(files_of_names, scratch_open, scratch_close),

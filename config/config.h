@@ -132,8 +132,8 @@ void config_blame(const struct config *config, struct problems *problems,
 // Appends the value of option_table[i] as SHOW CONFIG prints it: also of one without effect.
 void config_print_option(const struct config *config, size_t i, struct buf *out);
 
-// The database a client asked for: its own line, else the fallback, else NULL. "pgbouncer" and
-// "pgweir" are the console and are the caller's to recognise: they are never lines.
+// The database a client asked for: its own line, else the fallback (for up to 63 bytes), else NULL.
+// "pgbouncer" and "pgweir" are the console and are the caller's to recognise: they are never lines.
 const struct config_database *config_database(const struct config *config, const char *name);
 // The name to send to the server, given the name that the client asked for.
 const char *config_database_dbname(const struct config_database *db, const char *asked);

@@ -4,14 +4,19 @@
 
 #include "config/hba.h"
 
+#include <string.h>
 #include <strings.h>
 
+enum { FALLBACK_NAME_MAX = 63 }; // PostgreSQL's names, and PgBouncer's of this kind
+
+// Of what strangers ask for by the fallback something is remembered, so it is no longer than a name
+// can be.
 const struct config_database *config_database(const struct config *config, const char *name)
 {
     const struct config_database *db = roster_database(config->roster, name);
-    if (db == NULL || db->is_fallback) // "*" is nobody's name to ask for, but the fallback fits it
-        db = roster_database(config->roster, "*");
-    return db;
+    if (db != NULL) // "*" is nobody's name to ask for, but the fallback fits it
+        return db;
+    return strlen(name) <= FALLBACK_NAME_MAX ? roster_database(config->roster, "*") : NULL;
 }
 
 const char *config_database_dbname(const struct config_database *db, const char *asked)

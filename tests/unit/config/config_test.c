@@ -104,6 +104,13 @@ static void databases_are_found(void **state)
     assert_true(db->is_fallback);
     assert_string_equal(config_database_dbname(db, "other"), "other");
     assert_int_equal(db->port, 5434);
+    char name[65];
+    memset(name, 'n', sizeof name);
+    name[64] = '\0';
+    assert_null(config_database(config, name)); // longer than any
+    name[63] = '\0';
+    assert_ptr_equal(config_database(config, name), db);
+    assert_ptr_equal(config_database(config, "*"), db);
 
     assert_int_equal(config_database_count(config), 3);
     assert_string_equal(config_database_at(config, 0)->name, "app");

@@ -163,13 +163,14 @@ static void cancel_request(struct client *client, struct slice key)
     struct worker *worker = client->worker;
     struct cancel_asker asker = {worker, client->number};
     client->state = CLIENT_CANCELLING;
-    client_leaves_entrance(client);
     const char *why_not = NULL;
     if (is_guessing(client))
         why_not = "too many cancel requests with wrong keys";
     else if (!key_is_possible(key))
         why_not = "bad cancel request";
-    else if (!pooler_cancel(worker->pooler, key, asker))
+    else if (pooler_cancel(worker->pooler, key, asker))
+        client_leaves_entrance(client); // it has a key; of one for a peer nothing is known here
+    else
         why_not = cancel_forward(worker, key, asker);
     if (why_not == NULL)
         return;

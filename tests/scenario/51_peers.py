@@ -177,6 +177,23 @@ def test_cancel_wait_timeout(ctx):
         assert peer.wait_cancels(2)[-1][0] in (2, 3)
 
 
+def test_requests_for_a_peer_are_of_strangers(ctx):
+    """A key for a peer proves nothing here: max_login_conn counts who has one."""
+    with FakeServer(answer_cancels=False) as peer:
+        p = ctx.proxy(peer_id=1, cancel_wait_timeout=60, worker_threads=1, max_login_conn=10,
+                      peers={7: {"host": "127.0.0.1", "port": peer.port, "pool_size": 2}})
+        wires = [ctx.keep(Wire(p.address)) for _ in range(15)]
+        for n, wire in enumerate(wires):
+            wire.send(struct.pack("!II", 16, CANCEL_CODE) + bytes([n]) + b"\x07\x00\x04\x05\x06\x07\x03")
+        p.wait_log("max_login_conn reached: 10 connections have not logged in")
+        with p.connect(ctx.db) as c:
+            assert c.value("SELECT 1") == "1"
+        for wire in wires[:5]:
+            wire.wait_closed()
+        assert all(wire.is_quiet(0) for wire in wires[6:])
+        peer.wait_cancels(2)
+
+
 def test_places_at_a_peer(ctx):
     """With one place requests go one after the other, and all of them arrive."""
     with FakeServer() as peer:

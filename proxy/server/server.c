@@ -418,6 +418,7 @@ void server_writable(struct ev_loop *loop, ev_io *io, int events)
 {
     struct server *server = io->data;
     TAG_CHECK(server, SERVER_TAG);
+    ev_io_stop(loop, io);
     enum conn_result result = conn_flush(&server->conn);
     if (result == CONN_ERROR) {
         server_close(server, "server conn crashed?");

@@ -365,6 +365,7 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events)
 {
     struct client *client = io->data;
     TAG_CHECK(client, CLIENT_TAG);
+    ev_io_stop(loop, io);
     switch (conn_flush(&client->conn)) {
     case CONN_AGAIN:
         return;

@@ -157,8 +157,11 @@ enum conn_result conn_flush(struct conn *conn)
     }
     buf_fini(&conn->out);
     conn->out_sent = 0;
-    if (conn->loop != NULL)
+    if (conn->loop != NULL && ev_is_active(&conn->writable)) {
+        // Whoever sent it: the owner waits for this, perhaps with another's reading stopped.
         ev_io_stop(conn->loop, &conn->writable);
+        ev_feed_event(conn->loop, &conn->writable, EV_WRITE);
+    }
     return CONN_OK;
 }
 

@@ -63,7 +63,9 @@ static inline bool conn_has_output(const struct conn *conn)
     return conn->out.len > conn->out_sent;
 }
 
-// Sends what is queued; when the socket does not take all of it, waits for it to be writable.
+// Sends what is queued; when the socket does not take all of it, waits for it to be writable. Once
+// all is gone the writable watcher is called, also where it was not the one to send it; one that
+// stops itself before it flushes is not called again.
 enum conn_result conn_flush(struct conn *conn);
 // Queues bytes (copied) behind what is queued already.
 void conn_queue(struct conn *conn, struct slice bytes);

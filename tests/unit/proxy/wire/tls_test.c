@@ -361,6 +361,42 @@ static void partial_writes(void **state)
     X509_free(own);
 }
 
+// Reading sends what waited, for OpenSSL may have something to answer: the owner, who stopped
+// another conn's reading until this is taken, must hear of it all the same.
+static void who_waits_for_room_is_told(void **state)
+{
+    X509 *own = certificate("db", 2, NULL);
+    struct two two = {0};
+    static uint8_t bytes[300 * 1024];
+    int small = 1;
+    two_open(&two, own, NULL, NULL, false);
+    setsockopt(two.near.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+    assert_true(two_shake(&two));
+    conn_queue(&two.near, slice_of(bytes, sizeof(bytes)));
+    assert_int_equal(conn_flush(&two.near), CONN_AGAIN);
+    assert_true(ev_is_active(&two.near.writable));
+    size_t taken = 0;
+    for (int i = 0; i < 10000 && conn_has_output(&two.near); i++) {
+        for (size_t n; (n = take(&two.far)) > 0;)
+            taken += n;
+        conn_queue(&two.far, slice_str("x"));
+        conn_flush(&two.far);
+        take(&two.near);
+    }
+    assert_false(conn_has_output(&two.near));
+    assert_false(ev_is_active(&two.near.writable));
+    assert_true(ev_is_pending(&two.near.writable));
+    assert_int_equal(conn_flush(&two.near), CONN_OK); // nothing is left, and nothing forgotten
+    assert_true(ev_is_pending(&two.near.writable));
+    for (int i = 0; i < 1000 && taken < sizeof(bytes); i++)
+        taken += take(&two.far);
+    assert_int_equal(taken, sizeof(bytes));
+    conn_detach(&two.near);
+    assert_false(ev_is_pending(&two.near.writable));
+    two_close(&two);
+    X509_free(own);
+}
+
 static void a_goodbye_is_an_end(void **state)
 {
     X509 *own = certificate("db", 2, NULL);
@@ -490,6 +526,7 @@ int main(void)
         cmocka_unit_test(what_openssl_holds_is_told_of),
         cmocka_unit_test(one_turn_is_bounded),
         cmocka_unit_test(partial_writes),
+        cmocka_unit_test(who_waits_for_room_is_told),
         cmocka_unit_test(a_goodbye_is_an_end),
         cmocka_unit_test(key_updates_are_answered),
         cmocka_unit_test(answers_that_are_not_taken_are_an_end),

@@ -38,6 +38,7 @@ struct tls {
     bool more;         // reading stopped for want of room: OpenSSL may have more
     bool drains;       // reads what OpenSSL has, and leaves the socket alone
     bool drained;      // the socket gave less than it was asked for
+    size_t turn;       // bytes that it gave to this reading
     bool at_eof;
     bool shut;         // the other side said goodbye
     int socket_error;
@@ -59,7 +60,8 @@ static int from_socket(BIO *bio, char *at, int room)
         return (int)n;
     }
     ssize_t got = -1;
-    if (tls->drains || tls->drained) {
+    // What means nothing to us (key updates) is read on and on inside of OpenSSL: others wait.
+    if (tls->drains || tls->drained || tls->turn >= tls->conn->room) {
         errno = EAGAIN;
     } else {
         do {
@@ -72,6 +74,7 @@ static int from_socket(BIO *bio, char *at, int room)
         tls->socket_error = errno;
     tls->at_eof = got == 0;
     tls->drained |= got < room;
+    tls->turn += got > 0 ? (size_t)got : 0;
     return (int)got;
 }
 
@@ -332,6 +335,7 @@ static void begin_reading(struct tls *tls)
 {
     tls->drains = tls->more;
     tls->more = tls->drained = false;
+    tls->turn = 0;
 }
 
 bool tls_shake(struct tls *tls)

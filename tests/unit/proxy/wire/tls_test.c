@@ -498,6 +498,40 @@ static void answers_that_are_not_taken_are_an_end(void **state)
     X509_free(own);
 }
 
+// They ask for no answer, and give nothing to read: however many there are, others have their turn.
+static void key_updates_take_turns(void **state)
+{
+    X509 *own = certificate("db", 2, NULL);
+    struct raw raw = {0};
+    struct slice run;
+    int large = 1 << 20, turns = 0;
+    char *bytes = NULL;
+    raw_open(&raw, own);
+    struct conn *near = &raw.two.near;
+    setsockopt(raw.two.far.fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
+    BIO *sent = BIO_new(BIO_s_mem());
+    SSL_set0_wbio(raw.ssl, sent);
+    for (int i = 0; i < 8000; i++) {
+        assert_int_equal(SSL_key_update(raw.ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(raw.ssl), 1);
+    }
+    assert_int_equal(SSL_write(raw.ssl, "ping", 4), 4);
+    size_t left = (size_t)BIO_get_mem_data(sent, &bytes);
+    assert_true(left > 3 * CONN_AREA_BYTES);
+    enum conn_result result = CONN_AGAIN;
+    for (; result == CONN_AGAIN && turns < 1000; turns++) {
+        ssize_t put = left > 0 ? write(raw.two.far.fd, bytes, left) : 0;
+        bytes += put > 0 ? put : 0;
+        left -= put > 0 ? (size_t)put : 0;
+        result = conn_read(near, area, &run);
+    }
+    assert_int_equal(result, CONN_OK);
+    assert_true(slice_is(run, "ping"));
+    assert_true(turns >= 3);
+    raw_close(&raw);
+    X509_free(own);
+}
+
 static void garbage_is_an_error(void **state)
 {
     X509 *own = certificate("db", 2, NULL);
@@ -530,6 +564,7 @@ int main(void)
         cmocka_unit_test(a_goodbye_is_an_end),
         cmocka_unit_test(key_updates_are_answered),
         cmocka_unit_test(answers_that_are_not_taken_are_an_end),
+        cmocka_unit_test(key_updates_take_turns),
         cmocka_unit_test(garbage_is_an_error),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,11 @@ bool fitness_note(struct fitness *f, const char *name, const char *value)
     return true;
 }
 
+bool fitness_changed(struct fitness *f, const char *name, const char *value)
+{
+    return strcmp(name, "in_hot_standby") == 0 && fitness_note(f, name, value);
+}
+
 const char *fitness_lacks(const struct fitness *f, enum config_target_session target)
 {
     if (target == CONFIG_TARGET_ANY)

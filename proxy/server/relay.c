@@ -123,7 +123,7 @@ static void on_parameter(struct relay *relay, struct slice message, const struct
     int var = var_find(name);
     if (var >= 0)
         vars_set(&relay->server->vars, var, value);
-    else if (fitness_note(&relay->server->fitness, name, value))
+    else if (fitness_changed(&relay->server->fitness, name, value))
         relay->server->unfit = server_lacks(relay->server) != NULL;
     if (client == NULL)
         return;

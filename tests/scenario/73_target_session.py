@@ -73,6 +73,20 @@ def test_read_only_by_a_default(ctx):
         assert ctx.keep(p.connect(name)).value("SELECT 1") == "1"
 
 
+def test_read_only_by_its_client(ctx):
+    """What a session sets for itself (JDBC's setReadOnly) says nothing of the server."""
+    p = ctx.proxy(databases={ctx.db: ctx.server(target_session_attrs="read-write")}, default_pool_size=1)
+    c = ctx.keep(p.connect(ctx.db))
+    server = c.value("SELECT pg_backend_pid()")
+    c.query("SET default_transaction_read_only = on")
+    for _ in range(3):
+        assert c.value("SHOW default_transaction_read_only") == "on"
+        assert c.value("SELECT pg_backend_pid()") == server
+    other = ctx.keep(p.connect(ctx.db))
+    assert other.value("SHOW default_transaction_read_only") == "off"
+    assert other.value("SELECT pg_backend_pid()") == server
+
+
 def test_promoted(ctx):
     """Who waits for a primary has it once there is one; what was a standby is not used as one any more."""
     with standby(ctx) as other:

@@ -104,7 +104,7 @@ __attribute__((always_inline)) static inline bool copy_word(const uint8_t **at,
     *at = to;
     if (len == 5 && (*from | 0x20) == 'f' && word_is(from, len, "float")) {
         to = skip_space(to, end);
-        return to == end || *to != '(';
+        return to == end || (*to != '(' && *to != '/' && *to != '-'); // a comment is a space, too
     }
     if (to < end && *to == ' ') {
         *(*out)++ = ' ';

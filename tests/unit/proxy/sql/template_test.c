@@ -71,7 +71,8 @@ static void test_given_up(void **state)
         "select 1..2", "select 1.2.3", "select 1e", "select 1e+", "select $1a",
         "select caf\xc3\xa9",
         "select \"caf\xc3\xa9\"", "select \x01", "select a \x02", "select 'a'\x03", "select 1\x0b",
-        "select a::float(5)", "select a::FLOAT (5)", "select 1$1", "select $1$2",
+        "select a::float(5)", "select a::FLOAT (5)",
+        "select a::float/**/(5)", "select a::float--\n(5)", "select 1$1", "select $1$2",
         "select \"a\x01\"",
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)

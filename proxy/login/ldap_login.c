@@ -169,17 +169,18 @@ static const char *or_empty(const char *text)
 // ---- search
 
 // The one entry's name, appended with a NUL.
-static enum check_verdict take_dn(struct asking *a, LDAPMessage *result, const char *filter,
-                                  const char *user, struct buf *dn)
+// cut: the directory did not give all that it found.
+static enum check_verdict take_dn(struct asking *a, LDAPMessage *result, bool cut,
+                                  const char *filter, const char *user, struct buf *dn)
 {
     int count = ldap_count_entries(a->ldap, result);
-    if (count == 0) {
+    if (count == 0 && !cut) {
         log_warning("LDAP user \"%s\" does not exist", user);
         log_warning("LDAP search for filter \"%s\" on server \"%s\" returned no entries.", filter,
                     a->servers);
         return CHECK_REFUSED;
     }
-    if (count != 1) {
+    if (count != 1 || cut) {
         log_warning("LDAP user \"%s\" is not unique", user);
         log_warning("LDAP search for filter \"%s\" on server \"%s\" returned several entries.",
                     filter, a->servers);
@@ -235,7 +236,7 @@ static enum check_verdict search(struct asking *a, const char *user, struct buf 
         code = await(a, id, &result);
     enum check_verdict verdict = CHECK_FAILED;
     if (result != NULL && (code == LDAP_SUCCESS || code == LDAP_SIZELIMIT_EXCEEDED))
-        verdict = take_dn(a, result, text, user, dn);
+        verdict = take_dn(a, result, code == LDAP_SIZELIMIT_EXCEEDED, text, user, dn);
     else
         log_warning("could not search LDAP for filter \"%s\" on server \"%s\": %s", text,
                     a->servers, ldap_err2string(code));

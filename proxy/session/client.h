@@ -208,6 +208,9 @@ void client_resume(struct client *client);
 // The pool gave it a server / it is given back. link.c
 void client_granted(struct client *client, struct server *server);
 void client_request_server(struct client *client);
+// What it logs in to; NULL: there is no such database. The caller gets a count. A lookup goes by
+// the name that it gives, whatever user the database's line has.
+struct route *client_find_route(const struct client *client);
 // Its route has moved: takes the new one, if it may now. False: it was ended.
 bool client_follow_route(struct client *client);
 void client_cancel_waiting(struct client *client); // its statement, not its connection

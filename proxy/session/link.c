@@ -36,6 +36,13 @@ void client_refuse(struct client *client, bool waited)
     client_fail(client, state, why);
 }
 
+struct route *client_find_route(const struct client *client)
+{
+    struct pooler *pooler = client->worker->pooler;
+    return client->is_lookup ? pooler_route_as(pooler, client->database, client->user)
+                             : pooler_route(pooler, client->database, client->user);
+}
+
 bool client_follow_route(struct client *client)
 {
     struct route *old = client->route;
@@ -43,8 +50,7 @@ bool client_follow_route(struct client *client)
     if (client->server != NULL || client->replication != NULL ||
         !pool_abandon(old->pool, &client->waiter))
         return true; // with its server, or as soon as it has the one on its way
-    struct route *route =
-        pooler_route(client->worker->pooler, client->database, client->user);
+    struct route *route = client_find_route(client);
     if (route == NULL) {
         client_fail(client, "08P01", "database removed");
         return false;

@@ -40,10 +40,7 @@ static bool find_route(struct client *client)
 {
     if (console_is(client->database))
         return true;
-    struct pooler *pooler = client->worker->pooler;
-    client->route = client->is_lookup
-                        ? pooler_route_as(pooler, client->database, client->user)
-                        : pooler_route(pooler, client->database, client->user);
+    client->route = client_find_route(client);
     if (client->route != NULL) // a lookup leaves nothing behind that is its own
         client->mode = client->is_lookup ? POOL_TRANSACTION : client->route->pool->mode;
     return client->route != NULL;

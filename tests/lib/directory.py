@@ -33,7 +33,7 @@ def person(uid, password, rdn=None, **more):
 class Directory:
     """people: {uid: password}; more: further entries, as LDIF."""
 
-    def __init__(self, directory, people, more="", certificate=None):
+    def __init__(self, directory, people, more="", certificate=None, size_limit=None):
         self.directory = tempfile.mkdtemp(prefix="slapd-", dir=directory)
         os.mkdir(f"{self.directory}/db")
         for path in (self.directory, f"{self.directory}/db"):
@@ -43,6 +43,8 @@ class Directory:
         self.logfile = f"{self.directory}/log"
         conf = [f"include {SCHEMA}/{name}.schema" for name in ("core", "cosine", "inetorgperson")]
         conf += [f"pidfile {self.directory}/pid", "modulepath /usr/lib/ldap", "moduleload back_mdb"]
+        if size_limit:
+            conf += [f"sizelimit {size_limit}"]
         if certificate:
             conf += [f"TLSCertificateFile {certificate}.crt", f"TLSCertificateKeyFile {certificate}.key"]
         conf += ["database mdb", "maxsize 10485760", f'suffix "{SUFFIX}"', f'rootdn "{ADMIN}"',

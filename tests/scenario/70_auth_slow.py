@@ -151,6 +151,18 @@ def test_ldap_url_and_bind_dn(ctx):
     failed(p.refused(ctx.db, password="app-ldap"))
 
 
+def test_ldap_directory_that_gives_one_of_two(ctx):
+    """It says that there are more: who of them came first is not who was meant."""
+    d = directory(ctx, size_limit=1, more=ldap.person("twin", "a", f"cn=a,ou=people,{ldap.SUFFIX}") +
+                                          ldap.person("twin", "b", f"cn=b,ou=people,{ldap.SUFFIX}"))
+    p = ldap_proxy(ctx, search(d), users=px.USERS | {"twin": ""})
+    for password in ("a", "b"):
+        failed(p.refused(ctx.db, "twin", password), "twin")
+    assert 'LDAP user "twin" is not unique' in p.log()
+    with p.connect(ctx.db, password="app-ldap") as c:
+        assert c.value("SELECT 1") == "1"
+
+
 def test_ldap_password_is_not_shown(ctx):
     d = directory(ctx, people={"console": "console-ldap"})
     p = ldap_proxy(ctx, search(d, f'ldapbinddn="{ldap.ADMIN}" ldapbindpasswd={ldap.ADMIN_PASSWORD}'),

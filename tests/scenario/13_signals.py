@@ -225,7 +225,7 @@ def test_daemon_and_pidfile(ctx):
     p.write()
     p.spawn()
     assert p.wait_end() == 0
-    p.wait(lambda: os.path.exists(p.settings["pidfile"]), "the pid file")
+    p.wait(lambda: os.path.exists(p.settings["pidfile"]) and os.path.getsize(p.settings["pidfile"]), "the pid file")
     with open(p.settings["pidfile"], encoding="ascii") as f:
         pid = int(f.read())
     try:

@@ -209,11 +209,12 @@ void client_unlink(struct client *client)
         client->state = CLIENT_IDLE;
 }
 
-// Nothing is on its way from or to its server.
+// Nothing is on its way from or to its server, which would take what it is asked.
 static bool is_settled(const struct client *client)
 {
+    const struct server *server = client->server;
     return !client->open_batch && client->stream_left == 0 &&
-           (client->server == NULL || ops_empty(&client->server->ops));
+           (server == NULL || (ops_empty(&server->ops) && !server->skipping));
 }
 
 // Its server could be another's.

@@ -5,7 +5,7 @@ import random
 import struct
 import time
 
-from pgwire import (PeerClosed, PgError, bind, copy_data, copy_done, cstring, execute, md5_response,
+from pgwire import (PeerClosed, PgError, bind, copy_data, copy_done, cstring, execute, flush, md5_response,
                     message, parse, query, startup, sync, terminate, unit)
 from runner import limit
 from servers import move, release
@@ -57,6 +57,20 @@ def test_named_after_skip(ctx):
     release(holders)
     assert r.kinds.replace("S", "") == "EZ2DCZ", (r.kinds, [str(e) for e in r.errors])
     assert r.rows == [("mine",)], r.rows
+
+
+def test_function_call_behind_an_error(ctx):
+    """It is skipped like all else up to the Sync, and the server is not at rest before that: what we ask would be
+    skipped, too, and answers taken for those of others."""
+    p = one(ctx)
+    c = ctx.keep(p.connect(ctx.db))
+    call = message("F", struct.pack("!IHHH", 4, 0, 0, 0))
+    for _ in range(3):
+        c.send(parse("SELECT 1/0") + bind() + execute() + call)
+        assert c.until("E").sqlstate() == "22012"
+        c.send(flush())
+        assert c.ask(sync()).kinds == "Z"
+        assert c.value("SELECT 'mine'") == "mine"
 
 
 def test_same_text_other_settings(ctx):

@@ -514,3 +514,16 @@ class Wire:
         except OSError:
             pass
         self.socket.close()
+
+
+def last_error(w):
+    """What a connection is told that is not let in."""
+    try:
+        while True:
+            m = w.read()
+            if m.kind == "E":
+                return PgError(error_fields(m.body))
+            assert m.kind != "Z", "it was let in"
+    except PeerClosed as closed:
+        assert closed.error, "closed without a word"
+        return closed.error

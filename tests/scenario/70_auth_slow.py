@@ -9,7 +9,7 @@ import time
 import cluster as pg
 import directory as ldap
 import proxy as px
-from pgwire import PeerClosed, PgError, cstring, error_fields, message, startup
+from pgwire import PgError, cstring, last_error, message, startup
 from runner import Skip, scenario
 
 PEOPLE = {"app": "app-ldap", "srv_scram": "srv_scram-secret", "srv_plain": "other-than-the-servers"}
@@ -40,18 +40,6 @@ def half_way(p, user="app", password="any", address=None):
     assert w.read().kind == "R"
     w.send(message("p", cstring(password)))
     return w
-
-
-def last_error(w):
-    try:
-        while True:
-            m = w.read()
-            if m.kind == "E":
-                return PgError(error_fields(m.body))
-            assert m.kind != "Z", "it was let in"
-    except PeerClosed as closed:
-        assert closed.error, "closed without a word"
-        return closed.error
 
 
 # ---- LDAP

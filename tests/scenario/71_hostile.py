@@ -4,7 +4,7 @@ import random
 import socket
 import struct
 
-from pgwire import (CANCEL_CODE, GSS_CODE, SSL_CODE, PeerClosed, PgError, cstring, error_fields, message, query,
+from pgwire import (CANCEL_CODE, GSS_CODE, SSL_CODE, PeerClosed, PgError, cstring, last_error, message, query,
                     startup)
 
 
@@ -21,18 +21,6 @@ def half_way(ctx, p, user="app", password="wrong", address="127.0.0.1"):
     assert w.read().kind == "R"
     w.send(message("p", cstring(password)))
     return w
-
-
-def last_error(w):
-    try:
-        while True:
-            m = w.read()
-            if m.kind == "E":
-                return PgError(error_fields(m.body))
-            assert m.kind != "Z", "it was let in"
-    except PeerClosed as closed:
-        assert closed.error, "closed without a word"
-        return closed.error
 
 
 def is_open(w):

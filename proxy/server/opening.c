@@ -152,9 +152,7 @@ static void connect_to(struct server *server, const struct address *address)
 // One of the hosts of a list with commas; the caller frees it.
 static char *host_in_turn(struct route *route, const struct config_database *db)
 {
-    unsigned count = 1;
-    for (const char *p = db->host; *p != '\0'; p++)
-        count += *p == ',';
+    unsigned count = server_hosts(db);
     // With load_balance_hosts = disable a failure moves it on.
     bool each = db->load_balance_hosts == CONFIG_BALANCE_ROUND_ROBIN;
     unsigned turn = each ? atomic_fetch_add(&route->next_host, 1) : route->next_host;

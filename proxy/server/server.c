@@ -301,7 +301,7 @@ const char *server_lacks(const struct server *server)
                                       (enum config_target_session)db->target_session_attrs);
 }
 
-static unsigned hosts_of(const struct config_database *db)
+unsigned server_hosts(const struct config_database *db)
 {
     unsigned count = 1;
     for (const char *p = db->host != NULL ? db->host : ""; *p != '\0'; p++)
@@ -316,7 +316,7 @@ static bool note_failure(struct server *server, const char *why)
     const struct config_database *db = config_database(server->worker->config, route->database);
     if (db != NULL && db->load_balance_hosts == CONFIG_BALANCE_DISABLE)
         route->next_host++;
-    if (server->unfit && db != NULL && ++route->unfit % hosts_of(db) != 0) {
+    if (server->unfit && db != NULL && ++route->unfit % server_hosts(db) != 0) {
         pool_open_given_up(route->pool, clock_us());
         return true;
     }

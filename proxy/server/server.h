@@ -158,6 +158,7 @@ void server_freshen(struct server *server);
 // spoken to in another way?
 bool server_is_obsolete(struct server *server);
 const char *server_lacks(const struct server *server); // for its database; NULL: it does
+unsigned server_hosts(const struct config_database *db); // of its list; none given: 1, the socket
 bool server_is_of_before(const struct server *server); // ... the name apart, which takes a lock
 // Hands a granted server to its client, on this worker or another one.
 void server_hand_over(struct server *server, struct pool_waiter *waiter);

@@ -8,7 +8,7 @@ ALLOCATOR ?= -ljemalloc
 # The program is optimised as a whole (a fifth fewer instructions for a query); tests link the same
 # objects' ordinary halves. Not with sanitizers, nor with another compiler than gcc.
 LTO ?= $(if $(SAN)$(findstring clang,$(CC)),,-flto=auto -ffat-lto-objects)
-NO_LTO = $(if $(LTO),-fno-lto -fno-use-linker-plugin)
+NO_LTO = $(if $(findstring clang,$(CC)),,-fno-lto -fno-use-linker-plugin)
 CFLAGS += -std=gnu11 $(OPT) $(SAN) -Wall -Wextra -Werror -Wno-unused-parameter $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option) -Wno-format-truncation -fno-strict-aliasing -pthread
 CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -MMD -MP $(shell pkg-config --cflags libpq 2>/dev/null || echo -I/usr/include/postgresql)
 CPPFLAGS += $(if $(findstring jemalloc,$(ALLOCATOR)),-DWITH_JEMALLOC)
@@ -71,7 +71,7 @@ $(foreach l,$(LAYERS),$(eval $(call layer_archive,$(l))))
 # each other and the worker, only the rooms that stand alone.
 PROXY_FOLDERS = wire session server sql control console login
 ALONE_control = $(call sources,proxy/control) proxy/sql/builtins.c
-ALONE_session = $(addprefix proxy/session/,unit.c vars.c statement.c options.c cancel_key.c origin.c entrance.c proxy_header.c gucs.c remains.c) proxy/profile.c $(call sources,proxy/sql)
+ALONE_session = $(addprefix proxy/session/,unit.c vars.c statement.c options.c cancel_key.c origin.c entrance.c proxy_header.c gucs.c remains.c) proxy/profile.c proxy/login/digest.c $(call sources,proxy/sql)
 ALONE_console = $(addprefix proxy/console/,table.c syntax.c)
 ALONE_server = $(addprefix proxy/server/,ops.c prepared.c resolver.c) $(ALONE_session)
 define proxy_unit
@@ -81,6 +81,8 @@ $(BUILD)/unit/proxy/$(1)/%: tests/unit/proxy/$(1)/%.c $(call objects,$(or $(ALON
 	@$$(CC) $$(CPPFLAGS) $$(CFLAGS) $$(NO_LTO) $$(LDFLAGS) $$< $$(filter %.o %.a,$$^) -lcmocka $$(LDLIBS) -o $$@
 endef
 $(foreach f,$(PROXY_FOLDERS),$(eval $(call proxy_unit,$(f))))
+# A room of session/ that needs two more functions, which its test says itself.
+$(BUILD)/unit/proxy/session/transaction_test: $(BUILD)/proxy/session/transaction.o
 # Rooms of console/ that stand without the rest of the proxy.
 $(BUILD)/unit/proxy/control/http_test: $(BUILD)/proxy/console/http.o
 $(BUILD)/unit/proxy/control/metrics_test: $(BUILD)/proxy/console/metrics.o
@@ -109,8 +111,14 @@ $(BUILD)/fuzz/%: $(BUILD)/tests/fuzz/%_target.o $(BUILD)/tests/fuzz/guided.o $(F
 	@$(CC) $(OPT) $(LDFLAGS) -fsanitize=fuzzer $^ $(LDLIBS) -o $@
 .SECONDARY: $(patsubst %,$(BUILD)/tests/fuzz/%_target.o,$(FUZZ_TARGETS))
 
+# What is known of a connection is in all rooms of the proxy: tests of takeover/ have a whole one.
+$(BUILD)/unit/proxy/takeover/%: tests/unit/proxy/takeover/%.c $(FUZZ_LIBS)
+	@mkdir -p $(@D)
+	@echo "  TEST $@"
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(NO_LTO) $(LDFLAGS) $< $(FUZZ_LIBS) -lcmocka $(LDLIBS) -o $@
+
 .PHONY: unit
-unit: $(UNIT_BIN) ## build and run the unit tests (ROOM=cache for one room)
+unit: $(filter $(BUILD)/unit/$(ROOM)%,$(UNIT_BIN)) ## build and run the unit tests (ROOM=cache for one room)
 	@ok=0; fail=0; for t in $(filter $(BUILD)/unit/$(ROOM)%,$(UNIT_BIN)); do echo "== $$t"; \
 	if $$t; then ok=$$((ok + 1)); else fail=$$((fail + 1)); echo "FAIL $$t"; fi; done; \
 	echo "unit: $$ok passed, $$fail failed"; [ $$fail = 0 ]
@@ -200,7 +208,52 @@ check: ## the repository's own rules: layers, includes, sizes, documents
 BENCH_KNOBS = $(if $(TARGETS),--targets '$(TARGETS)') $(if $(TRANSPORT),--transport $(TRANSPORT)) \
               $(if $(PGBOUNCER),--pgbouncer '$(PGBOUNCER)') --pgweir $(BUILD)/pgweir --out $(BUILD)/bench
 
-.PHONY: bench bench-hostile bench-logins bench-count bench-events bench-invalidation bench-memory bench-eviction
+BENCH_ROUNDS = $(if $(PARTS),--parts '$(PARTS)') $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
+
+# What benches run beside the program: the load generator, the floor of a hit, the time under locks.
+BENCH_TOOLS = $(addprefix $(BUILD)/bench/,load bare locks.so)
+$(BUILD)/bench/load: bench/load.c bench/load_options.c bench/load_talk.c bench/load_meter.c bench/load_inside.h
+$(BUILD)/bench/bare: bench/bare.c
+$(BUILD)/bench/load $(BUILD)/bench/bare:
+	@mkdir -p $(@D)
+	@$(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) $(CFLAGS) $(LDFLAGS) $(filter %.c,$^) -lm -o $@
+$(BUILD)/bench/locks.so: bench/locks.c
+	@mkdir -p $(@D)
+	@$(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) $(CFLAGS) $(LDFLAGS) -shared -fPIC $< -o $@
+
+.PHONY: bench-passed bench-hits bench-check bench-bulk bench-kept bench-goals
+bench-goals: ## all goals of bench/README.md, measured, as one table; 25 minutes (GOALS=3,4 PGBOUNCER= RECORD=1)
+	@$(SELF) deps DEPS_MORE='pgbouncer redis-server valgrind strace'
+	@$(SELF) -j$(JOBS) all $(BENCH_TOOLS) $(BUILD)/bench/eviction
+	@$(PYTHON) -B bench/twelve.py --pgweir $(BUILD)/pgweir --out $(BUILD)/bench \
+	    $(if $(PGBOUNCER),--pgbouncer '$(PGBOUNCER)') $(if $(GOALS),--goals '$(GOALS)') \
+	    $(if $(RECORD),--record)
+
+bench-check: ## is a hot path longer than its budget? instructions and system calls (RECORD=1 writes it; T=path)
+	@$(SELF) deps DEPS_MORE='valgrind strace'
+	@$(SELF) -j$(JOBS) all $(BENCH_TOOLS)
+	@$(PYTHON) -B bench/budget.py --pgweir $(BUILD)/pgweir $(if $(RECORD),--record) $(if $(T),--paths '$(T)')
+
+bench-passed: ## a query passed through, beside PgBouncer: CPU, latency, counts (ROUNDS= SECONDS= PARTS=)
+	@$(SELF) deps DEPS_MORE='pgbouncer valgrind strace'
+	@$(SELF) -j$(JOBS) all $(BENCH_TOOLS)
+	@$(PYTHON) -B bench/passed.py $(BENCH_KNOBS) $(BENCH_ROUNDS)
+
+bench-hits: ## a hit, beside a bare loop and Redis: CPU, rate, latency, counts, workers (ROUNDS= SECONDS= PARTS=)
+	@$(SELF) deps DEPS_MORE='pgbouncer redis-server valgrind strace'
+	@$(SELF) -j$(JOBS) all $(BENCH_TOOLS)
+	@$(PYTHON) -B bench/hits.py $(BENCH_KNOBS) $(BENCH_ROUNDS)
+
+bench-bulk: ## 100 MB results and COPY, beside direct (ROUNDS=)
+	@$(SELF) deps DEPS_MORE=pgbouncer
+	@$(SELF) -j$(JOBS) all $(BENCH_TOOLS)
+	@$(PYTHON) -B bench/bulk.py $(BENCH_KNOBS) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-kept: deps ## hits that remain beside writes; what an entry takes beside its reply
+	@$(SELF) -j$(JOBS) all $(BENCH_TOOLS)
+	@$(PYTHON) -B bench/kept.py $(BENCH_KNOBS)
+
+.PHONY: bench scenarios bench-hostile bench-logins bench-count bench-events bench-invalidation bench-memory bench-eviction
 bench: ## side by side: direct, PgBouncer, pgweir (QUICK=1, ROUNDS= SECONDS= CLIENTS= SCALE= TARGETS= LOADS=; bench/README.md)
 	@$(SELF) deps DEPS_MORE=pgbouncer
 	@$(SELF) -j$(JOBS) all
@@ -208,9 +261,20 @@ bench: ## side by side: direct, PgBouncer, pgweir (QUICK=1, ROUNDS= SECONDS= CLI
 	    $(if $(SECONDS),--seconds $(SECONDS)) $(if $(CLIENTS),--clients '$(CLIENTS)') \
 	    $(if $(SCALE),--scale $(SCALE)) $(if $(LOADS),--loads '$(LOADS)')
 
+$(BUILD)/bench/users: bench/scenarios/users.c
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< -o $@
+
+scenarios: ## systems that fell over, bare, with PgBouncer and with pgweir, with charts (S=streamflow SECONDS= QUICK=1)
+	@$(SELF) deps DEPS_MORE=pgbouncer
+	@$(SELF) -j$(JOBS) all $(BUILD)/bench/users
+	@$(PYTHON) -B bench/scenarios/main.py --pgweir $(BUILD)/pgweir --users $(BUILD)/bench/users \
+	    $(if $(PGBOUNCER),--pgbouncer '$(PGBOUNCER)') $(if $(S),--stories '$(S)') \
+	    $(if $(QUICK),--quick) $(if $(SECONDS),--seconds $(SECONDS))
+
 bench-count: ## instructions and system calls of one query: PgBouncer and pgweir (callgrind, strace)
 	@$(SELF) deps DEPS_MORE='pgbouncer valgrind strace'
-	@$(SELF) -j$(JOBS) all
+	@$(SELF) -j$(JOBS) all $(BENCH_TOOLS)
 	@$(PYTHON) -B bench/count.py $(BENCH_KNOBS)
 
 $(BUILD)/bench/events: bench/events.c $(call objects,$(call sources,cache)) $(call objects,$(call sources,base))
@@ -227,10 +291,10 @@ bench-invalidation: deps ## from a direct commit to the end of an entry; row eve
 	@$(SELF) -j$(JOBS) all
 	@$(PYTHON) -B bench/invalidation.py $(BENCH_KNOBS) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-memory: ## bytes of one idle client: PgBouncer and pgweir (CLIENTS=10000)
+bench-memory: ## bytes of one idle client: PgBouncer and pgweir (CLIENTS=2000,10000)
 	@$(SELF) deps DEPS_MORE=pgbouncer
 	@$(SELF) -j$(JOBS) all
-	@$(PYTHON) -B bench/memory.py $(BENCH_KNOBS) $(if $(CLIENTS),--clients $(CLIENTS))
+	@$(PYTHON) -B bench/memory.py $(BENCH_KNOBS) $(if $(CLIENTS),--clients '$(CLIENTS)')
 
 bench-hostile: ## what is left for clients while others hold connections open and send garbage (ROUNDS= SECONDS=)
 	@$(SELF) deps DEPS_MORE=pgbouncer

@@ -15,11 +15,12 @@ void buf_fini(struct buf *b)
 
 uint8_t *buf_grow(struct buf *b, size_t n)
 {
-    size_t want = b->capacity ? b->capacity * 2 : 64;
+    CHECK(n <= UINT32_MAX - b->len);
+    size_t want = b->capacity ? (size_t)b->capacity * 2 : 64;
     if (want < b->len + n)
         want = b->len + n;
-    b->at = mem_realloc(b->at, want);
-    b->capacity = want;
+    b->capacity = want < UINT32_MAX ? (uint32_t)want : UINT32_MAX;
+    b->at = mem_realloc(b->at, b->capacity);
     return b->at + b->len;
 }
 
@@ -29,7 +30,7 @@ void buf_consume(struct buf *b, size_t n)
     if (n == 0)
         return;
     memmove(b->at, b->at + n, b->len - n);
-    b->len -= n;
+    b->len -= (uint32_t)n;
 }
 
 void buf_printf(struct buf *b, const char *format, ...)
@@ -43,5 +44,5 @@ void buf_printf(struct buf *b, const char *format, ...)
     va_start(args, format);
     vsnprintf((char *)room, (size_t)need + 1, format, args);
     va_end(args);
-    b->len += (size_t)need;
+    b->len += (uint32_t)need;
 }

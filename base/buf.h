@@ -5,9 +5,9 @@
 #include "base/slice.h"
 
 struct buf {
-    uint8_t *at;     // owns
-    size_t len;      // bytes in use
-    size_t capacity; // bytes allocated
+    uint8_t *at;       // owns
+    uint32_t len;      // bytes in use
+    uint32_t capacity; // bytes allocated; 4 GB is more than any message has
 };
 
 void buf_fini(struct buf *b);                     // gives the memory back; b is empty afterwards
@@ -35,7 +35,7 @@ static inline void buf_bytes(struct buf *b, const void *bytes, size_t n)
 {
     if (n > 0) {
         memcpy(buf_room(b, n), bytes, n);
-        b->len += n;
+        b->len += (uint32_t)n;
     }
 }
 

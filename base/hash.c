@@ -38,7 +38,7 @@ void hash_fini(struct hash_table *t)
 
 static void hash_grow(struct hash_table *t)
 {
-    size_t size = t->buckets ? (t->mask + 1) * 2 : 8;
+    size_t size = t->buckets ? ((size_t)t->mask + 1) * 2 : 1;
     struct hash_node **fresh = mem_zalloc(size * sizeof(*fresh));
     if (t->buckets != NULL) {
         for (size_t i = 0; i <= t->mask; i++) {
@@ -51,7 +51,8 @@ static void hash_grow(struct hash_table *t)
         mem_free(t->buckets);
     }
     t->buckets = fresh;
-    t->mask = size - 1;
+    CHECK(size - 1 <= UINT32_MAX);
+    t->mask = (uint32_t)(size - 1);
 }
 
 void hash_insert(struct hash_table *t, struct hash_node *node, uint64_t hash)

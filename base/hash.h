@@ -14,8 +14,8 @@ struct hash_node {
 
 struct hash_table {
     struct hash_node **buckets; // owns; NULL until the first insert
-    size_t mask;                // buckets - 1
-    size_t count;
+    uint32_t mask;              // buckets - 1
+    uint32_t count;
 };
 
 uint64_t hash_seed(void); // random, once for each process; any thread
@@ -29,5 +29,5 @@ void hash_remove(struct hash_table *t, struct hash_node *node); // node must be 
 struct hash_node *hash_first(const struct hash_table *t, uint64_t hash);
 struct hash_node *hash_next(const struct hash_node *node);
 
-// Calls visit for each node; visit may free the node when it returns, not touch the table.
+// Calls visit for each node. It may take that node out and free it, and change nothing else.
 void hash_each(const struct hash_table *t, void (*visit)(struct hash_node *, void *), void *arg);

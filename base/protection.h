@@ -34,7 +34,8 @@
     X(PROFILE, "profile_in_key", "role, search path and other settings are part of the key")       \
     X(SETTINGS, "settings_in_key", "the session's followed settings are part of the key")          \
     X(DATETIME, "datetime_words", "a parameter that may be read as the time is not cached")        \
-    X(UNREPORTED, "unreported", "a relation whose changes are not reported is not cached")
+    X(UNREPORTED, "unreported", "a relation whose changes are not reported is not cached")         \
+    X(SERVER, "same_server", "sessions that lead elsewhere than the stream stop all hits")
 
 enum protection {
 #define X(name, word, sentence) PROTECTION_##name,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make bench-count`: what one query costs a proxy, counted instead of timed.
 
+The queries come from the generator (load.c), so many for each client.
+
 User instructions come from callgrind, system calls from strace. Both slow a program down, so the
 figures say nothing about speed, but they hardly change from run to run. Each count is made twice,
 with few and with many queries, and the difference is divided by the difference of the queries:
@@ -15,7 +17,7 @@ import subprocess
 import sys
 import time
 
-import loads
+import duel
 import report
 import run
 import scratch as place
@@ -36,47 +38,62 @@ HOT_KEYS = 20      # few, so that the warm-up meets them all
 # A proxy under valgrind is some fifty times slower: freshness must not run out meanwhile.
 PATIENT = {"max_staleness": 30}
 VALGRIND_CLIENTS, VALGRIND_QUERIES = 8, (100, 500)   # queries of each client
+FOLLOW_S, SETTLE_S = 60, 0.5
 STRACE_CLIENTS, STRACE_QUERIES = 64, (50, 250)
-LIMIT_S = 120
 
 
 class Counter:
-    """Makes the counts in one scratch cluster."""
+    """Makes the counts."""
 
-    def __init__(self, scratch, cluster, maker):
+    def __init__(self, scratch, maker, generator):
         self.scratch = scratch
-        self.cluster = cluster
         self.maker = maker
+        self.generator = generator
         self.serial = 0
+        self.took = []  # seconds of each load that was counted by callgrind
 
     def load(self, target, kind, protocol, clients, queries):
-        """Runs pgbench to its end: `queries` for each client."""
-        load = loads.Load(kind, protocol, clients, ())
-        command = [os.path.join(self.cluster.bin, "pgbench"), *target.address(), "-n", "-M",
-                   protocol, "-c", str(clients), "-j", "1", *load.script(HOT_KEYS),
-                   "-t", str(queries), place.DATABASE]
-        try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
-                                  text=True, timeout=LIMIT_S, check=False)
-        except subprocess.TimeoutExpired as late:
-            raise place.BenchError(f"{target.title}: no end after {LIMIT_S} s") from late
-        if done.returncode != 0:
-            raise place.BenchError(f"{target.title}: {done.stderr.strip()[-300:]}")
+        """Asks `queries` for each client, and looks at every answer."""
+        keys = HOT_KEYS if kind == "hot" else self.generator.rows
+        self.generator.run(target, protocol, clients, "--queries", str(queries), "--keys", str(keys))
+
+    def settle(self, target, kind, protocol):
+        """Opens the pool, and of a cache waits until it follows and has what will be asked for. Always the
+        same queries, so that they drop out of a slope."""
+        self.load(target, kind, protocol, 1, 2 * HOT_KEYS)
+        if not target.cached:
+            return
+        deadline = time.monotonic() + FOLLOW_S
+        while self.maker.cluster.sql("SELECT count(*) FROM pg_replication_slots WHERE active") == "0":
+            if time.monotonic() > deadline:
+                raise place.BenchError(f"{target.title}: follows nothing after {FOLLOW_S} s")
+            time.sleep(0.1)
+        for _ in range(2):  # what the first do not find, they fill
+            time.sleep(SETTLE_S)
+            self.load(target, kind, protocol, 1, 5 * HOT_KEYS)
 
     def slope(self, count, name, kind, protocol, clients, sizes):
         """count() with few and with many queries; a dictionary of what one query adds."""
-        few, many = (count(name, kind, protocol, clients, size) for size in sizes)
+        few, many = count(name, kind, protocol, clients, sizes)
         queries = clients * (sizes[1] - sizes[0])
         return {key: (many[key] - few.get(key, 0)) / queries for key in many}
 
-    def instructions(self, name, kind, protocol, clients, queries):
-        """User instructions of each thread of a proxy, from its start to its end."""
+    def instructions(self, name, kind, protocol, clients, sizes):
+        """User instructions of each thread of a proxy, from its start to its end, for each size."""
+        return [self._instructions(name, kind, protocol, clients, size) for size in sizes]
+
+    def _instructions(self, name, kind, protocol, clients, queries, idle_s=0):
         self.serial += 1
         out = os.path.join(self.scratch.path, f"callgrind-{self.serial}")
         target = self.maker.start(name, more=PATIENT if "cache" in name else None, wrapper=[
             place.require("valgrind", "valgrind"), "--quiet", "--tool=callgrind",
             "--separate-threads=yes", f"--callgrind-out-file={out}"])
-        self.load(target, kind, protocol, clients, queries)
+        self.settle(target, kind, protocol)
+        begin = time.monotonic()
+        if queries:
+            self.load(target, kind, protocol, clients, queries)
+        time.sleep(idle_s)
+        self.took.append(time.monotonic() - begin)
         self.scratch.stop(target.process, wait_s=60)
         found = {}
         for path in glob.glob(out + "*"):
@@ -90,10 +107,23 @@ class Counter:
                                    f"{place.log_tail(target.process)}")
         return found
 
-    def calls(self, name, kind, protocol, clients, queries):
-        """System calls of a proxy by name while a load runs."""
+    def idle(self, name, kind, protocol, seconds):
+        """User instructions of each thread in one second in which nobody asks anything."""
+        none = self._instructions(name, kind, protocol, 1, 0)
+        some = self._instructions(name, kind, protocol, 1, 0, seconds)
+        return {key: max(0, some[key] - none.get(key, 0)) / seconds for key in some}
+
+    def calls(self, name, kind, protocol, clients, sizes):
+        """System calls of a proxy by name while a load runs, for each size."""
         target = self.maker.start(name, more=PATIENT if "cache" in name else None)
-        self.load(target, kind, protocol, clients, 2)  # opens the pool, fills the cache
+        try:
+            self.settle(target, kind, protocol)
+            self.load(target, kind, protocol, clients, 2)  # the whole pool
+            return [self._calls(target, kind, protocol, clients, size) for size in sizes]
+        finally:
+            self.scratch.stop(target.process)
+
+    def _calls(self, target, kind, protocol, clients, queries):
         self.serial += 1
         out = os.path.join(self.scratch.path, f"strace-{self.serial}")
         tracer = subprocess.Popen([place.require("strace", "strace"), "-f", "-c", "-o", out, "-p",
@@ -104,7 +134,6 @@ class Counter:
         finally:
             tracer.send_signal(signal.SIGINT)
             tracer.communicate(timeout=30)
-            self.scratch.stop(target.process)
         return _strace_table(out)
 
     def _attached(self, tracer, pid):
@@ -138,7 +167,7 @@ def _strace_table(path):
     return found
 
 
-def count_case(counter, case, prepares):
+def count_case(counter, case, prepares=True):
     """One row: a dictionary; with `error` where something failed."""
     title, name, kind, protocol = case
     if name == "pgbouncer" and protocol == "prepared" and not prepares:
@@ -167,24 +196,33 @@ def _calls_text(calls):
     return ", ".join(parts)
 
 
-def text(result):
-    facts = result["machine"]
+def all_calls(row):
+    return sum(value for name, value in row["calls"].items() if not name.endswith(" failed"))
+
+
+def all_instructions(row):
+    return sum(row["instructions"].values())
+
+
+def table(counted):
     rows = []
-    for row in result["rows"]:
+    for row in counted:
         if "error" in row:
             rows.append([row["query"], row["title"], "failed", "", "",
                          row["error"].splitlines()[0]])
             continue
-        threads, calls = row["instructions"], row["calls"]
-        whole = sum(value for name, value in calls.items() if not name.endswith(" failed"))
-        rows.append([row["query"], row["title"], f"{max(threads.values()):,.0f}",
-                     f"{sum(threads.values()):,.0f}", f"{whole:.2f}", _calls_text(calls)])
-    return (f"# pgweir bench-count, {facts['time']}\n\nPgBouncer "
-            f"{facts.get('pgbouncer', 'not run')}; for one query: user instructions of the busiest "
-            f"thread and of all threads (callgrind, {VALGRIND_CLIENTS} clients), system calls of "
-            f"all threads (strace, {STRACE_CLIENTS} clients).\n\n" +
+        rows.append([row["query"], row["title"], f"{max(row['instructions'].values()):,.0f}",
+                     f"{all_instructions(row):,.0f}", f"{all_calls(row):.2f}",
+                     _calls_text(row["calls"])])
+    return (f"For one query: user instructions of the busiest thread and of all threads (callgrind, "
+            f"{VALGRIND_CLIENTS} clients), system calls of all threads (strace, {STRACE_CLIENTS} "
+            f"clients).\n\n" +
             report.markdown_table(["query", "target", "instructions", "all threads",
                                    "system calls", "which"], rows) + "\n")
+
+
+def text(result):
+    return report.plain_head("bench-count", result["machine"]) + "\n" + table(result["rows"])
 
 
 def parse():
@@ -207,7 +245,8 @@ def count(options, scratch):
     maker.needs(chosen)
     prepares = "pgbouncer" not in chosen or maker.pgbouncer_prepares()
     cluster.start()
-    counter = Counter(scratch, cluster, maker)
+    counter = Counter(scratch, maker, duel.Generator(scratch, cluster, os.path.join(
+        os.path.dirname(os.path.abspath(options.pgweir)), "bench/load")))
     rows = []
     for case in CASES:
         if case[1] in chosen:
@@ -217,10 +256,7 @@ def count(options, scratch):
 
 
 def finish(options, result):
-    words = text(result)
-    print(words)
-    base = report.write(options.out, "count", result, words)
-    print(f"Written: {base}.md, {base}.json")
+    report.publish(options.out, "count", result, text(result))
     return 1 if any("error" in row for row in result["rows"]) else 0
 
 

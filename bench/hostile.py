@@ -199,10 +199,7 @@ def text(result):
 
 
 def finish(options, result):
-    words = text(result)
-    print(words)
-    base = report.write(options.out, "hostile", result, words)
-    print(f"Written: {base}.md, {base}.json")
+    report.publish(options.out, "hostile", result, text(result))
     return 1 if any("error" in r for row in result["rows"] for r in row["rounds"]
                     if row["target"].startswith("pgweir")) else 0
 

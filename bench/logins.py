@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench-logins`: logins a second, and what one costs a proxy.
+"""`make bench-logins`: logins a second, and what one costs a proxy (goal 8 of bench/README.md).
 
-pgbench with a connection for each transaction (-C), by SCRAM-SHA-256 with a secret in the users file and by md5;
-the server itself trusts. Every round runs each method once against each target, in a rotating order. pgbench
+pgbench with a connection for each transaction (-C), by SCRAM-SHA-256 with a secret in the users file, by md5 and
+without a password; the server itself trusts. Every round runs each method once against each target, in a rotating order. pgbench
 derives the key of its password anew each time (some 2 ms of a core), so with SCRAM the logins a second are
 mostly pgbench's own: compare the proxy's CPU.
 """
@@ -22,9 +22,11 @@ import report
 import run
 import scratch as place
 import targets
+import verdict
 
 PASSWORD = "bench-secret"
-METHODS = ("scram-sha-256", "md5")
+METHODS = ("scram-sha-256", "md5", "trust")
+TIMES_BOUNCER = 1.2
 ITERATIONS = 4096
 SCRIPT = "SELECT 1;\n"
 
@@ -106,6 +108,16 @@ def measure(options, scratch):
             "rows": [{"method": method, "target": name, "rounds": found} for (method, name), found in rows.items()]}
 
 
+def verdicts(result):
+    rounds = {(row["method"], row["target"]): row["rounds"] for row in result["rows"]}
+    for method in METHODS:
+        pairs = zip(rounds.get((method, "pgweir"), []), rounds.get((method, "pgbouncer"), []))
+        values = [own["logins_s"] / other["logins_s"] for own, other in pairs
+                  if "error" not in own and "error" not in other]
+        yield verdict.at_least(8, f"logins a second, {method}: / PgBouncer", values and (
+            statistics.median(values), min(values), max(values)) or None, TIMES_BOUNCER)
+
+
 def spread(rounds, name, digits):
     values = [r[name] for r in rounds if "error" not in r]
     if not values:
@@ -124,10 +136,7 @@ def text(result):
 
 
 def finish(options, result):
-    words = text(result)
-    print(words)
-    base = report.write(options.out, "logins", result, words)
-    print(f"Written: {base}.md, {base}.json")
+    verdict.publish(options.out, "logins", result, text(result), verdicts(result))
     return 1 if any("error" in r for row in result["rows"] for r in row["rounds"]) else 0
 
 

@@ -125,6 +125,13 @@ def block_text(block):
     return text
 
 
+def plain_head(title, facts):
+    """The heading of a result with one table or more."""
+    return (f"# pgweir {title}, {facts['time']}\n\n{facts['cores']} cores ({facts['cpu']}), Linux "
+            f"{facts['kernel']}, PostgreSQL {facts['postgresql']}, PgBouncer "
+            f"{facts.get('pgbouncer', 'not run')}; all on one machine.\n")
+
+
 def head_text(result):
     facts, knobs = result["machine"], result["knobs"]
     return (f"# pgweir bench, {facts['time']}\n\n"
@@ -146,8 +153,9 @@ def idle_text(idle):
     return "## idle\n" + markdown_table(["target", "CPU ms per s"], rows) + "\n"
 
 
-def write(directory, name, result, text):
-    """Puts NAME.json and NAME.md into a directory; returns the path without the suffix."""
+def publish(directory, name, result, text):
+    """Shows a result, and puts it into a directory as NAME.json and NAME.md."""
+    print(text)
     os.makedirs(directory, exist_ok=True)
     base = os.path.join(directory, name)
     with open(base + ".json", "w", encoding="utf-8") as file:
@@ -155,4 +163,4 @@ def write(directory, name, result, text):
         file.write("\n")
     with open(base + ".md", "w", encoding="utf-8") as file:
         file.write(text)
-    return base
+    print(f"Written: {base}.md, {base}.json")

@@ -132,9 +132,7 @@ def finish(options, result):
     """Prints and writes a result; the exit code says whether every run was without an error."""
     text = "\n".join([report.head_text(result), *map(report.block_text, result["blocks"]),
                       report.idle_text(result["idle_ms_per_s"]), goals.text(result)])
-    print(text)
-    base = report.write(options.out, "result", result, text)
-    print(f"Written: {base}.md, {base}.json")
+    report.publish(options.out, "result", result, text)
     failed = any(row["errors"] for block in result["blocks"] for row in block["targets"])
     return 1 if failed else 0
 

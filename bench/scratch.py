@@ -89,6 +89,12 @@ class Scratch:
         os.chmod(path, 0o644)
         return path
 
+    def writable(self, name):
+        """The path of an empty file that the programs started here may write."""
+        path = self.file(name, "")
+        os.chmod(path, 0o666)
+        return path
+
     def copy_program(self, source, name):
         """A private copy: a build that goes on meanwhile, or a closed home, does not matter."""
         path = os.path.join(self.path, name)
@@ -146,7 +152,7 @@ def log_tail(process, lines=8):
 
 
 class Cluster:
-    """A PostgreSQL of our own with the pgbench tables, warmed."""
+    """A PostgreSQL of our own. start(): with the pgbench tables, warmed; launch(): with nothing."""
 
     SETTINGS = {
         "listen_addresses": "'127.0.0.1'",
@@ -161,28 +167,54 @@ class Cluster:
         "log_checkpoints": "off",
     }
 
-    def __init__(self, scratch, scale):
+    def __init__(self, scratch, scale=None, settings=None):
         self.scratch = scratch
         self.bin = postgres_bin()
         self.port = free_port()
         self.scale = scale
+        self.settings = {**self.SETTINGS, **(settings or {})}
         self.process = None
 
-    def start(self):
+    def launch(self):
         data = os.path.join(self.scratch.path, "data")
         self.scratch.run([f"{self.bin}/initdb", "-D", data, "-U", SUPERUSER, "-A", "trust",
                           "--no-sync", "--locale=C.UTF-8", "-E", "UTF8"])
+        self.serve()
+
+    def serve(self):
+        """Starts the server process; the data are there."""
+        data = os.path.join(self.scratch.path, "data")
         command = [f"{self.bin}/postgres", "-D", data, "-p", str(self.port),
                    "-c", f"unix_socket_directories={self.scratch.path}"]
-        for name, value in self.SETTINGS.items():
+        for name, value in self.settings.items():
             command += ["-c", f"{name}={value.strip(chr(39))}"]
         self.process = self.scratch.start(command, "postgres.log")
         wait_ready(self.process, self.scratch.path, self.port, "template1")
+
+    def restart(self):
+        """Ends all connections, those that still wait for their process as well."""
+        self.scratch.stop(self.process, (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL))
+        self.serve()
+
+    def start(self):
+        self.launch()
         self.sql(f"CREATE DATABASE {DATABASE}", "template1")
-        self.scratch.run([f"{self.bin}/pgbench", "-i", "-q", "-s", str(self.scale),
-                          *address(self.scratch.path, self.port), DATABASE])
+        self._tables()
         self.sql("CREATE EXTENSION pg_prewarm; CHECKPOINT;"
                  "SELECT pg_prewarm('pgbench_accounts'), pg_prewarm('pgbench_accounts_pkey')")
+
+    def _tables(self):
+        """pgbench's tables, but that the balance of an account is its key: whoever reads it can
+        tell whether it is the right row."""
+        initialise = [f"{self.bin}/pgbench", "-i", "-q", "-s", str(self.scale),
+                      *address(self.scratch.path, self.port)]
+        self.scratch.run([*initialise, "-I", "dt", DATABASE])
+        self.sql(f"INSERT INTO pgbench_branches SELECT n, 0 FROM generate_series(1, {self.scale}) n;"
+                 "INSERT INTO pgbench_tellers SELECT n, (n - 1) / 10 + 1, 0 "
+                 f"FROM generate_series(1, {self.scale * 10}) n;"
+                 "INSERT INTO pgbench_accounts SELECT n, (n - 1) / 100000 + 1, n, '' "
+                 f"FROM generate_series(1, {self.scale * 100000}) n")
+        self.scratch.run([*initialise, "-I", "vp", DATABASE])
 
     def sql(self, text, database=DATABASE):
         """Runs SQL directly on the server; the result as unaligned text."""
@@ -197,7 +229,7 @@ class Cluster:
                             "WHERE relname = 'pgbench_accounts'"))
 
     def version(self):
-        return re.sub(r"\s*\(.*", "", self.sql("SHOW server_version"))
+        return re.sub(r"\s*\(.*", "", self.sql("SHOW server_version", "template1"))
 
 
 def address(host, port):

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured: the server itself, PgBouncer, and pgweir in several settings.
+"""What is measured: the server itself, PgBouncer, pgweir in several settings, and two that a hit is
+compared with: Redis, and a loop that answers everything with the same row (bare.c).
 
 All proxies get the same words wherever the words exist: transaction mode, a pool of 20, trust,
 no log line for a connection.
 """
 import os
 import re
+import socket
 import subprocess
+import time
 
 import scratch as place
 
@@ -24,6 +27,8 @@ TITLES = {
     "pgweir-2w": "pgweir, 2 workers",
     "pgweir-cache": "pgweir, cache",
     "pgweir-cache-2w": "pgweir, cache, 2 workers",
+    "bare": "bare loop",
+    "redis": "Redis",
 }
 PGWEIR_SETTINGS = {
     "pgweir": {"worker_threads": 1, "cache": "off"},
@@ -33,6 +38,8 @@ PGWEIR_SETTINGS = {
     "pgweir-cache": {"worker_threads": 1, "cache": "on"},
     "pgweir-cache-2w": {"worker_threads": 2, "cache": "on"},
 }
+REDIS_KEYS = 1000
+REDIS_READY_S = 20
 CACHE_SETTINGS = {"cache_size": "256M", "invalidation": "wal", "control_user": place.SUPERUSER}
 
 
@@ -61,15 +68,18 @@ class Target:
 
 
 class Maker:
-    """Starts targets in front of one cluster."""
+    """Starts targets in front of one database of a cluster."""
 
-    def __init__(self, scratch, cluster, pgweir_path, pgbouncer_path=None, transport="tcp"):
+    def __init__(self, scratch, cluster, pgweir_path, pgbouncer_path=None, transport="tcp",
+                 database=place.DATABASE, users=(place.SUPERUSER,)):
         self.scratch = scratch
         self.cluster = cluster
         self.host = "127.0.0.1" if transport == "tcp" else scratch.path
         self.pgbouncer = pgbouncer_path
-        self.pgweir = pgweir_path
-        self.users = scratch.file("userlist.txt", f'"{place.SUPERUSER}" ""\n')
+        self.pgweir = self.built = pgweir_path
+        self.bare = self.redis = None
+        self.database = database
+        self.users = scratch.file("userlist.txt", "".join(f'"{user}" ""\n' for user in users))
         self.serial = 0
 
     def needs(self, names):
@@ -79,6 +89,10 @@ class Maker:
             self.pgbouncer = self._own_copy(path, "pgbouncer")
         if any(name.startswith("pgweir") for name in names):
             self.pgweir = self._own_copy(self.pgweir, "pgweir")
+        if "bare" in names:
+            self.bare = self._own_copy(os.path.join(os.path.dirname(self.built), "bench/bare"), "bare")
+        if "redis" in names:
+            self.redis = place.require("redis-server", "redis-server")
 
     def _own_copy(self, path, name):
         if not os.access(path, os.X_OK):
@@ -95,23 +109,38 @@ class Maker:
         """Prepared statements in transaction mode came with PgBouncer 1.21."""
         return self.pgbouncer_version() >= (1, 21, 0)
 
-    def start(self, name, wrapper=(), more=None):
-        """Starts a target; `wrapper` is put before the command, `more` are further settings."""
+    def start(self, name, wrapper=(), more=None, sections=""):
+        """Starts a target; `wrapper` is put before the command, `more` are further settings,
+        `sections` further sections of the file."""
         if name == "direct":
             return Target(name, self.host, self.cluster.port)
         self.serial += 1
         port = place.free_port()
+        if name in ("bare", "redis"):
+            return self._start_other(name, port, wrapper)
         program, section, settings = self._settings(name)
         settings.update(more or {})
         settings["listen_port"] = port
-        text = f"[databases]\n{place.DATABASE} = host={self.host} port={self.cluster.port} " \
-               f"dbname={place.DATABASE}\n\n[{section}]\n"
-        text += "".join(f"{key} = {value}\n" for key, value in settings.items())
+        text = f"[databases]\n{self.database} = host={self.host} port={self.cluster.port} " \
+               f"dbname={self.database}\n\n[{section}]\n"
+        text += "".join(f"{key} = {value}\n" for key, value in settings.items()) + sections
         ini = self.scratch.file(f"{name}-{self.serial}.ini", text)
         process = self.scratch.start([*wrapper, program, "-q", ini], f"{name}-{self.serial}.log")
         target = Target(name, self.host, port, process)
-        place.wait_ready(process, self.host, port, place.DATABASE)
+        place.wait_ready(process, self.host, port, self.database)
         return target
+
+    def _start_other(self, name, port, wrapper):
+        """What is no pooler: it listens on 127.0.0.1 alone."""
+        command = [self.bare, str(port)] if name == "bare" else [
+            self.redis, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
+            "no", "--dir", self.scratch.path]
+        process = self.scratch.start([*wrapper, *command], f"{name}-{self.serial}.log")
+        if name == "bare":
+            place.wait_ready(process, "127.0.0.1", port, place.DATABASE)
+        else:
+            _fill_redis(process, port)
+        return Target(name, "127.0.0.1", port, process)
 
     def _settings(self, name):
         settings = {
@@ -137,3 +166,25 @@ class Maker:
         elif self.pgbouncer_prepares():
             settings["max_prepared_statements"] = PREPARED_STATEMENTS
         return self.pgbouncer, "pgbouncer", settings
+
+
+def _fill_redis(process, port):
+    """The rows of the loads, as soon as it listens: the key of each is its value."""
+    deadline = time.monotonic() + REDIS_READY_S
+    while True:
+        try:
+            connection = socket.create_connection(("127.0.0.1", port), REDIS_READY_S)
+            break
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise place.BenchError(f"Redis: {error}: {place.log_tail(process)}") from error
+            time.sleep(0.05)
+    with connection:
+        for key in range(1, REDIS_KEYS + 1):
+            connection.sendall(b"SET account:%d %d\r\n" % (key, key))
+        answers = b""
+        while len(answers) < len(b"+OK\r\n") * REDIS_KEYS:
+            more = connection.recv(65536)
+            if not more or b"-" in more:
+                raise place.BenchError(f"Redis does not keep what it is given: {more!r}")
+            answers += more

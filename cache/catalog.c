@@ -2,7 +2,9 @@
 #include "cache/catalog.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/list.h"
@@ -16,10 +18,18 @@ struct fact {
     struct slice name; // owned: behind the struct
     bool loaded;       // as a relation name
     bool captured_function;
+    bool captured_getter;
     bool captured_operator;
     enum catalog_volatility function;
     enum catalog_volatility operator;
     struct row *rows; // relations of that name; owned
+    struct type *types; // likewise
+};
+
+struct type {
+    struct type *next;
+    struct slice schema; // owned: behind the struct
+    bool is_enum;
 };
 
 struct row {
@@ -41,6 +51,7 @@ struct catalog {
     struct slice settings[CATALOG_SETTINGS_MAX]; // owned
     size_t setting_count;
     uint64_t settings_hash;
+    struct buf enums; // uint32_t each
     struct hash_table facts;
 };
 
@@ -117,12 +128,12 @@ void catalog_builder_relation(struct catalog_builder *b, const struct catalog_re
 {
     struct fact *f = fact_make(b, relation->name);
     f->loaded |= !relation->by_oid;
-    size_t bytes = sizeof(struct row) + relation->schema.len;
+    size_t bytes = sizeof(struct row) + relation->schema.len + relation->columns.len + 1;
     uint8_t told = relation->key.told > relation->key.count ? relation->key.told
                                                             : relation->key.count;
     for (uint8_t i = 0; i < told; i++)
         bytes += relation->key.columns[i].name.len;
-    struct row *row = mem_zalloc(bytes);
+    struct row *row = mem_zalloc(bytes); // ends with a NUL, as what reads the columns needs
     row->relation = *relation;
     row->relation.name = f->name;
     row->relation.schema = copy_behind(row + 1, relation->schema);
@@ -134,6 +145,7 @@ void catalog_builder_relation(struct catalog_builder *b, const struct catalog_re
         column->alone = ledger_column(table, column->name);
         at += column->name.len;
     }
+    row->relation.columns = copy_behind(at, relation->columns);
     row->relation.key.told = told;
     row->relation.key.table = row->relation.table = table;
     row->relation.slot = ledger_table_slot(table);
@@ -169,9 +181,28 @@ void catalog_builder_capture_function(struct catalog_builder *b, struct slice na
     fact_make(b, name)->captured_function = true;
 }
 
+void catalog_builder_capture_getter(struct catalog_builder *b, struct slice name)
+{
+    fact_make(b, name)->captured_getter = true;
+}
+
 void catalog_builder_capture_operator(struct catalog_builder *b, struct slice name)
 {
     fact_make(b, name)->captured_operator = true;
+}
+
+void catalog_builder_enum(struct catalog_builder *b, uint32_t oid)
+{
+    buf_bytes(&b->catalog->enums, &oid, sizeof(oid));
+}
+
+void catalog_builder_type(struct catalog_builder *b, struct slice schema, struct slice name,
+                          bool is_enum)
+{
+    struct fact *f = fact_make(b, name);
+    struct type *type = mem_zalloc(sizeof(*type) + schema.len);
+    *type = (struct type){f->types, copy_behind(type + 1, schema), is_enum};
+    f->types = type;
 }
 
 static int compare_names(struct slice a, struct slice b)
@@ -253,6 +284,10 @@ static void fact_free(struct hash_node *node, void *arg)
         lineage_release(&row->relation);
         mem_free(row);
     }
+    for (struct type *type = f->types, *next; type != NULL; type = next) {
+        next = type->next;
+        mem_free(type);
+    }
     mem_free(f);
 }
 
@@ -270,6 +305,7 @@ void catalog_unref(struct catalog **catalog)
         mem_free((void *)(uintptr_t)c->settings[i].at);
     hash_each(&c->facts, fact_free, NULL);
     hash_fini(&c->facts);
+    buf_fini(&c->enums);
     mem_free(c->trees);
     mem_free(c);
 }
@@ -439,8 +475,62 @@ bool catalog_captures_function(const struct catalog *c, struct slice name)
     return f != NULL && f->captured_function;
 }
 
+bool catalog_captures_getter(const struct catalog *c, struct slice name)
+{
+    const struct fact *f = fact_find(c, name);
+    return f != NULL && f->captured_getter;
+}
+
 bool catalog_captures_operator(const struct catalog *c, struct slice name)
 {
     const struct fact *f = fact_find(c, name);
     return f != NULL && f->captured_operator;
+}
+
+// ---- Types ------------------------------------------------------------------------------------
+
+bool catalog_is_enum(const struct catalog *c, uint32_t oid)
+{
+    for (size_t i = 0; i < c->enums.len; i += sizeof(oid))
+        if (memcmp(c->enums.at + i, &oid, sizeof(oid)) == 0)
+            return true;
+    return false;
+}
+
+enum catalog_column_kind catalog_column_kind(const struct catalog_relation *relation,
+                                             struct slice name)
+{
+    char *at = (char *)(uintptr_t)relation->columns.at, *end = at + relation->columns.len;
+    if (relation->columns.len == 0)
+        return CATALOG_OTHER_COLUMN;
+    while (at < end) {
+        bool datetime = *at == 'd';
+        unsigned long bytes = strtoul(at + 1, &at, 10);
+        if (at >= end || bytes == 0 || bytes > (unsigned long)(end - at - 1))
+            return CATALOG_OTHER_COLUMN;
+        if (slice_eq(slice_of(at + 1, bytes), name))
+            return datetime ? CATALOG_DATETIME_COLUMN : CATALOG_OTHER_COLUMN;
+        at += 1 + bytes;
+    }
+    return CATALOG_NO_COLUMN;
+}
+
+enum catalog_type catalog_type(const struct catalog *c, const struct slice *schemas, size_t n,
+                               struct slice name)
+{
+    const struct fact *f = fact_find(c, name);
+    enum catalog_type all = CATALOG_NO_TYPE;
+    for (const struct type *type = f == NULL ? NULL : f->types; type; type = type->next)
+        for (size_t i = 0; i < n; i++)
+            if (slice_eq(type->schema, schemas[i]) && all != CATALOG_OTHER_TYPE)
+                all = type->is_enum ? CATALOG_ENUM : CATALOG_OTHER_TYPE;
+    return all;
+}
+
+enum catalog_type catalog_search_type(const struct catalog *c, const struct slice *path,
+                                      size_t n_path, struct slice name)
+{
+    const struct slice system = slice_str("pg_catalog");
+    enum catalog_type own = catalog_type(c, &system, 1, name);
+    return own != CATALOG_NO_TYPE ? own : catalog_type(c, path, n_path, name);
 }

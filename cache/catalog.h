@@ -36,6 +36,7 @@ struct catalog_key {
         struct slice name;
         uint64_t alone; // ledger_column(), as a key of its own; the builder sets it
         enum rowkey_type type;
+        uint32_t oid;  // its type in pg_type, which may be a domain or an enum; 0: not known
         bool modified; // has a length or precision: what is stored may not be what was given
     } columns[CATALOG_COLUMNS_MAX];
 };
@@ -59,6 +60,9 @@ struct catalog_relation {
     bool stands_for_others; // a view, or it has, or may have, tables below it
     bool runs_code;     // reading it may run code that is not PostgreSQL's own
     bool reads_settings; // what it shows depends on some of the catalog's settings
+    bool has_times;     // a column of type time or timetz, or of what is made of them
+    struct slice columns; // by kind: 'd' or 'o' (of a type of date and time, or another), bytes of
+                          // the name, name; with a space between them. Empty if it is by_oid
     // Set by the builder, owned by the catalog.
     uint64_t reasons;         // all that there are against caching: bits 1 << enum bypass
     bool writes_itself_known; // writes_known, but for those below
@@ -75,6 +79,18 @@ enum catalog_volatility { // worst over all overloads of a name in pg_catalog; o
     CATALOG_IMMUTABLE,
     CATALOG_STABLE,
     CATALOG_VOLATILE,
+};
+
+enum catalog_column_kind {
+    CATALOG_NO_COLUMN,
+    CATALOG_DATETIME_COLUMN, // date, timestamp, timestamptz, time, interval
+    CATALOG_OTHER_COLUMN,
+};
+
+enum catalog_type {
+    CATALOG_NO_TYPE,
+    CATALOG_ENUM,       // of a user's, which nobody made a cast or a way to compare for
+    CATALOG_OTHER_TYPE, // at least one is anything else
 };
 
 enum catalog_answer {
@@ -103,7 +119,13 @@ void catalog_builder_operator(struct catalog_builder *b, struct slice name,
 // A user's function or operator of this name takes builtin types and could be chosen instead of
 // PostgreSQL's own.
 void catalog_builder_capture_function(struct catalog_builder *b, struct slice name);
+// A user's enum, or an array of one, for which nobody made a cast or a way to compare.
+void catalog_builder_enum(struct catalog_builder *b, uint32_t oid);
+void catalog_builder_capture_getter(struct catalog_builder *b, struct slice name); // (x).name
 void catalog_builder_capture_operator(struct catalog_builder *b, struct slice name);
+// A type of one of the names that were asked for.
+void catalog_builder_type(struct catalog_builder *b, struct slice schema, struct slice name,
+                          bool is_enum);
 // A setting (app.tenant) that a policy or a view asks for: its value is to be in the cache key. At
 // most CATALOG_SETTINGS_MAX, else false. Lower case, ASCII.
 bool catalog_builder_setting(struct catalog_builder *b, struct slice name);
@@ -164,4 +186,16 @@ bool catalog_knows(const struct catalog *c, struct slice name);
 enum catalog_volatility catalog_function(const struct catalog *c, struct slice name);
 enum catalog_volatility catalog_operator(const struct catalog *c, struct slice name);
 bool catalog_captures_function(const struct catalog *c, struct slice name);
+bool catalog_captures_getter(const struct catalog *c, struct slice name);
+bool catalog_is_enum(const struct catalog *c, uint32_t oid); // told by catalog_builder_enum()
 bool catalog_captures_operator(const struct catalog *c, struct slice name);
+
+// What the relation has of that name; CATALOG_OTHER_COLUMN when that is not known.
+enum catalog_column_kind catalog_column_kind(const struct catalog_relation *relation,
+                                             struct slice name);
+// What all types of that name are that it may mean, as for catalog_search(); or in these schemas
+// alone. Only of a name that was loaded.
+enum catalog_type catalog_search_type(const struct catalog *c, const struct slice *path,
+                                      size_t n_path, struct slice name);
+enum catalog_type catalog_type(const struct catalog *c, const struct slice *schemas, size_t n,
+                               struct slice name);

@@ -33,10 +33,12 @@ static void take_out(struct flights *flights, struct flight *flight)
 }
 
 // One that has not begun yet will take its stamp later than now.
-static bool is_useful(const struct flight *flight, struct stamp need)
+static bool is_useful(const struct flight *flight, const struct flight_ask *ask)
 {
+    const struct ledger_known *known = &ask->known;
     return !flight->started ||
-           (flight->stamp.epoch == need.epoch && flight->stamp.from >= need.from);
+           (flight->stamp.epoch == known->need.epoch && flight->stamp.from >= known->need.from &&
+            (!flight->passing || flight->touched == known->touched));
 }
 
 enum flight_answer flights_join(struct flights *flights, struct key_hash hash,
@@ -44,7 +46,7 @@ enum flight_answer flights_join(struct flights *flights, struct key_hash hash,
                                 uint64_t *number)
 {
     struct flight *flight = find(flights, hash);
-    if (flight != NULL && is_useful(flight, ask->need)) {
+    if (flight != NULL && is_useful(flight, ask)) {
         if (!ask->may_follow)
             return FLIGHT_ALONE;
         flight->followers |= UINT64_C(1) << ask->worker % FLIGHT_WORKERS;
@@ -64,6 +66,13 @@ void flights_start(struct flights *flights, struct flight *flight, struct stamp 
 {
     flight->stamp = stamp;
     flight->started = true;
+}
+
+void flights_pass(struct flights *flights, struct flight *flight, const struct ledger_known *known)
+{
+    flight->passing = true;
+    flight->touched = known->touched;
+    flights_start(flights, flight, known->need);
 }
 
 uint64_t flights_end(struct flights *flights, struct flight *flight, enum flight_end end)

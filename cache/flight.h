@@ -8,6 +8,10 @@
 // again afterwards and judges what it finds like anybody else: so a flight cannot serve what is not
 // valid, and two keys of one hash cost a wait, never a wrong answer.
 //
+// While a write is placed and not yet known to be visible, no answer can be kept. One that was
+// asked for since that write is handed to those who follow, and to nobody later: its flight is
+// *passing*, and its stamp is what was known when it began, not what the answer is known to show.
+//
 // Does not belong here: entries (store.h); how a follower waits and is told (proxy/session/lead.c).
 #pragma once
 #include <stdbool.h>
@@ -24,8 +28,10 @@ struct flight { // belongs to its leader
     struct key_hash hash;
     uint64_t number;    // never used twice in a store
     uint64_t followers; // a bit for each worker that has some, by its number % FLIGHT_WORKERS
-    struct stamp stamp; // of its fill, when that has begun
+    struct stamp stamp; // of its fill, when that has begun; passing: what was needed then
+    uint64_t touched;   // passing: as it was then (struct ledger_known)
     bool started;
+    bool passing;       // its answer is handed to who follows, and not kept: it is dead on arrival
     bool found;         // else a newer one has taken its place
 };
 
@@ -37,6 +43,7 @@ struct flights { // zeroed to begin; `last` may begin higher
 
 enum flight_end {
     FLIGHT_STORED, // there is an entry now
+    FLIGHT_HANDED, // there is one for those who follow
     FLIGHT_LEFT,   // the leader has left without an answer: somebody else may lead
     FLIGHT_FAILED, // the answer is none that is kept (an error, too large): each for himself
 };
@@ -50,7 +57,7 @@ enum flight_answer {
 struct flight_ask {
     unsigned worker;
     bool may_follow;
-    struct stamp need; // a fill that began earlier than this is dead for who asks
+    struct ledger_known known; // a fill that began before this is dead for who asks
 };
 
 // On LEAD `fresh` is the flight and belongs to the leader, until flights_end(); else it is unused.
@@ -60,6 +67,8 @@ enum flight_answer flights_join(struct flights *flights, struct key_hash hash,
                                 uint64_t *number);
 // Its fill begins, with this stamp. To be called before the query is sent.
 void flights_start(struct flights *flights, struct flight *flight, struct stamp stamp);
+// ... and its answer will be handed to who follows, and not kept: what was known before.
+void flights_pass(struct flights *flights, struct flight *flight, const struct ledger_known *known);
 // Gives the workers whose followers are to be told, a bit each. The flight is out of the table.
 uint64_t flights_end(struct flights *flights, struct flight *flight, enum flight_end end);
 // An entry of the key with this hash.low was stored: it is worth waiting for again.

@@ -24,6 +24,7 @@ enum { FORGOTTEN = 1024 }; // several slots share a place: that only costs hits 
 struct ledger {
     uint32_t tag;
     _Atomic uint32_t barriers;
+    _Atomic uint32_t barriers_ever; // since the start
     _Atomic uint64_t epoch;   // odd: off. Never the same value twice
     _Atomic uint64_t stable;  // of the even epoch that it was set for
     _Atomic int64_t fresh_us; // INT64_MIN: unknown
@@ -176,14 +177,24 @@ enum ledger_verdict ledger_judge(const struct ledger *l, struct stamp stamp,
     return fresh <= after_us ? LEDGER_BEHIND : LEDGER_OK;
 }
 
-struct stamp ledger_need(const struct ledger *l, const uint32_t *slots, size_t n)
+// Closed before the rest: a write is counted before it closes anything, and settling raises the
+// position before it opens.
+struct ledger_known ledger_look(const struct ledger *l, const uint32_t *slots, size_t n)
 {
-    struct stamp need = {.epoch = atomic_load(&l->epoch), .from = atomic_load(&l->floor)};
+    uint32_t closed = atomic_load(&l->barriers);
+    for (size_t i = 0; i < n; i++)
+        closed |= atomic_load(&l->slots[slots[i]].closed);
+    struct ledger_known known = {
+        .settled = closed == 0,
+        .need = {.epoch = atomic_load(&l->epoch), .from = atomic_load(&l->floor)},
+        .touched = atomic_load(&l->barriers_ever),
+    };
     for (size_t i = 0; i < n; i++) {
         uint64_t position = atomic_load(&l->slots[slots[i]].position);
-        need.from = position > need.from ? position : need.from;
+        known.need.from = position > known.need.from ? position : known.need.from;
+        known.touched += atomic_load(&l->slots[slots[i]].events);
     }
-    return need;
+    return known;
 }
 
 int64_t ledger_forgotten_us(const struct ledger *l, const uint32_t *slots, size_t n)
@@ -238,6 +249,7 @@ void ledger_close(struct ledger *l, const uint32_t *slots, size_t n)
     TAG_CHECK(l, LEDGER_TAG);
     for (size_t i = 0; i < n && !protection_is_off(PROTECTION_HOLD); i++) {
         CHECK(slots[i] < LEDGER_SLOTS);
+        atomic_fetch_add(&l->slots[slots[i]].events, 1);
         atomic_fetch_add(&l->slots[slots[i]].closed, 1);
     }
 }
@@ -254,6 +266,7 @@ void ledger_forget(struct ledger *l, const uint32_t *slots, size_t n, int64_t no
 void ledger_raise_barrier(struct ledger *l)
 {
     TAG_CHECK(l, LEDGER_TAG);
+    atomic_fetch_add(&l->barriers_ever, 1);
     atomic_fetch_add(&l->barriers, 1);
 }
 
@@ -283,7 +296,6 @@ void ledger_settle(struct ledger *l, const uint32_t *slots, size_t n, uint64_t p
     TAG_CHECK(l, LEDGER_TAG);
     for (size_t i = 0; i < n; i++) {
         slot_raise(l, slots[i], position);
-        atomic_fetch_add(&l->slots[slots[i]].events, position > 0);
         if (!protection_is_off(PROTECTION_HOLD))
             CHECK(atomic_fetch_sub(&l->slots[slots[i]].closed, 1) > 0);
     }

@@ -70,6 +70,7 @@ enum ledger_verdict {
     X(UNREACHABLE, "the server cannot be reached")                                                 \
     X(NO_TRIGGERS, "no triggers tell of changes")                                                  \
     X(PUBLICATION, "the publication is missing, or has changed")                                   \
+    X(ELSEWHERE, "connections lead to another server than the one that is followed")               \
     X(UNSUPPORTED, "this server or database cannot be followed")                                   \
     X(DISABLED, "the cache is switched off")
 
@@ -114,8 +115,17 @@ enum ledger_verdict ledger_judge(const struct ledger *ledger, struct stamp stamp
                                  const uint32_t *slots, size_t n, int64_t now_us,
                                  int64_t max_staleness_us, int64_t after_us);
 
-// A fill of these dependencies with a stamp from before this is dead already.
-struct stamp ledger_need(const struct ledger *ledger, const uint32_t *slots, size_t n);
+// What is known of these dependencies now.
+struct ledger_known {
+    bool settled;      // every own write to them that was answered has its place, and there is no
+                       // barrier: the rest knows of each such write
+    struct stamp need; // a fill with a stamp from before this is dead already
+    uint64_t touched;  // grows with each own write that may touch them, before it is answered, and
+                       // with each event of theirs. (Positions do not tell as much: that of one
+                       // write may be taken when the next one's commit is in the WAL already, and
+                       // both are the same then.)
+};
+struct ledger_known ledger_look(const struct ledger *ledger, const uint32_t *slots, size_t n);
 
 // The latest such moment; INT64_MIN: there was none.
 int64_t ledger_forgotten_us(const struct ledger *ledger, const uint32_t *slots, size_t n);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/pgoutput.h"
 
+#include "base/buf.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/list.h"
@@ -28,7 +29,8 @@ struct told {
     uint32_t oid;
     size_t bytes; // of this
     struct slice schema, name; // behind the struct
-    struct slice columns; // likewise: flags (1: of the replica identity), form, name, NUL; of each
+    struct slice columns; // likewise: flags (1: of the replica identity), oid of the type, name,
+                          // NUL; of each
     uint16_t column_count;
 
     // What the catalog makes of it, as of that generation.
@@ -86,7 +88,7 @@ static bool take_relation(struct pgoutput *p, struct reader *r)
     size_t column_bytes = 0;
     for (uint16_t i = 0; i < count && reader_ok(r); i++) {
         reader_u8(r);
-        column_bytes += reader_cstr(r).len + 3;
+        column_bytes += reader_cstr(r).len + 6;
         reader_bytes(r, 8);
     }
     if (!reader_done(r) || name.len == 0)
@@ -109,7 +111,8 @@ static bool take_relation(struct pgoutput *p, struct reader *r)
     for (uint16_t i = 0; i < count; i++) {
         *at++ = reader_u8(&columns);
         struct slice column = reader_cstr(&columns);
-        *at++ = (uint8_t)rowkey_type_of(reader_u32(&columns));
+        store_u32(at, reader_u32(&columns));
+        at += 4;
         memcpy(at, column.at, column.len + 1);
         at += column.len + 1;
         reader_u32(&columns);
@@ -117,6 +120,12 @@ static bool take_relation(struct pgoutput *p, struct reader *r)
     p->bytes += bytes;
     hash_insert(&p->tables, &t->node, oid_hash(oid));
     return true;
+}
+
+// A domain or an enum is known by its oid.
+static bool is_type(const struct catalog_column *wanted, uint32_t oid)
+{
+    return rowkey_type_of(oid) == wanted->type || (wanted->oid != 0 && oid == wanted->oid);
 }
 
 // Where the column is among a row's; UNTOLD: it is not there, of another type than the catalog has,
@@ -127,9 +136,10 @@ static uint16_t column_at(const struct told *t, const struct catalog_column *wan
     enum { OF_IDENTITY = 1 };
     struct reader r = reader_of(t->columns);
     for (uint16_t i = 0; i < t->column_count; i++) {
-        uint8_t flags = reader_u8(&r), type = reader_u8(&r);
+        uint8_t flags = reader_u8(&r);
+        uint32_t oid = reader_u32(&r);
         if (slice_eq(reader_cstr(&r), wanted->name))
-            return (flags & OF_IDENTITY) && type == wanted->type ? i : UNTOLD;
+            return (flags & OF_IDENTITY) && is_type(wanted, oid) ? i : UNTOLD;
     }
     return UNTOLD;
 }

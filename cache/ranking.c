@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/ranking.h"
 
+#include <math.h>
+
 #include "base/check.h"
 #include "base/mem.h"
 
@@ -22,10 +24,17 @@ void ranking_fini(struct ranking *r)
     *r = (struct ranking){0};
 }
 
-static double worth(const struct entry *e)
+// How much of frequency, and of the newcomer's distance, counts: the less, the more the ranking
+// leans to recency.
+static double leaning(const struct ranking *r, double of)
+{
+    return r->lean == 0 ? of : pow(of, 1 - (double)r->lean / LEAN_WHOLE);
+}
+
+static double worth(const struct ranking *r, const struct entry *e)
 {
     double saved = (e->took_us == UINT32_MAX ? 0 : e->took_us) + SAVED_ALWAYS_US;
-    return saved * e->frequency / (double)entry_size(e);
+    return saved * leaning(r, e->frequency) / (double)entry_size(e);
 }
 
 // A newcomer's part of its worth: mostly a tenth, for one of them now and then nearly all. With the
@@ -35,7 +44,8 @@ static double part_of_newcomer(struct ranking *r)
     r->random = r->random * 6364136223846793005u + 1442695040888963407u;
     double u = (double)(r->random >> 40) / (1 << 24); // 0 .. 1
     double u2 = u * u, u4 = u2 * u2, u8 = u4 * u4;
-    return 0.1 + 0.9 * u8 * u8;
+    double least = leaning(r, 0.1);
+    return least + (1 - least) * u8 * u8;
 }
 
 // ---- the heap ----
@@ -89,7 +99,7 @@ void ranking_add(struct ranking *r, struct entry *e)
         r->room = room;
     }
     e->asked = false;
-    r->at[r->count] = (struct ranked){r->age + worth(e) * part_of_newcomer(r), e};
+    r->at[r->count] = (struct ranked){r->age + worth(r, e) * part_of_newcomer(r), e};
     rise(r, r->count++);
 }
 
@@ -125,7 +135,7 @@ struct entry *ranking_least(struct ranking *r)
     for (int looks = 0; looks < LOOKS_MAX && r->at[0].entry->asked; looks++) {
         struct entry *e = r->at[0].entry;
         e->asked = false;
-        r->at[0].merit = r->ages[e->turn] + worth(e);
+        r->at[0].merit = r->ages[e->turn] + worth(r, e);
         sink(r, 0);
     }
     grow_older(r, r->at[0].merit);

@@ -2,7 +2,9 @@
 // Which entry leaves next: a heap by merit. An entry's merit is what it saves for each byte, times
 // how often it was asked for (its worth), on top of the ranking's age when it was last asked for.
 // The age is the merit of the last one that left: so what is not asked for is overtaken, however
-// much it was worth. What has not been asked for since it came has but a part of its merit.
+// much it was worth. What has not been asked for since it came has but a part of its merit. Where
+// queries come in bursts, both count less (`lean`): in the end the order is nearly that of the last
+// question.
 //
 // A hit only writes in the entry (ranking_asked): its place in the heap is put right when it comes
 // to the top. The owner's lock.
@@ -11,6 +13,7 @@
 #include <stdint.h>
 
 #include "cache/entry.h"
+#include "cache/ghosts.h"
 
 enum { RANKING_TURNS = 64, FREQUENCY_MAX = 15 };
 
@@ -24,6 +27,7 @@ struct ranking {
     uint32_t count;
     uint32_t room;
     double age;
+    uint8_t lean;     // ghosts.h's, set by the owner
     uint8_t turn;     // goes on with each eighth of the entries that left; 0 .. RANKING_TURNS - 1
     uint32_t left;    // since it did
     double ages[RANKING_TURNS]; // the age at the beginning of the last turns

@@ -74,13 +74,20 @@ static uint8_t form_of_text(struct slice text, uint64_t *out)
     return rowkey_text(ROWKEY_TEXT, text, out) ? ROW_KNOWN : ROW_EQUALS_NONE;
 }
 
+// By print_literal(); of a domain over one of these it is quoted as well.
+static bool is_printed_bare(enum rowkey_type type)
+{
+    return type == ROWKEY_INTEGER || type == ROWKEY_OID || type == ROWKEY_NUMERIC ||
+           type == ROWKEY_BOOLEAN;
+}
+
 static uint8_t form_of(enum rowkey_type type, const struct value *v, uint64_t *out)
 {
     uint8_t plain[ROWKEY_VALUE_BYTES + 1];
     size_t n = 0;
     if (v->kind == VALUE_BARE && slice_is(v->bytes, "null"))
         return ROW_EQUALS_NONE;
-    if (v->kind == VALUE_BARE && (type == ROWKEY_TEXT || type == ROWKEY_PADDED))
+    if (v->kind == VALUE_BARE && !is_printed_bare(type))
         return ROW_UNTOLD;
     struct slice text = v->bytes;
     if (v->kind == VALUE_QUOTED && memchr(text.at, '\'', text.len) != NULL) {

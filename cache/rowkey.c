@@ -5,19 +5,31 @@
 
 #include "base/hash.h"
 #include "base/reader.h"
+#include "cache/rowkey_time.h"
 
 enum { // pg_type.dat
     BOOLOID = 16,
+    BYTEAOID = 17,
+    CHAROID = 18,
+    NAMEOID = 19,
     INT8OID = 20,
     INT2OID = 21,
     INT4OID = 23,
     TEXTOID = 25,
+    OIDOID = 26,
+    MACADDROID = 829,
     BPCHAROID = 1042,
     VARCHAROID = 1043,
     DATEOID = 1082,
+    TIMEOID = 1083,
+    TIMESTAMPOID = 1114,
+    TIMESTAMPTZOID = 1184,
     NUMERICOID = 1700,
     UUIDOID = 2950,
+    ANYENUMOID = 3500,
 };
+
+enum { NAME_BYTES = 63 }; // of names and of labels; what is longer is cut, or there is none
 
 enum rowkey_type rowkey_type_of(uint32_t type_oid)
 {
@@ -39,20 +51,60 @@ enum rowkey_type rowkey_type_of(uint32_t type_oid)
         return ROWKEY_DATE;
     case NUMERICOID:
         return ROWKEY_NUMERIC;
+    case OIDOID:
+        return ROWKEY_OID;
+    case CHAROID:
+        return ROWKEY_CHAR;
+    case NAMEOID:
+        return ROWKEY_NAME;
+    case ANYENUMOID:
+        return ROWKEY_ENUM;
+    case BYTEAOID:
+        return ROWKEY_BYTES;
+    case MACADDROID:
+        return ROWKEY_MACADDR;
+    case TIMEOID:
+        return ROWKEY_TIME;
+    case TIMESTAMPOID:
+        return ROWKEY_TIMESTAMP;
+    case TIMESTAMPTZOID:
+        return ROWKEY_TIMESTAMPTZ;
     }
     return ROWKEY_NONE;
 }
 
 // A padded column meets text by losing its blanks, so the value's own may be dropped as well: more
 // values have one form than are equal. A padded value and a column of text are refused: which of
-// the two equalities is taken depends on more than the types.
+// the two equalities is taken depends on more than the types. A name and text are compared as text.
 bool rowkey_accepts(enum rowkey_type column, uint32_t type_oid)
 {
     enum rowkey_type value = rowkey_type_of(type_oid);
     if (column == ROWKEY_NONE || value == ROWKEY_NONE)
         return false;
-    return value == column || (column == ROWKEY_PADDED && value == ROWKEY_TEXT) ||
-           (column == ROWKEY_NUMERIC && value == ROWKEY_INTEGER);
+    return value == column ||
+           ((column == ROWKEY_PADDED || column == ROWKEY_NAME) && value == ROWKEY_TEXT) ||
+           ((column == ROWKEY_NUMERIC || column == ROWKEY_OID) && value == ROWKEY_INTEGER);
+}
+
+bool rowkey_has_letters(enum rowkey_type type)
+{
+    return rowkey_has_collation(type) || type == ROWKEY_ENUM;
+}
+
+bool rowkey_has_collation(enum rowkey_type type)
+{
+    return type == ROWKEY_TEXT || type == ROWKEY_PADDED || type == ROWKEY_NAME;
+}
+
+bool rowkey_is_rounded(enum rowkey_type type)
+{
+    return type == ROWKEY_NUMERIC || type == ROWKEY_TIME || type == ROWKEY_TIMESTAMP ||
+           type == ROWKEY_TIMESTAMPTZ;
+}
+
+bool rowkey_comes_last(enum rowkey_type type)
+{
+    return type >= ROWKEY_BYTES;
 }
 
 // ---- Forms --------------------------------------------------------------------------------------
@@ -153,50 +205,150 @@ static bool uuid_text(struct slice s, uint64_t *out)
     return n == 32;
 }
 
+static uint8_t lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+// As parse_bool(): a word or its beginning, in any case.
 static bool boolean_text(struct slice s, uint64_t *out)
 {
-    static const char *const words[] = {"f", "t", "false", "true", "0", "1",
-                                        "no", "yes", "off", "on"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-        if (slice_is(s, words[i])) {
+    static const struct {
+        const char *word;
+        size_t least;
+    } words[] = {{"false", 1}, {"true", 1}, {"no", 1}, {"yes", 1},
+                 {"off", 2},   {"on", 2},   {"0", 1},  {"1", 1}};
+    s = trim(s);
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+        size_t n = 0;
+        while (n < s.len && words[i].word[n] != '\0' && lower(s.at[n]) == words[i].word[n])
+            n++;
+        if (n == s.len && n >= words[i].least) {
             *out = of_integer(i % 2);
             return true;
         }
+    }
     return false;
 }
 
-// Year, month, day: four digits first are the year whatever DateStyle says.
-static bool date_text(struct slice s, uint64_t *out)
+// Decimal digits. With a zero in front the releases differ: since 16 it is octal.
+static bool oid_text(struct slice s, uint64_t *out)
 {
-    if (s.len != 10)
+    s = trim(s);
+    bool plain = s.len == 1 || (s.len > 1 && s.len <= 10 && s.at[0] != '0');
+    uint64_t value = 0;
+    for (size_t i = 0; plain && i < s.len; i++) {
+        plain = is_digit(s.at[i]);
+        value = value * 10 + (s.at[i] - '0');
+    }
+    *out = of_integer((int64_t)value);
+    return plain && value <= UINT32_MAX;
+}
+
+// An integer that is negative wraps round in some of the ways to compare it.
+static bool oid_binary(uint32_t type_oid, struct slice bytes, uint64_t *out)
+{
+    int64_t value;
+    if (!integer_binary(bytes, &value))
         return false;
-    for (size_t i = 0; i < 10; i++)
-        if (i == 4 || i == 7 ? s.at[i] != '-' : !is_digit(s.at[i]))
-            return false;
+    bool integer = rowkey_type_of(type_oid) == ROWKEY_INTEGER;
+    if (!integer)
+        value = (uint32_t)value;
+    *out = of_integer(value);
+    return integer ? value >= 0 && value <= UINT32_MAX : bytes.len == 4;
+}
+
+// One byte of ASCII, or none, which is zero; of more the first one counts, or they are octal.
+static bool char_text(struct slice s, uint64_t *out)
+{
+    *out = of_integer(s.len == 0 ? 0 : s.at[0]);
+    return s.len <= 1 && (s.len == 0 || s.at[0] < 0x80);
+}
+
+static bool name_text(struct slice s, uint64_t *out)
+{
     *out = of_bytes(s);
+    return s.len <= NAME_BYTES;
+}
+
+// \x and digits without blanks between; or bytes of ASCII, with \\ and \ooo for others.
+static bool bytes_text(struct slice s, uint64_t *out)
+{
+    uint8_t bytes[ROWKEY_VALUE_BYTES];
+    size_t n = 0;
+    bool hex = s.len >= 2 && s.at[0] == '\\' && s.at[1] == 'x';
+    for (size_t i = hex ? 2 : 0; i < s.len; n++) {
+        const uint8_t *at = s.at + i;
+        size_t left = s.len - i;
+        if (hex) {
+            if (left < 2 || nibble(at[0]) < 0 || nibble(at[1]) < 0)
+                return false;
+            bytes[n] = (uint8_t)(nibble(at[0]) << 4 | nibble(at[1]));
+            i += 2;
+        } else if (at[0] != '\\') {
+            if (at[0] >= 0x80)
+                return false;
+            bytes[n] = at[0];
+            i++;
+        } else if (left >= 2 && at[1] == '\\') {
+            bytes[n] = '\\';
+            i += 2;
+        } else {
+            if (left < 4 || at[1] < '0' || at[1] > '3' || at[2] < '0' || at[2] > '7' ||
+                at[3] < '0' || at[3] > '7')
+                return false;
+            bytes[n] = (uint8_t)((at[1] - '0') << 6 | (at[2] - '0') << 3 | (at[3] - '0'));
+            i += 4;
+        }
+    }
+    *out = hash_bytes(bytes, n);
     return true;
 }
 
-// Days since 2000-01-01, as years of the Gregorian calendar that begin in March.
+// Six times two digits, with colons or hyphens between.
+static bool macaddr_text(struct slice s, uint64_t *out)
+{
+    uint8_t bytes[6];
+    for (size_t i = 0; s.len == 17 && i < 6; i++) {
+        const uint8_t *at = s.at + 3 * i;
+        if (nibble(at[0]) < 0 || nibble(at[1]) < 0 ||
+            (i < 5 && (at[2] != s.at[2] || (at[2] != ':' && at[2] != '-'))))
+            return false;
+        bytes[i] = (uint8_t)(nibble(at[0]) << 4 | nibble(at[1]));
+    }
+    if (s.len != 17)
+        return false;
+    *out = hash_bytes(bytes, sizeof(bytes));
+    return true;
+}
+
+static bool time_text(enum rowkey_type type, struct slice s, uint64_t *out)
+{
+    int64_t us;
+    if (type == ROWKEY_TIME ? !rowkey_time_of_day(s, &us)
+                            : !rowkey_point_in_time(s, type == ROWKEY_TIMESTAMPTZ, &us))
+        return false;
+    *out = of_integer(us);
+    return true;
+}
+
+static bool date_text(struct slice s, uint64_t *out)
+{
+    int64_t days;
+    if (!rowkey_date(s, &days))
+        return false;
+    *out = of_integer(days);
+    return true;
+}
+
 static bool date_binary(struct slice bytes, uint64_t *out)
 {
-    enum { MARCH_0_TO_2000 = 730425, YEARS_400 = 146097 };
+    enum { YEAR_1 = -730119, YEAR_9999_END = 2921939 }; // days since 2000-01-01
     int64_t days;
     if (bytes.len != 4 || !integer_binary(bytes, &days))
         return false;
-    days += MARCH_0_TO_2000;
-    if (days < 306 || days > 3652364) // the years 1 to 9999
-        return false;
-    int64_t era = days / YEARS_400, day = days % YEARS_400;
-    int64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-    int64_t in_year = day - (365 * year + year / 4 - year / 100);
-    int64_t month = (5 * in_year + 2) / 153;
-    int64_t in_month = in_year - (153 * month + 2) / 5 + 1;
-    char text[32];
-    year += era * 400 + (month >= 10);
-    month = month < 10 ? month + 3 : month - 9;
-    snprintf(text, sizeof(text), "%04d-%02d-%02d", (int)year, (int)month, (int)in_month);
-    return date_text(slice_str(text), out);
+    *out = of_integer(days);
+    return days >= YEAR_1 && days <= YEAR_9999_END;
 }
 
 // Decimal digits with a sign and a dot, without what does not count: 5, 05.00 and +5. are one.
@@ -278,6 +430,21 @@ bool rowkey_text(enum rowkey_type column, struct slice text, uint64_t *out)
         return date_text(text, out);
     case ROWKEY_NUMERIC:
         return numeric_text(text, out);
+    case ROWKEY_OID:
+        return oid_text(text, out);
+    case ROWKEY_CHAR:
+        return char_text(text, out);
+    case ROWKEY_NAME:
+    case ROWKEY_ENUM:
+        return name_text(text, out);
+    case ROWKEY_BYTES:
+        return bytes_text(text, out);
+    case ROWKEY_MACADDR:
+        return macaddr_text(text, out);
+    case ROWKEY_TIME:
+    case ROWKEY_TIMESTAMP:
+    case ROWKEY_TIMESTAMPTZ:
+        return time_text(column, text, out);
     }
     return false;
 }
@@ -296,10 +463,29 @@ bool rowkey_binary(enum rowkey_type column, uint32_t type_oid, struct slice byte
         return true;
     case ROWKEY_TEXT:
     case ROWKEY_PADDED:
+    case ROWKEY_NAME:
+    case ROWKEY_ENUM:
         return rowkey_text(column, bytes, out);
     case ROWKEY_UUID:
         *out = of_bytes(bytes);
         return bytes.len == 16;
+    case ROWKEY_MACADDR:
+        *out = of_bytes(bytes);
+        return bytes.len == 6;
+    case ROWKEY_BYTES:
+        *out = of_bytes(bytes);
+        return bytes.len <= ROWKEY_VALUE_BYTES;
+    case ROWKEY_CHAR:
+        return bytes.len == 1 && char_text(bytes.at[0] == 0 ? slice_of(bytes.at, 0) : bytes, out);
+    case ROWKEY_OID:
+        return oid_binary(type_oid, bytes, out);
+    case ROWKEY_TIME:
+    case ROWKEY_TIMESTAMP:
+    case ROWKEY_TIMESTAMPTZ: // microseconds; infinities have no text, so they meet no event's
+        if (bytes.len != 8 || !integer_binary(bytes, &integer))
+            return false;
+        *out = of_integer(integer);
+        return true;
     case ROWKEY_BOOLEAN:
         *out = of_integer(bytes.len == 1 && bytes.at[0] != 0);
         return bytes.len == 1;

@@ -27,13 +27,29 @@ enum rowkey_type {
     ROWKEY_BOOLEAN,
     ROWKEY_DATE,    // of the years 1 to 9999
     ROWKEY_NUMERIC, // finite ones
+    ROWKEY_OID,     // also integers that are none too big
+    ROWKEY_CHAR,    // "char", of ASCII
+    ROWKEY_NAME,    // equal bytes, at most 63
+    ROWKEY_ENUM,    // by the label
+    ROWKEY_MACADDR,
+    ROWKEY_BYTES,
+    ROWKEY_TIME,
+    ROWKEY_TIMESTAMP,   // of the years 1 to 9999; as text in ISO's form
+    ROWKEY_TIMESTAMPTZ, // likewise, with a numeric offset
 };
+enum { ROWKEY_TYPES = ROWKEY_TIMESTAMPTZ + 1 };
 
-// The form of a column of this type (pg_type.oid); ROWKEY_NONE: it has none.
+// The form of a column of this type (pg_type.oid); ROWKEY_NONE: it has none. Of an enum the type to
+// ask for is anyenum, of a domain what it is based on.
 enum rowkey_type rowkey_type_of(uint32_t type_oid);
 
 // May a value of this type be compared with a column of that form, with equality as above?
 bool rowkey_accepts(enum rowkey_type column, uint32_t type_oid);
+
+bool rowkey_has_letters(enum rowkey_type type);   // its bytes depend on the encoding
+bool rowkey_has_collation(enum rowkey_type type); // its equality may be that of a collation
+bool rowkey_is_rounded(enum rowkey_type type);    // when it is stored with a precision
+bool rowkey_comes_last(enum rowkey_type type);    // there are mostly better keys beside it
 
 // The value as text, as PostgreSQL reads and prints it. False: refused.
 bool rowkey_text(enum rowkey_type column, struct slice text, uint64_t *out);

@@ -28,7 +28,8 @@
       "calls a function, itself or in a view, that is not PostgreSQL's own")                       \
     X(OPERATOR, "operator",                                                                        \
       "uses an operator, itself or in a view, that is not known to be immutable")                  \
-    X(CAST, "cast", "casts, itself or in a view, to a type that is not known to be safe")          \
+    X(CAST, "cast",                                                                                \
+      "casts, itself or in a view, or has a parameter, to a type that is not known to be safe")    \
     X(DATETIME_WORD, "datetime_word", "a literal such as 'now' or 'today' depends on the time")    \
     X(RELATION_KIND, "relation_kind",                                                              \
       "reads what the stream does not report: no logged table, view or partitions of such")        \

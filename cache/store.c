@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "cache/ghosts.h"
 #include "cache/ranking.h"
 #include "cache/recall.h"
 
@@ -28,6 +29,7 @@ struct shard {
     uint32_t asked;          // questions since the last put
     struct ranking ranking;  // of the same entries
     struct recall recall;
+    struct ghosts ghosts;
     struct flights flights;
     size_t entries_bytes; // as they are allocated
     size_t budget_bytes;
@@ -86,7 +88,8 @@ static size_t shard_bytes(const struct shard *shard, uint32_t more)
     while (buckets < count)
         buckets *= 2;
     return shard->entries_bytes + buckets * sizeof(struct hash_node *) +
-           ranking_bytes(&shard->ranking, (uint32_t)count) + recall_bytes(&shard->recall);
+           ranking_bytes(&shard->ranking, (uint32_t)count) + recall_bytes(&shard->recall) +
+           ghosts_bytes(&shard->ghosts);
 }
 
 static void shard_remove(struct shard *shard, struct entry *e, struct leavers *leavers)
@@ -105,6 +108,8 @@ static bool evict(struct shard *shard, struct leavers *leavers)
     struct entry *e = ranking_least(&shard->ranking);
     if (e == NULL)
         return false;
+    ghosts_left(&shard->ghosts, e->node.hash, e->hits > 0, shard->table.mask + 1);
+    shard->ranking.lean = shard->ghosts.lean;
     shard_remove(shard, e, leavers);
     shard->evictions++;
     return true;
@@ -155,6 +160,7 @@ struct store *store_new(size_t budget_bytes, unsigned shards)
         CHECK(pthread_mutex_init(&shard->lock, NULL) == 0);
         ranking_init(&shard->ranking);
         recall_init(&shard->recall, 0);
+        ghosts_init(&shard->ghosts);
         shard->flights.last = (uint64_t)i << 48; // so that no two have the same number
     }
     store_set_budget(s, budget_bytes);
@@ -169,6 +175,7 @@ void store_free(struct store *s)
     store_clear(s);
     for (unsigned i = 0; i <= s->mask; i++) {
         recall_fini(&s->shards[i].recall);
+        ghosts_fini(&s->shards[i].ghosts);
         flights_fini(&s->shards[i].flights);
         pthread_mutex_destroy(&s->shards[i].lock);
     }
@@ -296,6 +303,7 @@ bool store_put(struct store *s, struct entry *e)
         shard->replaced++;
     }
     unsigned times = count_miss(shard, hash);
+    ghosts_came(&shard->ghosts, hash);
     e->frequency = (uint8_t)(times < FREQUENCY_MAX ? times : FREQUENCY_MAX);
     while (fits && shard_bytes(shard, 1) + size > shard->budget_bytes)
         fits = evict(shard, &leavers);
@@ -360,6 +368,7 @@ static void clear_shard(struct shard *shard)
     hash_fini(&shard->table);
     ranking_fini(&shard->ranking);
     ranking_init(&shard->ranking);
+    ghosts_fini(&shard->ghosts);
     pthread_mutex_unlock(&shard->lock);
     leavers_free(&leavers);
 }
@@ -439,6 +448,14 @@ void store_flight_start(struct store *s, struct flight *flight, struct stamp sta
     struct shard *shard = shard_of(s, flight->hash.low);
     pthread_mutex_lock(&shard->lock);
     flights_start(&shard->flights, flight, stamp);
+    pthread_mutex_unlock(&shard->lock);
+}
+
+void store_flight_pass(struct store *s, struct flight *flight, const struct ledger_known *known)
+{
+    struct shard *shard = shard_of(s, flight->hash.low);
+    pthread_mutex_lock(&shard->lock);
+    flights_pass(&shard->flights, flight, known);
     pthread_mutex_unlock(&shard->lock);
 }
 

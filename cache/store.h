@@ -5,9 +5,10 @@
 //
 // Who leaves when there is no room is the ranking's to say: what saves the least server time for
 // its bytes, and is not asked for (ranking.h). A key that was asked for before is known, with or
-// without an entry (recall.h). Both, with the table, count against the budget, and entries as they
-// are allocated: the budget is a ceiling. What a fill records, and what is still being sent when it
-// leaves, is outside of it. Entries lie in an arena of their own.
+// without an entry (recall.h); how much that counts is learnt from those that come back after they
+// had to leave (ghosts.h). All of these, with the table, count against the budget, and entries as
+// they are allocated: the budget is a ceiling. What a fill records, and what is still being sent
+// when it leaves, is outside of it. Entries lie in an arena of their own.
 //
 // The store knows nothing of validity: callers judge what they get, and drop what is dead.
 #pragma once
@@ -71,6 +72,8 @@ enum store_answer store_join(struct store *store, struct slice key, struct key_h
                              const struct flight_ask *ask, struct flight **flight,
                              uint64_t *number);
 void store_flight_start(struct store *store, struct flight *flight, struct stamp stamp);
+void store_flight_pass(struct store *store, struct flight *flight,
+                       const struct ledger_known *known);
 // Takes the flight back and clears the pointer; after store_put, if it ends with one. Gives
 // the workers whose followers must be told now, a bit each (number % FLIGHT_WORKERS).
 uint64_t store_flight_end(struct store *store, struct flight **flight, enum flight_end end);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "config/file.h"
 #include "config/ident.h"
@@ -32,11 +33,13 @@ struct line {
     bool any_address;
     enum network_family family;
     uint8_t address[16], mask[16];
+    bool beyond_mask; // the address has bits that the mask has not
 };
 
 struct hba {
     _Atomic unsigned holders;
     struct ident ident;
+    uint64_t digest; // of all that was read, but the ident file
     struct line **lines; // own; in their order
     size_t count;
 };
@@ -86,8 +89,10 @@ static bool fits_address(const struct line *line, const struct hba_asker *asker)
     if (!asker->has_address || asker->family != line->family)
         return false;
     size_t n = line->family == NETWORK_IPV4 ? 4 : 16;
+    if (line->beyond_mask && line->rule.method != CONFIG_AUTH_REJECT)
+        return false; // see check_mask()
     for (size_t i = 0; i < n; i++)
-        if ((asker->address[i] & line->mask[i]) != line->address[i])
+        if (((asker->address[i] ^ line->address[i]) & line->mask[i]) != 0)
             return false;
     return true;
 }
@@ -176,6 +181,11 @@ static char *read_whole(const char *path, size_t *bytes, int *problem)
     return NULL;
 }
 
+static void digest(struct hba *hba, const char *text, size_t bytes)
+{
+    hba->digest = hba->digest * 31 + hash_bytes(text, bytes);
+}
+
 // The text of a file of names or lines; the caller frees it with file_free().
 static char *read_beside(struct reading *r, const char *name, char **path, size_t *bytes)
 {
@@ -187,7 +197,9 @@ static char *read_beside(struct reading *r, const char *name, char **path, size_
         fail(r, r->detail);
         mem_free(*path);
         *path = NULL;
+        return NULL;
     }
+    digest(r->hba, text, *bytes);
     return text;
 }
 
@@ -300,13 +312,13 @@ static bool set_bits(struct line *line, const char *text)
     return true;
 }
 
-// As in PgBouncer such a line fits nobody, and is told of.
-static void check_mask(struct reading *r, const struct line *line)
+// As in PgBouncer such a line fits nobody, and is told of. But one that rejects fits whom it
+// would in PostgreSQL, where the bits beyond the mask do not count: nobody gets in by a slip.
+static void check_mask(struct reading *r, struct line *line)
 {
-    bool beyond = false;
     for (size_t i = 0; i < sizeof line->address; i++)
-        beyond |= (line->address[i] & ~line->mask[i]) != 0;
-    if (beyond)
+        line->beyond_mask |= (line->address[i] & ~line->mask[i]) != 0;
+    if (line->beyond_mask)
         problems_add(r->problems, PROBLEM_WARNING, r->path, r->line,
                      "address does not match mask in %s line #%d", r->path, r->line);
 }
@@ -528,6 +540,7 @@ struct hba *hba_load(const char *path, const char *ident_path, struct problems *
         ok = false;
     }
     if (ok) {
+        digest(hba, text, bytes);
         struct reading reading = {.hba = hba, .problems = problems, .path = path};
         read_lines(&reading, text, bytes);
     }
@@ -537,6 +550,12 @@ struct hba *hba_load(const char *path, const char *ident_path, struct problems *
     }
     file_free(text, bytes);
     return hba;
+}
+
+bool hba_same(const struct hba *a, const struct hba *b)
+{
+    return a == b || (a != NULL && b != NULL && a->digest == b->digest &&
+                      a->ident.digest == b->ident.digest);
 }
 
 struct hba *hba_ref(struct hba *hba)

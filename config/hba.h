@@ -44,6 +44,8 @@ struct hba *hba_load(const char *path, const char *ident_path, struct problems *
 struct hba *hba_ref(struct hba *hba); // NULL is fine
 void hba_unref(struct hba *hba);      // NULL is fine
 
+// Were they read from the same text, that of the ident file included? NULL: none.
+bool hba_same(const struct hba *a, const struct hba *b);
 bool hba_has(const struct hba *hba, enum config_auth_type method); // in any line; NULL: none
 
 const struct hba_rule *hba_find(const struct hba *hba, const struct hba_asker *asker); // or NULL

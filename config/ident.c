@@ -5,6 +5,7 @@
 #include <regex.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/mem.h"
 #include "config/file.h"
 #include "config/problem.h"
@@ -178,6 +179,7 @@ bool ident_load(struct ident *ident, const char *path, struct problems *problems
         file_free(text, bytes);
         return false;
     }
+    ident->digest = hash_bytes(text, bytes);
     struct words words = {0};
     int line = 1;
     for (char *s = text; s < text + bytes; line++) {

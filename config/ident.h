@@ -6,6 +6,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct ident_map;
 struct problems;
@@ -13,6 +14,7 @@ struct problems;
 struct ident {
     struct ident_map **maps; // owns
     size_t count;
+    uint64_t digest; // of the text
 };
 
 // What is wrong with a line is a warning, and the line is left out; a file that cannot be read is

@@ -153,6 +153,11 @@ const struct option option_table[] = {
     {TIME("autodb_idle_timeout", "3600"), LIVE(autodb_idle_timeout_us),
      SAYS "A pool made through the `*` line is forgotten after this long without clients and "
           "server connections; 0: never."},
+    {TIME_IN("busy_poll", "0", 0, 1000), LIVE(busy_poll_us), OURS,
+     SAYS "For how long a worker that has just had something to do asks for more before it sleeps, "
+          "at most `1ms`. To be woken takes longer than many a query: where cores are free, `50us` "
+          "or so takes that from the latency of few clients, at the price of a busy core. 0: it "
+          "sleeps at once."},
     {BOOL("cache", "off"), START(cache), OURS,
      SAYS "Answers repeated reads from memory, and ends an answer's life when a write touches the "
           "tables it came from. Needs `control_user`."},

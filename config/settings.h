@@ -189,6 +189,8 @@ struct settings {
     int stats_period_s;
     char *http_listen; // address:port; empty = none
 
+    int64_t busy_poll_us;
+
     // The cache
     bool cache;
     int64_t cache_size_bytes;

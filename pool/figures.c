@@ -9,8 +9,8 @@ struct pool_figures pool_figures(struct pool *pool, int64_t now_us)
     struct pool_figures figures = {
         .clients_active = pool->clients - (int)pool->waiting.count - pool->own_wanted,
         .clients_waiting = (int)pool->waiting.count + pool->own_wanted,
-        .servers_active = pool->open - pool->spare.idle,
-        .servers_idle = pool->spare.idle,
+        .servers_active = pool->open - pool->claim.spare.idle,
+        .servers_idle = pool->claim.spare.idle,
         .servers_login = pool->opening,
         .servers_tested = pool->checking,
         .longest_wait_us =

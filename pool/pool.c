@@ -20,24 +20,20 @@ struct pool *pool_new(const char *database, const char *user, enum pool_mode mod
     pool->mode = mode;
     pthread_mutex_init(&pool->lock, NULL);
     pool->limits = limits;
-    pool->database_quota = database_quota;
-    pool->user_quota = user_quota;
     pool->workers = workers;
     pool->idle = mem_alloc((size_t)workers * sizeof(*pool->idle));
     for (int i = 0; i < workers; i++)
         list_init(&pool->idle[i]);
     list_init(&pool->waiting);
-    quota_join(database_quota, &pool->of_database, &pool->spare);
-    quota_join(user_quota, &pool->of_user, &pool->spare);
+    claim_join(&pool->claim, database_quota, user_quota);
     return pool;
 }
 
 void pool_free(struct pool *pool)
 {
     TAG_CHECK(pool, POOL_TAG);
-    CHECK(pool->spare.idle == 0 && list_empty(&pool->waiting) && pool->open == 0);
-    quota_leave(pool->database_quota, &pool->of_database);
-    quota_leave(pool->user_quota, &pool->of_user);
+    CHECK(pool->claim.spare.idle == 0 && list_empty(&pool->waiting) && pool->open == 0);
+    claim_leave(&pool->claim);
     pthread_mutex_destroy(&pool->lock);
     mem_free(pool->idle);
     mem_free(pool->database);
@@ -51,8 +47,8 @@ void pool_free(struct pool *pool)
 static void idle_changed(struct pool *pool, int by)
 {
     // Only this pool writes it, under its lock; its quotas may read it at any time.
-    int idle = atomic_load_explicit(&pool->spare.idle, memory_order_relaxed);
-    atomic_store_explicit(&pool->spare.idle, idle + by, memory_order_relaxed);
+    int idle = atomic_load_explicit(&pool->claim.spare.idle, memory_order_relaxed);
+    atomic_store_explicit(&pool->claim.spare.idle, idle + by, memory_order_relaxed);
 }
 
 static void idle_add(struct pool *pool, struct pool_server *server, int64_t now_us)
@@ -60,7 +56,7 @@ static void idle_add(struct pool *pool, struct pool_server *server, int64_t now_
     server->idle = true;
     server->released_us = now_us;
     list_push_front(&pool->idle[server->worker], &server->link);
-    atomic_store_explicit(&pool->spare.since_us, now_us, memory_order_relaxed);
+    atomic_store_explicit(&pool->claim.spare.since_us, now_us, memory_order_relaxed);
     idle_changed(pool, 1);
 }
 
@@ -146,7 +142,7 @@ static int64_t waiting_since(const struct pool *pool)
 // Clients beyond those who will get an idle connection, or one that is being checked.
 static bool lacks_servers(const struct pool *pool)
 {
-    return pool->waiting.count > (size_t)(pool->spare.idle + pool->checking);
+    return pool->waiting.count > (size_t)(pool->claim.spare.idle + pool->checking);
 }
 
 static bool lacks_minimum(const struct pool *pool)
@@ -170,19 +166,6 @@ static bool fits(const struct pool *pool, int64_t now_us, bool *from_reserve)
     return *from_reserve;
 }
 
-static bool quotas_allow(struct pool *pool, int64_t since_us)
-{
-    if (!quota_take(pool->database_quota, &pool->of_database, since_us)) {
-        quota_content(pool->user_quota, &pool->of_user);
-        return false;
-    }
-    if (!quota_take(pool->user_quota, &pool->of_user, since_us)) {
-        quota_give(pool->database_quota, &pool->of_database);
-        return false;
-    }
-    return true;
-}
-
 // Counts a new connection as opening when limits, quotas and the pace allow it.
 static void may_open(struct pool *pool, int64_t now_us, struct pool_task *task)
 {
@@ -190,20 +173,17 @@ static void may_open(struct pool *pool, int64_t now_us, struct pool_task *task)
     bool wanted = lacks || lacks_minimum(pool);
     if (!wanted || pool->opening > 0 || pool->paused || failing(pool, now_us) ||
         !fits(pool, now_us, &task->from_reserve)) {
-        if (pool->own_wanted == 0) {
-            quota_content(pool->database_quota, &pool->of_database);
-            quota_content(pool->user_quota, &pool->of_user);
-        }
+        if (pool->own_wanted == 0)
+            claim_content(&pool->claim);
         return;
     }
     // Only a waiting client may push others aside.
-    task->open = quotas_allow(pool, lacks ? waiting_since(pool) : 0);
+    task->open = claim_take(&pool->claim, lacks ? waiting_since(pool) : 0);
     if (task->open) {
         pool->opening++;
         pool->deserted_us = 0;
     } else if (lacks) {
-        task->evict = quota_has_spare(pool->database_quota, now_us) ||
-                      quota_has_spare(pool->user_quota, now_us);
+        task->evict = claim_has_spare(&pool->claim, now_us);
     }
 }
 
@@ -245,9 +225,7 @@ static const char *must_close(struct pool *pool, const struct pool_server *serve
         return too_many;
     if (must_make_room(pool))
         return evicted;
-    if (pool_contended(pool) &&
-        (quota_yields(pool->database_quota, &pool->of_database, server->opened_us, idle, now_us) ||
-         quota_yields(pool->user_quota, &pool->of_user, server->opened_us, idle, now_us)))
+    if (claim_yields(&pool->claim, server->opened_us, idle, now_us))
         return evicted;
     return NULL;
 }
@@ -375,18 +353,25 @@ void pool_took(struct pool *pool, struct pool_waiter *waiter)
     waiter->state = WAITER_NONE;
 }
 
+// In use from now on. With the lock.
+static void count_open(struct pool *pool, struct pool_server *server, int worker, int64_t opened_us)
+{
+    pool->open++;
+    pool->deserted_us = 0;
+    server->pool = pool;
+    server->worker = worker;
+    server->idle = server->used = server->checking = false;
+    server->opened_us = opened_us;
+    link_init(&server->link);
+}
+
 void pool_opened(struct pool *pool, struct pool_server *server, int worker, int64_t now_us)
 {
     pthread_mutex_lock(&pool->lock);
     CHECK(pool->opening > 0);
     pool->opening--;
-    pool->open++;
     pool->failed_us = 0;
-    server->pool = pool;
-    server->worker = worker;
-    server->idle = server->used = server->checking = false;
-    server->opened_us = now_us;
-    link_init(&server->link);
+    count_open(pool, server, worker, now_us);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -403,24 +388,19 @@ bool pool_open_own(struct pool *pool, struct pool_server *server, int worker, in
 {
     pthread_mutex_lock(&pool->lock);
     bool may = !pool->paused && pool->open + pool->opening < pool->limits.size &&
-               !failing(pool, now_us) && quotas_allow(pool, since_us);
-    if (may) {
-        pool->open++;
-        pool->deserted_us = 0;
-        server->pool = pool;
-        server->worker = worker;
-        server->idle = server->checking = false;
-        server->opened_us = now_us;
-        link_init(&server->link);
-    }
+               !failing(pool, now_us) && claim_take(&pool->claim, since_us);
+    if (may)
+        count_open(pool, server, worker, now_us);
     pthread_mutex_unlock(&pool->lock);
     return may;
 }
 
-static void give_to_quotas(struct pool *pool)
+void pool_take_over(struct pool *pool, struct pool_server *server, int worker, int64_t opened_us)
 {
-    quota_give(pool->database_quota, &pool->of_database);
-    quota_give(pool->user_quota, &pool->of_user);
+    pthread_mutex_lock(&pool->lock);
+    claim_add(&pool->claim);
+    count_open(pool, server, worker, opened_us);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 void pool_open_failed(struct pool *pool, int64_t now_us, bool refused, const char *state,
@@ -429,7 +409,7 @@ void pool_open_failed(struct pool *pool, int64_t now_us, bool refused, const cha
     pthread_mutex_lock(&pool->lock);
     CHECK(pool->opening > 0);
     pool->opening--;
-    give_to_quotas(pool);
+    claim_give(&pool->claim);
     pool->failed_us = now_us;
     pool->refused = refused;
     snprintf(pool->failure, sizeof(pool->failure), "%s", why);
@@ -443,7 +423,7 @@ void pool_open_given_up(struct pool *pool, int64_t now_us)
     pthread_mutex_lock(&pool->lock);
     CHECK(pool->opening > 0);
     pool->opening--;
-    give_to_quotas(pool);
+    claim_give(&pool->claim);
     note_desertion(pool, now_us);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -456,7 +436,7 @@ void pool_closed(struct pool *pool, struct pool_server *server, int64_t now_us)
     check_ended(pool, server);
     CHECK(pool->open > 0);
     pool->open--;
-    give_to_quotas(pool);
+    claim_give(&pool->claim);
     note_desertion(pool, now_us);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -530,8 +510,7 @@ struct pool_server *pool_evict(struct pool *pool, int worker, int64_t now_us)
         return NULL;
     pthread_mutex_lock(&pool->lock);
     struct link *oldest = list_last(&pool->idle[worker]);
-    if (oldest != NULL && (quota_evicts(pool->database_quota, &pool->of_database, now_us) ||
-                           quota_evicts(pool->user_quota, &pool->of_user, now_us)))
+    if (oldest != NULL && claim_evicts(&pool->claim, now_us))
         found = container_of(oldest, struct pool_server, link);
     if (found != NULL)
         idle_remove(pool, found);

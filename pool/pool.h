@@ -20,7 +20,7 @@
 
 #include "base/list.h"
 #include "pool/forecast.h"
-#include "pool/quota.h"
+#include "pool/claim.h"
 
 enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
 
@@ -54,7 +54,7 @@ struct pool_server {
 
 enum waiter_state { WAITER_NONE, WAITER_QUEUED, WAITER_GRANTED };
 
-// The pool's handle inside the proxy's client (embedded there).
+// The pool's handle on one of the proxy's clients.
 struct pool_waiter {
     struct link link;          // in pool->waiting while queued
     struct pool *pool;
@@ -72,14 +72,11 @@ struct pool {
     _Atomic enum pool_mode mode;
     pthread_mutex_t lock;
     struct pool_limits limits;
-    struct pool_quota *database_quota; // borrows; never NULL
-    struct pool_quota *user_quota;     // borrows; never NULL
     int workers;
     struct list *idle;      // owns; one list for each worker, most recent first
     struct list waiting;    // struct pool_waiter, first come first
     int open;               // logged-in connections, idle or in use
-    struct quota_member of_database, of_user;
-    struct quota_spare spare; // spare.idle: how many are idle
+    struct pool_claim claim; // its quotas; claim.spare.idle: how many are idle
     int opening;            // being opened: 0 or 1
     int checking;           // being checked for those who wait
     int own_wanted;         // clients that wait for a connection of their own
@@ -156,13 +153,17 @@ void pool_want_own(struct pool *pool, int more);
 bool pool_open_own(struct pool *pool, struct pool_server *server, int worker, int64_t since_us,
                    int64_t now_us);
 
+// A connection that another process opened, and gave to this one: it is in use until pool_return or
+// pool_closed, whatever the limits are.
+void pool_take_over(struct pool *pool, struct pool_server *server, int worker, int64_t opened_us);
+
 // May another connection be opened now, for waiting clients or for the minimum? Says so in the
 // task (open, from_reserve, evict) and returns task->open.
 bool pool_may_open(struct pool *pool, int64_t now_us, struct pool_task *task);
 // Does somebody wait for a connection under one of its quotas?
 static inline bool pool_contended(const struct pool *pool)
 {
-    return pool->database_quota->contended > 0 || pool->user_quota->contended > 0;
+    return claim_contended(&pool->claim);
 }
 
 // A waiter of this worker when there is no server and the login was refused; removed; or NULL.

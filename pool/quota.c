@@ -16,6 +16,14 @@ void quota_fini(struct pool_quota *quota)
     pthread_mutex_destroy(&quota->lock);
 }
 
+bool quota_is_deserted(struct pool_quota *quota)
+{
+    pthread_mutex_lock(&quota->lock);
+    bool is = list_empty(&quota->members);
+    pthread_mutex_unlock(&quota->lock);
+    return is;
+}
+
 void quota_join(struct pool_quota *quota, struct quota_member *member,
                 const struct quota_spare *spare)
 {
@@ -101,15 +109,21 @@ static bool has_free(const struct pool_quota *quota)
     return quota->limit == 0 || quota->used < quota->limit;
 }
 
+// Is one free, and one for everybody else in the queue?
+static bool has_plenty(const struct pool_quota *quota, const struct quota_member *member)
+{
+    int others = quota->contended - link_in_list(&member->turn);
+    return quota->limit == 0 || quota->limit - quota->used > others;
+}
+
 static bool take(struct pool_quota *quota, struct quota_member *member, int64_t since_us)
 {
-    bool free = has_free(quota);
-    if (quota->limit > 0 && (!free || quota->contended > 0)) {
+    if (!has_plenty(quota, member)) {
         if (since_us == 0)
             return false;
         if (member->starving_us != since_us)
             starve(quota, member, since_us);
-        if (!free || first_in_turn(quota, share_of(quota)) != member)
+        if (!has_free(quota) || first_in_turn(quota, share_of(quota)) != member)
             return false;
     }
     satisfy(quota, member);
@@ -147,6 +161,43 @@ bool quota_take(struct pool_quota *quota, struct quota_member *member, int64_t s
     bool taken = take(quota, member, since_us);
     pthread_mutex_unlock(&quota->lock);
     return taken;
+}
+
+void quota_add(struct pool_quota *quota, struct quota_member *member)
+{
+    pthread_mutex_lock(&quota->lock);
+    member->held++;
+    quota->used++;
+    pthread_mutex_unlock(&quota->lock);
+}
+
+void quota_untake(struct pool_quota *quota, struct quota_member *member)
+{
+    pthread_mutex_lock(&quota->lock);
+    CHECK(member->held > 0);
+    member->held--;
+    quota->used--;
+    pthread_mutex_unlock(&quota->lock);
+}
+
+enum quota_standing quota_standing(struct pool_quota *quota, const struct quota_member *member)
+{
+    if (quota->limit == 0)
+        return QUOTA_FREE;
+    pthread_mutex_lock(&quota->lock);
+    enum quota_standing standing = has_free(quota) ? QUOTA_FREE
+                                   : is_entitled(member, share_of(quota)) ? QUOTA_OWED
+                                                                          : QUOTA_NOTHING;
+    pthread_mutex_unlock(&quota->lock);
+    return standing;
+}
+
+void quota_wait(struct pool_quota *quota, struct quota_member *member, int64_t since_us)
+{
+    pthread_mutex_lock(&quota->lock);
+    if (quota->limit > 0 && since_us > 0 && member->starving_us != since_us)
+        starve(quota, member, since_us);
+    pthread_mutex_unlock(&quota->lock);
 }
 
 void quota_give(struct pool_quota *quota, struct quota_member *member)

@@ -46,6 +46,7 @@ struct pool_quota {
 
 void quota_init(struct pool_quota *quota);
 void quota_fini(struct pool_quota *quota); // no members
+bool quota_is_deserted(struct pool_quota *quota); // it has no members
 void quota_join(struct pool_quota *quota, struct quota_member *member,
                 const struct quota_spare *spare);
 void quota_leave(struct pool_quota *quota, struct quota_member *member); // holds nothing
@@ -53,6 +54,19 @@ void quota_leave(struct pool_quota *quota, struct quota_member *member); // hold
 // Counts one more connection for this member. False: none is free, or others come first; it is in
 // the queue then, for a client that waits since since_us (0: for nobody, and it is not queued).
 bool quota_take(struct pool_quota *quota, struct quota_member *member, int64_t since_us);
+// Takes back what quota_take counted a moment ago: nothing was opened.
+void quota_untake(struct pool_quota *quota, struct quota_member *member);
+// What the quota has for this member now.
+enum quota_standing {
+    QUOTA_FREE,    // one is free, for it or for whoever comes before it
+    QUOTA_OWED,    // none is, but it has less than its share of what others hold
+    QUOTA_NOTHING, // waiting in the queue is of no use to it now
+};
+enum quota_standing quota_standing(struct pool_quota *quota, const struct quota_member *member);
+// In the queue, as quota_take() puts it there: one that comes free, or is, waits for it.
+void quota_wait(struct pool_quota *quota, struct quota_member *member, int64_t since_us);
+// Counts one that is there already, whatever the limit is.
+void quota_add(struct pool_quota *quota, struct quota_member *member);
 void quota_give(struct pool_quota *quota, struct quota_member *member);
 void quota_content(struct pool_quota *quota, struct quota_member *member); // needs nothing more
 

@@ -11,6 +11,7 @@ static const char usage[] =
     "Usage: pgweir [OPTION]... CONFIG_FILE\n"
     "       pgweir install-triggers [--print] [--remove] DSN [TABLE ...]\n"
     "  -d, --daemon           run in background (as a daemon)\n"
+    "  -R, --reboot           take over from the running process, its connections included\n"
     "  -q, --quiet            run quietly: nothing to stderr\n"
     "  -u, --user=USERNAME    assume identity of USERNAME\n"
     "  -v, --verbose          increase verbosity\n"
@@ -21,15 +22,19 @@ bool arguments_read(struct arguments *a, int argc, char **argv, int *status)
 {
     static const struct option options[] = {
         {"daemon", no_argument, NULL, 'd'},       {"quiet", no_argument, NULL, 'q'},
+        {"reboot", no_argument, NULL, 'R'},
         {"user", required_argument, NULL, 'u'},   {"verbose", no_argument, NULL, 'v'},
         {"version", no_argument, NULL, 'V'},      {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     int c;
-    while ((c = getopt_long(argc, argv, "dqu:vVh", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "dqRu:vVh", options, NULL)) != -1) {
         switch (c) {
         case 'd':
             a->daemon = true;
+            break;
+        case 'R':
+            a->reboot = true;
             break;
         case 'q':
             a->quiet = true;

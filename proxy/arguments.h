@@ -7,6 +7,7 @@ struct arguments {
     const char *path; // borrows from argv, this and the next
     const char *user; // NULL: not given
     bool daemon, quiet;
+    bool reboot; // takes over from the process that runs
     int verbose;
 };
 

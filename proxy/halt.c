@@ -81,29 +81,63 @@ static void apply_and_unlock(struct pooler *pooler)
     buf_fini(&a.going_on);
 }
 
+static void tell_all(struct pooler *pooler)
+{
+    for (int i = 0; i < pooler->worker_count; i++)
+        worker_mail_halt(pooler->workers[i]);
+    pooler->halted(pooler->halted_arg);
+}
+
 // ---- the interface ----
 
-bool halt_process(struct pooler *pooler, enum halt_mode mode)
+bool halt_process(struct pooler *pooler, enum halt_mode mode, uint64_t suspender)
 {
     pthread_mutex_lock(&pooler->lock);
-    bool was_free = halt_mode(pooler) == HALT_NONE;
-    if (was_free)
+    bool was_free = halt_mode(pooler) == HALT_NONE &&
+                    !(mode == HALT_SUSPENDED && pooler->refusing);
+    if (was_free) {
+        pooler->deaf = false; // until the main thread has heard of it
+        pooler->suspender = suspender;
         pooler->halt_mode = (int)mode;
+    }
     apply_and_unlock(pooler);
-    for (int i = 0; was_free && i < pooler->worker_count; i++)
-        worker_mail_halt(pooler->workers[i]);
+    if (was_free)
+        tell_all(pooler);
     return was_free;
 }
 
 bool halt_release(struct pooler *pooler)
 {
     pthread_mutex_lock(&pooler->lock);
-    bool was_halted = halt_mode(pooler) != HALT_NONE;
-    pooler->halt_mode = HALT_NONE;
+    bool goes_on = halt_mode(pooler) != HALT_NONE && !pooler->refusing;
+    if (goes_on) {
+        pooler->halt_mode = HALT_NONE;
+        pooler->heir = 0;
+    }
     apply_and_unlock(pooler);
-    for (int i = 0; was_halted && i < pooler->worker_count; i++)
-        worker_mail_halt(pooler->workers[i]);
-    return was_halted;
+    if (goes_on)
+        tell_all(pooler);
+    return goes_on;
+}
+
+bool halt_inherit(struct pooler *pooler, uint64_t client)
+{
+    pthread_mutex_lock(&pooler->lock);
+    bool may = halt_mode(pooler) == HALT_SUSPENDED && pooler->suspender == client;
+    if (may)
+        pooler->heir = client;
+    pthread_mutex_unlock(&pooler->lock);
+    return may;
+}
+
+bool halt_for_good(struct pooler *pooler, uint64_t heir)
+{
+    pthread_mutex_lock(&pooler->lock);
+    bool may = heir == 0 || pooler->heir == heir;
+    if (may)
+        pooler->refusing = true;
+    pthread_mutex_unlock(&pooler->lock);
+    return may;
 }
 
 void halt_database(struct pooler *pooler, const char *database)

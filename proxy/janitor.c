@@ -16,6 +16,7 @@
 #include "proxy/session/lead.h"
 #include "proxy/session/login.h"
 #include "proxy/session/replication.h"
+#include "proxy/takeover/handover.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -49,7 +50,7 @@ static void check_idle(struct client *client, const struct config *config, int64
         return;
     }
     const struct config_user *user = user_of(config, client->user);
-    if (!link_in_list(&client->held) &&
+    if (client->held == NULL &&
         over(now, client->since_us, config_client_idle_timeout_us(config, user)))
         client_fail(client, "08P01", "client_idle_timeout");
 }
@@ -99,7 +100,7 @@ static void check_waiting(struct client *client, const struct config *config, in
         client_fail(client, "08P01", "query_wait_timeout");
     else if (greeting && over(now, client->connected_us, settings->client_login_timeout_us))
         client_fail(client, "08P01", "client_login_timeout (server down)");
-    else if (link_in_list(&client->following))
+    else if (lead_follows(client))
         lead_look(client, now);
     else if (!greeting && !client->told_waiting && over(now, client->since_us, notify_us))
         tell_waiting(client);
@@ -190,11 +191,6 @@ static void check_server(struct server *server, const struct settings *settings,
 
 // ---- pools ----
 
-static struct client *client_of(struct pool_waiter *waiter)
-{
-    return container_of(waiter, struct client, waiter);
-}
-
 // The routes as they are now, counted; drop_routes gives them back.
 static void add_route(struct route *route, void *arg)
 {
@@ -227,7 +223,7 @@ static void sweep_hopeless(struct worker *worker, struct route *route, int64_t n
 {
     struct pool_waiter *waiter;
     while ((waiter = pool_hopeless(route->pool, worker->number, now)) != NULL)
-        client_refuse(client_of(waiter), true);
+        client_refuse(client_of_waiter(waiter), true);
 }
 
 static void sweep_idle(struct worker *worker, struct route *route, int64_t now)
@@ -334,12 +330,21 @@ void janitor_sweep(struct worker *worker)
 
 // ---- the end ----
 
+// To whom our connections were given, and then were ours again, must not go on with them.
+static const char *farewell(const struct client *client)
+{
+    bool undone = console_is_heir(client) && client->worker->pooler->heir != client->number;
+    return undone ? handover_undone : handover_left;
+}
+
 static void close_all(struct worker *worker)
 {
     struct link *l;
     cancel_end_all(worker);
-    while ((l = list_first(&worker->clients)) != NULL)
-        client_fail(container_of(l, struct client, link), "57P01", "pgweir shutting down");
+    while ((l = list_first(&worker->clients)) != NULL) {
+        struct client *client = container_of(l, struct client, link);
+        client_fail(client, "57P01", farewell(client));
+    }
     while ((l = list_first(&worker->servers)) != NULL)
         server_close(container_of(l, struct server, link), "pgweir shutting down");
 }
@@ -446,6 +451,8 @@ void janitor_stop_if_done(struct worker *worker)
     }
     // Nobody holds a server that could still be sent to a client of another worker, and none is on
     // its way: a client that outlived its connection waits for that.
-    if (pooler->quiet_workers == pooler->worker_count && pooler->in_transit == 0)
-        ev_break(worker->loop, EVBREAK_ALL);
+    if (pooler->quiet_workers != pooler->worker_count || pooler->in_transit != 0)
+        return;
+    worker->ended = true;
+    ev_break(worker->loop, EVBREAK_ALL);
 }

@@ -20,6 +20,7 @@
 #include "config/config.h"
 #include "proxy/pooler.h"
 #include "proxy/server/resolver.h"
+#include "proxy/takeover/handover.h"
 #include "proxy/wire/socket.h"
 #include "proxy/worker.h"
 
@@ -39,7 +40,8 @@ struct listener {
     struct config *config; // counts
     int next_worker;
     int count;
-    bool stopped;
+    bool stopped, suspended;
+    bool given; // another process listens on these sockets, too
     ev_timer pause; // after running out of descriptors
     struct door doors[SOCKETS_MAX];
 };
@@ -55,8 +57,29 @@ static void rest_awhile(struct listener *listener)
 static void on_rested(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct listener *listener = timer->data;
-    for (int i = 0; i < listener->count && !listener->stopped; i++)
+    for (int i = 0; i < listener->count && !listener->stopped && !listener->suspended; i++)
         ev_io_start(loop, &listener->doors[i].io);
+}
+
+void listener_suspend(struct listener *listener, bool suspended)
+{
+    if (listener->stopped)
+        return;
+    listener->given &= suspended && listener->suspended; // as long as it stays so
+    listener->suspended = suspended;
+    ev_timer_stop(listener->loop, &listener->pause);
+    for (int i = 0; i < listener->count; i++) {
+        if (suspended)
+            ev_io_stop(listener->loop, &listener->doors[i].io);
+        else
+            ev_io_start(listener->loop, &listener->doors[i].io);
+    }
+}
+
+void listener_hand_over(struct listener *listener, struct question *q)
+{
+    for (int i = 0; i < listener->count && !listener->stopped; i++)
+        listener->given |= handover_listener(q, listener->doors[i].fd);
 }
 
 static void on_knock(struct ev_loop *loop, ev_io *io, int events)
@@ -225,8 +248,42 @@ static bool each(struct listener *listener, const char *names,
     return ok;
 }
 
+// Those of systemd's; false: there are none.
+static bool take_passed(struct listener *listener)
+{
+    int passed = sd_listen_fds(1);
+    for (int i = 0; i < passed; i++) {
+        int fd = SD_LISTEN_FDS_START + i;
+        bool local = sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0;
+        log_info("listening on a %s socket passed by systemd", local ? "unix" : "TCP");
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); // on_knock() takes all that come
+        add(listener, fd, local, "");
+    }
+    return passed > 0;
+}
+
+// Those of another process, whose unix sockets are ours to remove from now on.
+static bool take_over(struct listener *listener, const int *fds, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct sockaddr_un own = {.sun_family = AF_UNSPEC};
+        socklen_t length = sizeof(own);
+        getsockname(fds[i], (struct sockaddr *)&own, &length);
+        bool local = own.sun_family == AF_UNIX;
+        bool in_files = local && length > sizeof(own.sun_family) && own.sun_path[0] != '\0';
+        char path[sizeof(own.sun_path) + 1];
+        snprintf(path, sizeof(path), "%.*s", (int)sizeof(own.sun_path), own.sun_path);
+        fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
+        if (!add(listener, fds[i], local, in_files ? path : ""))
+            close(fds[i]);
+    }
+    listener->given = count > 0; // until that one has ended
+    return count > 0;
+}
+
 struct listener *listener_new(struct ev_loop *loop, struct pooler *pooler,
-                              const struct config *config, char *error, size_t error_bytes)
+                              const struct config *config, const int *taken, int taken_count,
+                              char *error, size_t error_bytes)
 {
     struct listener *listener = mem_new(struct listener);
     listener->loop = loop;
@@ -235,16 +292,8 @@ struct listener *listener_new(struct ev_loop *loop, struct pooler *pooler,
     ev_timer_init(&listener->pause, on_rested, 0, 0);
     listener->pause.data = listener;
     const struct settings *settings = config_settings(config);
-    int passed = sd_listen_fds(1);
     bool ok = true;
-    for (int i = 0; i < passed; i++) {
-        int fd = SD_LISTEN_FDS_START + i;
-        bool local = sd_is_socket(fd, AF_UNIX, SOCK_STREAM, 1) > 0;
-        log_info("listening on a %s socket passed by systemd", local ? "unix" : "TCP");
-        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); // on_knock() takes all that come
-        add(listener, fd, local, "");
-    }
-    if (passed <= 0)
+    if (!take_over(listener, taken, taken_count) && !take_passed(listener))
         ok = each(listener, settings->listen_addr, open_tcp, error, error_bytes) &&
              each(listener, settings->unix_socket_dir, open_unix, error, error_bytes);
     if (ok && listener->count == 0) {
@@ -278,7 +327,7 @@ void listener_stop(struct listener *listener)
     for (int i = 0; i < listener->count; i++) {
         ev_io_stop(listener->loop, &listener->doors[i].io);
         close(listener->doors[i].fd);
-        if (listener->doors[i].path[0] != '\0')
+        if (listener->doors[i].path[0] != '\0' && !listener->given)
             unlink(listener->doors[i].path);
     }
 }

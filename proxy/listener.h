@@ -10,10 +10,17 @@
 struct config;
 struct listener;
 struct pooler;
+struct question;
 
-// NULL with a sentence in error when an address cannot be bound.
+// NULL with a sentence in error when an address cannot be bound. taken: sockets that another
+// process listened on, instead of those of the configuration; they are the listener's.
 struct listener *listener_new(struct ev_loop *loop, struct pooler *pooler,
-                              const struct config *config, char *error, size_t error_bytes);
+                              const struct config *config, const int *taken, int taken_count,
+                              char *error, size_t error_bytes);
+// Accepts nobody, who waits in the sockets' queues; or again.
+void listener_suspend(struct listener *listener, bool suspended);
+// Gives the sockets to another process (takeover/handover.h), until it is let go on.
+void listener_hand_over(struct listener *listener, struct question *q);
 void listener_configure(struct listener *listener, struct config *config); // after a reload
 void listener_stop(struct listener *listener); // no new clients; sockets are closed
 void listener_free(struct listener *listener); // NULL is fine; unix socket files are removed

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -90,6 +91,20 @@ static int rule(scmp_filter_ctx filter, uint32_t action, const char *name)
     return number == __NR_SCMP_ERROR ? 0 : seccomp_rule_add(filter, action, number, 0);
 }
 
+// All of ioctl() but putting words into a terminal. The kernel looks at 32 bits of the request, and
+// a filter at 64: what is allowed is said bit by bit, each request that differs in one of the 32.
+static int rules_of_ioctl(scmp_filter_ctx filter)
+{
+    int bad = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+                               SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, TIOCSTI));
+    for (int i = 0; i < 32; i++) {
+        scmp_datum_t bit = (scmp_datum_t)1 << i;
+        bad |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+                                SCMP_A1(SCMP_CMP_MASKED_EQ, bit, ~(scmp_datum_t)TIOCSTI & bit));
+    }
+    return bad;
+}
+
 // Some calls are allowed for some uses.
 static int rules_by_argument(scmp_filter_ctx filter)
 {
@@ -108,12 +123,7 @@ static int rules_by_argument(scmp_filter_ctx filter)
                             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
     bad |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(tgkill), 1,
                             SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid()));
-    // All of ioctl() but putting words into a terminal.
-    bad |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                            SCMP_A1(SCMP_CMP_NE, TIOCSTI));
-    bad |= seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-                            SCMP_A1(SCMP_CMP_EQ, TIOCSTI));
-    return bad;
+    return bad | rules_of_ioctl(filter);
 }
 
 static int fill(scmp_filter_ctx filter)

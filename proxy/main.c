@@ -3,15 +3,10 @@
 // control thread.
 #include <errno.h>
 #include <ev.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -26,11 +21,15 @@
 #include "proxy/console/question.h"
 #include "proxy/control/control.h"
 #include "proxy/control/triggers.h"
+#include "proxy/daemon.h"
 #include "proxy/halt.h"
 #include "proxy/listener.h"
 #include "proxy/lockdown.h"
 #include "proxy/pooler.h"
 #include "proxy/prewarm.h"
+#include "proxy/takeover/adoption.h"
+#include "proxy/takeover/handover.h"
+#include "proxy/takeover/takeover.h"
 #include "proxy/version.h"
 #include "proxy/worker.h"
 
@@ -44,87 +43,15 @@ struct process {
     struct listener *listener;
     struct http *http; // NULL: no http_listen
     struct prewarm *prewarm; // NULL: nothing to run
+    struct takeover *takeover; // owns; NULL: nobody is taken over, or all is done
     ev_signal hup, interrupt, terminate, quit, pause, resume;
     ev_timer watchdog, deadline;
     ev_timer period; // stats_period
     ev_async errand;
     ev_async workers_done;
+    ev_async halted;
     enum shutdown_mode shutdown;
 };
-
-static bool fatal(const char *what, const char *why)
-{
-    log_write(LOG_LEVEL_FATAL, "%s: %s", what, why);
-    return false;
-}
-
-// ---- becoming a server ----
-
-static bool become_user(const char *name)
-{
-    if (name[0] == '\0' || geteuid() != 0)
-        return true;
-    const struct passwd *pw = getpwnam(name);
-    if (pw == NULL)
-        return fatal("no such user", name);
-    if (initgroups(name, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0)
-        return fatal("cannot become user", strerror(errno));
-    return true;
-}
-
-static bool go_background(const struct settings *settings)
-{
-    if (settings->logfile[0] == '\0' && !settings->syslog)
-        return fatal("daemon needs logfile configured", "set logfile");
-    if (daemon(1, 0) < 0)
-        return fatal("daemon", strerror(errno));
-    return true;
-}
-
-static bool write_pidfile(const char *path)
-{
-    if (path[0] == '\0')
-        return true;
-    FILE *old = fopen(path, "r");
-    int pid = 0;
-    if (old != NULL) {
-        if (fscanf(old, "%d", &pid) == 1 && pid > 0 && pid != getpid() &&
-            (kill(pid, 0) == 0 || errno == EPERM)) {
-            fclose(old);
-            log_write(LOG_LEVEL_FATAL, "pidfile '%s' exists, another instance running?", path);
-            return false;
-        }
-        fclose(old);
-    }
-    FILE *f = fopen(path, "w");
-    if (f == NULL)
-        return fatal(path, strerror(errno));
-    fprintf(f, "%d\n", (int)getpid());
-    return fclose(f) == 0 || fatal(path, strerror(errno));
-}
-
-// As many as the system gives; and how many it may take, in PgBouncer's words.
-static void raise_descriptor_limit(const struct config *config)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    if (limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-    int most = config_settings(config)->max_client_conn;
-    int strangers = config_settings(config)->max_login_conn;
-    long expected = most + (strangers > 0 ? strangers : most) + 10;
-    for (size_t i = 0; i < config_database_count(config); i++) {
-        const struct config_database *db = config_database_at(config, i);
-        long users = db->user != NULL ? 1 : (long)config_user_count(config);
-        expected += users * config_pool_size(config, db, NULL);
-    }
-    log_info("kernel file descriptor limit: %lld (hard: %lld); max_client_conn: %d, "
-             "max expected fd use: %ld",
-             (long long)limit.rlim_cur, (long long)limit.rlim_max, most, expected);
-}
 
 // ---- signals ----
 
@@ -192,6 +119,7 @@ static void shut_down(struct process *p, enum shutdown_mode mode)
 {
     prewarm_free(p->prewarm); // its clients are not waited for
     p->prewarm = NULL;
+    halt_for_good(p->pooler, 0);
     if (mode != SHUTDOWN_NOW && halt_mode(p->pooler) == HALT_SUSPENDED) {
         log_write(LOG_LEVEL_FATAL, "suspend was in progress, going down immediately");
         mode = SHUTDOWN_NOW; // nothing could end by itself
@@ -206,7 +134,6 @@ static void shut_down(struct process *p, enum shutdown_mode mode)
     }
     p->shutdown = mode;
     sd_notify(0, "STOPPING=1");
-    p->pooler->refusing = true;
     p->pooler->draining = mode != SHUTDOWN_WAIT_FOR_CLIENTS;
     listener_stop(p->listener);
     for (int i = 0; i < p->pooler->worker_count; i++)
@@ -247,7 +174,7 @@ static void on_quit(struct ev_loop *loop, ev_signal *signal, int events)
 static void on_pause(struct ev_loop *loop, ev_signal *signal, int events)
 {
     struct process *p = signal->data;
-    if (halt_process(p->pooler, HALT_PAUSED))
+    if (halt_process(p->pooler, HALT_PAUSED, 0))
         log_info("got SIGUSR1, pausing all activity");
     else
         log_info("got SIGUSR1, but already paused/suspended");
@@ -312,7 +239,7 @@ static void shut_down_by_command(struct process *p, struct question *q)
 {
     enum shutdown_mode mode = (enum shutdown_mode)q->number;
     log_info("SHUTDOWN%s%s command issued", q->name[0] ? " " : "", q->name);
-    p->pooler->refusing = true;
+    halt_for_good(p->pooler, 0);
     // Who waits for the end hears of the beginning; an immediate end is not acknowledged.
     if (mode != SHUTDOWN_NOW)
         question_answered(q);
@@ -336,6 +263,11 @@ static void do_errand(struct process *p, struct question *q)
     case ERRAND_SHUTDOWN:
         shut_down_by_command(p, q);
         return;
+    case ERRAND_HAND_OVER:
+        listener_hand_over(p->listener, q);
+        handover_routes(q);
+        question_ask_workers(q);
+        return;
     }
     question_answered(q);
 }
@@ -353,6 +285,22 @@ static void wake_for_errand(void *arg)
 {
     struct process *p = arg;
     ev_async_send(p->loop, &p->errand);
+}
+
+// While the process is suspended who comes waits in the queues of the sockets.
+static void on_halted(struct ev_loop *loop, ev_async *async, int events)
+{
+    struct process *p = async->data;
+    bool suspended = halt_mode(p->pooler) == HALT_SUSPENDED;
+    // Nor as long as a cancel request might be for a client that is not here yet.
+    listener_suspend(p->listener, suspended || p->pooler->adopting > 0);
+    p->pooler->deaf = suspended;
+}
+
+static void wake_for_halt(void *arg)
+{
+    struct process *p = arg;
+    ev_async_send(p->loop, &p->halted);
 }
 
 static void on_period(struct ev_loop *loop, ev_timer *timer, int events)
@@ -382,6 +330,33 @@ static bool page_ready(struct buf *out, void *arg)
 
 // ---- life ----
 
+static bool serve_http(struct process *p)
+{
+    const char *where = config_settings(p->config)->http_listen;
+    struct http_pages pages = {page_metrics, page_ready, p};
+    char error[512];
+    if (where[0] == '\0')
+        return true;
+    p->http = http_new(p->loop, where, &pages, error, sizeof(error));
+    return p->http != NULL || daemon_fatal("http_listen", error);
+}
+
+// Everything that may fail comes before: from here on the other process is gone, and its clients
+// are worth more than a port or a file.
+static bool take_over(struct process *p)
+{
+    if (!takeover_finish(p->takeover, config_settings(p->config)->pidfile))
+        return false;
+    serve_http(p);
+    daemon_write_pidfile(config_settings(p->config)->pidfile);
+    adoption_prepare(p->takeover, p->pooler);
+    adoption_post(p->takeover, p->pooler);
+    listener_suspend(p->listener, p->pooler->adopting > 0);
+    takeover_free(p->takeover);
+    p->takeover = NULL;
+    return true;
+}
+
 static bool begin(struct process *p)
 {
     const struct settings *settings = config_settings(p->config);
@@ -393,7 +368,7 @@ static bool begin(struct process *p)
     // modules start, and wait for.
     p->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     if (p->loop == NULL)
-        return fatal("libev", "cannot make a loop");
+        return daemon_fatal("libev", "cannot make a loop");
     // From here on a signal waits for the loop to run.
     catch_signal(p, &p->hup, on_hup, SIGHUP);
     catch_signal(p, &p->interrupt, on_interrupt, SIGINT);
@@ -410,16 +385,15 @@ static bool begin(struct process *p)
     }
     for (int i = 0; i < threads; i++)
         p->pooler->workers[i] = worker_new(p->pooler, i);
-    p->listener = listener_new(p->loop, p->pooler, p->config, error, sizeof(error));
+    const struct takeover *t = p->takeover;
+    p->listener = listener_new(p->loop, p->pooler, p->config, t != NULL ? t->listening : NULL,
+                               t != NULL ? t->listening_count : 0, error, sizeof(error));
     if (p->listener == NULL)
-        return fatal("startup", error);
-    if (settings->http_listen[0] != '\0') {
-        struct http_pages pages = {page_metrics, page_ready, p};
-        p->http = http_new(p->loop, settings->http_listen, &pages, error, sizeof(error));
-        if (p->http == NULL)
-            return fatal("http_listen", error);
-    }
-    return become_user(settings->user) && write_pidfile(settings->pidfile);
+        return daemon_fatal("startup", error);
+    if (t != NULL)
+        return take_over(p);
+    return serve_http(p) && daemon_become_user(settings->user) &&
+           daemon_write_pidfile(settings->pidfile);
 }
 
 static void wake_main(void *arg)
@@ -433,6 +407,11 @@ static void live(struct process *p)
     ev_async_init(&p->workers_done, on_workers_done);
     p->workers_done.data = p;
     ev_async_start(p->loop, &p->workers_done);
+    ev_async_init(&p->halted, on_halted);
+    p->halted.data = p;
+    ev_async_start(p->loop, &p->halted);
+    p->pooler->halted = wake_for_halt;
+    p->pooler->halted_arg = p;
     ev_async_init(&p->errand, on_errand);
     p->errand.data = p;
     ev_async_start(p->loop, &p->errand);
@@ -478,6 +457,7 @@ static int finish(struct process *p, bool lived)
         mailbox_fini(&p->pooler->errands);
     http_free(p->http);
     listener_free(p->listener);
+    takeover_free(p->takeover);
     if (p->control != NULL)
         control_free(p->control);
     if (p->pooler != NULL)
@@ -500,20 +480,41 @@ static struct config *load(const char *path)
     return config;
 }
 
+// -R: what runs on our unix socket is frozen, and its connections are here. As whom it runs is who
+// may have them.
+static bool freeze_other(struct process *p)
+{
+    const struct settings *settings = config_settings(p->config);
+    if (settings->unix_socket_dir[0] == '\0')
+        return daemon_fatal("cannot reboot", "unix dir not configured");
+    if (!takeover_is_needed(p->config)) {
+        log_info("old process not found, try to continue normally");
+        return true;
+    }
+    if (sd_listen_fds(0) > 0 || getenv("NOTIFY_SOCKET") != NULL)
+        return daemon_fatal("cannot reboot", "under service manager");
+    if (!daemon_become_user(settings->user))
+        return false;
+    p->takeover = takeover_begin(p->config);
+    return p->takeover != NULL;
+}
+
 // Everything before the first thread. False: it said why.
-static bool prepare(const struct process *p, const struct arguments *a)
+static bool prepare(struct process *p, const struct arguments *a)
 {
     const struct settings *settings = config_settings(p->config);
     log_verbosity(a->verbose ? a->verbose : settings->verbose);
     if (!log_open(settings->logfile, p->quiet))
-        return fatal(settings->logfile, strerror(errno));
+        return daemon_fatal(settings->logfile, strerror(errno));
     log_syslog(settings->syslog, settings->syslog_ident, settings->syslog_facility);
-    raise_descriptor_limit(p->config);
-    if (a->user != NULL && !become_user(a->user))
+    daemon_raise_descriptor_limit(p->config);
+    if (a->user != NULL && !daemon_become_user(a->user))
         return false;
     if (geteuid() == 0 && settings->user[0] == '\0')
-        return fatal("pgweir should not run as root", "set user, or use -u");
-    return !a->daemon || go_background(settings);
+        return daemon_fatal("pgweir should not run as root", "set user, or use -u");
+    if (a->reboot && !freeze_other(p))
+        return false;
+    return !a->daemon || daemon_go_background(settings);
 }
 
 int main(int argc, char **argv)

@@ -19,13 +19,14 @@
 #include "proxy/login/checker.h"
 #include "proxy/login/misses.h"
 #include "proxy/server/resolver.h"
+#include "proxy/session/client.h"
 #include "proxy/session/statement.h"
 #include "proxy/sql/learnt.h"
 #include "proxy/sql/texts.h"
 #include "proxy/tls_context.h"
 #include "proxy/worker.h"
 
-enum { TEXTS_COUNT = 20000, TEXTS_BYTES = 64 << 20, STORE_SHARDS_MAX = 16 };
+enum { TEXTS_COUNT = 20000, TEXTS_BYTES = 64 << 20, STORE_SHARDS_MAX = 16, SWEEP_US = 1000000 };
 
 struct quota_node {
     struct hash_node node;
@@ -54,6 +55,7 @@ struct pooler *pooler_new(struct config *config, int worker_count)
     pooler->workers = mem_zalloc((size_t)worker_count * sizeof(struct worker *));
     pooler->texts = texts_new(TEXTS_COUNT, TEXTS_BYTES);
     pooler->statements = statement_registry_new();
+    pooler->vars = vars_registry_new();
     pooler->resolver = resolver_new(NULL);
     pooler->checker = checker_new(NULL);
     pooler->peers = peers_use_new();
@@ -110,6 +112,7 @@ void pooler_free(struct pooler *pooler)
     hash_fini(&pooler->cancel_keys);
     halt_fini(pooler);
     statement_registry_free(pooler->statements);
+    vars_registry_free(pooler->vars);
     texts_free(pooler->texts);
     peers_use_free(pooler->peers);
     census_free(pooler->census);
@@ -200,6 +203,13 @@ static bool is_database_gone(struct route *route, const struct leaving *leaving)
     return config_database(leaving->config, route->database) == NULL;
 }
 
+// Names for the `*` line are strangers' words: until a server has let us in, nothing is behind one.
+static bool is_made_up(const struct route *route, const struct config *config)
+{
+    const struct config_database *db = config_database(config, route->database);
+    return db != NULL && db->is_fallback && !route->welcomed;
+}
+
 // Has it been without use for too long? Whoever finds it later gets a new one; nobody has it now.
 static bool is_forgotten(struct route *route, const struct leaving *leaving)
 {
@@ -209,6 +219,9 @@ static bool is_forgotten(struct route *route, const struct leaving *leaving)
         return false;
     int64_t idle_us = leaving->now_us - since_us;
     if (settings->pool_idle_timeout_us > 0 && idle_us > settings->pool_idle_timeout_us)
+        return true;
+    // That it failed is remembered as long as it counts.
+    if (is_made_up(route, leaving->config) && idle_us > settings->server_login_retry_us)
         return true;
     const struct config_database *db = config_database(leaving->config, route->database);
     return db != NULL && db->is_fallback && settings->autodb_idle_timeout_us > 0 &&
@@ -279,7 +292,8 @@ static void take_out(struct pooler *pooler, struct leaving *leaving)
     for (size_t i = 0; i < count; i++) {
         const struct config_database *db =
             config_database(leaving->config, routes[i]->database);
-        if (db == NULL || db->is_fallback)
+        const struct config *known = leaving->old != NULL ? leaving->old : leaving->config;
+        if ((db == NULL || db->is_fallback) && !is_made_up(routes[i], known))
             tell_of_dropping(routes, i);
         struct tally_sum tally = route_tally(routes[i]);
         tally_sum_add(&pooler->gone, &tally);
@@ -328,6 +342,33 @@ void pooler_configure(struct pooler *pooler, struct config *config)
     pooler_load_tls(pooler, config);
 }
 
+static void sweep_quota(struct hash_node *node, void *arg)
+{
+    struct quota_node *q = container_of(node, struct quota_node, node);
+    if (!quota_is_deserted(&q->quota))
+        return;
+    hash_remove(arg, node);
+    free_quota(node, NULL);
+}
+
+static void sweep_learnt(struct hash_node *node, void *arg)
+{
+    if (!learnt_is_deserted(learnt_of_node(node)))
+        return;
+    hash_remove(arg, node);
+    free_learnt(node, NULL);
+}
+
+// What routes left behind. Routes are made, and join, with the lock held.
+static void sweep(struct pooler *pooler, int64_t now_us)
+{
+    if (now_us - pooler->swept_us < SWEEP_US)
+        return;
+    pooler->swept_us = now_us;
+    hash_each(&pooler->quotas, sweep_quota, &pooler->quotas);
+    hash_each(&pooler->learnt, sweep_learnt, &pooler->learnt);
+}
+
 void pooler_tidy(struct pooler *pooler, const struct config *config, int64_t now_us)
 {
     struct leaving leaving = {.config = config, .now_us = now_us};
@@ -337,6 +378,7 @@ void pooler_tidy(struct pooler *pooler, const struct config *config, int64_t now
         take_out(pooler, &leaving);
         make_wanted(pooler, config);
     }
+    sweep(pooler, now_us);
     pthread_mutex_unlock(&pooler->lock);
 }
 
@@ -464,11 +506,16 @@ struct learnt *pooler_learnt(struct pooler *pooler, const char *target)
 // ---- cancel keys ----
 
 // By process number alone: the secret is then compared in constant time.
+static uint64_t key_hash(struct slice bytes)
+{
+    uint32_t process = key_process(bytes);
+    return hash_bytes(&process, sizeof(process));
+}
+
 static struct cancel_key *key_find(struct pooler *pooler, struct slice asked)
 {
-    uint32_t process = key_process(asked);
     struct cancel_key *found = NULL;
-    struct hash_node *n = hash_first(&pooler->cancel_keys, hash_bytes(&process, sizeof(process)));
+    struct hash_node *n = hash_first(&pooler->cancel_keys, key_hash(asked));
     for (; n != NULL; n = hash_next(n)) {
         struct cancel_key *key = container_of(n, struct cancel_key, node);
         if (key_matches(&key->bytes, asked))
@@ -485,8 +532,20 @@ void pooler_key_add(struct pooler *pooler, struct cancel_key *key, bool long_one
         key_make(&key->bytes, long_one, peer_id);
         bytes = slice_of(key->bytes.at, key->bytes.length);
     } while (key_process(bytes) == 0 || key_find(pooler, bytes) != NULL);
-    uint32_t process = key_process(bytes);
-    hash_insert(&pooler->cancel_keys, &key->node, hash_bytes(&process, sizeof(process)));
+    hash_insert(&pooler->cancel_keys, &key->node, key_hash(bytes));
+    pthread_mutex_unlock(&pooler->cancel_lock);
+}
+
+void pooler_key_keep(struct pooler *pooler, struct cancel_key *key, struct slice bytes, bool peered)
+{
+    CHECK(bytes.len > CANCEL_PROCESS_BYTES && bytes.len <= sizeof(key->bytes.at));
+    pthread_mutex_lock(&pooler->cancel_lock);
+    if (key_find(pooler, bytes) == NULL) {
+        memcpy(key->bytes.at, bytes.at, bytes.len);
+        key->bytes.length = (uint8_t)bytes.len;
+        key->bytes.peered = peered;
+        hash_insert(&pooler->cancel_keys, &key->node, key_hash(bytes));
+    }
     pthread_mutex_unlock(&pooler->cancel_lock);
 }
 
@@ -502,8 +561,10 @@ bool pooler_cancel(struct pooler *pooler, struct slice asked, struct cancel_aske
 {
     pthread_mutex_lock(&pooler->cancel_lock);
     struct cancel_key *key = key_find(pooler, asked);
-    struct worker *worker = key ? key->worker : NULL;
-    uint64_t client = key ? key->client : 0;
+    // Of the client, which may be another worker's, only what never changes.
+    const struct client *owner = key ? container_of(key, struct client, key) : NULL;
+    struct worker *worker = owner ? owner->worker : NULL;
+    uint64_t client = owner ? owner->number : 0;
     pthread_mutex_unlock(&pooler->cancel_lock);
     if (worker != NULL)
         worker_mail_cancel(worker, client, asker);

@@ -26,6 +26,7 @@ struct route;
 struct statement_registry;
 struct store;
 struct texts;
+struct vars_registry;
 struct tls_context;
 struct worker;
 
@@ -40,6 +41,7 @@ struct pooler {
     struct store *store;                    // thread-safe; NULL when the cache is off
     struct texts *texts;                    // thread-safe
     struct statement_registry *statements;  // thread-safe
+    struct vars_registry *vars;             // likewise
     struct resolver *resolver;              // thread-safe
     struct checker *checker;                // thread-safe
     struct peers_use *peers;                // thread-safe
@@ -56,7 +58,14 @@ struct pooler {
     struct hash_table learnt; // owns
     struct hash_table halts;  // owns; see halt.h
     _Atomic int halt_mode;    // enum halt_mode; written under the lock
+    _Atomic uint64_t suspender; // number of the console client that suspended the process
+    _Atomic uint64_t heir;      // likewise, that was given its connections since; 0: none
+    _Atomic bool deaf;        // ... and the main thread accepts nobody
+    _Atomic int adopting;     // connections of another process that have not arrived yet
+    void (*halted)(void *arg); // wakes the main thread, to be so
+    void *halted_arg;
     struct tally_sum gone;    // of routes that were forgotten
+    int64_t swept_us;         // when quotas and learnt without a route were looked for last
     int64_t period_older_us, period_newer_us; // the two latest ends of a stats_period
 
     pthread_mutex_t cancel_lock;
@@ -80,12 +89,11 @@ struct pooler {
     _Atomic int64_t started_us;
 };
 
-// How a cancel request finds its client. The bytes are random and never the same as others' here.
+// How a cancel request finds the client that embeds it. The bytes are random and never the same as
+// others' here.
 struct cancel_key {
     struct hash_node node;
     struct key_bytes bytes; // length 0: not in the table
-    struct worker *worker;  // borrows
-    uint64_t client;        // its number there
 };
 
 struct pooler *pooler_new(struct config *config, int worker_count);
@@ -114,18 +122,23 @@ void pooler_drop_routes(struct route **routes, size_t count);
 // Servers that are open now do not serve anybody any more. NULL: of all databases.
 void pooler_reconnect(struct pooler *pooler, const char *database);
 void pooler_each_route(struct pooler *pooler, void (*visit)(struct route *, void *), void *arg);
-// Forgets routes that nobody has used for as long as the configuration says, and makes those that
-// must have servers without having clients.
+// Forgets routes that nobody has used for as long as the configuration says (of the `*` line those
+// that no server ever welcomed after server_login_retry), and makes those that must have servers
+// without having clients.
 void pooler_tidy(struct pooler *pooler, const struct config *config, int64_t now_us);
 
 // kind: 'd' for databases, 'u' for users. With pooler->lock held (routes are made under it).
 struct pool_quota *pooler_quota(struct pooler *pooler, char kind, const char *name);
 
-// What is known of that database, named by its target; also with pooler->lock held.
+// What is known of that database, named by its target; also with pooler->lock held, under which it
+// must be joined. Who is joined by no pool, and what by no route, is forgotten by pooler_tidy().
 struct learnt *pooler_learnt(struct pooler *pooler, const char *target);
 
 // Makes the bytes; long_one and peer_id as for key_make().
 void pooler_key_add(struct pooler *pooler, struct cancel_key *key, bool long_one, int peer_id);
+// Makes one known that another process gave out; of several with the same bytes the first counts.
+void pooler_key_keep(struct pooler *pooler, struct cancel_key *key, struct slice bytes,
+                     bool peered);
 void pooler_key_remove(struct pooler *pooler, struct cancel_key *key);
 struct cancel_asker;
 // Asks the worker of the client that has this key to cancel its query; false: nobody has it.

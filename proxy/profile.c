@@ -10,11 +10,15 @@
 #include "base/reader.h"
 #include "proxy/sql/quote.h"
 
-// The first column is the effective search path, one schema a line; the second must be the default
-// isolation; the third says which settings of the catalog are asked for behind all others. The
-// others only have to be the same for two sessions to share replies.
+// The first column says which database this is, and is not the profile's. Then comes the effective
+// search path, one schema a line; the next must be the default isolation; the one behind says which
+// settings of the catalog are asked for behind all others. The others only have to be the same for
+// two sessions to share replies.
 static const char question[] =
-    "SELECT pg_catalog.array_to_string(pg_catalog.current_schemas(true), E'\\n'),"
+    "SELECT pg_catalog.concat((extract(epoch FROM pg_catalog.pg_postmaster_start_time())"
+    " OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8, ' ', (SELECT oid FROM"
+    " pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())),"
+    " pg_catalog.array_to_string(pg_catalog.current_schemas(true), E'\\n'),"
     " pg_catalog.current_setting('default_transaction_isolation'), '%016" PRIx64 "',"
     " current_user, session_user,"
     " pg_catalog.current_setting('search_path'),"
@@ -78,6 +82,35 @@ static unsigned hex_digit(uint8_t c)
     return c <= '9' ? (unsigned)c - '0' : (unsigned)c - 'a' + 10;
 }
 
+// A number of at most 20 digits; the rest is behind it. False: there is none.
+static bool number(struct slice *text, uint64_t *value)
+{
+    size_t n = 0;
+    *value = 0;
+    for (; n < text->len && n < 20 && text->at[n] >= '0' && text->at[n] <= '9'; n++)
+        *value = *value * 10 + (uint64_t)(text->at[n] - '0');
+    *text = slice_skip(*text, n);
+    return n > 0;
+}
+
+bool profile_identity(struct slice row, struct database_identity *where, struct buf *profile)
+{
+    struct reader r = reader_of(row);
+    uint16_t columns = reader_u16(&r);
+    struct slice text = column(&r);
+    uint64_t oid = 0;
+    if (!reader_ok(&r) || columns < 2 || !number(&text, &where->started_us) || text.len < 2 ||
+        text.at[0] != ' ')
+        return false;
+    text = slice_skip(text, 1);
+    if (!number(&text, &oid) || text.len > 0)
+        return false;
+    where->database_oid = (uint32_t)oid;
+    buf_u16(profile, (uint16_t)(columns - 1));
+    buf_put(profile, reader_bytes(&r, reader_left(&r)));
+    return true;
+}
+
 static struct profile *profile_new(struct slice row)
 {
     static _Atomic uint32_t last_number; // numbers are never reused
@@ -136,6 +169,7 @@ void profiles_forget(struct profiles *p)
     hash_each(&p->places, place_free, NULL);
     hash_fini(&p->places);
     p->places = (struct hash_table){.count = 0};
+    p->edition++;
 }
 
 static uint64_t hash_of(const struct gucs *settings)
@@ -188,10 +222,11 @@ void profiles_keep(struct profiles *p, struct gucs *settings, struct profile *pr
                    uint64_t epoch)
 {
     struct profile_place *place = make_place(p, settings);
-    if (epoch >= place->epoch) {
-        place->profile = profile;
-        place->epoch = epoch;
-    }
+    if (epoch < place->epoch || (epoch == place->epoch && profile == place->profile))
+        return;
+    place->profile = profile;
+    place->epoch = epoch;
+    p->edition++;
 }
 
 struct profile *profiles_of(const struct profiles *p, const struct gucs *settings, uint64_t epoch)

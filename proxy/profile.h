@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "cache/catalog.h"
+#include "proxy/control/sessions.h"
 #include "proxy/session/gucs.h"
 
 struct profile {
@@ -39,17 +40,23 @@ struct profiles {
     struct profile *all; // owns
     uint32_t count;
     struct hash_table places; // by settings; owns them
+    _Atomic uint64_t edition; // as long as it is the same, profiles_of() says the same; read by
+                              // anybody
 };
 
-// Appends the question whose answer is a profile, and a NUL, for a session in which these settings
-// of a client were made. catalog: that of its database, to be taken after the epoch that goes with
-// the answer was read; NULL: none yet.
+// Appends the question whose answer is an identity and a profile, and a NUL, for a session in which
+// these settings of a client were made. catalog: that of its database, to be taken after the epoch
+// that goes with the answer was read; NULL: none yet.
 void profile_question(struct buf *sql, const struct catalog *catalog, const struct gucs *applied);
+
+// Takes the answer (a DataRow body) apart: which database the session is in, and the profile's row,
+// which is appended. False: it is not understood.
+bool profile_identity(struct slice row, struct database_identity *where, struct buf *profile);
 
 void profiles_fini(struct profiles *p);
 // Which belongs to which is not known any more.
 void profiles_forget(struct profiles *p);
-// The profile of this reply (a DataRow body), NULL when there are too many different ones. From now
+// The profile of this row, NULL when there are too many different ones. From now
 // on that of these settings, unless it tells of settings that the session may have beside them (not
 // alone).
 struct profile *profiles_note(struct profiles *p, struct gucs *settings, bool alone,

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/reader.h"
 #include "config/config.h"
@@ -61,6 +62,7 @@ struct route *route_new(struct pooler *pooler, const struct config *config, cons
     route->number = atomic_fetch_add(&last_number, 1) + 1;
     route->holders = 1;
     route->pooler = pooler;
+    route->defaults = vars_none(pooler->vars);
     route->database = mem_strdup(database);
     route->user = mem_strdup(user);
     route->server_user = route->user;
@@ -73,15 +75,28 @@ struct route *route_new(struct pooler *pooler, const struct config *config, cons
     route->pool = pool_new(database, user, mode_of(config_pool_mode(config, db, pool_user)),
                            pooler->worker_count, limits_of(config, db, route->server_user),
                            route->database_quota, route->user_quota);
+    route->pool->deserted_us = clock_us(); // for whom it is made may never come in
     route_configure(route, config);
     return route;
+}
+
+// Whether there is a cache at all was decided at the start.
+static bool is_followed(const struct route *route, const struct config *config,
+                        const struct config_database *db)
+{
+    return route->pooler->domains != NULL && config_control_user(config, db) != NULL;
+}
+
+bool route_is_to_follow(const struct route *route, const struct config *config)
+{
+    const struct config_database *db = config_database(config, route->database);
+    return db != NULL && is_followed(route, config, db);
 }
 
 static struct domain *domain_of(struct route *route, const struct config *config,
                                 const struct config_database *db)
 {
-    // Whether there is a cache at all was decided at the start.
-    if (route->pooler->domains == NULL || config_control_user(config, db) == NULL)
+    if (!is_followed(route, config, db))
         return NULL;
     struct domain_target target = {
         .host = db->host ? db->host : "",
@@ -93,6 +108,32 @@ static struct domain *domain_of(struct route *route, const struct config *config
     return domains_get(route->pooler->domains, &target);
 }
 
+static struct learnt **all_learnt(const struct route *route, size_t *count)
+{
+    *count = route->all_learnt.len / sizeof(struct learnt *);
+    return (struct learnt **)(void *)route->all_learnt.at;
+}
+
+static void join_learnt(struct route *route, struct learnt *learnt)
+{
+    size_t count;
+    struct learnt **all = all_learnt(route, &count);
+    for (size_t i = 0; i < count; i++)
+        if (all[i] == learnt)
+            return;
+    learnt_join(learnt);
+    buf_bytes(&route->all_learnt, &learnt, sizeof(learnt));
+}
+
+static void leave_learnt(struct route *route)
+{
+    size_t count;
+    struct learnt **all = all_learnt(route, &count);
+    for (size_t i = 0; i < count; i++)
+        learnt_leave(all[i]);
+    buf_fini(&route->all_learnt);
+}
+
 // Shared by all routes to that database, whoever logs in.
 static struct learnt *learnt_of(struct route *route, const struct config_database *db)
 {
@@ -102,6 +143,7 @@ static struct learnt *learnt_of(struct route *route, const struct config_databas
     buf_u8(&text, 0);
     struct learnt *learnt = pooler_learnt(route->pooler, (const char *)text.at);
     buf_fini(&text);
+    join_learnt(route, learnt);
     return learnt;
 }
 
@@ -128,28 +170,66 @@ static char *target_of(struct route *route, const struct config_database *db)
     return target;
 }
 
-void route_reconnect(struct route *route)
+// What its servers have told of themselves.
+static void forget_servers(struct route *route)
 {
     pthread_mutex_lock(&route->lock);
     route->has_welcome = false;
     route->password_refused = false;
     gucs_unref(&route->accepted);
-    vars_fini(&route->defaults);
+    vars_unref(&route->defaults);
+    route->defaults = vars_none(route->pooler->vars);
     profiles_forget(&route->profiles);
     pthread_mutex_unlock(&route->lock);
-    learnt_forget(route->learnt);
     route->generation++;
 }
 
+void route_reconnect(struct route *route)
+{
+    forget_servers(route);
+    learnt_forget(route->learnt);
+}
+
 // Another target: nothing that was learnt of the old one holds, and its servers are not used again.
+// A new route takes nothing away from others to the same database: what those know is as true.
 static void retarget(struct route *route, const struct config *config,
                      const struct config_database *db, char *target)
 {
+    bool is_new = route->target == NULL;
     mem_free(route->target);
     route->target = target;
-    route->domain = domain_of(route, config, db);
+    if (route->welcomed)
+        route->domain = domain_of(route, config, db);
     route->learnt = learnt_of(route, db);
-    route_reconnect(route);
+    forget_servers(route);
+    if (!is_new)
+        learnt_forget(route->learnt);
+}
+
+static void drop_password(struct route *route)
+{
+    if (route->password != NULL)
+        secret_wipe(route->password, strlen(route->password));
+    mem_free(route->password);
+    route->password = NULL;
+}
+
+// What is known of a client's login is of no use for a database's own user.
+static void note_forced(struct route *route, bool forced)
+{
+    pthread_mutex_lock(&route->lock);
+    route->forced = forced;
+    if (forced) {
+        drop_password(route);
+        secret_wipe(&route->keys, sizeof(route->keys));
+        route->has_keys = false;
+    }
+    pthread_mutex_unlock(&route->lock);
+}
+
+static bool may_keep(const struct route *route, const char *user)
+{
+    return !route->forced && strcmp(route->user, user) == 0;
 }
 
 void route_configure(struct route *route, const struct config *config)
@@ -162,11 +242,20 @@ void route_configure(struct route *route, const struct config *config)
     route->pool->mode = mode_of(config_pool_mode(config, db, user));
     route->database_quota->limit = config_max_db_connections(config, db);
     route->user_quota->limit = config_max_user_connections(config, user);
+    note_forced(route, db->user != NULL);
     char *target = target_of(route, db);
     if (route->target == NULL || strcmp(route->target, target) != 0)
         retarget(route, config, db, target);
     else
         mem_free(target);
+}
+
+char *route_copy_target(struct route *route)
+{
+    pthread_mutex_lock(&route->pooler->lock);
+    char *copy = mem_strdup(route->target);
+    pthread_mutex_unlock(&route->pooler->lock);
+    return copy;
 }
 
 struct route *route_ref(struct route *route)
@@ -176,22 +265,15 @@ struct route *route_ref(struct route *route)
     return route;
 }
 
-static void drop_password(struct route *route)
-{
-    if (route->password != NULL)
-        secret_wipe(route->password, strlen(route->password));
-    mem_free(route->password);
-    route->password = NULL;
-}
-
 static void route_free(struct route *route)
 {
     pool_free(route->pool);
     profiles_fini(&route->profiles);
     mentioned_fini(&route->custom);
+    leave_learnt(route);
     buf_fini(&route->welcome);
     gucs_unref(&route->accepted);
-    vars_fini(&route->defaults);
+    vars_unref(&route->defaults);
     drop_password(route);
     secret_wipe(&route->keys, sizeof(route->keys));
     mem_free(route->target);
@@ -222,8 +304,22 @@ struct tally_sum route_tally(const struct route *route)
     return sum;
 }
 
+static void follow(struct route *route)
+{
+    struct pooler *pooler = route->pooler;
+    pthread_mutex_lock(&pooler->lock);
+    const struct config_database *db = config_database(pooler->config, route->database);
+    if (db != NULL && !route->welcomed) {
+        route->domain = domain_of(route, pooler->config, db);
+        route->welcomed = true;
+    }
+    pthread_mutex_unlock(&pooler->lock);
+}
+
 void route_welcome(struct route *route, struct slice messages, const struct vars *values)
 {
+    if (!route->welcomed)
+        follow(route);
     pthread_mutex_lock(&route->lock);
     buf_clear(&route->welcome);
     buf_put(&route->welcome, messages);
@@ -232,6 +328,14 @@ void route_welcome(struct route *route, struct slice messages, const struct vars
             vars_set(&route->defaults, i, values->value[i]);
     route->has_welcome = true;
     pthread_mutex_unlock(&route->lock);
+}
+
+bool route_has_welcome(struct route *route)
+{
+    pthread_mutex_lock(&route->lock);
+    bool has = route->has_welcome;
+    pthread_mutex_unlock(&route->lock);
+    return has;
 }
 
 // The client's own value where it has one, else the server's message as it was.
@@ -247,18 +351,20 @@ static void greet_parameter(struct slice message, const struct vars *client, str
         buf_put(out, message);
 }
 
-bool route_greet(struct route *route, struct vars *client, struct buf *out)
+bool route_greet(struct route *route, struct vars **client, struct buf *out)
 {
+    enum { ROOM_BYTES = 200 }; // for what is said before and behind, and longer values
     pthread_mutex_lock(&route->lock);
     bool ready = route->has_welcome;
     if (ready) {
         struct slice rest = buf_slice(&route->welcome);
         struct frame frame;
+        buf_room(out, rest.len + ROOM_BYTES);
         while (frame_read(rest, &frame) == FRAME_OK && frame.length <= rest.len) {
-            greet_parameter(slice_of(rest.at, frame.length), client, out);
+            greet_parameter(slice_of(rest.at, frame.length), *client, out);
             rest = slice_of(rest.at + frame.length, rest.len - frame.length);
         }
-        vars_default(client, &route->defaults);
+        vars_default(client, route->defaults);
     }
     pthread_mutex_unlock(&route->lock);
     return ready;
@@ -279,6 +385,11 @@ void route_profile_keep(struct route *route, struct gucs *settings, struct profi
     pthread_mutex_lock(&route->lock);
     profiles_keep(&route->profiles, settings, profile, epoch);
     pthread_mutex_unlock(&route->lock);
+}
+
+uint64_t route_profiles_edition(const struct route *route)
+{
+    return atomic_load(&route->profiles.edition);
 }
 
 struct profile *route_profile(struct route *route, const struct gucs *settings, uint64_t epoch)
@@ -328,11 +439,13 @@ void route_accepted(struct route *route, struct gucs *given)
     pthread_mutex_unlock(&route->lock);
 }
 
-void route_keep_keys(struct route *route, const struct scram_keys *keys)
+void route_keep_keys(struct route *route, const char *user, const struct scram_keys *keys)
 {
     pthread_mutex_lock(&route->lock);
-    route->keys = *keys;
-    route->has_keys = true;
+    if (may_keep(route, user)) {
+        route->keys = *keys;
+        route->has_keys = true;
+    }
     pthread_mutex_unlock(&route->lock);
 }
 
@@ -346,10 +459,11 @@ bool route_keys(struct route *route, struct scram_keys *keys)
     return has;
 }
 
-void route_keep_password(struct route *route, const char *password)
+void route_keep_password(struct route *route, const char *user, const char *password)
 {
     pthread_mutex_lock(&route->lock);
-    if (route->password == NULL || strcmp(route->password, password) != 0) {
+    bool is_new = route->password == NULL || strcmp(route->password, password) != 0;
+    if (is_new && may_keep(route, user)) {
         drop_password(route);
         route->password = mem_strdup(password);
         route->password_refused = false;

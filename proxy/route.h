@@ -45,15 +45,19 @@ struct route {
     struct tally *tallies;           // owns; one for each worker, which alone writes it
     struct tally_sum older, newer;   // at the two latest ends of a stats_period; pooler->lock
     _Atomic(struct domain *) domain; // borrows; NULL: no cache here
-    _Atomic(struct learnt *) learnt; // borrows from the pooler; code hidden in its database
+    _Atomic(struct learnt *) learnt; // code hidden in its database; one of all_learnt
+    struct buf all_learnt;           // struct learnt *, each joined: of every target that it had,
+                                     // as workers may still look at them; pooler->lock
+    _Atomic bool welcomed;           // by a server, of whatever target; pooler->lock
     _Atomic uint64_t generation;     // rises when the configuration names another target
     char *target;                    // owns; what the generation stands for; pooler->lock
 
     pthread_mutex_t lock;  // for what follows
     bool has_welcome;
     struct buf welcome;    // ParameterStatus messages of a fresh session
-    struct vars defaults;  // the followed settings of a fresh session
+    struct vars *defaults; // counts; the followed settings of a fresh session
     struct gucs *accepted; // counts; settings given at a start that a server took last
+    bool forced;           // its database has a user of its own
     bool has_keys;         // of a client's SCRAM login, for the server's (pass-through)
     struct scram_keys keys;
     char *password;        // owns; wiped; what its user last proved to know, where that was seen
@@ -66,6 +70,7 @@ struct route {
 
 struct route *route_new(struct pooler *pooler, const struct config *config, const char *database,
                         const char *user);
+char *route_copy_target(struct route *route); // the caller owns it; takes pooler->lock
 struct route *route_ref(struct route *route);
 void route_unref(struct route **route); // clears the caller's pointer; NULL inside is fine
 // What was learnt of its servers is forgotten, and they are closed when they are free.
@@ -74,17 +79,24 @@ void route_reconnect(struct route *route);
 // Pool sizes and times of a new configuration.
 void route_configure(struct route *route, const struct config *config);
 
-// Notes what a fresh session said (any worker). Messages: complete ParameterStatus messages.
+// Will the cache follow its database, once a server has let us in?
+bool route_is_to_follow(const struct route *route, const struct config *config);
+
+// Notes what a fresh session said (any worker). Messages: complete ParameterStatus messages. The
+// first of all has the cache follow the database: names that nobody has servers for are not.
 void route_welcome(struct route *route, struct slice messages, const struct vars *values);
+bool route_has_welcome(struct route *route);
 // Appends the welcome with the client's own values and gives the client the defaults for what it
 // did not set itself; false: none yet.
-bool route_greet(struct route *route, struct vars *client, struct buf *out);
+bool route_greet(struct route *route, struct vars **client, struct buf *out);
 
 // profiles_note(), profiles_keep() and profiles_of(), with the lock.
 struct profile *route_profile_note(struct route *route, struct gucs *settings, bool alone,
                                    struct slice row, uint64_t epoch);
 void route_profile_keep(struct route *route, struct gucs *settings, struct profile *profile,
                         uint64_t epoch);
+// As long as it is the same, route_profile() says the same.
+uint64_t route_profiles_edition(const struct route *route);
 struct profile *route_profile(struct route *route, const struct gucs *settings, uint64_t epoch);
 
 // Names of settings that nobody but their users knows (app.tenant), of any client: to be asked for
@@ -96,12 +108,14 @@ void route_custom(struct route *route, struct mentioned *names); // appends them
 bool route_accepts(struct route *route, const struct gucs *given);
 void route_accepted(struct route *route, struct gucs *given);
 
-void route_keep_keys(struct route *route, const struct scram_keys *keys);
+// What a login of this user showed serves for the server, too: as that user, and never for a
+// database with a user of its own, whoever that is. Of others nothing is kept.
+void route_keep_keys(struct route *route, const char *user, const struct scram_keys *keys);
 bool route_keys(struct route *route, struct scram_keys *keys);
 // A password that a client gave in the clear, and that was right: also for the server, if that has
 // the same. refused: it has not. copy: the caller's to wipe; NULL: there is none, or (with another
 // one at hand) it was refused.
-void route_keep_password(struct route *route, const char *password);
+void route_keep_password(struct route *route, const char *user, const char *password);
 void route_password_refused(struct route *route, const char *password);
 char *route_copy_password(struct route *route, bool has_another);
 

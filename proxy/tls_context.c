@@ -18,7 +18,7 @@
 #include "config/file.h"
 #include "config/protocols.h"
 
-enum { FILE_BYTES_MAX = 16 * 1024 * 1024, DEPTH_MAX = 6 };
+enum { FILE_BYTES_MAX = 16 * 1024 * 1024, DEPTH_MAX = 6, TICKET_LIFETIME_S = 300 };
 
 // The settings of one side, and how they are named.
 struct side {
@@ -107,8 +107,7 @@ static SSL_CTX *begin(struct side *side, const SSL_METHOD *method)
     // An idle connection has no buffers; a write is never cut short, for it is to memory.
     SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(ssl, 1);
-    // No session outlives its connection: neither side of PostgreSQL has a use for one, and one
-    // that is taken up again would not show its certificate.
+    // No session is kept here, and none taken up again with a server; clients: offer_tickets().
     SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_NO_SSLv3);
@@ -159,6 +158,27 @@ static void ask_for_certificates(struct side *side, SSL_CTX *ssl)
     SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | must, NULL);
 }
 
+// Before TLS 1.3 a ticket's key opens all that was said in its session, for as long as it lives.
+static int withhold_ticket(SSL *ssl, void *arg)
+{
+    if (SSL_version(ssl) < TLS1_3_VERSION)
+        SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    return 1;
+}
+
+// A client may take up its session again by a ticket, which only this context can read: the next
+// RELOAD ends them all. Not where certificates are asked for: it would not show its own.
+static void offer_tickets(const struct side *side, SSL_CTX *ssl)
+{
+    bool offered = *side->ca == '\0';
+    SSL_CTX_set_num_tickets(ssl, offered ? 1 : 0);
+    SSL_CTX_set_timeout(ssl, TICKET_LIFETIME_S);
+    if (!offered)
+        return;
+    SSL_CTX_clear_options(ssl, SSL_OP_NO_TICKET);
+    SSL_CTX_set_cert_cb(ssl, withhold_ticket, NULL);
+}
+
 static SSL_CTX *for_clients(const struct config *config, struct problems *problems)
 {
     const struct settings *s = config_settings(config);
@@ -169,7 +189,7 @@ static SSL_CTX *for_clients(const struct config *config, struct problems *proble
     uint8_t name[16];
     CHECK(RAND_bytes(name, sizeof(name)) == 1 &&
           SSL_CTX_set_session_id_context(ssl, name, sizeof(name)) == 1);
-    SSL_CTX_set_num_tickets(ssl, 0);
+    offer_tickets(&side, ssl);
     SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_alpn_select_cb(ssl, choose_protocol, NULL);
     ask_for_certificates(&side, ssl);

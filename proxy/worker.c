@@ -7,12 +7,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/entry.h"
 #include "cache/flight.h"
 #include "config/config.h"
 #include "proxy/console/console.h"
 #include "proxy/console/question.h"
 #include "proxy/halt.h"
 #include "proxy/session/resolutions.h"
+#include "proxy/session/repeats.h"
 #include "proxy/session/rulings.h"
 #include "proxy/held.h"
 #include "proxy/janitor.h"
@@ -26,6 +28,7 @@
 #include "proxy/session/login.h"
 #include "proxy/sql/queries.h"
 #include "proxy/sql/texts.h"
+#include "proxy/takeover/adoption.h"
 #include "proxy/tls_context.h"
 
 #define WORKER_TAG 0x3041e4u
@@ -52,6 +55,7 @@ struct flight_mail {
     struct mail mail;
     uint64_t flight;
     int end;
+    struct entry *entry; // counts; or NULL
 };
 
 struct shutdown_mail {
@@ -149,7 +153,8 @@ void worker_mail_halt(struct worker *worker)
     mailbox_post(&worker->mailbox, m);
 }
 
-void worker_mail_flight(struct pooler *pooler, uint64_t workers, uint64_t flight, int end)
+void worker_mail_flight(struct pooler *pooler, uint64_t workers, uint64_t flight, int end,
+                        struct entry *entry)
 {
     for (int i = 0; i < pooler->worker_count; i++) {
         if ((workers >> i % FLIGHT_WORKERS & 1) == 0)
@@ -158,6 +163,7 @@ void worker_mail_flight(struct pooler *pooler, uint64_t workers, uint64_t flight
         m->mail.kind = MAIL_FLIGHT;
         m->flight = flight;
         m->end = end;
+        m->entry = entry != NULL ? entry_ref(entry) : NULL;
         mailbox_post(&pooler->workers[i]->mailbox, &m->mail);
     }
 }
@@ -196,7 +202,7 @@ static void handle_grant(struct worker *worker, struct server *server)
     TAG_CHECK(client, CLIENT_TAG);
     if (client->state == CLIENT_CLOSED) {
         // It had to outlive its connection for this moment.
-        pool_took(server->route->pool, &client->waiter);
+        client_took(client, server->route->pool);
         list_push_back(&worker->graves_clients, &client->link);
         server_give_back(server);
     } else {
@@ -242,10 +248,15 @@ static void handle_halt(struct worker *worker)
         list_each(&worker->clients, l)
         {
             struct client *client = container_of(l, struct client, link);
+            client->conn.given = false;
             conn_hold(&client->conn, suspended && client->console == NULL);
         }
         list_each(&worker->servers, s)
-            conn_hold(&container_of(s, struct server, link)->conn, suspended);
+        {
+            struct server *server = container_of(s, struct server, link);
+            server->conn.given = false;
+            conn_hold(&server->conn, suspended);
+        }
     }
     janitor_sweep(worker); // a paused pool's idle servers
 }
@@ -267,10 +278,16 @@ static void take_limits(struct worker *worker)
     worker->no_simple_query = config_settings(worker->config)->disable_pqexec;
     int64_t bytes = config_settings(worker->config)->max_packet_size_bytes;
     worker->max_packet_bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+    bool leaves_run = worker->busy_poll_us == 0;
+    worker->busy_poll_us = config_settings(worker->config)->busy_poll_us;
+    if (leaves_run && worker->busy_poll_us > 0)
+        ev_break(worker->loop, EVBREAK_ONE); // for serve() to go on otherwise
 }
 
 static void take_rules(struct worker *worker)
 {
+    repeats_free(worker->repeats);
+    worker->repeats = worker->resolutions != NULL ? repeats_new() : NULL;
     rulings_free(worker->rulings);
     worker->rulings = worker->resolutions != NULL ? rulings_new(worker->config) : NULL;
 }
@@ -344,12 +361,16 @@ static void handle_mail(struct worker *worker, struct mail *mail)
         return;
     case MAIL_FLIGHT: {
         struct flight_mail *m = container_of(mail, struct flight_mail, mail);
-        lead_told(worker, m->flight, m->end);
+        lead_told(worker, m->flight, m->end, m->entry);
+        entry_unref(&m->entry);
         mem_free(m);
         return;
     }
     case MAIL_LOGIN:
         login_returned(worker, container_of(mail, struct login_errand, mail));
+        return;
+    case MAIL_ADOPT:
+        adoption_arrived(worker, container_of(mail, struct adopted, mail));
         return;
     }
 }
@@ -374,28 +395,38 @@ static void empty_graves(struct worker *worker)
         server_free(container_of(l, struct server, link));
 }
 
-// Handles the events at hand. One reading of the clock serves them all, and what they have to say
-// is sent behind them: a send may find a connection broken, which is an event again.
-static void take_turn(struct ev_loop *loop)
+static void end_turn(struct worker *worker)
 {
-    struct worker *worker = ev_userdata(loop);
-    worker->now_us = clock_us();
-    do {
-        ev_invoke_pending(loop);
-        sender_send_posted(&worker->to_server);
-        sender_send_posted(&worker->to_client);
-    } while (ev_pending_count(loop) > 0);
-}
-
-static void on_turn_end(struct ev_loop *loop, ev_prepare *prepare, int events)
-{
-    struct worker *worker = prepare->data;
     if (worker->audits != NULL)
         audits_run(worker);
     empty_graves(worker);
     if (worker->share_due)
         janitor_share(worker);
     janitor_stop_if_done(worker);
+}
+
+static void say_posted(struct worker *worker)
+{
+    sender_send_posted(&worker->to_server);
+    sender_send_posted(&worker->to_client);
+}
+
+// Handles the events at hand. One reading of the clock serves them all, and what they have to say
+// is sent behind them: a send may find a connection broken, which is an event again.
+static void take_turn(struct ev_loop *loop)
+{
+    struct worker *worker = ev_userdata(loop);
+    worker->now_us = clock_us();
+    if (ev_pending_count(loop) > 0)
+        worker->busy_us = worker->now_us;
+    do {
+        ev_invoke_pending(loop);
+        say_posted(worker);
+        if (ev_pending_count(loop) > 0)
+            continue;
+        end_turn(worker);
+        say_posted(worker);
+    } while (ev_pending_count(loop) > 0);
 }
 
 static void on_held(struct ev_loop *loop, ev_timer *timer, int events)
@@ -441,13 +472,22 @@ struct worker *worker_new(struct pooler *pooler, int number)
     ev_async_init(&worker->wake, on_wake);
     ev_timer_init(&worker->janitor, on_janitor, JANITOR_PERIOD_S, JANITOR_PERIOD_S);
     ev_timer_init(&worker->held_timer, on_held, 0, HELD_PERIOD_S);
-    ev_prepare_init(&worker->turn_end, on_turn_end);
-    worker->wake.data = worker->turn_end.data = worker;
+    worker->wake.data = worker;
     worker->janitor.data = worker->held_timer.data = worker;
     ev_async_start(worker->loop, &worker->wake);
     ev_timer_start(worker->loop, &worker->janitor);
-    ev_prepare_start(worker->loop, &worker->turn_end);
     return worker;
+}
+
+// With busy_poll, who had something to do just now asks for more before he sleeps.
+static void serve(struct worker *worker)
+{
+    if (worker->busy_poll_us == 0)
+        ev_run(worker->loop, 0); // until it ends, or is configured otherwise
+    else if (clock_us() - worker->busy_us < worker->busy_poll_us)
+        ev_run(worker->loop, EVRUN_NOWAIT);
+    else
+        ev_run(worker->loop, EVRUN_ONCE);
 }
 
 static void *run(void *arg)
@@ -456,7 +496,8 @@ static void *run(void *arg)
     char name[16];
     snprintf(name, sizeof(name), "worker %d", worker->number);
     pthread_setname_np(pthread_self(), name);
-    ev_run(worker->loop, 0);
+    while (!worker->ended)
+        serve(worker);
     worker->pooler->workers_running--;
     worker->pooler->ended(worker->pooler->ended_arg);
     return NULL;
@@ -482,6 +523,9 @@ static void drop_mail(struct mail *mail)
     case MAIL_RESOLVED:
         resolution_mail_free(container_of(mail, struct resolution_mail, mail));
         return;
+    case MAIL_ADOPT:
+        adoption_drop(container_of(mail, struct adopted, mail));
+        return;
     case MAIL_GRANT:
     case MAIL_CONSOLE:
     case MAIL_LOGIN:
@@ -496,7 +540,10 @@ static void drop_mail(struct mail *mail)
     case MAIL_SHARE:
     case MAIL_SHUTDOWN:
     case MAIL_HALT:
+        mem_free(mail);
+        return;
     case MAIL_FLIGHT:
+        entry_unref(&container_of(mail, struct flight_mail, mail)->entry);
         mem_free(mail);
         return;
     }
@@ -519,6 +566,9 @@ void worker_join_free(struct worker *worker, bool started)
     queries_free(worker->queries);
     resolution_front_free(worker->resolutions);
     effects_free_spare(worker);
+    gucs_common_fini(&worker->common_settings);
+    client_free_spare_waiting(worker);
+    repeats_free(worker->repeats);
     rulings_free(worker->rulings);
     audits_free(worker->audits);
     config_unref(&worker->config);

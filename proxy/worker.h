@@ -10,6 +10,7 @@
 #include "base/mailbox.h"
 #include "cache/statistics.h"
 #include "proxy/session/entrance.h"
+#include "proxy/session/gucs.h"
 #include "proxy/tally.h"
 #include "proxy/wire/sender.h"
 
@@ -18,14 +19,18 @@ struct catalog;
 struct client;
 struct config;
 struct domain;
+struct entry;
+struct effects;
 struct pooler;
 struct queries;
+struct repeats;
 struct resolution_front;
 struct route;
 struct rulings;
 struct server;
 struct texts_front;
 struct tls_context;
+struct waiting;
 
 enum worker_mail_kind {
     MAIL_ACCEPTED,   // struct accepted_mail: a new client
@@ -41,6 +46,7 @@ enum worker_mail_kind {
     MAIL_CONSOLE,    // struct question
     MAIL_FLIGHT,     // struct flight_mail: who follows it goes on
     MAIL_LOGIN,      // struct login_errand, back from another thread
+    MAIL_ADOPT,      // struct adopted: connections of another process (takeover/adoption.h)
 };
 
 enum shutdown_mode {
@@ -62,8 +68,9 @@ struct worker {
     struct mailbox mailbox;
     ev_async wake;
     ev_timer janitor;
-    ev_prepare turn_end;
     int64_t now_us;            // read once a turn, before its events: may be as old as the turn
+    int64_t busy_us;           // of the last turn that had any
+    int64_t busy_poll_us;      // of the configuration
     _Atomic int linked;        // clients with a server; changed by this worker only
     struct config *config;     // counts
     struct tls_context *tls;   // counts; for connections that begin now
@@ -72,7 +79,9 @@ struct worker {
     unsigned queries_era;
     size_t queries_limit;      // of track_queries, as it was made
     struct resolution_front *resolutions; // owns; NULL when the cache is off
+    struct gucs_common common_settings; // that clients gave at their start
     struct rulings *rulings;   // owns; of the configuration in force; likewise
+    struct repeats *repeats;   // owns; likewise
     struct audits *audits;     // owns; likewise
     struct list clients;       // struct client
     struct entrance entrance;  // those of them that have not logged in
@@ -82,7 +91,8 @@ struct worker {
     struct list held;          // struct client, waiting for a fresher cache
     struct list following;     // struct client, waiting for another one's run (session/lead.h)
     struct list hubs;          // struct hub
-    struct effects_slots *spare_slots; // owns
+    struct effects *spare_effects;  // owns
+    struct waiting *spare_waiting;  // owns
     ev_timer held_timer;       // runs while there are any
     struct list graves_clients; // closed in this turn, freed at its end
     struct list graves_servers;
@@ -92,6 +102,7 @@ struct worker {
     enum shutdown_mode shutdown;
     bool suspended;            // nothing is read from clients and servers
     bool quiet;                // nothing left to do in a shutdown
+    bool ended;                // nor for anybody else
     bool share_due;            // see MAIL_SHARE; at the end of the turn
     bool no_simple_query;      // disable_pqexec
     uint32_t max_packet_bytes; // of the configuration; a longer message ends its connection
@@ -131,8 +142,10 @@ void worker_mail_shutdown(struct worker *worker, enum shutdown_mode mode);
 void worker_mail_grant(struct worker *worker, struct server *server);
 
 void worker_mail_halt(struct worker *worker);
-// To every worker with a bit in `workers` (number % FLIGHT_WORKERS). end: enum flight_end.
-void worker_mail_flight(struct pooler *pooler, uint64_t workers, uint64_t flight, int end);
+// To every worker with a bit in `workers` (number % FLIGHT_WORKERS). end: enum flight_end. entry:
+// with FLIGHT_HANDED; else NULL.
+void worker_mail_flight(struct pooler *pooler, uint64_t workers, uint64_t flight, int end,
+                        struct entry *entry);
 void worker_mail_console(struct worker *worker, struct mail *question); // console/question.h
 
 // A client of this worker got a server (1) or lost it (-1). The worker's own thread.

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/config.h"
@@ -15,12 +14,14 @@
 #include "proxy/console/flush.h"
 #include "proxy/console/question.h"
 #include "proxy/console/show.h"
+#include "proxy/console/suspension.h"
 #include "proxy/control/domain.h"
 #include "proxy/halt.h"
 #include "proxy/janitor.h"
 #include "proxy/route.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
+#include "proxy/takeover/handover.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -148,6 +149,10 @@ static enum command_result show(struct command *c)
     enum command_result result = what->rows(c->client, &table);
     if (result == COMMAND_DONE)
         return done(c, "SHOW");
+    if (result == COMMAND_REFUSED) {
+        c->out->len = before;
+        return fail(c, "admin access needed");
+    }
     c->out->len = before; // the one who answers later has taken it
     return result;
 }
@@ -159,10 +164,9 @@ static enum command_result command_pause(struct command *c)
     if (halt_mode(c->pooler) != HALT_NONE)
         return fail(c, "already suspended/paused");
     log_command(c, "PAUSE");
-    if (c->argument[0] == '\0') {
-        halt_process(c->pooler, HALT_PAUSED);
-        return wait_for(c, WAIT_PAUSE);
-    }
+    if (c->argument[0] == '\0')
+        return halt_process(c->pooler, HALT_PAUSED, 0) ? wait_for(c, WAIT_PAUSE)
+                                                       : fail(c, "already suspended/paused");
     if (!has_database(c, "pause"))
         return COMMAND_DONE;
     halt_database(c->pooler, c->argument);
@@ -196,8 +200,10 @@ static enum command_result command_suspend(struct command *c)
     if (halt_paused_databases(c->pooler) > 0)
         return fail(c, "cannot suspend with paused databases");
     log_command(c, "SUSPEND");
-    halt_process(c->pooler, HALT_SUSPENDED);
-    return wait_for(c, WAIT_SUSPEND);
+    if (halt_process(c->pooler, HALT_SUSPENDED, c->client->number))
+        return wait_for(c, WAIT_SUSPEND);
+    // Of one that is ending nobody could undo it.
+    return fail(c, c->pooler->refusing ? "pooler is shutting down" : "already suspended/paused");
 }
 
 static enum command_result enable(struct command *c, bool enabled)
@@ -396,6 +402,9 @@ static enum command_result command_shutdown(struct command *c)
         mode = SHUTDOWN_WAIT_FOR_SERVERS;
     else if (c->argument[0] != '\0')
         return syntax_error(c);
+    // Who has our connections ends us to go on with them, but they are ours again.
+    if (console_is_heir(c->client) && !halt_for_good(c->pooler, c->client->number))
+        return fail(c, handover_undone);
     struct question *q = question_new(c->client, c->argument);
     q->number = mode;
     q->done = shutting_down;
@@ -512,44 +521,6 @@ static void close_counted(struct client *client, struct question *q)
     console_answer(client, buf_slice(&q->out));
 }
 
-static bool talks(const struct client *client)
-{
-    return client->console == NULL && conn_has_output(&client->conn);
-}
-
-static struct client *talking_client(struct worker *worker)
-{
-    list_each(&worker->clients, l)
-    {
-        if (talks(container_of(l, struct client, link)))
-            return container_of(l, struct client, link);
-    }
-    return NULL;
-}
-
-// number: 1 when patience is at an end.
-static void count_talking(struct worker *worker, struct question *q)
-{
-    struct client *client;
-    while (q->number == 1 && (client = talking_client(worker)) != NULL)
-        client_close(client, "suspend_timeout");
-    list_each(&worker->clients, l)
-        q->count += talks(container_of(l, struct client, link));
-    list_each(&worker->servers, s)
-        q->count += q->number == 0 &&
-                    conn_has_output(&container_of(s, struct server, link)->conn);
-}
-
-static void talking_counted(struct client *client, struct question *q)
-{
-    if (q->count > 0) {
-        console_look_again(client);
-        return;
-    }
-    message_complete(&q->out, "SUSPEND");
-    console_answer(client, buf_slice(&q->out));
-}
-
 bool command_look(struct client *client, enum command_wait wait, const char *database,
                   int64_t since_us, struct buf *out)
 {
@@ -560,11 +531,13 @@ bool command_look(struct client *client, enum command_wait wait, const char *dat
         message_complete(out, "PAUSE");
         return true;
     }
-    int64_t patience = config_settings(client->worker->config)->suspend_timeout_us;
+    if (wait == WAIT_SUSPEND) {
+        suspension_look(client, since_us);
+        return false;
+    }
     struct question *q = question_new(client, database);
-    q->number = patience > 0 && clock_us() - since_us >= patience;
-    q->visit = wait == WAIT_SUSPEND ? count_talking : count_outdated;
-    q->done = wait == WAIT_SUSPEND ? talking_counted : close_counted;
+    q->visit = count_outdated;
+    q->done = close_counted;
     question_ask_workers(q);
     return false;
 }

@@ -10,7 +10,7 @@ struct client;
 enum command_result {
     COMMAND_DONE,   // the answer is in out
     COMMAND_LATER,  // console_answer() will be called
-    COMMAND_SILENT, // there will be no answer: the process ends
+    COMMAND_REFUSED, // of a SHOW: it is not for this client
 };
 
 // What a waiting command waits for.

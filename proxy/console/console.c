@@ -17,6 +17,7 @@
 
 struct console {
     bool admin; // else only SHOW
+    bool heir;  // our connections were given to it
     bool busy;  // an answer is due
     bool simple; // ... to a simple query
     enum command_wait wait;
@@ -34,6 +35,16 @@ bool console_is(const char *database)
 bool console_is_admin(const struct client *client)
 {
     return client->console->admin;
+}
+
+void console_inherits(struct client *client)
+{
+    client->console->heir = true;
+}
+
+bool console_is_heir(const struct client *client)
+{
+    return client->console != NULL && client->console->heir;
 }
 
 bool console_is_busy(const struct console *console)
@@ -83,7 +94,9 @@ void console_begin(struct client *client)
 void console_end(struct client *client)
 {
     struct pooler *pooler = client->worker->pooler;
-    if (--pooler->consoles == 0 && halt_mode(pooler) == HALT_SUSPENDED && !pooler->refusing) {
+    bool last = --pooler->consoles == 0;
+    if ((last || pooler->suspender == client->number) && halt_mode(pooler) == HALT_SUSPENDED &&
+        !pooler->refusing) {
         log_info("admin disappeared when suspended, doing RESUME");
         halt_release(pooler);
     }

@@ -21,6 +21,9 @@ struct slice console_input(struct client *client, struct slice data);
 bool console_is_busy(const struct console *console); // it waits for an answer
 
 bool console_is_admin(const struct client *client);
+// Our connections are given to it (halt_inherit()) / were, even if they are ours again.
+void console_inherits(struct client *client);
+bool console_is_heir(const struct client *client); // any client
 // A question is asked on its behalf, whose answer it awaits.
 void console_asks(struct client *client, const struct question *q);
 bool console_awaits(const struct client *client, const struct question *q);

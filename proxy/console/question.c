@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "proxy/console/console.h"
 #include "proxy/session/client.h"
+#include "proxy/takeover/handover.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -78,6 +79,7 @@ void question_step(struct worker *worker, struct question *q)
     struct client *client = asker(worker, q->client);
     if (client != NULL && console_awaits(client, q))
         q->done(client, q);
+    handover_free(q->handover);
     buf_fini(&q->found);
     buf_fini(&q->out);
     pooler->console_mails--;

@@ -10,6 +10,7 @@
 #include "proxy/console/table.h"
 
 struct client;
+struct handover;
 struct pooler;
 struct server;
 struct worker;
@@ -19,6 +20,7 @@ enum errand { // for the main thread
     ERRAND_RELOAD,
     ERRAND_SET,      // name = value
     ERRAND_SHUTDOWN, // number: enum shutdown_mode
+    ERRAND_HAND_OVER, // the listening sockets; then the workers are asked
 };
 
 struct question {
@@ -36,6 +38,7 @@ struct question {
     bool failed; // the errand
     struct buf found; // owns; what the workers said, if it is not for out yet
     struct buf out;   // owns; the answer being written
+    struct handover *handover; // owns; of SHOW FDS with descriptors
     struct table table; // prints into out
 };
 

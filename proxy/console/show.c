@@ -165,11 +165,12 @@ static void domain_row(const struct domain_status *s, void *arg)
     snprintf(stable, sizeof(stable), "%X/%X", (unsigned)(s->stable >> 32), (unsigned)s->stable);
     snprintf(passed, sizeof(passed), "%X/%X", (unsigned)(s->passed >> 32), (unsigned)s->passed);
     table_row(arg, (struct cell[]){TEXT(s->target), TEXT(domain_state_name(s->state)),
-                                   TEXT(domain_reason(s)), TEXT(s->slot), TEXT(stable),
+                                   TEXT(domain_reason(s)), TEXT(s->stream.slot), TEXT(stable),
                                    TEXT(passed), NUMBER(s->fresh_age_us), NUMBER(s->reading_us),
                                    NUMBER(s->readings), NUMBER(s->reconnects),
                                    NUMBER(s->transactions), NUMBER(s->schema_changes),
-                                   NUMBER(s->names)});
+                                   NUMBER(s->names), TEXT(s->stream.plugin),
+                                   TEXT(s->stream.publication)});
 }
 
 static enum command_result invalidation(struct client *client, struct table *table)
@@ -190,10 +191,10 @@ static const struct show shows[] = {
     {"dns_zones", {"sli", COLUMNS("zonename", "serial", "count")}, nothing, false},
     {"cache", {"sls", COLUMNS("name", "value", "meaning")}, cache, false},
     {"invalidation",
-     {"sssssslllllll",
+     {"sssssslllllllss",
       COLUMNS("database", "state", "reason", "slot", "stable", "passed", "fresh_age_us",
               "reading_us", "readings", "reconnects", "transactions", "schema_changes",
-              "names")},
+              "names", "plugin", "publication")},
      invalidation, false},
     {NULL, {NULL, NULL}, NULL, false},
 };

@@ -14,7 +14,7 @@
 static void rows_of(const struct client *client, const struct question *q, int64_t now)
 {
     char ptr[24];
-    const char *application = client->vars.value[VAR_APPLICATION_NAME];
+    const char *application = client->vars->value[VAR_APPLICATION_NAME];
     snprintf(ptr, sizeof(ptr), "%p", (const void *)client);
     for (int i = 1; i < PIN_COUNT; i++)
         if (client->pins & (1u << i))

@@ -12,23 +12,13 @@
 
 // ---- Types --------------------------------------------------------------------------------------
 
-// PostgreSQL's own whose text and binary forms depend on nothing but the value and settings that
-// are in the cache key: bool bytea char name int8 int2 int4 text oid json point lseg path box
-// polygon line circle cidr float4 float8 money macaddr8 macaddr inet bpchar varchar date time
-// timestamp timestamptz interval bit varbit numeric uuid pg_lsn tsvector tsquery jsonb jsonpath,
-// six ranges; then arrays of them, the multiranges and theirs. Not xml, reg*, nor timetz: what a
-// literal like '12:00' means beside a timetz depends on the day.
-#define OWN_SAFE_TYPES                                                                             \
-    "'{16,17,18,19,20,21,23,25,26,114,600,601,602,603,604,628,718,650,700,701,790,774,829,869,"    \
-    "1042,1043,1082,1083,1114,1184,1186,1560,1562,1700,2950,3220,3614,3615,3802,4072,"             \
-    "3904,3906,3908,3910,3912,3926,"                                                               \
-    "1000,1001,1002,1003,1016,1005,1007,1009,1028,199,1017,1018,1019,1020,1027,629,719,651,1021,"  \
-    "1022,791,775,1040,1041,1014,1015,1182,1183,1115,1185,1187,1561,1563,1231,2951,3221,3643,"     \
-    "3645,3807,4073,3905,3907,3909,3911,3913,3927,4451,4532,4533,4534,4535,4536,"                  \
-    "6150,6151,6152,6153,6155,6157}'::oid[]"
+#define LITERAL_OF(...) "'{" #__VA_ARGS__ "}'"
+#define ARRAY_OF(...) LITERAL_OF(__VA_ARGS__) "::oid[]"
+#define OWN_SAFE_TYPES ARRAY_OF(BUILTIN_SAFE_TYPES)
 
 // And users' enums (their labels are watched), domains and arrays of safe ones, unless somebody
 // made a cast or a way to compare for them: those would run unseen. A row type is not safe.
+// Timely: time, timetz, and what is made of them.
 #define SAFE_TYPES                                                                                 \
     " touched AS MATERIALIZED (SELECT castsource AS oid FROM pg_cast WHERE oid >= 16384"           \
     "  UNION SELECT casttarget FROM pg_cast WHERE oid >= 16384"                                    \
@@ -41,6 +31,9 @@
     " safe(oid) AS (SELECT unnest(" OWN_SAFE_TYPES ") UNION ALL"                                   \
     "  SELECT made.oid FROM made WHERE made.typtype = 'e' UNION"                                   \
     "  SELECT made.oid FROM safe JOIN made ON made.of_type = safe.oid AND made.typtype <> 'e')"
+#define TIMELY_TYPES                                                                               \
+    " timely(oid) AS (SELECT unnest('{1083,1183,1266,1270}'::oid[]) UNION"                         \
+    "  SELECT made.oid FROM timely JOIN made ON made.of_type = timely.oid)"
 
 // ---- Relations ----------------------------------------------------------------------------------
 
@@ -54,15 +47,25 @@
 
 // The columns whose values, old and new, the stream tells of every row that changes: those of the
 // index that RelationGetIdentityKeyBitmap() takes (relcache.c), or with REPLICA IDENTITY FULL those
-// of the primary key, and then, apart, all of them. For each type, length or precision, bytes of
+// of the primary key, and then, apart, all of them. For each what its type is in the end (of a
+// domain what it is based on, of an enum 3500, anyenum), length or precision, the type, bytes of
 // the name, the name. A column whose equality is not that of its bytes, or that others make, gives
 // type 0. A table with children has none: they need not have their parent's. A partitioned table
 // has those that the tables below it may tell of.
+#define IN_THE_END                                                                                 \
+    "(WITH RECURSIVE b(oid, kind, base, modifier) AS ("                                            \
+    "    SELECT y.oid, y.typtype, y.typbasetype, y.typtypmod FROM pg_type y"                       \
+    "     WHERE y.oid = a.atttypid"                                                                \
+    "    UNION ALL SELECT y.oid, y.typtype, y.typbasetype, greatest(y.typtypmod, b.modifier)"      \
+    "     FROM b JOIN pg_type y ON y.oid = b.base WHERE b.kind = 'd')"                             \
+    "   SELECT concat_ws(' ', CASE b.kind WHEN 'e' THEN 3500 ELSE b.oid END,"                      \
+    "     greatest(b.modifier, a.atttypmod)) FROM b WHERE b.kind <> 'd')"
 #define COLUMNS_AS_TEXT                                                                            \
     "string_agg(concat_ws(' ',"                                                                    \
-    "   CASE WHEN a.attgenerated = '' AND coalesce(l.collisdeterministic, true)"                   \
-    "    THEN a.atttypid ELSE 0 END, a.atttypmod,"                                                 \
-    "   octet_length(a.attname::text), a.attname::text), '' ORDER BY a.attnum)"
+    "   CASE WHEN a.attgenerated <> '' OR NOT coalesce(l.collisdeterministic, true) THEN '0 -1'"   \
+    "    WHEN a.atttypid < 16384 THEN concat_ws(' ', a.atttypid, a.atttypmod)"                     \
+    "    ELSE " IN_THE_END " END,"                                                                 \
+    "   a.atttypid, octet_length(a.attname::text), a.attname::text), '' ORDER BY a.attnum)"
 #define KEY_COLUMNS                                                                                \
     " (SELECT " COLUMNS_AS_TEXT                                                                    \
     "  FROM pg_index i JOIN generate_series(0, i.indnkeyatts - 1) AS k(n) ON true"                 \
@@ -79,11 +82,19 @@
     "   AND (c.relkind = 'p' OR (c.relkind = 'r' AND NOT c.relhassubclass"                         \
     "    AND c.relreplident = 'f'))),"
 
+// All columns of what is in use by its name, for casts of them: d one of a type of date and time, o
+// another; bytes of the name, the name.
+#define COLUMNS_BY_KIND                                                                            \
+    " CASE WHEN u.how LIKE '%n%' THEN (SELECT string_agg(concat_ws(' ', CASE WHEN a.atttypid = ANY"\
+    "   ('{" BUILTIN_DATETIME_TYPES "}'::oid[]) THEN 'd' ELSE 'o' END,"                            \
+    "   octet_length(a.attname::text), a.attname::text), '') FROM pg_attribute a"                  \
+    "  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) END,"
+
 // how: n by its name, v a view or a policy reads it, t it is above or below another table.
 // side effects: can a write to it touch anything else, by a trigger, or by what a function in a
 // default, a check or a domain does? Functions of PostgreSQL's own leave no row in pg_depend.
 const char closure_relations_sql[] =
-    "WITH RECURSIVE " SAFE_TYPES ","
+    "WITH RECURSIVE " SAFE_TYPES "," TIMELY_TYPES ","
     " closure(oid, how) AS ("
     "  SELECT c.oid, 'n' FROM pg_class c WHERE c.relname = ANY ($1::name[])"
     "   AND c.relpersistence <> 't'"
@@ -121,6 +132,9 @@ const char closure_relations_sql[] =
     " NOT c.relispartition AND NOT c.relhassubclass AND (SELECT count(*) > 0 FROM pg_trigger t"
     "   WHERE t.tgrelid = c.oid AND " TRIGGERS_COMPLETE ")"
     "   AND (SELECT count(*) = 0 FROM pg_inherits h WHERE h.inhrelid = c.oid),"
+    COLUMNS_BY_KIND
+    " (SELECT count(*) > 0 FROM pg_attribute a JOIN timely ON timely.oid = a.atttypid"
+    "   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),"
     " u.how, (SELECT sum(n) >= " LIMIT_OF(CLOSURE_ROWS) " FROM used)"
     // By index, one by one: a catalog may have many relations that are not in use.
     " FROM used u CROSS JOIN LATERAL (SELECT * FROM pg_class r WHERE r.oid = u.oid OFFSET 0) c"
@@ -130,7 +144,7 @@ enum relation_column {
     RELATION_SCHEMA, RELATION_NAME, RELATION_OID, RELATION_KIND, RELATION_PERSISTENCE,
     RELATION_CHILDREN, RELATION_ROW_SECURITY, RELATION_RULES, RELATION_HEAP, RELATION_TYPES_SAFE,
     RELATION_SIDE_EFFECTS, RELATION_ROW_CAST, RELATION_KEY, RELATION_TOLD, RELATION_NOTIFIES,
-    RELATION_HOW, RELATION_TRUNCATED,
+    RELATION_COLUMN_KINDS, RELATION_TIMES, RELATION_HOW, RELATION_TRUNCATED,
     RELATION_COLUMNS,
 };
 
@@ -189,6 +203,7 @@ static bool take_column(struct slice *columns, struct catalog_column *out)
     char *at = (char *)(uintptr_t)columns->at, *end = at + columns->len;
     *out = (struct catalog_column){.type = rowkey_type_of((uint32_t)strtoul(at, &at, 10))};
     out->modified = strtol(at, &at, 10) >= 0;
+    out->oid = (uint32_t)strtoul(at, &at, 10);
     unsigned long bytes = strtoul(at, &at, 10);
     if (at >= end || bytes == 0 || bytes > (unsigned long)(end - at - 1))
         return false;
@@ -205,6 +220,16 @@ static bool is_among(const struct catalog_key *key, struct slice name)
     return false;
 }
 
+// As many as there is room for; last: those of types that are left out first.
+static void add_told(struct catalog_key *key, struct slice told, bool last)
+{
+    struct catalog_column column;
+    while (key->told < CATALOG_COLUMNS_MAX && take_column(&told, &column))
+        if (column.type != ROWKEY_NONE && rowkey_comes_last(column.type) == last &&
+            !is_among(key, column.name))
+            key->columns[key->told++] = column;
+}
+
 // No key: too many columns, one of a type without a form, or none at all.
 static struct catalog_key relation_key(struct slice columns, struct slice told)
 {
@@ -218,9 +243,8 @@ static struct catalog_key relation_key(struct slice columns, struct slice told)
         key.columns[key.count++] = column;
     }
     key.told = key.count;
-    while (key.told < CATALOG_COLUMNS_MAX && take_column(&told, &column))
-        if (column.type != ROWKEY_NONE && !is_among(&key, column.name))
-            key.columns[key.told++] = column;
+    add_told(&key, told, false);
+    add_told(&key, told, true);
     key.full &= key.told > 0;
     return key;
 }
@@ -267,6 +291,8 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
             .key = relation_key(value(result, row, RELATION_KEY),
                                 value(result, row, RELATION_TOLD)),
             .by_oid = !named,
+            .columns = value(result, row, RELATION_COLUMN_KINDS),
+            .has_times = is(result, row, RELATION_TIMES, 't'),
             .unreported = relation_reported(result, row, notified) ? BYPASS_NONE
                                                                    : BYPASS_RELATION_KIND,
             .is_view = is(result, row, RELATION_KIND, 'v'),

@@ -19,13 +19,12 @@ struct control {
     size_t count;
 };
 
-static struct domain *same(void *arg, const struct following *self, uint64_t started_us,
-                           uint32_t database_oid)
+static struct domain *same(void *arg, const struct following *self,
+                           struct database_identity database)
 {
     struct control *c = arg;
     for (size_t i = 0; i < c->count; i++)
-        if (c->followings[i] != self &&
-            following_is(c->followings[i], started_us, database_oid))
+        if (c->followings[i] != self && following_is(c->followings[i], database))
             return following_domain(c->followings[i]);
     return NULL;
 }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/protection.h"
 #include "cache/catalog.h"
 #include "cache/ticket.h"
 #include "cache/ledger.h"
@@ -45,6 +46,8 @@ struct domain {
     struct hash_table names;
     struct name *name_list[NAMES_MAX]; // owns; names_version of them, never removed
     struct domain_status status;
+    struct sessions sessions;
+    struct database_identity identity;
 };
 
 // The lock guards the list's growth. A domain once in the list stays at its place.
@@ -342,6 +345,32 @@ void domain_ddl(struct domain *d)
         mark_ddl(canonical);
 }
 
+void domain_session_came(struct domain *d, struct database_identity where)
+{
+    pthread_mutex_lock(&d->lock);
+    sessions_add(&d->sessions, where);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void domain_session_left(struct domain *d, struct database_identity where)
+{
+    pthread_mutex_lock(&d->lock);
+    sessions_remove(&d->sessions, where);
+    pthread_mutex_unlock(&d->lock);
+}
+
+bool domain_session_is_right(struct domain *d, struct database_identity where)
+{
+    pthread_mutex_lock(&d->lock);
+    bool right = d->identity.started_us == 0 || database_identity_equal(d->identity, where);
+    pthread_mutex_unlock(&d->lock);
+    if (right || protection_is_off(PROTECTION_SERVER))
+        return true;
+    call(d); // it turns the ledger off; until then there is the barrier
+    domain_wrote(d, &(struct ticket_slots){.n_written = 0}, true);
+    return false;
+}
+
 // ---- The control thread ------------------------------------------------------------------------
 
 const struct domain_target *domain_target(const struct domain *d)
@@ -388,6 +417,21 @@ size_t domain_names(struct domain *d, struct slice *out, size_t max)
         out[i] = slice_of(d->name_list[i]->bytes, d->name_list[i]->len);
     pthread_mutex_unlock(&d->lock);
     return n;
+}
+
+void domain_set_identity(struct domain *d, struct database_identity identity)
+{
+    pthread_mutex_lock(&d->lock);
+    d->identity = identity;
+    pthread_mutex_unlock(&d->lock);
+}
+
+bool domain_strays(struct domain *d)
+{
+    pthread_mutex_lock(&d->lock);
+    bool strays = d->identity.started_us != 0 && sessions_stray(&d->sessions, d->identity);
+    pthread_mutex_unlock(&d->lock);
+    return strays && !protection_is_off(PROTECTION_SERVER);
 }
 
 void domain_set_canonical(struct domain *d, struct domain *canonical)

@@ -27,6 +27,8 @@
 
 #include "base/buf.h"
 #include "base/slice.h"
+#include "proxy/control/sessions.h"
+#include "proxy/control/stream.h"
 
 struct catalog;
 struct ledger;
@@ -97,6 +99,14 @@ void domain_in_doubt(struct domain *domain, const struct ticket_slots *slots, bo
 // force.
 void domain_ddl(struct domain *domain);
 
+// A worker's session in this domain has told to which database it leads: it counts, until it has
+// left.
+void domain_session_came(struct domain *domain, struct database_identity where);
+void domain_session_left(struct domain *domain, struct database_identity where);
+// False: it leads elsewhere than the database that is followed: no hit happens any more before this
+// returns, nor as long as there is such a session. True as well while none is followed yet.
+bool domain_session_is_right(struct domain *domain, struct database_identity where);
+
 // CACHE FLUSH: what was read of the table counts as written, so that what is being read now is not
 // kept. Marks the slots of what depends on it in flushed[LEDGER_SLOTS], for the caller to drop.
 // False: the catalog knows no such table.
@@ -146,7 +156,7 @@ struct domain_status {
     uint32_t canonical_id;  // differs from id for an alias
     enum domain_state state;
     char reason[256];       // why not FOLLOWING; "" when it is
-    char slot[64];          // name of the replication slot, "" if none
+    struct stream_names stream; // all "" if there is none
     uint64_t system;        // system identifier of the cluster; 0 unknown
     uint32_t database_oid;  // 0 unknown
     uint64_t stable;        // position, as in pg_lsn

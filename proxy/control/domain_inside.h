@@ -31,6 +31,10 @@ void domain_unhurry(struct domain *domain); // right before the reading is sent
 size_t domain_names_version(struct domain *domain);
 size_t domain_names(struct domain *domain, struct slice *out, size_t max);
 
+// Which database the control connection has reached; {0}: none. Do some sessions lead elsewhere?
+void domain_set_identity(struct domain *domain, struct database_identity identity);
+bool domain_strays(struct domain *domain);
+
 // NULL: it is not known which database this is; itself; or the domain that stands for it.
 void domain_set_canonical(struct domain *domain, struct domain *canonical);
 // Takes the reference over. Whoever must, flushes the ledger AFTER this.

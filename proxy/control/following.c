@@ -63,22 +63,14 @@ struct following {
 
 static enum domain_state told_state(const struct following *f)
 {
-    switch (f->state) {
-    case FOLLOWING_REFUSED:
-        return DOMAIN_REFUSED;
-    case FOLLOWING_WAITING:
-        return DOMAIN_WAITING;
-    case FOLLOWING_LOGIN:
-    case FOLLOWING_LOADING:
-    case FOLLOWING_SLOT:
-    case FOLLOWING_HORIZON:
-        return DOMAIN_CONNECTING;
-    case FOLLOWING_ALIAS:
-        return DOMAIN_ALIAS;
-    case FOLLOWING_ON:
-        return ledger_is_on(f->ledger) ? DOMAIN_FOLLOWING : DOMAIN_CATCHING_UP;
-    }
-    return DOMAIN_NEW;
+    static const enum domain_state told[] = {
+        [FOLLOWING_REFUSED] = DOMAIN_REFUSED,    [FOLLOWING_WAITING] = DOMAIN_WAITING,
+        [FOLLOWING_LOGIN] = DOMAIN_CONNECTING,   [FOLLOWING_ALIAS] = DOMAIN_ALIAS,
+        [FOLLOWING_LOADING] = DOMAIN_CONNECTING, [FOLLOWING_SLOT] = DOMAIN_CONNECTING,
+        [FOLLOWING_HORIZON] = DOMAIN_CONNECTING, [FOLLOWING_ON] = DOMAIN_FOLLOWING,
+    };
+    bool late = f->state == FOLLOWING_ON && !ledger_is_on(f->ledger);
+    return late ? DOMAIN_CATCHING_UP : told[f->state];
 }
 
 static void tell(struct following *f)
@@ -88,8 +80,8 @@ static void tell(struct following *f)
     s->state = told_state(f);
     if (s->state == DOMAIN_FOLLOWING || s->state == DOMAIN_ALIAS)
         s->reason[0] = '\0';
-    s->database_oid = f->identity.database_oid;
-    snprintf(s->slot, sizeof(s->slot), "%s", f->stream == NULL ? "" : stream_slot(f->stream));
+    s->database_oid = f->identity.database.database_oid;
+    s->stream = f->stream == NULL ? (struct stream_names){0} : stream_names(f->stream);
     if (f->source == SOURCE_WAL) {
         struct follower_status of = follower_status(f->follower);
         s->passed = of.passed;
@@ -122,8 +114,9 @@ static void drop(struct following *f, enum ledger_off_reason why)
     reading_close(f->reading);
     f->reading = NULL;
     ev_timer_stop(f->loop, &f->timer);
-    bool was_canonical = domain_canonical(f->domain) == f->domain && f->identity.database_oid != 0;
+    bool was_canonical = f->canonical == NULL && f->identity.database.started_us != 0;
     domain_set_canonical(f->domain, NULL);
+    domain_set_identity(f->domain, (struct database_identity){0});
     f->identity = (struct reading_identity){0};
     f->canonical = NULL;
     f->last = REQUEST_NONE;
@@ -151,6 +144,15 @@ static void lose(struct following *f, enum ledger_off_reason why, const char *se
     drop(f, why);
     move(f, FOLLOWING_WAITING);
     wait(f, backoff_next_us(&f->backoff, why));
+}
+
+// What happens where some session leads to is not known, nor whether that is the right place.
+static bool loses_strays(struct following *f)
+{
+    if (!domain_strays(f->domain))
+        return false;
+    lose(f, LEDGER_OFF_ELSEWHERE, "a connection to the database leads to another server");
+    return true;
 }
 
 static void begin_anew(struct following *f)
@@ -205,8 +207,9 @@ static void open_stream(struct following *f)
 
 // ---- Requests ----------------------------------------------------------------------------------
 
-static void load(struct following *f)
+static void load(void *arg)
 {
+    struct following *f = arg;
     struct slice *names = mem_alloc(LOADS_NAMES_MAX * sizeof(*names));
     size_t n = loads_begin(&f->loads, f->identity.utf8, clock_us(), names);
     f->last = REQUEST_LOAD;
@@ -302,8 +305,10 @@ static void on_ready(void *arg, const struct reading_identity *identity)
         return;
     }
     f->identity = *identity;
-    f->canonical =
-        f->peers.same(f->peers.arg, f, identity->started_us, identity->database_oid);
+    domain_set_identity(f->domain, identity->database);
+    if (loses_strays(f))
+        return;
+    f->canonical = f->peers.same(f->peers.arg, f, identity->database);
     domain_set_canonical(f->domain, f->canonical == NULL ? f->domain : f->canonical);
     if (f->canonical != NULL) {
         backoff_reset(&f->backoff);
@@ -318,11 +323,6 @@ static void on_ready(void *arg, const struct reading_identity *identity)
         reading_publication(f->reading, publication);
     else
         load(f);
-}
-
-static void on_source_ready(void *arg)
-{
-    load(arg);
 }
 
 static void on_notified(void *arg, struct slice payload)
@@ -436,7 +436,7 @@ static const struct reading_listener reading_calls = {
     .loaded = on_loaded,
     .horizon = on_horizon,
     .flushed = on_progress,
-    .source_ready = on_source_ready,
+    .source_ready = load,
     .notified = on_notified,
     .backends = on_backends,
     .lost = on_lost,
@@ -515,6 +515,7 @@ void following_called(struct following *f)
     }
     if (!sound)
         lose(f, ledger_off_reason(f->ledger), "more own writes are under way than can be followed");
+    loses_strays(f);
     step(f);
 }
 
@@ -580,10 +581,9 @@ void following_reload(struct following *f, struct config *config)
     begin_anew(f);
 }
 
-bool following_is(const struct following *f, uint64_t started_us, uint32_t database_oid)
+bool following_is(const struct following *f, struct database_identity database)
 {
-    return f->state >= FOLLOWING_LOADING && f->identity.started_us == started_us &&
-           f->identity.database_oid == database_oid;
+    return f->state >= FOLLOWING_LOADING && database_identity_equal(f->identity.database, database);
 }
 
 void following_forsake(struct following *f, const struct domain *canonical)

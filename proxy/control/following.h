@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proxy/control/sessions.h"
+
 struct config;
 struct domain;
 struct following;
@@ -22,8 +24,8 @@ struct following;
 // What a following must know of the others.
 struct following_peers {
     // Another domain that stands for itself and is that very database; NULL: none.
-    struct domain *(*same)(void *arg, const struct following *self, uint64_t started_us,
-                           uint32_t database_oid);
+    struct domain *(*same)(void *arg, const struct following *self,
+                           struct database_identity database);
     // This one is no longer known to be what it was: aliases of it must find out again.
     void (*lost)(void *arg, struct domain *domain);
     void *arg;
@@ -39,7 +41,7 @@ void following_called(struct following *f);
 void following_reload(struct following *f, struct config *config);
 
 // Is it that database, in its own right?
-bool following_is(const struct following *f, uint64_t started_us, uint32_t database_oid);
+bool following_is(const struct following *f, struct database_identity database);
 // The domain that this one is an alias of is lost.
 void following_forsake(struct following *f, const struct domain *canonical);
 struct domain *following_domain(const struct following *f);

@@ -263,8 +263,8 @@ static uint64_t lsn(const PGresult *result, int column)
 static void take_identity(struct reading_connection *r, const PGresult *result)
 {
     r->identity = (struct reading_identity){
-        .database_oid = (uint32_t)number(result, SCHEMA_IDENTITY_DATABASE_OID),
-        .started_us = number(result, SCHEMA_IDENTITY_STARTED_US),
+        .database = {.started_us = number(result, SCHEMA_IDENTITY_STARTED_US),
+                     .database_oid = (uint32_t)number(result, SCHEMA_IDENTITY_DATABASE_OID)},
         .version = (int)number(result, SCHEMA_IDENTITY_VERSION),
         .in_recovery = flag(result, SCHEMA_IDENTITY_RECOVERY),
         .logical = strcmp(PQgetvalue(result, 0, SCHEMA_IDENTITY_WAL_LEVEL), "logical") == 0,
@@ -423,13 +423,13 @@ static void advance(struct reading_connection *r, const PGresult *result)
         if (r->publication != NULL)
             load_published(r);
         else
-            execute(r, STEP_LOAD_CAPTURES, "captures", NULL);
+            execute(r, STEP_LOAD_CAPTURES, "captures", r->new_names);
         return;
     case STEP_LOAD_PUBLISHED:
         if (!take_published(r, result))
             fail(r, "the publication was not listed as asked for");
         else
-            execute(r, STEP_LOAD_CAPTURES, "captures", NULL);
+            execute(r, STEP_LOAD_CAPTURES, "captures", r->new_names);
         return;
     case STEP_LOAD_CAPTURES:
         if (!schema_add_captures(r->builder, result))

@@ -14,12 +14,12 @@
 #include "base/slice.h"
 #include "cache/catalog.h"
 #include "cache/follower.h"
+#include "proxy/control/sessions.h"
 
 struct reading_connection;
 
 struct reading_identity {
-    uint64_t started_us;   // the postmaster's start: with database_oid, who this database is
-    uint32_t database_oid;
+    struct database_identity database;
     int version;           // server_version_num
     bool in_recovery;
     bool logical;          // wal_level = logical

@@ -50,12 +50,17 @@ const char schema_identity_sql[] =
 //   pg_policy      what runs when a table with row security is read
 //   pg_namespace   of those tables: name, privileges
 //   pg_proc, pg_operator, pg_cast, pg_opclass, pg_collation, made by users (from oid 16384), and
-//                  pg_type of the names of common types: what could be taken for PostgreSQL's own
+//                  pg_type of the names of common types: what could be taken for PostgreSQL's own;
+//                  and of the names in use, among which are those of types that are cast to
 //   pg_enum        labels and their order
 //   pg_ts_*        while a statement that searches text is in use (resolve.c asks for a name):
 //                  configurations, their schemas, dictionaries, and which of these reads what
 //   pg_authid      by its public view: rename, superuser, bypassing row security
 //   pg_auth_members  who has whose privileges
+//   pg_database    whose this one is: he alone is in pg_database_owner, which has no row there
+//
+// And when the configuration was loaded last: it may have changed a setting in sessions that are
+// open (the profile, proxy/profile.h, is asked once in an epoch).
 //
 // Not needed: pg_db_role_setting (defaults of new sessions; a session's settings are in the key).
 // Not watched: privileges that are taken away on PostgreSQL's own functions.
@@ -95,9 +100,16 @@ const char schema_identity_sql[] =
     TEXT_SEARCH                                                                                    \
     " (SELECT " SUM("concat(y.oid, ' ', y.xmin)") " FROM pg_type y WHERE y.typname = ANY ("        \
     COMMON_TYPES ") AND y.oid >= 16384),"                                                          \
+    " (SELECT " SUM("concat(y.oid, ' ', y.xmin)") " FROM pg_type y WHERE y.typname = ANY ("        \
+    "  $1::name[]) AND y.typrelid = 0 AND y.oid >= 16384),"                                        \
     " (SELECT " SUM("concat_ws(' ', r.oid, r.rolname, r.rolsuper, r.rolinherit, r.rolbypassrls)")  \
     "  FROM pg_roles r),"                                                                          \
-    " (SELECT " SUM("concat(m.roleid, ' ', m.member, ' ', m.xmin)") " FROM pg_auth_members m))"
+    " (SELECT " SUM("concat(m.roleid, ' ', m.member, ' ', m.xmin)") " FROM pg_auth_members m),"    \
+    " (SELECT datdba FROM pg_database WHERE datname = current_database()),"                        \
+    RELOADED ")"
+// Each process reads its configuration when it is told to, this one perhaps a moment before others.
+#define RELOADED                                                                                   \
+    " pg_conf_load_time(), clock_timestamp() < pg_conf_load_time() + interval '1 second'"
 #define TEXT_SEARCH                                                                                \
     " CASE WHEN EXISTS (SELECT FROM c WHERE c.oid = 'pg_ts_config_map'::regclass) THEN"            \
     " concat_ws('/',"                                                                              \
@@ -129,7 +141,7 @@ const char schema_fingerprint_sql[] = RELATIONS_IN_USE "SELECT " FINGERPRINT;
 
 // A function is chosen by name, number and types of arguments, and an untyped literal fits many: a
 // user's function with the name of a built-in one counts whatever it takes; and so does one that
-// t.f may mean: of one argument, a row or of no fixed type.
+// t.f may mean: of one argument, a row or of no fixed type. (x).f may be one of any type (g).
 //
 // For operators, where an untyped side takes the type of the other, those on built-in types can
 // win, and those on types that columns may have which are cached: domains, enums, arrays, rows.
@@ -138,24 +150,41 @@ const char schema_fingerprint_sql[] = RELATIONS_IN_USE "SELECT " FINGERPRINT;
 #define USERS_BASE_TYPE(side)                                                                      \
     "EXISTS (SELECT FROM pg_type y WHERE y.oid = o." side " AND y.oid >= 16384"                    \
     "   AND y.typtype IN ('b', 'r', 'm') AND y.typcategory <> 'A')"
+// Nobody made a cast or a way to compare for the type.
+#define UNTOUCHED(type)                                                                            \
+    " NOT EXISTS (SELECT FROM pg_cast k WHERE " type " IN (k.castsource, k.casttarget))"           \
+    " AND NOT EXISTS (SELECT FROM pg_opclass b WHERE b.opcintype = " type ")"
+//
+// And users' enums and arrays of them that are untouched, by oid (s); and all types of the names in
+// use, e those that are such enums, y all others.
 const char schema_captures_sql[] =
-    "SELECT DISTINCT 'f', u.proname::text FROM pg_proc u WHERE u.oid >= 16384"
+    "SELECT DISTINCT 'f', u.proname::text, '' FROM pg_proc u WHERE u.oid >= 16384"
     " AND (EXISTS (SELECT FROM pg_proc b WHERE b.proname = u.proname AND b.oid < 16384)"
     "  OR (u.pronargs > 0 AND u.pronargs - u.pronargdefaults <= 1 AND EXISTS (SELECT FROM pg_type y"
     "   WHERE y.oid = u.proargtypes[0] AND y.typtype IN ('c', 'p', 'd'))))"
-    " UNION ALL SELECT DISTINCT 'o', o.oprname::text FROM pg_operator o"
+    " UNION ALL SELECT DISTINCT 'g', u.proname::text, '' FROM pg_proc u WHERE u.oid >= 16384"
+    " AND u.pronargs > 0 AND u.pronargs - u.pronargdefaults <= 1"
+    " UNION ALL SELECT DISTINCT 'o', o.oprname::text, '' FROM pg_operator o"
     " JOIN pg_proc p ON p.oid = o.oprcode WHERE o.oid >= 16384"
     " AND NOT (" USERS_BASE_TYPE("oprleft") " AND " USERS_BASE_TYPE("oprright") ")"
     " AND NOT (o.oprleft = 0 AND " USERS_BASE_TYPE("oprright") ")"
     " AND NOT ((" USERS_BASE_TYPE("oprleft") " OR " USERS_BASE_TYPE("oprright") ")"
     "   AND p.provolatile = 'i' AND p.prolang = 13 AND EXISTS (SELECT FROM pg_depend d"
     "    WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e'))"
-    " UNION ALL SELECT 'c', 'cast' FROM pg_cast k WHERE k.oid >= 16384"
+    " UNION ALL SELECT 'c', 'cast', '' FROM pg_cast k WHERE k.oid >= 16384"
     " AND k.castsource < 16384 AND k.casttarget < 16384"
-    " UNION ALL SELECT 't', 'parser' FROM pg_ts_parser p WHERE p.oid >= 16384"
-    " UNION ALL SELECT 't', 'template' FROM pg_ts_template t WHERE t.oid >= 16384"
-    " UNION ALL SELECT 'c', y.typname::text FROM pg_type y WHERE y.oid >= 16384"
-    " AND y.typname = ANY (" COMMON_TYPES ")";
+    " UNION ALL SELECT 't', 'parser', '' FROM pg_ts_parser p WHERE p.oid >= 16384"
+    " UNION ALL SELECT 't', 'template', '' FROM pg_ts_template t WHERE t.oid >= 16384"
+    " UNION ALL SELECT 'c', y.typname::text, '' FROM pg_type y WHERE y.oid >= 16384"
+    " AND y.typname = ANY (" COMMON_TYPES ")"
+    " UNION ALL SELECT 's', y.oid::text, '' FROM pg_type y WHERE y.oid >= 16384"
+    "  AND (y.typtype = 'e' OR (y.typcategory = 'A' AND y.typoutput = 'array_out'::regproc"
+    "   AND EXISTS (SELECT FROM pg_type e WHERE e.oid = y.typelem AND e.typtype = 'e')))"
+    "  AND" UNTOUCHED("y.oid") " AND" UNTOUCHED("y.typelem")
+    " UNION ALL SELECT CASE WHEN y.typtype = 'e' AND y.oid >= 16384 AND" UNTOUCHED("y.oid")
+    "  THEN 'e' ELSE 'y' END,"
+    " y.typname::text, n.nspname::text FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace"
+    " WHERE y.typname = ANY ($1::name[])";
 
 const char schema_horizon_sql[] =
     "SELECT pg_current_xact_id(),"
@@ -176,13 +205,16 @@ static struct slice value(const PGresult *result, int row, int column)
 
 bool schema_add_captures(struct catalog_builder *builder, const PGresult *result)
 {
-    if (PQnfields(result) != 2)
+    if (PQnfields(result) != 3)
         return false;
     for (int row = 0; row < PQntuples(result); row++) {
         struct slice name = value(result, row, 1);
         switch (PQgetvalue(result, row, 0)[0]) {
         case 'f':
             catalog_builder_capture_function(builder, name);
+            break;
+        case 'g':
+            catalog_builder_capture_getter(builder, name);
             break;
         case 'o':
             catalog_builder_capture_operator(builder, name);
@@ -192,6 +224,14 @@ bool schema_add_captures(struct catalog_builder *builder, const PGresult *result
             break;
         case 't':
             catalog_builder_deny_text_search(builder);
+            break;
+        case 's':
+            catalog_builder_enum(builder, (uint32_t)strtoul((const char *)name.at, NULL, 10));
+            break;
+        case 'e':
+        case 'y':
+            catalog_builder_type(builder, value(result, row, 2), name,
+                                 PQgetvalue(result, row, 0)[0] == 'e');
             break;
         default:
             return false;

@@ -22,6 +22,11 @@ enum {
     DEAD_AFTER_US = 15000000, // and after so long it is taken for dead
 };
 
+// How values are printed, whatever defaults the role or the database has: in the forms that
+// cache/rowkey.c reads. Any other is told apart by it, and then stands for any row.
+static const char print_settings[] =
+    "-c datestyle=ISO -c timezone=GMT -c bytea_output=hex -c intervalstyle=postgres"
+    " -c extra_float_digits=1";
 static const double LOGIN_TIMEOUT_S = 15;
 static const double STATUS_EVERY_S = 1;
 
@@ -54,6 +59,20 @@ struct stream {
 const char *stream_slot(const struct stream *s)
 {
     return s->slot;
+}
+
+static const char *plugin(const struct stream *s)
+{
+    return *s->publication == '\0' ? "test_decoding" : "pgoutput";
+}
+
+struct stream_names stream_names(const struct stream *s)
+{
+    struct stream_names names;
+    snprintf(names.slot, sizeof(names.slot), "%s", s->slot);
+    snprintf(names.plugin, sizeof(names.plugin), "%s", plugin(s));
+    snprintf(names.publication, sizeof(names.publication), "%s", s->publication);
+    return names;
 }
 
 static void slot_name(char *out, size_t bytes)
@@ -220,7 +239,7 @@ static void identified(struct stream *s, const PGresult *result)
     char command[256];
     snprintf(command, sizeof(command),
              "CREATE_REPLICATION_SLOT \"%s\" TEMPORARY LOGICAL %s NOEXPORT_SNAPSHOT", s->slot,
-             *s->publication == '\0' ? "test_decoding" : "pgoutput");
+             plugin(s));
     send_command(s, STREAM_CREATE, command);
 }
 
@@ -352,7 +371,7 @@ struct stream *stream_open(struct ev_loop *loop, const char *const *keywords,
                            const struct stream_listener *listener)
 {
     enum { MAX = 31 };
-    const char *k[MAX + 2], *v[MAX + 2];
+    const char *k[MAX + 3], *v[MAX + 3];
     size_t n = 0;
     for (; keywords[n] != NULL; n++) {
         CHECK(n < MAX);
@@ -360,9 +379,10 @@ struct stream *stream_open(struct ev_loop *loop, const char *const *keywords,
         v[n] = values[n];
     }
     k[n] = "replication";
-    v[n] = "database";
-    k[n + 1] = NULL;
-    v[n + 1] = NULL;
+    v[n++] = "database";
+    k[n] = "options";
+    v[n++] = print_settings;
+    k[n] = v[n] = NULL;
 
     struct stream *s = mem_new(struct stream);
     TAG_SET(s, STREAM_TAG);

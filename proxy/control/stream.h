@@ -48,3 +48,9 @@ void stream_start(struct stream *stream);
 void stream_ask(struct stream *stream);
 
 const char *stream_slot(const struct stream *stream); // name of the slot
+struct stream_names {
+    char slot[64];
+    char plugin[16];      // that decodes for it
+    char publication[64]; // "": none
+};
+struct stream_names stream_names(const struct stream *stream);

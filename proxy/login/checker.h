@@ -29,7 +29,7 @@ enum check_verdict {
     CHECK_FAILED,  // it could not be asked; the log says why
 };
 
-enum { CHECK_FROM_BYTES = 64 }; // an address in figures
+enum { CHECK_FROM_BYTES = 64 };
 
 struct check {
     // Gives it back, from one of the checker's threads. wanted: with a verdict; it may do no more
@@ -42,7 +42,7 @@ struct check {
     char *password;            // owns; wiped
     uid_t uid;                 // CHECK_SYSTEM_USER: whose name is wanted
     char *name;                // owns; ... and which it is; NULL: nobody's
-    char from[CHECK_FROM_BYTES];
+    char from[CHECK_FROM_BYTES]; // PAM's PAM_RHOST; empty: none
     const char *service, *directory; // PAM's; borrows from config
     const struct ldap_options *ldap; // borrows from config
     struct config *config;     // counts

@@ -4,16 +4,17 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include "base/hex.h"
+#include "proxy/login/digest.h"
 #include "proxy/login/secret.h"
 
 // "md5" and the digest of two runs of bytes, as hexadecimal text.
 static bool digest_text(char text[MD5_TEXT_BYTES], struct slice first, struct slice second)
 {
-    static const char digits[] = "0123456789abcdef";
     uint8_t digest[EVP_MAX_MD_SIZE];
     unsigned digest_len = 0;
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool is_ok = context != NULL && EVP_DigestInit_ex(context, EVP_md5(), NULL) == 1 &&
+    bool is_ok = context != NULL && EVP_DigestInit_ex(context, digest_md5(), NULL) == 1 &&
                  EVP_DigestUpdate(context, first.at, first.len) == 1 &&
                  EVP_DigestUpdate(context, second.at, second.len) == 1 &&
                  EVP_DigestFinal_ex(context, digest, &digest_len) == 1 && digest_len == 16;
@@ -21,11 +22,7 @@ static bool digest_text(char text[MD5_TEXT_BYTES], struct slice first, struct sl
     if (!is_ok)
         return false;
     memcpy(text, "md5", 3);
-    for (size_t i = 0; i < 16; i++) {
-        text[3 + 2 * i] = digits[digest[i] >> 4];
-        text[4 + 2 * i] = digits[digest[i] & 15];
-    }
-    text[MD5_TEXT_BYTES - 1] = '\0';
+    *hex_encode(text + 3, digest, digest_len) = '\0';
     secret_wipe(digest, sizeof digest);
     return true;
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/login/pam_login.h"
 
+#include <pthread.h>
 #include <security/pam_appl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,7 +110,9 @@ static int take_delays(pam_handle_t *pam)
 
 static int ask(pam_handle_t *pam, const char *from)
 {
-    int code = step("pam_set_item(PAM_RHOST)", pam, pam_set_item(pam, PAM_RHOST, from));
+    int code = PAM_SUCCESS;
+    if (from[0] != '\0')
+        code = step("pam_set_item(PAM_RHOST)", pam, pam_set_item(pam, PAM_RHOST, from));
     if (code == PAM_SUCCESS)
         code = step("pam_set_item(PAM_FAIL_DELAY)", pam, take_delays(pam));
     int flags = PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK;
@@ -119,12 +123,30 @@ static int ask(pam_handle_t *pam, const char *from)
     return code;
 }
 
+// Our threads have signals blocked that main takes, and its handlers: what a module starts is to be
+// ended as any other program. Runs in the child.
+static void let_signals_in(void)
+{
+    sigset_t none;
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL); // not of those that cannot be
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
+}
+
+static void see_to_children(void)
+{
+    pthread_atfork(NULL, NULL, let_signals_in);
+}
+
 enum check_verdict pam_login_check(const char *service, const char *directory, const char *user,
                                    const char *password, const char *from, int64_t *delay_us)
 {
     struct conversation talk = {.password = password};
     struct pam_conv conv = {.conv = converse, .appdata_ptr = &talk};
     pam_handle_t *pam = NULL;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, see_to_children);
     *delay_us = 0;
     if (password[0] == '\0' || user[0] == '\0')
         return CHECK_REFUSED;

@@ -3,24 +3,28 @@
 #include "proxy/login/scram_key.h"
 
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
 
 #include "proxy/login/base64.h"
+#include "proxy/login/digest.h"
 #include "proxy/login/scram.h"
 
 bool scram_key_hash(uint8_t out[SCRAM_KEY_BYTES], const uint8_t key[SCRAM_KEY_BYTES])
 {
     unsigned n = 0;
-    return EVP_Digest(key, SCRAM_KEY_BYTES, out, &n, EVP_sha256(), NULL) == 1 &&
+    return EVP_Digest(key, SCRAM_KEY_BYTES, out, &n, digest_sha256(), NULL) == 1 &&
            n == SCRAM_KEY_BYTES;
 }
 
 bool scram_key_hmac(uint8_t out[SCRAM_KEY_BYTES], struct slice key, struct slice text)
 {
-    unsigned n = 0;
-    return HMAC(EVP_sha256(), key.at, (int)key.len, text.at, text.len, out, &n) != NULL &&
-           n == SCRAM_KEY_BYTES;
+    size_t n = 0;
+    EVP_MAC_CTX *context = digest_hmac_sha256();
+    bool is_ok = context != NULL && EVP_MAC_init(context, key.at, key.len, NULL) == 1 &&
+                 EVP_MAC_update(context, text.at, text.len) == 1 &&
+                 EVP_MAC_final(context, out, &n, SCRAM_KEY_BYTES) == 1 && n == SCRAM_KEY_BYTES;
+    EVP_MAC_CTX_free(context);
+    return is_ok;
 }
 
 bool scram_key_sign(uint8_t out[SCRAM_KEY_BYTES], const uint8_t key[SCRAM_KEY_BYTES],
@@ -52,7 +56,7 @@ bool scram_derive(struct scram_keys *keys, struct slice password, struct slice s
     struct slice salted_password = slice_of(salted, sizeof salted);
     bool is_ok =
         PKCS5_PBKDF2_HMAC((const char *)password.at, (int)password.len, salt.at, (int)salt.len,
-                          (int)iterations, EVP_sha256(), SCRAM_KEY_BYTES, salted) == 1 &&
+                          (int)iterations, digest_sha256(), SCRAM_KEY_BYTES, salted) == 1 &&
         scram_key_hmac(keys->client_key, salted_password, slice_str("Client Key")) &&
         scram_key_hmac(keys->server_key, salted_password, slice_str("Server Key"));
     secret_wipe(salted, sizeof salted);

@@ -38,7 +38,7 @@ struct audit {
     struct entry *entry;   // counts
     const struct ledger *ledger;
     const struct profile *profile;
-    struct vars vars;      // owns
+    struct vars *vars;     // counts
     struct gucs *wanted;   // counts
     bool simple, described;
     bool failed;           // the server said an error
@@ -67,7 +67,7 @@ struct audits *audits_new(void)
 static void audit_free(struct audit *a)
 {
     entry_unref(&a->entry);
-    vars_fini(&a->vars);
+    vars_unref(&a->vars);
     gucs_unref(&a->wanted);
     buf_fini(&a->messages);
     buf_fini(&a->answer);
@@ -158,10 +158,10 @@ void audit_later(struct client *client, const struct audit_subject *s)
     struct audit *a = mem_new(struct audit);
     *a = (struct audit){.worker = worker, .route = route_ref(client->route),
                         .entry = entry_ref(s->entry), .ledger = s->ledger, .profile = s->profile,
+                        .vars = vars_ref(client->vars),
                         .wanted = client->wanted ? gucs_ref(client->wanted) : NULL,
                         .simple = s->simple, .described = s->described, .since_us = clock_us()};
     link_init(&a->link);
-    vars_default(&a->vars, &client->vars);
     show_text(a, s->text);
     compose(a, s);
     list_push_back(&audits->waiting, &a->link);
@@ -176,7 +176,7 @@ static bool suits(struct audit *a, struct server *server)
            server->doomed == NULL && server->cancels == 0 && !server->needs_reset &&
            !server->needs_settings_reset && !server->fresh && server->hub == NULL &&
            !server_is_obsolete(server) && gucs_equal(a->wanted, server->applied) &&
-           vars_equal(&a->vars, &server->vars);
+           vars_equal(a->vars, server->vars);
 }
 
 static struct server *take_server(struct audit *a)

@@ -14,7 +14,6 @@
 #include "proxy/server/secure.h"
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
-#include "proxy/tls_context.h"
 #include "proxy/wire/message.h"
 #include "proxy/wire/tls.h"
 #include "proxy/worker.h"
@@ -78,6 +77,12 @@ static void finish(struct cancel *cancel)
         let_server_go(server);
 }
 
+static void give_up(struct cancel *cancel, const char *why)
+{
+    log_warning("sending cancel request failed: %s", why);
+    finish(cancel);
+}
+
 static void on_patience(struct ev_loop *loop, ev_timer *timer, int events)
 {
     struct cancel *cancel = timer->data;
@@ -128,8 +133,7 @@ static void send_request(struct cancel *cancel)
     conn_queue(&cancel->conn, buf_slice(&request));
     buf_fini(&request);
     if (conn_flush(&cancel->conn) == CONN_ERROR) {
-        log_warning("sending cancel request failed: %s", strerror(errno));
-        finish(cancel);
+        give_up(cancel, strerror(errno));
         return;
     }
     cancel->stage = STAGE_SENT;
@@ -139,21 +143,21 @@ static void send_request(struct cancel *cancel)
 
 static void secure(struct cancel *cancel)
 {
-    const struct tls *tls;
     switch (secure_step(cancel->secure, cancel->worker->area)) {
     case SECURE_WAITS:
         return;
     case SECURE_DONE:
-        send_request(cancel);
+        if (cancel->conn.tls != NULL)
+            send_request(cancel);
+        else // its key was told by TLS
+            give_up(cancel, "server refused SSL");
         return;
     case SECURE_FAILED:
         break;
     }
-    tls = cancel->conn.tls;
-    log_warning("sending cancel request failed: %s",
-                tls != NULL && tls_error(tls) != NULL ? tls_error(tls)
-                                                      : secure_problem(cancel->secure));
-    finish(cancel);
+    const struct tls *tls = cancel->conn.tls;
+    give_up(cancel, tls != NULL && tls_error(tls) != NULL ? tls_error(tls)
+                                                          : secure_problem(cancel->secure));
 }
 
 static void on_securing(struct ev_loop *loop, ev_io *io, int events)
@@ -169,21 +173,19 @@ static void on_writable(struct ev_loop *loop, ev_io *io, int events)
         finish(cancel);
 }
 
-// As encrypted as the connection of the server that it is for.
+// As encrypted as the connection of the server that it is for, whatever a reload has said since.
 static void on_connected(struct ev_loop *loop, ev_io *io, int events)
 {
     struct cancel *cancel = io->data;
     const struct server *server = cancel->server;
-    struct tls_context *context = cancel->worker->tls;
     ev_io_stop(loop, io);
     ev_set_cb(io, on_writable);
-    if (server == NULL || server->conn.tls == NULL ||
-        !secure_is_wanted(context, &cancel->address)) {
+    if (server == NULL || server->conn.tls == NULL) {
         send_request(cancel);
         return;
     }
     cancel->stage = STAGE_SECURING;
-    cancel->secure = secure_begin(&cancel->conn, context, server->host);
+    cancel->secure = secure_begin(&cancel->conn, server->tls, server->host);
     ev_set_cb(&cancel->conn.readable, on_securing);
     conn_want_read(&cancel->conn, true);
     secure(cancel);
@@ -212,7 +214,7 @@ static bool connect_now(struct cancel *cancel)
     cancel->stage = STAGE_CONNECTING;
     conn_init(&cancel->conn, fd, on_answer, on_connected, cancel);
     cancel->conn.loop = cancel->worker->loop;
-    ev_io_start(cancel->worker->loop, &cancel->conn.writable);
+    conn_await_writable(&cancel->conn);
     return true;
 }
 

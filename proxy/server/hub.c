@@ -26,20 +26,25 @@ struct request {
 
 // ---- the hub and its channels ----
 
-static struct hub *hub_of(struct client *client)
+static struct hub *hub_of_route(struct worker *worker, const struct route *route)
 {
-    struct worker *worker = client->worker;
     list_each(&worker->hubs, l)
     {
         struct hub *hub = container_of(l, struct hub, link);
-        if (hub->route == client->route)
+        if (hub->route == route)
             return hub;
     }
+    return NULL;
+}
+
+static struct hub *hub_new(struct worker *worker, struct route *route)
+{
     struct hub *hub = mem_new(struct hub);
     link_init(&hub->link);
     list_init(&hub->requests);
+    hub->came_from = -1;
     hub->worker = worker;
-    hub->route = route_ref(client->route);
+    hub->route = route_ref(route);
     list_push_back(&worker->hubs, &hub->link);
     return hub;
 }
@@ -122,10 +127,8 @@ static void ask(struct hub *hub, const char *verb, const struct channel *channel
     flush_requests(hub);
 }
 
-void hub_listen(struct client *client, struct slice name)
+static struct subscription *subscribe(struct client *client, struct channel *channel)
 {
-    struct hub *hub = hub_of(client);
-    struct channel *channel = channel_of(hub, name);
     struct subscription *subscription = mem_new(struct subscription);
     subscription->client = client;
     subscription->channel = channel;
@@ -133,10 +136,47 @@ void hub_listen(struct client *client, struct slice name)
     link_init(&subscription->of_client);
     list_push_back(&channel->subscriptions, &subscription->of_channel);
     list_push_back(&client->listening->subscriptions, &subscription->of_client);
+    return subscription;
+}
+
+void hub_listen(struct client *client, struct slice name)
+{
+    struct hub *hub = hub_of_route(client->worker, client->route);
+    if (hub == NULL)
+        hub = hub_new(client->worker, client->route);
+    struct channel *channel = channel_of(hub, name);
+    struct subscription *subscription = subscribe(client, channel);
     if (hub->server == NULL)
         server_open_hub(hub); // may fail at once
     else
         ask(hub, "LISTEN", channel, subscription);
+}
+
+// Those of several workers may have come to one: each listens to what its own clients do.
+bool hub_join(struct client *client, struct slice name, int came_from)
+{
+    list_each(&client->worker->hubs, l)
+    {
+        struct hub *hub = container_of(l, struct hub, link);
+        if (hub->route != client->route || hub->came_from != came_from || !hub->ready)
+            continue;
+        subscribe(client, channel_of(hub, name))->active = true;
+        return true;
+    }
+    return false;
+}
+
+void hub_take_over(struct server *server)
+{
+    struct hub *hub = hub_new(server->worker, server->route);
+    hub->server = server;
+    hub->ready = true;
+    server->hub = hub;
+}
+
+bool hub_is_settled(const struct hub *hub)
+{
+    return hub->ready && list_empty(&hub->requests);
 }
 
 struct subscription *hub_find(const struct client *client, struct slice name)
@@ -197,7 +237,7 @@ static void notify(struct hub *hub, struct slice message)
     struct channel *channel = channel_find(hub, reader_cstr(&r));
     if (!reader_ok(&r) || channel == NULL)
         return;
-    const char *encoding = hub->server->vars.value[VAR_CLIENT_ENCODING];
+    const char *encoding = hub->server->vars->value[VAR_CLIENT_ENCODING];
     // A client that is closed leaves the list, and takes the channel with it if it was the last.
     list_each(&channel->subscriptions, l)
     {

@@ -38,6 +38,7 @@ struct hub {
     struct route *route;  // counts
     struct server *server; // borrows; NULL while closed
     bool ready;           // the server is logged in
+    int came_from;        // the number of its worker in another process; -1: it is our own
     struct hash_table channels;
     struct list requests; // what the server was asked, and is to be asked, in order
 };
@@ -45,6 +46,13 @@ struct hub {
 // The client wants to hear of a channel: listening_answer() follows when the server listens, and
 // has said all that it had to say before.
 void hub_listen(struct client *client, struct slice name);
+// The same of a channel that the hub's server listens to already, for clients that came with it.
+// came_from: the worker of the other process, whose hub it was. False: there is no such server.
+bool hub_join(struct client *client, struct slice name, int came_from);
+// A server that was opened by another process, and listens to what its clients will join.
+void hub_take_over(struct server *server);
+// Is nothing under way between the hub and its server?
+bool hub_is_settled(const struct hub *hub);
 // The client's subscription to the channel; NULL: none.
 struct subscription *hub_find(const struct client *client, struct slice name);
 // Gives up one, and the channel if it was the last.

@@ -2,6 +2,7 @@
 #include "proxy/server/injected.h"
 
 #include "base/log.h"
+#include "proxy/control/domain.h"
 #include "proxy/route.h"
 #include "proxy/server/audit.h"
 #include "proxy/server/owed.h"
@@ -12,11 +13,34 @@
 #include "proxy/session/hidden.h"
 #include "proxy/worker.h"
 
+// False: what is read there must not be kept, as no event will tell when it ends. One on its way
+// out, of a target that was, stops no hits on the new one but for a moment.
+static bool leads_where_it_should(struct server *server, struct database_identity where)
+{
+    struct domain *domain = server->route->domain;
+    if (server_is_of_before(server))
+        return domain_session_is_right(domain, where);
+    if (server->counted_in != NULL && !database_identity_equal(server->leads_to, where))
+        server_leaves_domain(server); // another pooler is between
+    if (server->counted_in == NULL) {
+        domain_session_came(domain, where);
+        server->counted_in = domain;
+        server->leads_to = where;
+    }
+    return domain_session_is_right(server->counted_in, where);
+}
+
 static void note_profile(struct server *server, struct slice body)
 {
+    struct buf row = {0};
+    struct database_identity where;
     server->profile_asked = false;
-    server->profile = route_profile_note(server->route, server->applied, server_is_known(server),
-                                         body, server->profile_epoch);
+    // What a session on the old target looks like says nothing of those on the new one.
+    bool counts = server_is_known(server) && !server_is_obsolete(server);
+    if (profile_identity(body, &where, &row) && leads_where_it_should(server, where))
+        server->profile = route_profile_note(server->route, server->applied, counts,
+                                             buf_slice(&row), server->profile_epoch);
+    buf_fini(&row);
 }
 
 void injected_row(struct server *server, enum op_purpose purpose, struct slice body)

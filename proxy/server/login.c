@@ -194,8 +194,11 @@ static bool authenticate(struct server *server, struct slice body)
         return give_up(server, "bad authentication message");
     switch (code) {
     case AUTH_OK:
+        if (!reader_done(&r))
+            return give_up(server, "bad authentication message");
         if (server->scram != NULL && server->scram->next != SCRAM_CLIENT_DONE)
             return give_up(server, "server did not prove that it knows the password");
+        server->let_in = true;
         return true;
     case AUTH_PLAIN:
         return answer_plain(server);
@@ -272,7 +275,7 @@ static bool ready(struct server *server)
         replication_greet(server->client, server);
         return server->state == SERVER_LINKED;
     }
-    route_welcome(route, buf_slice(&server->welcome), &server->vars);
+    route_welcome(route, buf_slice(&server->welcome), server->vars);
     buf_fini(&server->welcome);
     pool_opened(route->pool, &server->slot, worker->number, clock_us());
     server->counted = true;
@@ -341,6 +344,10 @@ bool server_login_message(struct server *server, char type, struct slice body)
 {
     if (server->connect_query_sent)
         return connect_query_message(server, type, body);
+    // What belongs to a session is believed of a server that has let us in, and proved itself.
+    bool is_early = !server->let_in && strchr("SKZ", type) != NULL;
+    if (is_early || (server->let_in && type == 'R'))
+        return give_up(server, "unexpected message from the server during login");
     switch (type) {
     case 'R':
         return authenticate(server, body);
@@ -355,7 +362,8 @@ bool server_login_message(struct server *server, char type, struct slice body)
         return (reader_ok(&r) && fits) || give_up(server, "bad BackendKeyData");
     }
     case 'Z':
-        return ready(server);
+        return body.len == 1 && body.at[0] == 'I' ? ready(server)
+                                                  : give_up(server, "bad ReadyForQuery");
     case 'E':
         return refused(server, body);
     case 'N':

@@ -113,14 +113,15 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
         return;
     }
     log_connected(server);
-    ev_io_stop(loop, &server->conn.writable);
-    ev_set_cb(&server->conn.writable, server_writable);
+    ev_io_stop(loop, io);
+    conn_set_writable(&server->conn, server_writable);
     server->tls_era = server->worker->tls->server_era;
     if (!secure_is_wanted(server->worker->tls, &server->address)) {
         server_login_begin(server);
         return;
     }
-    server->secure = secure_begin(&server->conn, server->worker->tls, server->host);
+    server->tls = tls_context_ref(server->worker->tls);
+    server->secure = secure_begin(&server->conn, server->tls, server->host);
     ev_set_cb(&server->conn.readable, on_securing);
     conn_want_read(&server->conn, true);
     secure(server);
@@ -146,7 +147,7 @@ static void connect_to(struct server *server, const struct address *address)
         return;
     }
     server->conn.loop = server->worker->loop;
-    ev_io_start(server->worker->loop, &server->conn.writable);
+    conn_await_writable(&server->conn);
 }
 
 // One of the hosts of a list with commas; the caller frees it.
@@ -197,7 +198,7 @@ static void begin_connecting(struct server *server)
         question->host = host;
         question->port = db->port;
         // What is cached must come from the server that is followed.
-        question->first_only = server->route->domain != NULL;
+        question->first_only = route_is_to_follow(server->route, worker->config);
         question->keep_us = config_settings(worker->config)->dns_max_ttl_us;
         question->keep_failure_us = config_settings(worker->config)->dns_nxdomain_ttl_us;
         worker->lookups++;
@@ -219,6 +220,7 @@ static struct server *server_new(struct worker *worker, struct route *route)
     server->tls_era = worker->tls->server_era;
     server->surprises = learnt_surprises(route->learnt);
     server->status = 'I';
+    server->vars = vars_none(worker->pooler->vars);
     fitness_init(&server->fitness);
     server->since_us = server->opened_us = clock_us();
     list_init(&server->prepared.used);
@@ -254,6 +256,25 @@ void server_open_hub(struct hub *hub)
     server->hub = hub;
     hub->server = server;
     begin_connecting(server);
+}
+
+struct server *server_take_over(struct worker *worker, struct route *route, int fd, bool hub)
+{
+    struct server *server = server_new(worker, route);
+    server->address.length = sizeof(server->address.to);
+    if (getpeername(fd, &server->address.to.any, &server->address.length) < 0)
+        server->address.length = 0;
+    conn_init(&server->conn, fd, server_readable, server_writable, server);
+    server->state = SERVER_LINKED;
+    list_push_back(&worker->servers, &server->link);
+    if (hub) {
+        hub_take_over(server);
+    } else {
+        pool_take_over(route->pool, &server->slot, worker->number, server->opened_us);
+        server->counted = true;
+    }
+    conn_attach(&server->conn, worker->loop);
+    return server;
 }
 
 void server_resolved(struct worker *worker, struct resolution_mail *mail)

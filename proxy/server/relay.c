@@ -107,7 +107,8 @@ static void on_complete(struct relay *relay, struct slice body, const struct op 
     } else if (relay->client != NULL && relay->client->listening != NULL) {
         listening_completed(relay->client, slice_of(body.at, body.len - 1));
     }
-    if (of_client && relay->client != NULL && relay->client->sequences.forgets)
+    if (of_client && relay->client != NULL && relay->client->sequences != NULL &&
+        relay->client->sequences->forgets)
         sequences_completed(relay->client, body);
     owed_copy_ended(relay->server);
 }
@@ -133,8 +134,8 @@ static void on_parameter(struct relay *relay, struct slice message, const struct
     // Aligning confirms a value, perhaps in the server's own spelling: then the client hears it.
     // One that was not greeted yet hears it then.
     bool news = client->state != CLIENT_GREETING &&
-                (var < 0 || client->vars.value[var] == NULL ||
-                 strcmp(client->vars.value[var], value) != 0);
+                (var < 0 || client->vars->value[var] == NULL ||
+                 strcmp(client->vars->value[var], value) != 0);
     if (var >= 0)
         vars_set(&client->vars, var, value);
     if (!injected || news)
@@ -161,9 +162,11 @@ static bool on_error(struct relay *relay, struct slice message, const struct op 
     if (op != NULL && op->origin == OP_INJECTED)
         return on_injected_error(relay, message, op->purpose);
     lead_refused(relay->client, message);
+    if (relay->client != NULL)
+        relay->client->went_around = true; // of which rows there are, it tells even of a write
     if (op != NULL && rerun_instead(relay->server, relay->client, op, message))
         return true;
-    if (relay->client != NULL && relay->client->sequences.uses[0] != 0)
+    if (relay->client != NULL && relay->client->sequences != NULL)
         sequences_failed(relay->client, message);
     if (op != NULL && op->purpose == PURPOSE_REFUSE)
         unsafe_say_error(relay->client, op);
@@ -183,9 +186,9 @@ static bool on_error(struct relay *relay, struct slice message, const struct op 
 static void publish(struct relay *relay, char status)
 {
     struct client *client = relay->client;
-    if (client == NULL || !effects_any(&client->effects))
+    if (client == NULL || !effects_any(client->effects))
         return;
-    if (status != 'I' && !client->effects.may_end)
+    if (status != 'I' && !client->effects->may_end)
         return; // still in its transaction
     if (!relay->published)
         effects_publish(client);
@@ -265,8 +268,9 @@ static bool session_message(struct relay *relay, char type, struct slice message
     struct op *op = ops_head(&server->ops);
     struct slice body = slice_of(message.at + 5, message.len - 5);
     bool injected = op != NULL && op->origin == OP_INJECTED;
-    if (server->state == SERVER_IDLE && type != 'S' && type != 'N' && type != 'A' && type != 'E')
-        return fail(relay, "unexpected message from an idle server");
+    if (server->state == SERVER_IDLE && type != 'S' && type != 'N' && type != 'A')
+        return fail(relay, type == 'E' ? "server conn crashed?" // nobody shall be given it any more
+                                       : "unexpected message from an idle server");
     if (server->audit != NULL)
         audit_message(server, type, message);
     if (!injected && server->fill != NULL)
@@ -342,12 +346,59 @@ static void stream_more(struct relay *relay, struct slice bytes)
     server->stream_left -= (uint32_t)bytes.len;
 }
 
-// Do rows mean nothing but themselves?
-static bool passes_rows(const struct server *server)
+// Is the end of what was asked with this op nobody's business but the client's? See on_complete().
+static bool ends_unnoticed(const struct relay *relay, const struct op *op)
 {
-    const struct op *op = ops_head(&server->ops);
-    return server->state == SERVER_LINKED && op != NULL && op->origin != OP_INJECTED &&
-           server->fill == NULL && server->audit == NULL;
+    const struct server *server = relay->server;
+    const struct client *client = relay->client;
+    return client != NULL && !effects_any(client->effects) && client->listening == NULL &&
+           (client->sequences == NULL || !client->sequences->forgets) &&
+           op->says == SAYS_NOTHING && op->tracked == 0 && !server->copies &&
+           !server->copying_in && server->early_syncs == 0;
+}
+
+// Does this message of an answer mean nothing here, but that its request may be done?
+static inline bool is_passed_on(const struct relay *relay, const struct op *op,
+                                struct frame frame, const uint8_t *body)
+{
+    switch (frame.type) {
+    case 'D':
+        return true;
+    case 'T':
+        return op->kind == OP_QUERY || op->kind == OP_DESCRIBE;
+    case 'C': // DISCARD and DEALLOCATE are noticed
+        return (op->kind == OP_QUERY || op->kind == OP_EXECUTE) &&
+               frame.length > MESSAGE_HEADER_BYTES && *body != 'D' && ends_unnoticed(relay, op);
+    case '1':
+        return op->kind == OP_PARSE && op->after == NULL;
+    case '2':
+        return op->kind == OP_BIND;
+    }
+    return false;
+}
+
+// Passes on what is at the front, as far as session_message() would do no more; most of most
+// answers. Returns how many bytes that were.
+static size_t pass_on(struct relay *relay, struct slice data)
+{
+    struct server *server = relay->server;
+    size_t n = 0;
+    struct frame frame;
+    if (server->state != SERVER_LINKED || server->fill != NULL || server->audit != NULL)
+        return 0;
+    while (frame_read(slice_skip(data, n), &frame) == FRAME_OK && frame.length <= data.len - n &&
+           frame.length <= relay->worker->max_packet_bytes) {
+        const uint8_t *at = data.at + n;
+        const struct op *op = ops_head(&server->ops);
+        if (op == NULL || op->origin != OP_CLIENTS || op->purpose != PURPOSE_NONE ||
+            !is_passed_on(relay, op, frame, at + MESSAGE_HEADER_BYTES))
+            break;
+        n += frame.length;
+        say(relay, slice_of(at, frame.length));
+        if (owed_completes(frame.type, op->kind))
+            pop(relay);
+    }
+    return n;
 }
 
 // Handles the run; false: the server is gone. *data gets what must be seen again.
@@ -355,6 +406,8 @@ static bool handle(struct relay *relay, struct slice *data)
 {
     struct server *server = relay->server;
     while (data->len > 0) {
+        if (server->stream_left == 0)
+            *data = slice_skip(*data, pass_on(relay, *data));
         if (server->stream_left > 0) {
             size_t n = data->len < server->stream_left ? data->len : server->stream_left;
             stream_more(relay, slice_cut(data, n));
@@ -368,10 +421,6 @@ static bool handle(struct relay *relay, struct slice *data)
             return fail(relay, "bad packet from the server");
         if (frame.length > server->worker->max_packet_bytes)
             return fail(relay, "bad pkt header");
-        if (frame.type == 'D' && frame.length <= data->len && passes_rows(server)) {
-            say(relay, slice_cut(data, frames_bytes(*data, 'D', server->worker->max_packet_bytes)));
-            continue;
-        }
         if (frame.length <= data->len) {
             struct slice message = slice_cut(data, frame.length);
             bool login = server->state == SERVER_LOGIN;

@@ -78,7 +78,7 @@ void server_attach(struct server *server, struct worker *worker)
 
 void server_hand_over(struct server *server, struct pool_waiter *waiter)
 {
-    struct client *client = container_of(waiter, struct client, waiter);
+    struct client *client = client_of_waiter(waiter);
     server->client = client;
     if (waiter->worker == server->worker->number) {
         // The waiter's client lives here; a client that closed meanwhile has left the queue.
@@ -127,13 +127,8 @@ bool server_is_of_before(const struct server *server)
     return other_tls || server->generation != server->route->generation;
 }
 
-bool server_is_obsolete(struct server *server)
+static bool is_name_elsewhere(struct server *server)
 {
-    if (server_is_of_before(server) || server->unfit ||
-        server->surprises != learnt_surprises(server->route->learnt))
-        return true;
-    if (server->name == NULL)
-        return false;
     unsigned changes = resolver_changes(server->name);
     if (server->name_changes == changes)
         return false;
@@ -141,6 +136,13 @@ bool server_is_obsolete(struct server *server)
         return true;
     server->name_changes = changes;
     return false;
+}
+
+bool server_is_obsolete(struct server *server)
+{
+    return server_is_of_before(server) || server->unfit ||
+           server->surprises != learnt_surprises(server->route->learnt) ||
+           (server->name != NULL && is_name_elsewhere(server));
 }
 
 // Is server_reset_query due, whatever was done in the session?
@@ -325,6 +327,13 @@ static bool note_failure(struct server *server, const char *why)
     return false;
 }
 
+void server_leaves_domain(struct server *server)
+{
+    if (server->counted_in != NULL)
+        domain_session_left(server->counted_in, server->leads_to);
+    server->counted_in = NULL;
+}
+
 void server_close(struct server *server, const char *why)
 {
     TAG_CHECK(server, SERVER_TAG);
@@ -340,11 +349,12 @@ void server_close(struct server *server, const char *why)
     hidden_give_up(server);
     server->state = SERVER_CLOSED;
     set_detained(server, false);
-    if (config_settings(worker->config)->log_disconnections || !was_open)
+    if ((config_settings(worker->config)->log_disconnections || !was_open) && !server->conn.given)
         log_end(server, why);
     conn_close(&server->conn);
     fill_abandon(&server->fill);
     audit_abandon(server);
+    server_leaves_domain(server);
     list_remove(&worker->servers, &server->link);
     if (server->cancels == 0) // else the last cancel request buries it
         list_push_back(&worker->graves_servers, &server->link);
@@ -367,7 +377,7 @@ void server_free(struct server *server)
 {
     ops_fini(&server->ops);
     prepared_clear(&server->prepared);
-    vars_fini(&server->vars);
+    vars_unref(&server->vars);
     align_forget(server);
     if (server->remains != NULL)
         remains_fini(server->remains);
@@ -381,6 +391,7 @@ void server_free(struct server *server)
     mem_free(server->scram);
     server_forget_password(server);
     secure_free(&server->secure);
+    tls_context_unref(&server->tls);
     mem_free(server->host);
     route_unref(&server->route);
     TAG_CLEAR(server);

@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "base/mailbox.h"
 #include "pool/pool.h"
+#include "proxy/control/sessions.h"
 #include "proxy/login/scram.h"
 #include "proxy/server/fitness.h"
 #include "proxy/server/ops.h"
@@ -80,7 +81,7 @@ struct server {
     uint32_t process;        // BackendKeyData ...
     struct buf secret;       // owns; ... and its secret part, 4 to 256 bytes
     char status;             // of the last ReadyForQuery: I, T, E
-    struct vars vars;        // as reported
+    struct vars *vars;       // counts; as reported
     struct gucs *applied; // counts; the other settings that it has, beyond base
     struct gucs *base;    // counts; those that connect_query made
     struct remains *remains;    // owns; the answer of what was left in it, as it comes
@@ -90,7 +91,8 @@ struct server {
     uint64_t sequences_of;   // number of the client whose currval() it knows; see sequences.h
     bool foreign;            // it had other settings before the last ones were applied
     struct buf welcome;      // owns; ParameterStatus messages, during login
-    bool connect_query_sent; // during login
+    bool let_in;             // during login: AuthenticationOk came
+    bool connect_query_sent; // ... and behind all it said
     int64_t opened_us;
     struct ops ops;
     uint32_t stream_left;    // of a message that is passed on as it comes
@@ -107,6 +109,8 @@ struct server {
     struct profile *profile; // borrows from the route; NULL: unknown
     uint64_t profile_epoch;  // of the ledger, when it was asked for
     bool profile_asked;      // and not answered yet
+    struct domain *counted_in; // borrows; where it counts as a session, NULL: nowhere
+    struct database_identity leads_to; // ... and to where it leads
     struct fill *fill;       // owns; the reply being recorded
     struct profile *fill_profile; // borrows from the route; of the session that its key is for
     struct audit *audit;     // owns; that it is asked for; audit.h
@@ -117,6 +121,8 @@ struct server {
     uint64_t number;         // of this connection, never used twice
     uint64_t generation;     // of the route's target, when it was opened
     unsigned tls_era;        // of the TLS settings, when it was connected; tls_context.h
+    struct tls_context *tls; // counts; those settings, also for its cancel requests; NULL: in the
+                             // clear
     uint64_t surprises;      // learnt_surprises() then
     bool given_up;           // its opening is not wanted any more
     bool unfit;              // it is not what target_session_attrs asks for
@@ -139,6 +145,9 @@ void server_open_more(struct worker *worker, struct route *route); // if the poo
 void server_open_own(struct worker *worker, struct client *client, int64_t now_us);
 // For the hub, outside of the pool. It may fail at once: hub_lost().
 void server_open_hub(struct hub *hub);
+// One that another process opened: in this worker's loop, in use, and with nothing known of its
+// session yet. hub: it listens, and is in no pool. For takeover/adoption.c, which sees to the rest.
+struct server *server_take_over(struct worker *worker, struct route *route, int fd, bool hub);
 void server_resolved(struct worker *worker, struct resolution_mail *mail);
 
 // Closes it and tells pool and client. why: as in PgBouncer's log.
@@ -180,6 +189,7 @@ void server_forget_password(struct server *server); // wipes; login.c
 void server_inject(struct server *server, enum op_purpose purpose, const char *sql);
 // The same, of the question for its profile; the route has a domain.
 void server_ask_profile(struct server *server);
+void server_leaves_domain(struct server *server); // it does not count there any more
 // Has it this profile, or will it be known, before what is sent now is answered?
 static inline bool server_may_have(const struct server *server, const struct profile *profile,
                                    uint64_t epoch)

@@ -28,7 +28,7 @@ static void inject(struct server *server, enum op_purpose purpose, struct buf *s
 static void align_vars(struct client *client, struct server *server)
 {
     struct buf sql = {0};
-    vars_difference(&client->vars, &server->vars, &sql);
+    vars_difference(client->vars, server->vars, &sql);
     buf_u8(&sql, 0);
     inject(server, PURPOSE_ALIGN, &sql);
     // Values that no server has seen yet may be refused: nothing runs before that is known.
@@ -76,7 +76,7 @@ void align_session(struct client *client, struct server *server, bool newly)
 {
     struct worker *worker = client->worker;
     struct route *route = client->route;
-    bool differs = !vars_equal(&client->vars, &server->vars);
+    bool differs = !vars_equal(client->vars, server->vars);
     bool resets = !gucs_equal(client->wanted, server->applied);
     uint64_t epoch = route->domain ? ledger_epoch(domain_ledger(route->domain)) : 0;
     bool unknown = route->domain != NULL && (server->profile_epoch != epoch || resets);
@@ -126,18 +126,74 @@ void align_done(struct client *client, struct server *server, enum op_purpose pu
     // What differs in spelling only is the server's. What the client did not say anything about
     // (before it is greeted) may be another's there.
     for (int i = 0; i < VAR_COUNT; i++)
-        if (client->vars.value[i] != NULL && server->vars.value[i] != NULL)
-            vars_set(&client->vars, i, server->vars.value[i]);
+        if (client->vars->value[i] != NULL && server->vars->value[i] != NULL)
+            vars_set(&client->vars, i, server->vars->value[i]);
     client->vars_proven = true;
     client->aligning &= (uint8_t)~WAIT_VARS;
+}
+
+// Behind what this turn has to say already.
+static void tell(struct client *client, struct slice message)
+{
+    struct sender *s = &client->worker->to_client;
+    if (s->conn == &client->conn) {
+        sender_copy(s, message);
+        return;
+    }
+    conn_queue(&client->conn, message);
+    conn_flush(&client->conn); // a broken connection is noticed when it is read
+}
+
+// The setting that a refusal names, in whatever language it does; NULL: none of them.
+static const char *named_in(const struct gucs *settings, const char *text)
+{
+    const char *found = NULL;
+    for (uint32_t i = 0; settings != NULL && i < settings->count; i++) {
+        const char *name = settings->at[i].name;
+        if (strchr(name, '.') != NULL && strstr(text, name) != NULL &&
+            (found == NULL || strlen(name) > strlen(found)))
+            found = name;
+    }
+    return found;
+}
+
+// A name that the client made up is one that a module keeps to itself, which was loaded on this
+// server and not yet on the one that took it. PostgreSQL takes the setting away when it loads the
+// module, and says so (reserve_class_prefix() in guc.c); so do we. False: it is something else.
+static bool lost_reserved(struct client *client, const struct error_fields *error)
+{
+    const char *name = strcmp(error->sqlstate, "42602") == 0
+                           ? named_in(client->wanted, error->message)
+                           : NULL;
+    if (name == NULL)
+        return false;
+    struct buf text = {0}, detail = {0}, warning = {0};
+    buf_printf(&text, "invalid configuration parameter name \"%s\", removing it", name);
+    buf_printf(&detail, "\"%.*s\" is now a reserved prefix.", (int)strcspn(name, "."), name);
+    buf_u8(&text, 0);
+    buf_u8(&detail, 0);
+    message_warning(&warning, error->sqlstate, (const char *)text.at, (const char *)detail.at);
+    struct gucs *wanted = gucs_without_name(client->wanted, name);
+    struct gucs *given = gucs_without_name(client->given, name);
+    gucs_unref(&client->wanted);
+    gucs_unref(&client->given);
+    client->wanted = wanted;
+    client->given = given;
+    tell(client, buf_slice(&warning));
+    buf_fini(&warning);
+    buf_fini(&detail);
+    buf_fini(&text);
+    return true;
 }
 
 void align_failed(struct client *client, struct server *server, enum op_purpose purpose,
                   const struct error_fields *error)
 {
     bool waits = client != NULL && (client->aligning & WAIT_SETTINGS) != 0;
-    bool again = purpose == PURPOSE_SETTINGS && waits && server->foreign && !client->realigned &&
-                 client->pins == 0 && client->mode != POOL_SESSION;
+    bool movable = purpose == PURPOSE_SETTINGS && waits && client->pins == 0 &&
+                   client->mode != POOL_SESSION;
+    bool lost = movable && client->wanted_proven && lost_reserved(client, error);
+    bool again = lost || (movable && server->foreign && !client->realigned);
     if (client != NULL) {
         client->aligning = 0;
         if (!waits)
@@ -152,7 +208,7 @@ void align_failed(struct client *client, struct server *server, enum op_purpose 
         client_fail(client, error->sqlstate, error->message);
         return;
     }
-    client->realigned = true; // nothing of it was sent yet
+    client->realigned = !lost; // nothing of it was sent yet
     client_request_server(client);
     if (client->state == CLIENT_LINKED)
         client_resume(client);
@@ -225,7 +281,7 @@ void align_look(struct client *client, struct server *server)
     }
     bool own_names = client->mode != POOL_SESSION && !session_shares_names(client);
     struct gucs *known = gucs_join(server->base, client->wanted);
-    remains_question(&sql, client->route->server_user, &client->mentioned, &heard, known,
+    remains_question(&sql, client->route->server_user, client->mentioned, &heard, known,
                      own_names ? NULL : &server->named);
     mentioned_fini(&heard);
     gucs_unref(&known);
@@ -239,7 +295,7 @@ void align_row(struct server *server, struct slice row)
 {
     if (server->remains == NULL)
         return;
-    server->remains->settings.encoding = server->vars.value[VAR_CLIENT_ENCODING];
+    server->remains->settings.encoding = server->vars->value[VAR_CLIENT_ENCODING];
     remains_row(server->remains, row);
 }
 
@@ -290,7 +346,7 @@ static bool is_anybodys(const struct client *client, const struct server *server
 static void looked_enough(struct client *client, struct remains *remains)
 {
     client->unseen = false;
-    mentioned_fini(&client->mentioned);
+    mentioned_free(&client->mentioned);
     remains_fini(remains);
 }
 
@@ -318,7 +374,7 @@ void align_looked(struct client *client, struct server *server)
     if (client == NULL || remains == NULL || client->must_verify)
         return;
     if (remains->odd) { // it stays pinned, until the next look
-        mentioned_fini(&client->mentioned); // perhaps one of those was why
+        mentioned_free(&client->mentioned); // perhaps one of those was why
         client->unseen = true;
         return;
     }
@@ -346,23 +402,11 @@ void align_looked(struct client *client, struct server *server)
     }
     client->pins = pins_of(remains->kinds) | (client->pins & (1u << PIN_LOAD | 1u << PIN_SEQUENCE));
     // Settings of names that nobody mentioned cannot be seen: they are reset.
-    if (client->unseen || client->mentioned.too_many)
+    if (client->unseen || (client->mentioned != NULL && client->mentioned->too_many))
         server->needs_settings_reset = true;
     if (client->unseen && !remains_knows_texts(&server->named))
         server->needs_reset = true;
     looked_enough(client, remains);
-}
-
-// Behind what this turn has to say already.
-static void tell(struct client *client, struct slice message)
-{
-    struct sender *s = &client->worker->to_client;
-    if (s->conn == &client->conn) {
-        sender_copy(s, message);
-        return;
-    }
-    conn_queue(&client->conn, message);
-    conn_flush(&client->conn); // a broken connection is noticed when it is read
 }
 
 void align_give_back(struct client *client, uint8_t resets, uint32_t own_vars)
@@ -373,7 +417,7 @@ void align_give_back(struct client *client, uint8_t resets, uint32_t own_vars)
     client->resets = 0;
     for (uint32_t i = 0; given != NULL && i < given->count; i++) {
         int var = var_find(given->at[i].name);
-        const char *now = client->vars.value[var];
+        const char *now = client->vars->value[var];
         bool reset = resets & 1u << analysis_setting_reported(given->at[i].name);
         if (!reset || (own_vars & 1u << var) != 0 ||
             (now != NULL && strcmp(now, given->at[i].value) == 0))

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/session/bypassed.h"
 
-#include "proxy/route.h"
-#include "proxy/session/client.h"
 #include "proxy/session/explained.h"
 #include "proxy/session/tracked.h"
-#include "proxy/sql/analysis.h"
 #include "proxy/server/server.h"
 #include "proxy/worker.h"
 
-void bypassed_note(struct client *client, const struct analysis *analysis, struct slice text)
+void bypassed_note_it(struct client *client, const struct analysis *analysis, struct slice text)
 {
     bool open = client->server->status != 'I' && client->transaction.state != TRANSACTION_READS;
     bool off = client->route->domain == NULL;

@@ -15,8 +15,10 @@
 #include "proxy/session/explained.h"
 #include "proxy/session/lead.h"
 #include "proxy/session/resolutions.h"
+#include "proxy/session/repeats.h"
 #include "proxy/session/rulings.h"
 #include "proxy/session/align.h"
+#include "proxy/session/asked.h"
 #include "proxy/session/session.h"
 #include "proxy/session/unit.h"
 #include "proxy/session/tracked.h"
@@ -24,29 +26,7 @@
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
-// What is known of one unit on its way to an answer.
-struct question {
-    struct client *client;
-    struct unit unit;
-    struct domain *domain; // canonical
-    struct ledger *ledger;
-    struct stamp stamp;    // taken before all that follows
-    struct profile *profile;
-    struct statement *statement; // counts; NULL for a simple query
-    struct analysis *analysis;   // borrows
-    const struct resolution *resolution; // borrows
-    struct ruling ruling;  // of rules and hints
-    bool without_events;   // the ledger is off: only a ttl may do
-    struct key_hash hash;
-};
-
 // ---- may it be asked? ----
-
-static bool is_setting(const struct client *client, enum followed_var var, const char *value)
-{
-    const char *have = client->vars.value[var];
-    return have != NULL && strcmp(have, value) == 0;
-}
 
 static enum bypass find_statement(struct question *q)
 {
@@ -75,12 +55,6 @@ static enum bypass find_statement(struct question *q)
         return BYPASS_SHAPE;
     q->analysis = q->statement->analysis;
     return BYPASS_NONE;
-}
-
-static struct slice text_of(const struct question *q)
-{
-    return q->unit.simple ? q->unit.text
-           : q->statement ? statement_text(q->statement) : slice_of("", 0);
 }
 
 // Only reasons that a rule may put aside?
@@ -129,11 +103,22 @@ static enum bypass examine_settings(const struct question *q)
     return q->profile->settings == q->resolution->settings ? BYPASS_NONE : BYPASS_NO_PROFILE;
 }
 
+// A user's type is cast, compared and read by what was made for it: for an enum that is nothing.
+static bool has_strange_types(const struct question *q)
+{
+    if (q->statement == NULL || !q->statement->of_users_types)
+        return false;
+    struct catalog *catalog = domain_catalog_ref(q->domain);
+    bool strange = !statement_types_known(q->statement, catalog);
+    catalog_unref(&catalog);
+    return strange;
+}
+
 static enum bypass examine(struct question *q)
 {
     struct client *client = q->client;
     enum bypass bypass = find_statement(q);
-    if (bypass == BYPASS_NONE && !vars_text_is_plain(&client->vars, text_of(q))) {
+    if (bypass == BYPASS_NONE && !vars_text_is_plain(client->vars, text_of(q))) {
         q->analysis = NULL; // not to be believed
         bypass = BYPASS_ENCODING;
     }
@@ -143,9 +128,12 @@ static enum bypass examine(struct question *q)
         return bypass;
     if (q->unit.has_max_rows)
         return BYPASS_MAX_ROWS;
-    if (client_pins_session(client) ||
-        !is_setting(client, VAR_STANDARD_CONFORMING_STRINGS, "on"))
+    if (client_pins_session(client) || !client->vars->standard_strings)
         return BYPASS_SESSION_STATE;
+    if (client->server != NULL && server_is_obsolete(client->server))
+        return BYPASS_SESSION_STATE; // on another database than the route's, perhaps
+    if (q->statement != NULL && q->statement->parameters != BYPASS_NONE)
+        return q->statement->parameters;
     if (!q->unit.simple && unit_has_datetime_word(q->unit.bind) &&
         !protection_is_off(PROTECTION_DATETIME))
         return BYPASS_DATETIME_WORD;
@@ -159,6 +147,7 @@ static enum bypass examine(struct question *q)
         q->without_events = true;
         q->stamp = (struct stamp){.epoch = q->stamp.epoch | 1}; // the ledger never agrees with that
     }
+    q->profiles_edition = route_profiles_edition(client->route);
     q->profile = align_profile(client, q->stamp.epoch);
     if (q->profile == NULL)
         return BYPASS_NO_PROFILE;
@@ -167,6 +156,9 @@ static enum bypass examine(struct question *q)
     if (client->server != NULL &&
         !server_may_have(client->server, q->profile, q->stamp.epoch))
         return BYPASS_NO_PROFILE;
+    if (has_strange_types(q))
+        return BYPASS_CAST;
+    q->catalog_version = domain_catalog_version(q->domain);
     q->resolution = resolution_front_get(client->worker->resolutions, q->domain, q->analysis,
                                          q->profile, session_speaks_utf8(client));
     enum bypass settings = q->resolution ? examine_settings(q) : BYPASS_CATALOG_PENDING;
@@ -196,6 +188,13 @@ static struct explained_query explained_query(const struct question *q, struct r
     return e;
 }
 
+static void explain_hit(struct question *q, const struct entry *entry, bool stale)
+{
+    struct rule_table tables[EXPLAINED_TABLES_MAX];
+    struct explained_query e = explained_query(q, tables);
+    explained_hit(q->client, session_to_client(q->client), &e, entry, stale);
+}
+
 static void explain_miss(struct question *q, enum bypass bypass)
 {
     struct client *client = q->client;
@@ -211,8 +210,6 @@ static void explain_miss(struct question *q, enum bypass bypass)
 
 static void make_key(struct question *q)
 {
-    static const enum followed_var in_key[] = {VAR_CLIENT_ENCODING, VAR_DATE_STYLE, VAR_TIME_ZONE,
-                                               VAR_INTERVAL_STYLE};
     struct client *client = q->client;
     struct buf *key = &client->worker->key;
     key_begin(key);
@@ -220,27 +217,23 @@ static void make_key(struct question *q)
     // Role, search path, what settings the profile knows.
     key_u32(key, protection_is_off(PROTECTION_PROFILE) ? 0 : q->profile->number);
     const struct gucs *wanted = client->wanted;
-    key_u32(key, wanted ? wanted->count : 0);
+    char shape = q->unit.simple ? 'Q' : q->unit.has_describe ? 'D' : 'E';
+    key_u32(key, (wanted ? wanted->count : 0) << 8 | (uint8_t)shape);
     for (uint32_t i = 0; wanted != NULL && i < wanted->count; i++) {
         key_bytes(key, slice_str(wanted->at[i].name));
         key_bytes(key, slice_str(wanted->at[i].value));
         key_bytes(key, slice_str(wanted->at[i].encoding));
     }
-    for (size_t i = 0; i < sizeof(in_key) / sizeof(*in_key); i++) {
-        const char *value = client->vars.value[in_key[i]];
-        if (value != NULL && !protection_is_off(PROTECTION_SETTINGS))
-            key_bytes(key, slice_str(value));
-        else
-            key_null(key);
-    }
+    if (!protection_is_off(PROTECTION_SETTINGS))
+        for (size_t i = 0; i < 2; i++)
+            key_u64(key, client->vars->result_key[i]);
     if (q->unit.simple) {
-        key_u32(key, 'Q');
         key_bytes(key, q->unit.text);
     } else {
-        key_u32(key, q->unit.has_describe ? 'D' : 'E');
         key_bytes(key, statement_tail(q->statement));
         key_bytes(key, q->unit.bind);
     }
+    q->key = buf_slice(key);
     q->hash = key_end(key);
 }
 
@@ -270,24 +263,26 @@ static void answer(struct question *q, struct entry *entry, bool stale)
     struct worker *worker = q->client->worker;
     bool open = q->client->transaction.state != TRANSACTION_NONE;
     struct sender *to_client = session_to_client(q->client);
-    if (!q->unit.simple)
-        sender_copy(to_client, q->unit.has_parse ? slice_of(prefix, 10) : slice_of(prefix + 5, 5));
     struct slice body = entry_body(entry);
-    if (body.len <= SENDER_SMALL_BYTES)
-        sender_copy(to_client, body);
-    else
+    struct slice begin = slice_of(prefix + 5 * !q->unit.has_parse,
+                                  q->unit.simple ? 0 : 5u + 5u * q->unit.has_parse);
+    struct slice end = slice_of(open ? ready_open : ready_idle, sizeof(ready_idle));
+    if (begin.len + body.len + end.len <= SENDER_SMALL_BYTES && !explains(q)) {
+        uint8_t *at = sender_room(to_client, begin.len + body.len + end.len);
+        memcpy(at, begin.at, begin.len);
+        memcpy(at + begin.len, body.at, body.len);
+        memcpy(at + begin.len + body.len, end.at, end.len);
+    } else {
+        sender_copy(to_client, begin);
         sender_put(to_client, body);
-    if (explains(q)) {
-        struct rule_table tables[EXPLAINED_TABLES_MAX];
-        struct explained_query e = explained_query(q, tables);
-        explained_hit(q->client, to_client, &e, entry, stale);
-    }
-    sender_copy(to_client, slice_of(open ? ready_open : ready_idle, sizeof(ready_idle)));
-    if (body.len > SENDER_SMALL_BYTES)
+        if (explains(q))
+            explain_hit(q, entry, stale);
+        sender_copy(to_client, end);
         sender_flush(to_client); // before the entry is let go
+    }
     if (worker->queries != NULL)
         tracked_hit(q->client, text_of(q), body.len);
-    if (!stale && q->resolution->bypass == BYPASS_NONE && audit_wants(worker))
+    if (!stale && !q->handed && q->resolution->bypass == BYPASS_NONE && audit_wants(worker))
         audit_later(q->client, &(struct audit_subject){
                                    .entry = entry, .ledger = q->ledger, .profile = q->profile,
                                    .simple = q->unit.simple, .described = q->unit.has_describe,
@@ -327,11 +322,6 @@ static enum bypass bypass_of(enum ledger_verdict verdict)
     return BYPASS_OFF;
 }
 
-static enum config_monotonic_reads monotonic_reads(const struct worker *worker)
-{
-    return config_settings(worker->config)->monotonic_reads;
-}
-
 // Does the client accept it although it may be stale? Not the state before its own last write, nor
 // what was flushed, nor (by default) another schema or other privileges.
 static bool accepts_stale(const struct question *q, const struct entry *entry)
@@ -343,24 +333,52 @@ static bool accepts_stale(const struct question *q, const struct entry *entry)
            asked_us > ledger_forgotten_us(q->ledger, entry->slots, entry->n_slots);
 }
 
+static enum ledger_verdict judge(const struct question *q, const struct entry *entry)
+{
+    // No event ends what depends on no table: only its ttl does.
+    if (entry->n_slots == 0 && q->ruling.ttl_us > 0 &&
+        clock_us() - q->ruling.ttl_us > entry_asked_us(entry))
+        return LEDGER_DEAD;
+    return entry_judge(entry, q->ledger, clock_us(),
+                       config_settings(q->client->worker->config)->max_staleness_us,
+                       transaction_after_us(q->client));
+}
+
+static void answer_fresh(struct question *q, struct entry *entry)
+{
+    struct client *client = q->client;
+    answer(q, entry, false);
+    if (misses_count(client->worker) &&
+        entry->filled_us > client->around_us)
+        client->around_us = entry->filled_us; // it may show what the stream has not told yet
+}
+
+// Of a repeat only when all is well.
+static bool answer_again(struct question *q)
+{
+    struct entry *entry = store_get(q->client->worker->pooler->store, q->key, q->hash);
+    bool ok = entry != NULL && judge(q, entry) == LEDGER_OK;
+    if (ok)
+        answer_fresh(q, entry);
+    if (entry != NULL)
+        entry_unref(&entry);
+    return ok;
+}
+
 // True: answered. *bypass: why there is an entry that may not be used just now.
 static bool look_up(struct question *q, enum bypass *bypass)
 {
     struct client *client = q->client;
     struct worker *worker = client->worker;
-    struct entry *entry = store_get(worker->pooler->store, buf_slice(&worker->key), q->hash);
+    struct entry *entry = store_get(worker->pooler->store, q->key, q->hash);
     if (entry == NULL)
         return false;
-    enum ledger_verdict verdict =
-        entry_judge(entry, q->ledger, clock_us(),
-                    config_settings(worker->config)->max_staleness_us,
-                    transaction_after_us(client));
+    enum ledger_verdict verdict = judge(q, entry);
     bool stale = verdict != LEDGER_OK && accepts_stale(q, entry);
-    if (verdict == LEDGER_OK || stale)
-        answer(q, entry, stale);
-    if (verdict == LEDGER_OK && monotonic_reads(worker) == CONFIG_MONOTONIC_ALL &&
-        entry->filled_us > client->around_us)
-        client->around_us = entry->filled_us; // it may show what the stream has not told yet
+    if (verdict == LEDGER_OK)
+        answer_fresh(q, entry);
+    else if (stale)
+        answer(q, entry, true);
     if (verdict == LEDGER_STALE || verdict == LEDGER_BEHIND)
         domain_hurry(q->domain);
     if (verdict == LEDGER_DEAD && !stale) {
@@ -372,44 +390,6 @@ static bool look_up(struct question *q, enum bypass *bypass)
     return verdict == LEDGER_OK || stale;
 }
 
-// ---- what the reply depends on ----
-
-enum { DEPENDENCIES_MAX = 512, DEPENDENCY_KEYS_MAX = 64 };
-_Static_assert(DEPENDENCIES_MAX >= RESOLVE_SLOTS_MAX + DEPENDENCY_KEYS_MAX * 2 + 128,
-               "tables, keys, and the rows slots of their tables");
-
-// Tables; of those of which only rows with certain keys are read, those keys. Where a key cannot
-// be told, or there are too many of them, the table.
-static size_t dependencies(const struct question *q, uint32_t *out)
-{
-    const struct resolution *r = q->resolution;
-    bool simple = q->unit.simple;
-    struct key_values values = {
-        .analysis = q->analysis,
-        .text = simple ? q->unit.text : statement_text(q->statement),
-        .types = simple ? slice_of("", 0) : statement_types(q->statement),
-        .bind = q->unit.bind,
-        .utf8 = r->utf8 && session_speaks_utf8(q->client),
-    };
-    size_t n = r->read_count, keys = 0;
-    memcpy(out, r->reads, n * sizeof(*out));
-    for (uint16_t i = 0; i < r->read_scan_count; i++) {
-        uint32_t slots[KEYS_MAX];
-        int found = keys_slots(&values, &r->read_scans[i], slots);
-        if (found < 0 || keys + (size_t)found > DEPENDENCY_KEYS_MAX) {
-            out[n++] = ledger_table_slot(r->read_scans[i].table);
-            continue;
-        }
-        keys += (size_t)found;
-        memcpy(out + n, slots, (size_t)found * sizeof(*out));
-        n += (size_t)found;
-        out[n++] = ledger_rows_slot(r->read_scans[i].space);
-        if (r->read_scans[i].space != r->read_scans[i].table)
-            out[n++] = ledger_columns_slot(r->read_scans[i].table);
-    }
-    return n;
-}
-
 // ---- one run for all who miss the same ----
 
 enum { FOLLOWS_MAX = 3 }; // then it asks for itself
@@ -419,30 +399,34 @@ enum { FOLLOWS_MAX = 3 }; // then it asks for itself
 static bool follow(struct question *q, bool *landed)
 {
     struct client *client = q->client;
+    const struct follower *f = client->follower;
     *landed = false;
-    if (client->flight != NULL || client->alone ||
+    if (client->flight != NULL || (f != NULL && f->alone) ||
         config_settings(client->worker->config)->cache_follow_timeout_us == 0)
         return false;
     uint32_t slots[DEPENDENCIES_MAX];
-    size_t n = dependencies(q, slots);
+    size_t n = filling_dependencies(q, slots);
     struct flight_ask ask = {
         .worker = (unsigned)client->worker->number,
-        .may_follow = client->server == NULL && client->follows < FOLLOWS_MAX,
-        .need = ledger_need(q->ledger, slots, n),
+        .may_follow = client->server == NULL && (f == NULL || f->times < FOLLOWS_MAX),
+        .known = ledger_look(q->ledger, slots, n),
     };
     switch (ledger_judge(q->ledger, q->stamp, slots, n, 0, INT64_MAX, INT64_MIN)) {
     case LEDGER_OFF:
-    case LEDGER_DEAD:
     case LEDGER_CLOSED:
     case LEDGER_BARRIER:
         return false; // what is filled now could not be served in a moment
+    case LEDGER_DEAD: // nor now, but handed to who asks while it is on its way
+        if (!ask.known.settled)
+            return false;
+        break;
     case LEDGER_OK:
     case LEDGER_STALE:
     case LEDGER_BEHIND:
         break;
     }
     uint64_t number = 0;
-    switch (store_join(client->worker->pooler->store, buf_slice(&client->worker->key), q->hash,
+    switch (store_join(client->worker->pooler->store, q->key, q->hash,
                        &ask, &client->flight, &number)) {
     case STORE_LEAD:
     case STORE_ALONE:
@@ -457,48 +441,31 @@ static bool follow(struct question *q, bool *landed)
     return false;
 }
 
-// The flight that the client leads, if it does, goes on with this very key.
-static bool is_led(const struct question *q)
-{
-    const struct flight *flight = q->client->flight;
-    return flight != NULL && key_hash_eq(flight->hash, q->hash);
-}
-
-// Records the reply that the server will give, when all that the key says is true of it.
-static void begin_fill(struct question *q)
+// The answer that it waited for, asked for since the last write to what it depends on; and when it
+// was asked for, that was as new as what this session has seen, and still is new enough.
+static bool take_handed(struct question *q)
 {
     struct client *client = q->client;
-    struct worker *worker = client->worker;
-    struct server *server = client->server;
-    if (!server_may_have(server, q->profile, q->stamp.epoch) ||
-        !gucs_equal(server->applied, client->wanted) || server->needs_reset || server->fill != NULL)
-        return;
-    client->went_around = monotonic_reads(worker) == CONFIG_MONOTONIC_ALL;
-    client->transaction.read = true;
-    client->unit_left = q->unit.bytes;
-    // A write to what it reads is not yet placed, or not yet known to be visible: the reply would
-    // be dead on arrival.
-    uint32_t slots[DEPENDENCIES_MAX];
-    size_t n = dependencies(q, slots);
-    enum ledger_verdict verdict =
-        ledger_judge(q->ledger, q->stamp, slots, n, 0, INT64_MAX, INT64_MIN);
-    if ((verdict == LEDGER_DEAD || verdict == LEDGER_CLOSED) && q->ruling.ttl_us == 0)
-        return;
-    size_t max = (size_t)config_settings(worker->config)->cache_max_entry_size_bytes;
-    size_t limit = store_entry_limit_bytes(worker->pooler->store);
-    server->fill = fill_begin(&(struct fill_plan){
-        .arena = store_arena(worker->pooler->store), .key = buf_slice(&worker->key),
-        .hash = q->hash, .stamp = q->stamp, .slots = slots, .n_slots = (uint32_t)n,
-        .max_bytes = max < limit ? max : limit});
-    fill_asked(server->fill, worker->now_us);
-    server->fill_profile = q->profile;
-    if (is_led(q))
-        store_flight_start(worker->pooler->store, client->flight, q->stamp);
+    struct entry *entry = client->follower != NULL ? client->follower->handed : NULL;
+    if (entry == NULL)
+        return false;
+    int64_t asked_us = entry_asked_us(entry);
+    bool good = slice_eq(entry_key(entry), q->key) && entry->stamp.epoch == q->stamp.epoch &&
+                asked_us > transaction_after_us(client) &&
+                clock_us() - asked_us <= config_settings(client->worker->config)->max_staleness_us;
+    q->handed = good;
+    if (good)
+        answer_fresh(q, entry);
+    else
+        entry_unref(&client->follower->handed);
+    return good;
 }
 
 // Not in memory: does somebody ask for it already? A key that landed meanwhile is looked for again.
 static enum cached look_up_or_follow(struct question *q, enum bypass *bypass)
 {
+    if (take_handed(q))
+        return CACHED_HIT;
     bool landed = true;
     for (int looks = 0; looks < 2 && landed; looks++) {
         if (look_up(q, bypass))
@@ -511,16 +478,31 @@ static enum cached look_up_or_follow(struct question *q, enum bypass *bypass)
     return CACHED_MISS;
 }
 
+// One write by itself that tells its client of nothing but rows that it may have written. What it
+// may have written is closed before it is answered, and opens for what is as new.
+static bool tells_own_rows_alone(const struct question *q)
+{
+    const struct analysis *a = q->analysis;
+    const struct client *client = q->client;
+    return !misses_count(client->worker) && client->transaction.state == TRANSACTION_NONE &&
+           (client->server == NULL || client->server->status == 'I') &&
+           a->kind == STATEMENT_WRITE && a->statements == 1 &&
+           a->reads.count + a->catalogs.count == 0 && !a->writes_unknown &&
+           !a->calls_unknown_function && !a->on_conflict;
+}
+
 // It brings nothing that later reads must not be older than.
 static bool note_nothing_read(struct question *q)
 {
     struct client *client = q->client;
-    if (q->analysis == NULL || client->server == NULL ||
-        !(q->analysis->plain_begin || (client->transaction.state == TRANSACTION_READS &&
-                                       transaction_reads_nothing(q->analysis))))
+    if (q->analysis == NULL)
         return false;
-    client->went_around = client->transaction.read = false;
-    client->unit_left = q->unit.bytes;
+    bool nothing = client->server != NULL &&
+                   (q->analysis->plain_begin || (client->transaction.state == TRANSACTION_READS &&
+                                                 transaction_reads_nothing(q->analysis)));
+    if (!nothing && !tells_own_rows_alone(q))
+        return false;
+    note_unit(q, false, false);
     return true;
 }
 
@@ -548,6 +530,9 @@ static enum cached ask(struct question *q, bool may_hit)
     if (bypass == BYPASS_NO_PROFILE)
         align_renew_profile(client, q->stamp.epoch);
     client->transaction.hurry |= bypass == BYPASS_BEHIND;
+    // What the cache could have answered but for a moment is like a miss (decision 0054).
+    if (bypass == BYPASS_BEHIND || bypass == BYPASS_CLOSED)
+        note_unit(q, misses_count(client->worker), true);
     if (bypass == BYPASS_BEHIND)
         client->behind += client->behind < 100;
     else if (!note_nothing_read(q))
@@ -557,7 +542,7 @@ static enum cached ask(struct question *q, bool may_hit)
         statistics_bypass(statistics, bypass);
     } else if (client->server != NULL) {
         counter_add(&statistics->misses, 1);
-        begin_fill(q);
+        filling_begin(q);
     }
     if (client->unit_decided && client->worker->queries != NULL)
         tracked_not_hit(client, text_of(q), bypass);
@@ -566,7 +551,7 @@ static enum cached ask(struct question *q, bool may_hit)
         if (q->analysis->hints.explain)
             explain_miss(q, bypass);
     }
-    bool filling = client->server != NULL && client->server->fill != NULL && is_led(q);
+    bool filling = client->server != NULL && client->server->fill != NULL && filling_is_led(q);
     if (client->unit_decided && !filling)
         lead_end(client, FLIGHT_LEFT);
     return CACHED_MISS;
@@ -575,6 +560,8 @@ static enum cached ask(struct question *q, bool may_hit)
 enum cached client_try_cache(struct client *client, struct slice data, bool may_hit, size_t *used)
 {
     struct question q = {.client = client};
+    client->went_around = true; // until something else is noted of this unit
+    client->unit_left = 0;
     switch (unit_read(data, &q.unit)) {
     case UNIT_MORE:
         return CACHED_MORE;
@@ -588,12 +575,26 @@ enum cached client_try_cache(struct client *client, struct slice data, bool may_
         break;
     }
     enum cached cached = ask(&q, may_hit);
-    statement_unref(&q.statement);
     if (cached == CACHED_HIT) {
         *used = q.unit.bytes;
         client->unit_decided = false;
         lead_end(client, FLIGHT_STORED);
         lead_done(client);
+        if (q.unit.bytes == data.len)
+            repeats_note(client->worker->repeats, &q, data);
     }
+    statement_unref(&q.statement);
     return cached;
+}
+
+bool client_try_repeat(struct client *client, struct slice data)
+{
+    struct question q;
+    if (!repeats_find(client->worker->repeats, client, data, &q) || !answer_again(&q))
+        return false;
+    client->behind = 0;
+    client->unit_decided = false;
+    lead_end(client, FLIGHT_STORED);
+    lead_done(client);
+    return true;
 }

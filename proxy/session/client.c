@@ -62,15 +62,12 @@ static struct client *make(struct worker *worker, int fd, bool local, bool ours)
     client->worker = worker;
     client->number = atomic_fetch_add(&worker->pooler->last_client, 1) + 1;
     client->local = local;
+    client->vars = vars_none(worker->pooler->vars);
     client->ours = client->introduced = ours;
     origin_of_socket(&client->origin, fd, config_settings(worker->config)->listen_port);
     client->connected_us = client->since_us = clock_us();
     client->around_us = client->wrote_us = INT64_MIN;
-    client->waiter.worker = worker->number;
-    link_init(&client->waiter.link);
     link_init(&client->link);
-    link_init(&client->held);
-    link_init(&client->following);
     conn_init(&client->conn, fd, on_readable, on_writable, client);
     list_push_back(&worker->clients, &client->link);
     client->conn.held = worker->suspended;
@@ -78,11 +75,21 @@ static struct client *make(struct worker *worker, int fd, bool local, bool ours)
     return client;
 }
 
-void client_new(struct worker *worker, int fd, bool local, bool ours)
+struct client *client_new(struct worker *worker, int fd, bool local, bool ours)
 {
     struct client *client = make(worker, fd, local, ours);
     worker->pooler->clients++;
-    client_enters(client);
+    return client_enters(client) ? client : NULL;
+}
+
+struct client *client_take_over(struct worker *worker, int fd)
+{
+    struct client *client = make(worker, fd, false, false);
+    worker->pooler->clients++;
+    worker->pooler->logged_in++;
+    client->counts = true;
+    client->state = CLIENT_IDLE;
+    return client;
 }
 
 void client_new_lookup(struct worker *worker, int fd)
@@ -103,8 +110,8 @@ static void log_end(const struct client *client, const char *why, bool failed)
 {
     if (client->conn.received == 0 && client->state == CLIENT_STARTUP && !failed)
         return; // a health check that only connects
-    if (client->is_lookup)
-        return; // who waits for it says so
+    if (client->is_lookup || client->conn.given)
+        return; // who waits for it, or goes on with it, says so
     const struct settings *settings = config_settings(client->worker->config);
     if (!settings->log_disconnections && !(failed && settings->log_pooler_errors))
         return;
@@ -127,7 +134,7 @@ static void leave_server(struct client *client)
     bool clean = !server->own && ops_empty(&server->ops) && server->status == 'I' &&
                  !client->open_batch && client->stream_left == 0 && !server->copying_in &&
                  !server->skipping && !conn_has_output(&server->conn) &&
-                 server->stream_left == 0 && server->conn.in.len == 0;
+                 server->stream_left == 0 && server->conn.in.len == 0 && !server->conn.given;
     hidden_settle(client);
     if (client_pins_session(client)) // of sequences the next one makes it forget
         server->needs_reset = true;
@@ -142,7 +149,7 @@ static void leave_server(struct client *client)
 
 void client_tally_bytes(struct client *client)
 {
-    const struct conn *conn = &client->conn;
+    struct conn *conn = &client->conn;
     struct tally *tally = NULL;
     if (client->route != NULL)
         tally = &client->route->tallies[client->worker->number];
@@ -150,12 +157,11 @@ void client_tally_bytes(struct client *client)
         tally = &client->worker->console;
     if (tally == NULL)
         return;
-    if (conn->received != client->told_received)
-        counter_add(&tally->received, conn->received - client->told_received);
-    if (conn->sent != client->told_sent)
-        counter_add(&tally->sent, conn->sent - client->told_sent);
-    client->told_received = conn->received;
-    client->told_sent = conn->sent;
+    if (conn->received != 0)
+        counter_add(&tally->received, conn->received);
+    if (conn->sent != 0)
+        counter_add(&tally->sent, conn->sent);
+    conn->received = conn->sent = 0;
 }
 
 static void uncount(struct client *client)
@@ -181,7 +187,7 @@ static void end(struct client *client)
         pooler_key_remove(worker->pooler, &client->key);
     bool free_to_go = true;
     if (client->route != NULL) {
-        free_to_go = pool_abandon(client->route->pool, &client->waiter);
+        free_to_go = client_stop_waiting(client);
         if (client->login == NULL)
             pool_client_left(client->route->pool, clock_us());
     }
@@ -257,12 +263,14 @@ void client_free(struct client *client)
     buf_fini(&client->transaction.begin);
     listening_free(client);
     explained_free(client);
-    vars_fini(&client->vars);
+    vars_unref(&client->vars);
     route_unref(&client->route);
     gucs_unref(&client->wanted);
     gucs_unref(&client->given);
     gucs_unref(&client->given_vars);
-    mentioned_fini(&client->mentioned);
+    mentioned_free(&client->mentioned);
+    mem_free(client->sequences);
+    mem_free(client->tracked);
     mem_free(client->user);
     mem_free(client->database);
     TAG_CLEAR(client);

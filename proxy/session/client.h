@@ -11,7 +11,6 @@
 #include "pool/pool.h"
 #include "proxy/pooler.h"
 #include "proxy/session/effects.h"
-#include "proxy/session/entrance.h"
 #include "proxy/session/origin.h"
 #include "proxy/session/remains.h"
 #include "proxy/session/sequences.h"
@@ -22,6 +21,8 @@
 
 struct census_entry;
 struct explained;
+struct follower;
+struct holding;
 struct console;
 struct learnt;
 struct listening;
@@ -29,6 +30,8 @@ struct login;
 struct replication;
 struct route;
 struct server;
+struct stranger;
+struct tracked;
 struct worker;
 
 #define CLIENT_TAG 0xc11e47u
@@ -57,111 +60,124 @@ enum pin { PIN_NONE, PIN_SET, PIN_TEMP, PIN_CURSOR, PIN_PREPARE, PIN_LISTEN, PIN
            PIN_LOAD, PIN_FUNCTION, PIN_SEQUENCE, PIN_COUNT };
 const char *pin_name(enum pin pin);
 
+// In the order in which it is used: first what one query touches, then what it does not. What most
+// clients do not have is behind a pointer, and what is claimed is a bit: ten thousand clients are
+// idle at a time.
 struct client {
     uint32_t tag;
-    struct link link;          // in worker->clients or its graves
-    struct worker *worker;     // borrows
-    uint64_t number;           // never used twice
-    struct conn conn;
-    enum client_state state;
-    bool local;                // came over a unix socket
-    bool ours;                 // the process itself has the other end
-    bool is_lookup;            // ... and asks for a login (lookup.h)
-    bool introduced;           // no PROXY protocol header may come (any more)
+    enum client_state state : 8;
+    enum pool_mode mode : 8;   // the pool's, as it was when the client logged in
     uint8_t minor;             // its protocol is 3.minor
-    struct origin origin;      // where it comes from
-    struct entrant entrant;    // in worker->entrance until it has logged in
-    bool counts;               // in pooler->logged_in
-    uint8_t asked_encryption;  // which it asked for already: startup.c
-    struct pool_waiter waiter; // the pool's
-    struct route *route;       // counts; NULL before login
-    enum pool_mode mode;       // the pool's, as it was when the client logged in
-    struct census_entry *in_database, *in_user, *in_place; // count; NULL: not counted
-    bool told_waiting;         // query_wait_notify, for this wait
-    struct server *server;     // borrows; while linked
-    struct cancel_key key;
-    int64_t connected_us;
-    int64_t since_us;          // of the current state, or of the last statement's start
-    int64_t waited_us;         // for its server, not yet told to a query
-    uint32_t tracked, tracked_bound; // in worker->queries: answered last; bound last
-    int64_t tracked_us;        // when that was
-    uint64_t told_received, told_sent; // bytes, in the tally already
+    uint8_t aligning;          // not 0: input waits until settings are made true (align.c)
+    uint32_t pins;             // bits 1 << enum pin
+    uint32_t stream_left;      // of a message that is passed on as it comes
+    uint32_t unit_left;        // bytes of the unit that missed, still to be sent
 
-    struct login *login;       // owns; until logged in
-    struct console *console;   // owns; for the admin databases
-    struct replication *replication; // owns; NULL: an ordinary client
-    char *user, *database;     // own; as the client said
-
-    struct vars vars;          // what the client wants
-    struct gucs *wanted; // counts; the other settings that it wants
-    struct gucs *given;  // counts; those of them that it gave at its start
-    struct gucs *given_vars;   // counts; of the reported settings, those that it gave
-    bool wanted_proven;
-    bool vars_proven;          // a server has accepted all of vars
-    bool unseen;               // settings of the open transaction beside `mentioned`
+    bool local : 1;            // came over a unix socket
+    bool ours : 1;             // the process itself has the other end
+    bool is_lookup : 1;        // ... and asks for a login (lookup.h)
+    bool introduced : 1;       // no PROXY protocol header may come (any more)
+    bool by_peer : 1;          // console login by the uid of the socket's other end
+    bool counts : 1;           // in pooler->logged_in
+    bool told_waiting : 1;     // query_wait_notify, for this wait
+    bool reading_paused : 1;   // too much is queued here or at the server
+    bool closing : 1;          // to be closed once its output is out
+    bool stream_discard : 1;   // what is left of a message is dropped
+    bool stream_ended : 1, finish_later : 1; // see client_session()
+    bool open_batch : 1;       // extended messages were sent and no Sync yet
+    bool only_local : 1;       // ... which holds nothing yet but what we answered ourselves
+    bool dropping : 1;         // the unit at hand was cancelled: dropped up to its end
+    bool settling : 1;         // input waits until it is known what a name means
+    bool clears : 1, clearing : 1; // DISCARD ALL or its like was sent / input waits for its end
+    bool discarded : 1;        // DISCARD ALL was answered: its reports come before it is ready
+    bool wanted_proven : 1;    // a server has accepted all of wanted
+    bool vars_proven : 1;      // ... of vars
+    bool realigned : 1;        // it got another server because the first could not be aligned
+    bool unseen : 1;           // settings of the open transaction beside `mentioned`
+    bool must_verify : 1;      // the session is to be looked at when the transaction is over
+    bool looking : 1;          // that was asked, and not answered yet
+    bool in_transaction : 1;   // xact_us counts
+    bool ended_here : 1;       // one ended in this turn that no server knew of
+    bool told_types : 1;       // it asked for a statement's parameters / for columns, once
+    bool told_rows : 1;
+    bool unit_decided : 1;     // the unit at hand was held against the cache already
+    bool gave_up_hold : 1;     // was held in vain: this one goes around the cache
+    bool went_around : 1;      // something was read in the transaction that was not a mere miss
+    enum { RERUN_NONE, RERUN_DUE, RERUN_DUE_WITH_SYNC, RERUN_DONE } rerun : 8; // of the batch
+    uint8_t behind;            // reads in a row that the cache was not fresh enough for
     uint8_t resets;            // of the reported settings, those that were reset (analysis.h)
-    bool discarded;            // DISCARD ALL was answered: its reports come before it is ready
-    bool realigned;            // it got another server because the first could not be aligned
-    struct mentioned mentioned; // names that settings of the open transaction may have
+    uint8_t asked_encryption;  // which it asked for already: startup.c
+    struct origin origin;      // where it comes from
+
+    struct worker *worker;     // borrows
+    struct route *route;       // counts; NULL before login
+    struct server *server;     // borrows; while linked
+    struct vars *vars;         // counts; what the client wants
+    struct gucs *wanted;       // counts; the other settings that it wants
+    struct conn conn;
     struct statement_names names;
     struct statement *unnamed; // counts
-    struct listening *listening; // owns; NULL: it never listened
-    struct statement *saying;  // counts; what the unnamed portal will say of a name: given.h
-    uint32_t stream_left;      // of a message that is passed on as it comes
-    bool stream_discard;       // ... or dropped
-    bool open_batch;           // extended messages were sent and no Sync yet
-    uint8_t aligning;          // not 0: input waits until settings are made true (align.c)
-    bool clears, clearing;     // DISCARD ALL or its like was sent / input waits for its end
-    bool stream_ended, finish_later; // see client_session()
-    bool by_peer;              // console login by the uid of the socket's other end
-    bool in_transaction;       // xact_us counts
+    struct transaction transaction; // the open one, for the cache
+    int64_t around_us;         // when the session last read around the cache; INT64_MIN never
+    int64_t wrote_us;          // when a write of its own was last answered; likewise
+    int64_t since_us;          // of the current state, or of the last statement's start
+    struct flight *flight;     // owns; others wait for the answer to the unit at hand: lead.h
+    struct follower *follower; // owns; NULL: the unit at hand waits for nobody's answer
+    struct holding *held;      // owns; NULL: it does not wait for a fresher cache (held.c)
+
+    struct waiting *waiting;   // owns; NULL: it waits for no server
+    const uint8_t *kept_from;  // borrows from the run of input being handled; see rerun.h
     int64_t query_us;          // when the server was last given something to do
     int64_t answered_us;       // when it last said that it is ready
     int64_t xact_us;           // when the open transaction began
-    bool must_verify;          // the session is to be looked at when the transaction is over
-    bool looking;              // that was asked, and not answered yet
-    bool dropping;             // the unit at hand was cancelled: dropped up to its end
-    bool settling;             // input waits until it is known what a name means
-    bool told_types;           // it asked for a statement's parameters / for columns, once
-    bool told_rows;
-    enum { RERUN_NONE, RERUN_DUE, RERUN_DUE_WITH_SYNC, RERUN_DONE } rerun; // of the batch at hand
-    struct transaction transaction; // the open one, for the cache
-    bool ended_here;           // one ended in this turn that no server knew of
-    bool only_local;           // the open batch holds nothing yet but what we answered ourselves
-    const uint8_t *kept_from;  // borrows from the run of input being handled; see rerun.h
-    struct link held;          // in worker->held: waits for a fresher cache
-    int64_t held_until_us;
-    bool gave_up_hold;         // was held in vain: this one goes around the cache
-    uint8_t behind;            // reads in a row that the cache was not fresh enough for
-    struct flight *flight;     // owns; others wait for the answer to the unit at hand: lead.h
-    struct link following;     // in worker->following: waits for another one's answer
-    uint64_t followed;         // number of that flight
-    int64_t followed_us;       // since when the unit at hand waits so; 0: it did not
-    uint8_t follows;           // ... and how often it did
-    bool alone;                // ... and does not any more
-    bool unit_decided;         // the unit at hand was held against the cache already
-    bool reading_paused;       // too much is queued here or at the server
-    bool closing;              // to be closed once its output is out
-    const char *dismissed;     // ... and why; NULL: it asked for it
-    uint32_t pins;             // bits 1 << enum pin
-    struct sequences sequences; // what it did with them
-    int64_t pinned_us;         // since when there are any
+    struct effects *effects;   // owns; of the open transaction; NULL: none
     struct learnt *changing;   // borrows; the schema is being changed by the open transaction
     uint64_t judged;           // learnt_changes() when its first statement was; 0: none was
-    struct effects effects;    // of the open transaction
-    bool went_around;          // something was read in it that was not a mere miss
-    size_t unit_left;          // bytes of the unit that missed, still to be sent
-    int64_t around_us;         // when the session last read around the cache; INT64_MIN never
-    int64_t wrote_us;          // when a write of its own was last answered; likewise
+    struct mentioned *mentioned; // owns; names that settings of it may have; NULL: none
+    struct sequences *sequences; // owns; what it did with them; NULL: nothing
+    int64_t pinned_us;         // since when there are any pins
+    struct statement *saying;  // counts; what the unnamed portal will say of a name: given.h
+    struct listening *listening; // owns; NULL: it never listened
     struct explained *explained; // owns; what waits to be said of the cache; NULL: nothing
+    struct tracked *tracked;   // owns; NULL: its queries were not tracked yet
+
+    struct link link;          // in worker->clients or its graves
+    uint64_t number;           // never used twice
+    int64_t connected_us;
+    char *user, *database;     // own; as the client said
+    struct gucs *given;        // counts; the settings of `wanted` that it gave at its start
+    struct gucs *given_vars;   // counts; of the reported settings, those that it gave
+    struct census_entry *in_database, *in_user; // count; NULL: not counted
+    struct stranger *stranger; // owns; NULL: it has logged in, or is ours
+    struct login *login;       // owns; until logged in
+    struct console *console;   // owns; for the admin databases
+    struct replication *replication; // owns; NULL: an ordinary client
+    const char *dismissed;     // why it is closed once its output is out; NULL: it asked for it
+    struct cancel_key key;
 };
 
+// A client's place in its pool's queue. Another worker may have it in its hands while a server is
+// on its way here. link.c
+struct waiting {
+    struct waiting *next;      // of those that nobody has: worker->spare_waiting
+    struct client *client;     // borrows; it has this, and does not change meanwhile
+    struct pool_waiter waiter;
+};
+
+static inline struct client *client_of_waiter(struct pool_waiter *waiter)
+{
+    return container_of(waiter, struct waiting, waiter)->client;
+}
+
 // A new connection; it is in the worker's loop afterwards. ours: the process itself has the other
-// end of it, so nobody is asked for a password.
-void client_new(struct worker *worker, int fd, bool local, bool ours);
+// end of it, so nobody is asked for a password. NULL: there were too many, and it was ended.
+struct client *client_new(struct worker *worker, int fd, bool local, bool ours);
 // One of ours that runs auth_query: it is not counted among the clients, and its route is that of
 // the very user that it names.
 void client_new_lookup(struct worker *worker, int fd);
+// One that had logged in to another process: in the worker's loop, and with nothing known of it
+// yet. For takeover/adoption.c, which sees to the rest.
+struct client *client_take_over(struct worker *worker, int fd);
 void client_free(struct client *client); // from the graves
 
 enum { CLIENT_NAME_BYTES = 400 };
@@ -182,6 +198,7 @@ void client_dismiss(struct client *client, const char *sqlstate, const char *why
 // stranger.c: a client that has not proved who it is. enters: it is there, and may have made
 // another one go. placed: where it comes from is known, or known better. comes_in: it has proved
 // it. False: there are too many, and it was ended.
+bool client_is_placed(const struct client *client);
 bool client_enters(struct client *client);
 bool client_placed(struct client *client);
 bool client_comes_in(struct client *client);
@@ -213,6 +230,10 @@ void client_request_server(struct client *client);
 struct route *client_find_route(const struct client *client);
 // Its route has moved: takes the new one, if it may now. False: it was ended.
 bool client_follow_route(struct client *client);
+// It waits no more; true also if it did not. False: a server is on its way to it.
+bool client_stop_waiting(struct client *client);
+void client_took(struct client *client, struct pool *pool); // that server, which is there
+void client_free_spare_waiting(struct worker *worker);
 void client_cancel_waiting(struct client *client); // its statement, not its connection
 void client_unlink(struct client *client); // the server is nobody's afterwards
 void client_answered(struct client *client, struct server *server); // up to a ReadyForQuery
@@ -252,5 +273,8 @@ enum cached {
     CACHED_MORE, // input is needed to tell
     CACHED_HELD, // the client waits for a fresher cache: see held.c
 };
+// The same of a run of bytes that is, as a whole, a unit that was answered so before (repeats.h).
+// False: nothing is known of it, nor changed.
+bool client_try_repeat(struct client *client, struct slice data);
 enum cached client_try_cache(struct client *client, struct slice data, bool may_hit,
                              size_t *used);

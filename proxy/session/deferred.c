@@ -92,7 +92,7 @@ static const struct analysis *analysis_of(struct client *client, const struct un
             *text = statement_text(named);
         }
     }
-    if (text->len > DEFERRED_MAX_BYTES || !vars_text_is_plain(&client->vars, *text))
+    if (text->len > DEFERRED_MAX_BYTES || !vars_text_is_plain(client->vars, *text))
         return NULL;
     return texts_front_analysis(client->worker->texts, *text);
 }

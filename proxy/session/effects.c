@@ -28,22 +28,22 @@ static bool has_slot(const uint32_t *slots, uint8_t count, uint32_t slot)
 
 static void note_table(struct effects *e, uint32_t slot)
 {
-    if (has_slot(e->noted->slots, e->count, slot))
+    if (has_slot(e->slots, e->count, slot))
         return;
     if (e->count == EFFECTS_SLOTS_MAX)
         e->barrier = true;
     else
-        e->noted->slots[e->count++] = slot;
+        e->slots[e->count++] = slot;
 }
 
 static void note_held(struct effects *e, uint32_t slot)
 {
-    if (has_slot(e->noted->held, e->held_count, slot) || protection_is_off(PROTECTION_HELD))
+    if (has_slot(e->held, e->held_count, slot) || protection_is_off(PROTECTION_HELD))
         return;
     if (e->held_count == EFFECTS_HELD_MAX)
         e->barrier = true;
     else
-        e->noted->held[e->held_count++] = slot;
+        e->held[e->held_count++] = slot;
 }
 
 // The rows that a place names, or else any row of that table.
@@ -57,48 +57,51 @@ static void note_keys(struct effects *e, const struct resolved_scan *scan,
         return;
     }
     for (int i = 0; i < n; i++) {
-        if (has_slot(e->noted->slots, e->count, keys[i]))
+        if (has_slot(e->slots, e->count, keys[i]))
             continue;
-        e->noted->slots[e->count++] = keys[i];
+        e->slots[e->count++] = keys[i];
         e->keys++;
     }
 }
 
 // Taken from those that other clients gave back: nothing is allocated in the long run.
-static struct effects_slots *slots_new(struct worker *worker)
+struct effects *effects_of(struct client *client)
 {
-    struct effects_slots *slots = worker->spare_slots;
-    if (slots == NULL)
-        return mem_new(struct effects_slots);
-    worker->spare_slots = slots->next;
-    return slots;
+    struct effects *e = client->effects;
+    if (e != NULL)
+        return e;
+    e = client->worker->spare_effects;
+    if (e == NULL)
+        e = mem_new(struct effects);
+    else
+        client->worker->spare_effects = e->next;
+    memset(e, 0, offsetof(struct effects, slots));
+    return client->effects = e;
 }
 
 void effects_clear(struct client *client)
 {
-    struct effects_slots *slots = client->effects.noted;
-    if (slots != NULL) {
-        slots->next = client->worker->spare_slots;
-        client->worker->spare_slots = slots;
-    }
-    client->effects = (struct effects){.count = 0};
+    struct effects *e = client->effects;
+    if (e == NULL)
+        return;
+    e->next = client->worker->spare_effects;
+    client->worker->spare_effects = e;
+    client->effects = NULL;
 }
 
 void effects_free_spare(struct worker *worker)
 {
-    for (struct effects_slots *s = worker->spare_slots, *next; s != NULL; s = next) {
-        next = s->next;
-        mem_free(s);
+    for (struct effects *e = worker->spare_effects, *next; e != NULL; e = next) {
+        next = e->next;
+        mem_free(e);
     }
 }
 
 static void note_slots(struct client *client, const struct resolution *r,
                        const struct key_values *values, uint64_t epoch)
 {
-    struct effects *e = &client->effects;
+    struct effects *e = effects_of(client);
     struct key_values known;
-    if (e->noted == NULL)
-        e->noted = slots_new(client->worker);
     if (e->count == 0 && e->held_count == 0)
         e->epoch = epoch;
     if (values != NULL) {
@@ -119,7 +122,7 @@ const struct resolution *effects_meaning(struct client *client, const struct ana
     const struct server *server = client->server;
     struct domain *domain = domain_canonical(client->route->domain);
     if (server == NULL || server->profile == NULL || client_pins_session(client) ||
-        client->effects.path_unknown ||
+        (client->effects != NULL && client->effects->path_unknown) ||
         server->profile_epoch != ledger_epoch(domain_ledger(domain)))
         return NULL;
     return resolution_front_get(client->worker->resolutions, domain,
@@ -135,16 +138,14 @@ static void note_captures(struct client *client, const struct analysis *analysis
         return;
     struct domain *domain = domain_canonical(client->route->domain);
     const struct resolution *r = effects_meaning(client, analysis);
-    if (r == NULL) {
-        client->effects.barrier |=
-            resolution_front_runs_code(client->worker->resolutions, domain, analysis);
-    } else {
-        client->effects.new_name |= r->pending && domain_learns_names(domain);
-        client->effects.barrier |= r->barrier;
-    }
+    if (r == NULL ? resolution_front_runs_code(client->worker->resolutions, domain, analysis)
+                  : r->barrier)
+        effects_of(client)->barrier = true;
+    if (r != NULL && r->pending && domain_learns_names(domain))
+        effects_of(client)->new_name = true;
     if (r == NULL || !r->captured)
         return;
-    client->effects.barrier = client->effects.path_unknown = true;
+    effects_of(client)->barrier = effects_of(client)->path_unknown = true;
     client->must_verify = client->unseen = true;
     client_pin(client, PIN_FUNCTION);
 }
@@ -153,7 +154,7 @@ static void note_captures(struct client *client, const struct analysis *analysis
 static void note_writes(struct client *client, const struct analysis *analysis,
                         const struct key_values *values)
 {
-    struct effects *e = &client->effects;
+    struct effects *e = effects_of(client);
     if (analysis == NULL) {
         e->barrier = e->ddl = e->may_end = true;
         return;
@@ -228,7 +229,7 @@ static void note_session(struct client *client, const struct analysis *analysis,
         {EFFECT_ADVISORY, PIN_ADVISORY}, {EFFECT_LOAD, PIN_LOAD},
     };
     if (effects & (EFFECT_SET | EFFECT_SET_CONFIG))
-        client->effects.path_unknown = true;
+        effects_of(client)->path_unknown = true;
     for (size_t i = 0; i < sizeof(pinning) / sizeof(*pinning); i++)
         if (effects & pinning[i].effect) {
             unsafe_warn(client, pinning[i].pin);
@@ -237,7 +238,7 @@ static void note_session(struct client *client, const struct analysis *analysis,
     if ((effects & EFFECT_LISTEN) != 0 && client->listening != NULL)
         listening_note(client, analysis);
     if (effects & (EFFECT_FUNCTION | EFFECT_UNKNOWN | EFFECT_DISCARD_SOME | EFFECT_EXECUTE)) {
-        client->effects.path_unknown = true;
+        effects_of(client)->path_unknown = true;
         client_pin(client, PIN_FUNCTION);
     }
     if (effects & (EFFECT_FUNCTION | EFFECT_UNKNOWN | EFFECT_EXECUTE))
@@ -250,8 +251,11 @@ void effects_mention(struct client *client, const struct analysis *analysis, str
     static const uint32_t naming = EFFECT_SET | EFFECT_SET_CONFIG | EFFECT_FUNCTION |
                                    EFFECT_PREPARE | EFFECT_EXECUTE | EFFECT_UNKNOWN;
     bool may = analysis == NULL || client->unseen || (analysis->effects & naming) != 0;
-    if (may && client->must_verify && align_must_look(client))
-        mentioned_note(&client->mentioned, bytes);
+    if (!may || !client->must_verify || !align_must_look(client))
+        return;
+    if (client->mentioned == NULL)
+        client->mentioned = mem_new(struct mentioned);
+    mentioned_note(client->mentioned, bytes);
 }
 
 void effects_note(struct client *client, const struct analysis *analysis,
@@ -264,13 +268,15 @@ void effects_note(struct client *client, const struct analysis *analysis,
         hidden_note_unread(client, values->text);
     // Then what changes the meaning of names: in one text of several statements, in any order.
     if (analysis != NULL && analysis->bypass != BYPASS_NONE && changes_locally(analysis))
-        client->effects.path_unknown = true;
-    if (client->route->domain != NULL && analysis != NULL && !client->effects.barrier)
+        effects_of(client)->path_unknown = true;
+    if (client->route->domain != NULL && analysis != NULL &&
+        (client->effects == NULL || !client->effects->barrier))
         note_captures(client, analysis);
     if (client->route->domain != NULL &&
         (analysis == NULL || !analysis_only_reads(analysis) || analysis->may_end_transaction))
         note_writes(client, analysis, values);
-    note_session(client, analysis, analysis ? analysis->effects : EFFECT_UNKNOWN);
+    if (analysis == NULL || analysis->effects != 0 || client->pins != 0)
+        note_session(client, analysis, analysis ? analysis->effects : EFFECT_UNKNOWN);
 }
 
 void effects_note_arguments(struct client *client, const struct analysis *analysis)
@@ -279,9 +285,10 @@ void effects_note_arguments(struct client *client, const struct analysis *analys
     note_session(client, analysis, others);
     if (client->route->domain == NULL)
         return;
-    client->effects.ddl |= analysis->ddl; // CREATE TABLE AS EXECUTE
+    if (analysis->ddl) // CREATE TABLE AS EXECUTE
+        effects_of(client)->ddl = true;
     if (analysis->ddl || analysis->functions.count + analysis->operators.count > 0)
-        client->effects.barrier = true;
+        effects_of(client)->barrier = true;
 }
 
 // What was noted is what names, keys and triggers were then. Since the schema has changed, it may
@@ -296,16 +303,14 @@ static bool is_outdated(const struct effects *e, struct domain *domain)
 
 static struct ticket_slots slots_of(const struct effects *e)
 {
-    if (e->noted == NULL)
-        return (struct ticket_slots){.written = NULL};
-    return (struct ticket_slots){e->noted->slots, e->count, e->noted->held, e->held_count};
+    return (struct ticket_slots){e->slots, e->count, e->held, e->held_count};
 }
 
 void effects_publish(struct client *client)
 {
-    const struct effects *e = &client->effects;
+    const struct effects *e = client->effects;
     struct domain *domain = client->route->domain;
-    if (domain == NULL)
+    if (domain == NULL || e == NULL)
         return;
     if (e->count > 0 || e->held_count > 0 || e->barrier || e->ddl)
         client->wrote_us = clock_us();
@@ -322,7 +327,7 @@ void effects_publish(struct client *client)
 
 void effects_in_doubt(struct client *client, uint32_t process)
 {
-    struct effects *e = &client->effects;
+    struct effects *e = client->effects;
     struct domain *domain = client->route->domain;
     hidden_settle(client);
     if (domain == NULL || !effects_any(e))

@@ -14,30 +14,28 @@ struct worker;
 
 enum { EFFECTS_SLOTS_MAX = 60, EFFECTS_KEYS_MAX = 40, EFFECTS_HELD_MAX = 16 };
 
-// Which ones. A client has them only while its transaction has noted any: an idle one is small.
-struct effects_slots {
-    struct effects_slots *next;        // of those that nobody has: worker->spare_slots
-    uint32_t slots[EFFECTS_SLOTS_MAX]; // of tables, and of keys that are written
-    uint32_t held[EFFECTS_HELD_MAX];   // rows slots, where the keys are not known
-};
-
+// A client has it only while its transaction has noted anything: an idle one is small.
 struct effects {
-    struct effects_slots *noted;       // owns; NULL: none
-    uint64_t epoch;                    // of the ledger, when the first of these was noted
-    uint8_t count, keys, held_count;   // keys: how many of the slots are such
-    uint64_t catalog; // version of the one by which they were found last
+    struct effects *next;            // of those that nobody has: worker->spare_effects
+    uint64_t epoch;                  // of the ledger, when the first of the slots was noted
+    uint64_t catalog;                // version of the one by which they were found last
+    uint8_t count, keys, held_count; // keys: how many of the slots are such
     bool barrier;
     bool new_name; // reads one that is not known yet: it may be a view that writes
     bool ddl;
     bool path_unknown; // the search path may have been changed in it
     bool may_end; // a statement in it may end the transaction before the last ReadyForQuery
+    uint32_t slots[EFFECTS_SLOTS_MAX]; // of tables, and of keys that are written
+    uint32_t held[EFFECTS_HELD_MAX];   // rows slots, where the keys are not known
 };
 
+// e: NULL: nothing was noted.
 static inline bool effects_any(const struct effects *e)
 {
-    return e->count > 0 || e->held_count > 0 || e->barrier || e->ddl || e->new_name;
+    return e != NULL && (e->count > 0 || e->held_count > 0 || e->barrier || e->ddl || e->new_name);
 }
 
+struct effects *effects_of(struct client *client); // to note some more
 void effects_clear(struct client *client); // the transaction is over
 void effects_free_spare(struct worker *worker);
 

@@ -168,7 +168,7 @@ static enum step forward_query(struct client *client, struct slice *data, struct
             return fail(client, "invalid string in message");
         const uint8_t *nul = memchr(body.at, '\0', body.len);
         text = slice_of(body.at, (size_t)(nul - body.at));
-        if (vars_text_is_plain(&client->vars, text))
+        if (vars_text_is_plain(client->vars, text))
             analysis = texts_front_analysis(client->worker->texts, text);
     }
     uint32_t why;
@@ -380,7 +380,7 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
     const char *as = sharing_name(client, name, meaning);
     const bool shares = session_shares_names(client);
     enum given_says says = SAYS_NOTHING;
-    if (meaning != NULL && !vars_text_is_plain(&client->vars, statement_text(meaning))) {
+    if (meaning != NULL && !vars_text_is_plain(client->vars, statement_text(meaning))) {
         effects_note(client, NULL, &(struct key_values){.text = statement_text(meaning)});
     } else if (meaning != NULL) {
         bypassed_note(client, meaning->analysis, statement_text(meaning));

@@ -343,7 +343,7 @@ void given_note(struct client *client, enum given_says says, const struct analys
             effects_note(client, analysis, NULL);
         return;
     }
-    bool plain = vars_text_is_plain(&client->vars, statement_text(meaning));
+    bool plain = vars_text_is_plain(client->vars, statement_text(meaning));
     if ((analysis->effects & EFFECT_EXECUTE) != 0) // else its plan is shown
         effects_note(client, plain ? meaning->analysis : NULL, NULL);
     effects_note_arguments(client, analysis);

@@ -33,8 +33,6 @@ void client_logged_in(struct client *client)
 void client_give_key(struct client *client, struct buf *out)
 {
     struct worker *worker = client->worker;
-    client->key.worker = worker;
-    client->key.client = client->number;
     pooler_key_add(worker->pooler, &client->key, client->minor >= 2,
                    config_settings(worker->config)->peer_id);
     size_t mark = buf_message_begin(out, 'K');

@@ -28,6 +28,19 @@ static bool ends_with(const char *name, const char *end)
     return n >= m && strcmp(name + n - m, end) == 0;
 }
 
+// May a module that keeps such names to itself have been loaded meanwhile, by a function's first
+// call, say? (Who calls MarkGUCPrefixReserved() in PostgreSQL's sources, but for those that are
+// loaded with the server.) Then a name of this kind that the module does not know is refused.
+static bool may_be_reserved(const char *name)
+{
+    static const char *const prefixes[] = {"plpgsql.", "plperl.",       "pltcl.",
+                                           "pg_trgm.", "postgres_fdw.", "auto_explain."};
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(*prefixes); i++)
+        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
 // A value that one session of this user took, any other takes: no privilege is asked for, and
 // nothing in the catalog can have changed since. ("Client Connection Defaults", "Query Planning"
 // in PostgreSQL's manual; what is not listed here is waited for.)
@@ -43,7 +56,9 @@ static bool cannot_fail(const char *name)
         "seq_page_cost", "jit", "plan_cache_mode", "constraint_exclusion",
         "from_collapse_limit", "join_collapse_limit", "check_function_bodies",
     };
-    if (is_custom(name) || strncmp(name, "enable_", 7) == 0)
+    if (is_custom(name))
+        return !may_be_reserved(name);
+    if (strncmp(name, "enable_", 7) == 0)
         return true;
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
         if (strcmp(name, names[i]) == 0)
@@ -66,6 +81,24 @@ const struct guc *gucs_get(const struct gucs *p, const char *name)
         if (strcasecmp(p->at[i].name, name) == 0)
             return &p->at[i];
     return NULL;
+}
+
+void gucs_share(struct gucs_common *common, struct gucs **p)
+{
+    if (*p == NULL)
+        return;
+    struct gucs **known = &common->at[(*p)->hash % GUCS_COMMON];
+    struct gucs *kept = gucs_ref(gucs_equal(*known, *p) ? *known : *p);
+    gucs_unref(known);
+    gucs_unref(p);
+    *known = kept;
+    *p = gucs_ref(kept);
+}
+
+void gucs_common_fini(struct gucs_common *common)
+{
+    for (int i = 0; i < GUCS_COMMON; i++)
+        gucs_unref(&common->at[i]);
 }
 
 const char *gucs_find(const struct gucs *p, const char *name)
@@ -105,8 +138,10 @@ static bool is_ascii(struct slice text)
 void gucs_draft_add(struct gucs_draft *draft, struct slice name, struct slice value)
 {
     bool plain = draft->encoding == NULL || (is_ascii(name) && is_ascii(value));
+    uint8_t *at = buf_room(&draft->bytes, name.len + value.len + 3);
     for (size_t i = 0; i < name.len; i++)
-        buf_u8(&draft->bytes, (uint8_t)tolower(name.at[i]));
+        at[i] = (uint8_t)tolower(name.at[i]);
+    draft->bytes.len += name.len;
     buf_u8(&draft->bytes, 0);
     buf_put(&draft->bytes, value);
     buf_u8(&draft->bytes, 0);
@@ -190,6 +225,15 @@ struct gucs *gucs_without(const struct gucs *p, const struct gucs *base)
     struct gucs_draft draft = {.count = 0};
     for (uint32_t i = 0; p != NULL && i < p->count; i++)
         if (!has_same(base, &p->at[i]))
+            add(&draft, &p->at[i]);
+    return gucs_new(&draft);
+}
+
+struct gucs *gucs_without_name(const struct gucs *p, const char *name)
+{
+    struct gucs_draft draft = {.count = 0};
+    for (uint32_t i = 0; p != NULL && i < p->count; i++)
+        if (strcmp(p->at[i].name, name) != 0)
             add(&draft, &p->at[i]);
     return gucs_new(&draft);
 }

@@ -37,6 +37,7 @@ struct gucs *gucs_new(struct gucs_draft *draft);
 struct gucs *gucs_join(const struct gucs *base, const struct gucs *over);
 // Those of p that base does not have with the same value. The caller's count.
 struct gucs *gucs_without(const struct gucs *p, const struct gucs *base);
+struct gucs *gucs_without_name(const struct gucs *p, const char *name); // the caller's count
 // Those of p without the invented ones that are empty and that base has: what RESET leaves of them,
 // where PostgreSQL would go back to what it was given at the session's start. Those stay that
 // `before` has as empty (NULL: none). The caller's count.
@@ -44,6 +45,14 @@ struct gucs *gucs_without_emptied(const struct gucs *p, const struct gucs *base,
                                   const struct gucs *before);
 struct gucs *gucs_ref(struct gucs *p); // NULL is fine
 void gucs_unref(struct gucs **p);            // likewise; clears the pointer
+
+// Sets that were met lately: of equal ones, one is kept by all. A worker's.
+enum { GUCS_COMMON = 64 };
+struct gucs_common {
+    struct gucs *at[GUCS_COMMON]; // count
+};
+void gucs_share(struct gucs_common *common, struct gucs **p); // NULL inside is fine
+void gucs_common_fini(struct gucs_common *common);
 
 const char *gucs_find(const struct gucs *p, const char *name); // NULL: not in it
 const struct guc *gucs_get(const struct gucs *p, const char *name); // likewise

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/clock.h"
+#include "base/mem.h"
 #include "cache/ledger.h"
 #include "config/config.h"
 #include "proxy/control/domain.h"
@@ -7,6 +8,13 @@
 #include "proxy/route.h"
 #include "proxy/session/client.h"
 #include "proxy/worker.h"
+
+struct holding {
+    struct link link;      // in worker->held
+    struct client *client; // borrows; it has this
+    int64_t until_us;
+    bool due;              // it goes on in this turn
+};
 
 enum {
     BEHIND_ENOUGH = 3,   // reads around the cache before a client is held
@@ -29,43 +37,58 @@ bool client_may_hold(const struct client *client)
 void client_hold(struct client *client)
 {
     struct worker *worker = client->worker;
-    client->held_until_us = clock_us() + PATIENCE_US;
-    list_push_back(&worker->held, &client->held);
+    struct holding *h = client->held = mem_new(struct holding);
+    h->client = client;
+    h->until_us = clock_us() + PATIENCE_US;
+    list_push_back(&worker->held, &h->link);
     domain_hurry(client->route->domain);
     ev_timer_again(worker->loop, &worker->held_timer);
 }
 
 void client_unhold(struct client *client)
 {
-    if (link_in_list(&client->held))
-        list_remove(&client->worker->held, &client->held);
+    struct holding *h = client->held;
+    if (h == NULL)
+        return;
+    list_remove(&client->worker->held, &h->link);
+    client->held = NULL;
+    mem_free(h);
+}
+
+// Those that may go on, to the front in their order: going on may end others, or let them be held
+// anew, at the back.
+static void find_due(struct worker *worker)
+{
+    int64_t now = clock_us();
+    struct link *last = &worker->held.head;
+    list_each(&worker->held, l)
+    {
+        struct holding *h = container_of(l, struct holding, link);
+        bool fresh = ledger_fresh_us(domain_ledger(h->client->route->domain)) >
+                     transaction_after_us(h->client);
+        if (!fresh && now < h->until_us)
+            continue;
+        h->client->gave_up_hold = !fresh;
+        h->due = true;
+        list_remove(&worker->held, l);
+        list_insert_after(&worker->held, last, l);
+        last = l;
+    }
 }
 
 void held_release(struct worker *worker)
 {
-    int64_t now = clock_us();
-    struct list due;
-    list_init(&due);
-    list_each(&worker->held, l)
-    {
-        struct client *client = container_of(l, struct client, held);
-        bool fresh = ledger_fresh_us(domain_ledger(client->route->domain)) >
-                     transaction_after_us(client);
-        if (!fresh && now < client->held_until_us)
-            continue;
-        client->gave_up_hold = !fresh;
-        list_remove(&worker->held, l);
-        list_push_back(&due, l);
-    }
+    find_due(worker);
     struct link *l;
-    while ((l = list_pop_front(&due)) != NULL)
-        client_resume(container_of(l, struct client, held));
-    if (list_empty(&worker->held))
-        ev_timer_stop(worker->loop, &worker->held_timer);
-    else
-        list_each(&worker->held, h)
-        {
-            domain_hurry(container_of(h, struct client, held)->route->domain);
-            break;
+    while ((l = list_first(&worker->held)) != NULL) {
+        struct holding *h = container_of(l, struct holding, link);
+        struct client *client = h->client;
+        if (!h->due) {
+            domain_hurry(client->route->domain);
+            return;
         }
+        client_unhold(client);
+        client_resume(client);
+    }
+    ev_timer_stop(worker->loop, &worker->held_timer);
 }

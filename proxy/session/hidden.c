@@ -34,7 +34,7 @@ static void begin_change(struct client *client, struct learnt *learnt)
 
 static void look_later(struct client *client)
 {
-    client->effects.path_unknown = true;
+    effects_of(client)->path_unknown = true;
     client->must_verify = client->unseen = true;
     client_pin(client, PIN_FUNCTION);
 }
@@ -58,7 +58,8 @@ void hidden_note(struct client *client, const struct analysis *analysis)
     if (verdict == LEARNT_HARMLESS)
         return;
     look_later(client);
-    client->effects.barrier |= verdict == LEARNT_CODED; // it may write, too
+    if (verdict == LEARNT_CODED) // it may write, too
+        effects_of(client)->barrier = true;
 }
 
 void hidden_note_unread(struct client *client, struct slice text)

@@ -70,5 +70,5 @@ bool startup_introduction(struct client *client, struct slice *data)
         break;
     }
     client->introduced = true;
-    return client->in_place != NULL || client_placed(client);
+    return client_is_placed(client) || client_placed(client);
 }

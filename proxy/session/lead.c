@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "base/protection.h"
 #include "cache/fill.h"
 #include "cache/store.h"
@@ -23,36 +24,46 @@
 void lead_follow(struct client *client, uint64_t number)
 {
     struct worker *worker = client->worker;
+    struct follower *f = client->follower;
     CHECK(client->server == NULL && client->state == CLIENT_IDLE && client->flight == NULL);
-    client->followed = number;
-    client->follows++;
-    if (client->followed_us == 0) {
-        client->followed_us = clock_us();
+    if (f == NULL) {
+        client->follower = f = mem_new(struct follower);
+        f->client = client;
+        f->since_us = clock_us();
+        link_init(&f->link);
         counter_add(&worker->cache.followed, 1);
     }
-    client->since_us = client->followed_us;
+    f->flight = number;
+    f->times++;
+    client->since_us = f->since_us;
     client->state = CLIENT_WAITING;
-    list_push_back(&worker->following, &client->following);
+    list_push_back(&worker->following, &f->link);
+}
+
+bool lead_follows(const struct client *client)
+{
+    return client->follower != NULL && link_in_list(&client->follower->link);
 }
 
 void lead_unfollow(struct client *client)
 {
-    if (link_in_list(&client->following))
-        list_remove(&client->worker->following, &client->following);
+    if (lead_follows(client))
+        list_remove(&client->worker->following, &client->follower->link);
 }
 
 void lead_granted(struct client *client)
 {
-    if (client->followed_us != 0)
+    if (client->follower != NULL)
         counter_add(&client->worker->cache.followed_vainly, 1);
     lead_done(client);
 }
 
-void lead_done(struct client *client)
+void lead_end_following(struct client *client)
 {
-    client->followed_us = 0;
-    client->follows = 0;
-    client->alone = false;
+    lead_unfollow(client);
+    entry_unref(&client->follower->handed);
+    mem_free(client->follower);
+    client->follower = NULL;
 }
 
 // It asks again, from the beginning.
@@ -66,47 +77,53 @@ static void go_on(struct client *client)
 void lead_look(struct client *client, int64_t now_us)
 {
     int64_t limit = config_settings(client->worker->config)->cache_follow_timeout_us;
-    if (now_us - client->followed_us < limit)
+    if (now_us - client->follower->since_us < limit)
         return;
-    client->alone = true;
+    client->follower->alone = true;
     go_on(client);
 }
 
-void lead_told(struct worker *worker, uint64_t flight, enum flight_end end)
+void lead_told(struct worker *worker, uint64_t flight, enum flight_end end, struct entry *entry)
 {
     // To the front, in their order: going on may end others, or let them follow anew, at the back.
     struct link *last = &worker->following.head;
     list_each(&worker->following, l)
     {
-        struct client *client = container_of(l, struct client, following);
-        if (client->followed != flight)
+        struct follower *f = container_of(l, struct follower, link);
+        if (f->flight != flight)
             continue;
-        client->followed = 0;
-        client->alone |= end == FLIGHT_FAILED;
+        f->flight = 0;
+        f->alone |= end == FLIGHT_FAILED;
+        f->handed = entry != NULL ? entry_ref(entry) : NULL;
         list_remove(&worker->following, l);
         list_insert_after(&worker->following, last, l);
         last = l;
     }
     struct link *l;
     while ((l = list_first(&worker->following)) != NULL) {
-        struct client *client = container_of(l, struct client, following);
-        if (client->followed != 0)
+        struct follower *f = container_of(l, struct follower, link);
+        if (f->flight != 0)
             return;
-        go_on(client);
+        go_on(f->client);
     }
 }
 
 // ---- leaders ----
 
-void lead_end(struct client *client, enum flight_end end)
+static void end_flight(struct client *client, enum flight_end end, struct entry *entry)
 {
-    if (client == NULL || client->flight == NULL)
-        return;
     struct pooler *pooler = client->worker->pooler;
     uint64_t number = client->flight->number;
     uint64_t workers = store_flight_end(pooler->store, &client->flight, end);
     if (workers != 0)
-        worker_mail_flight(pooler, workers, number, end);
+        worker_mail_flight(pooler, workers, number, end, entry);
+}
+
+void lead_end_flight(struct client *client, enum flight_end end)
+{
+    if (client->flight->passing && client->server != NULL)
+        fill_abandon(&client->server->fill); // it is for nobody any more
+    end_flight(client, end, NULL);
 }
 
 void lead_record(struct client *client, struct server *server, char type, struct slice bytes)
@@ -129,6 +146,12 @@ void lead_land(struct client *client, struct entry *entry)
 {
     if (protection_is_off(PROTECTION_FROM) && client != NULL && entry != NULL)
         ledger_stamp(domain_ledger(domain_canonical(client->route->domain)), &entry->stamp);
+    bool passing = client != NULL && client->flight != NULL && client->flight->passing;
+    if (passing && entry != NULL) {
+        end_flight(client, FLIGHT_HANDED, entry);
+        entry_unref(&entry);
+        return;
+    }
     bool stored = client != NULL && entry != NULL &&
                   store_put(client->worker->pooler->store, entry);
     if (stored) {
@@ -151,7 +174,6 @@ void lead_refused(struct client *client, struct slice message)
 
 void lead_leave(struct client *client)
 {
-    lead_unfollow(client);
     lead_end(client, FLIGHT_LEFT);
     lead_done(client);
 }

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/mem.h"
 #include "config/config.h"
 #include "proxy/route.h"
 #include "proxy/server/server.h"
@@ -36,6 +37,58 @@ void client_refuse(struct client *client, bool waited)
     client_fail(client, state, why);
 }
 
+// ---- waiting ----
+
+// Taken from those that other clients gave back: nothing is allocated in the long run.
+static struct waiting *begin_waiting(struct client *client)
+{
+    struct worker *worker = client->worker;
+    struct waiting *waiting = worker->spare_waiting;
+    if (client->waiting != NULL)
+        return client->waiting;
+    if (waiting == NULL)
+        waiting = mem_new(struct waiting);
+    else
+        worker->spare_waiting = waiting->next;
+    waiting->client = client;
+    waiting->waiter.worker = worker->number;
+    waiting->waiter.state = WAITER_NONE;
+    link_init(&waiting->waiter.link);
+    return client->waiting = waiting;
+}
+
+static void end_waiting(struct client *client)
+{
+    struct worker *worker = client->worker;
+    client->waiting->next = worker->spare_waiting;
+    worker->spare_waiting = client->waiting;
+    client->waiting = NULL;
+}
+
+bool client_stop_waiting(struct client *client)
+{
+    if (client->waiting == NULL)
+        return true;
+    if (!pool_abandon(client->route->pool, &client->waiting->waiter))
+        return false;
+    end_waiting(client);
+    return true;
+}
+
+void client_took(struct client *client, struct pool *pool)
+{
+    pool_took(pool, &client->waiting->waiter);
+    end_waiting(client);
+}
+
+void client_free_spare_waiting(struct worker *worker)
+{
+    for (struct waiting *w = worker->spare_waiting, *next; w != NULL; w = next) {
+        next = w->next;
+        mem_free(w);
+    }
+}
+
 struct route *client_find_route(const struct client *client)
 {
     struct pooler *pooler = client->worker->pooler;
@@ -48,7 +101,7 @@ bool client_follow_route(struct client *client)
     struct route *old = client->route;
     bool waits = client->state == CLIENT_WAITING || client->state == CLIENT_GREETING;
     if (client->server != NULL || client->replication != NULL ||
-        !pool_abandon(old->pool, &client->waiter))
+        !client_stop_waiting(client))
         return true; // with its server, or as soon as it has the one on its way
     struct route *route = client_find_route(client);
     if (route == NULL) {
@@ -98,10 +151,11 @@ void client_request_server(struct client *client)
         return;
     }
     lead_unfollow(client);
-    client->since_us = client->followed_us != 0 ? client->followed_us : worker->now_us;
-    client->waiter.patience_us = patience_us(client);
-    client->waiter.prefers = sequences_prefer(client);
-    switch (pool_request(route->pool, &client->waiter, worker->now_us, &slot, &task)) {
+    client->since_us = client->follower != NULL ? client->follower->since_us : worker->now_us;
+    struct waiting *waiting = begin_waiting(client);
+    waiting->waiter.patience_us = patience_us(client);
+    waiting->waiter.prefers = sequences_prefer(client);
+    switch (pool_request(route->pool, &waiting->waiter, worker->now_us, &slot, &task)) {
     case POOL_GRANTED:
         client_granted(client, container_of(slot, struct server, slot));
         return;
@@ -111,9 +165,11 @@ void client_request_server(struct client *client)
         server_do_task(worker, route, &task);
         return;
     case POOL_FAILING:
+        end_waiting(client);
         client_refuse(client, false);
         return;
     case POOL_HOPELESS:
+        end_waiting(client);
         refuse_hopeless(client);
         return;
     }
@@ -130,7 +186,7 @@ void client_granted(struct client *client, struct server *server)
 {
     struct worker *worker = client->worker;
     TAG_CHECK(client, CLIENT_TAG);
-    pool_took(client->route->pool, &client->waiter);
+    client_took(client, client->route->pool);
     if (client->state == CLIENT_GREETING && client->wanted_proven) {
         server_give_back(server);
         greet(client);
@@ -146,9 +202,11 @@ void client_granted(struct client *client, struct server *server)
     int64_t now = worker->now_us;
     route_count(client->route, worker, assignments, 1);
     bool waited = client->state == CLIENT_WAITING;
-    client->waited_us = waited ? now - client->since_us : 0;
+    int64_t waited_us = waited ? now - client->since_us : 0;
     if (waited)
-        route_count(client->route, worker, wait_us, (uint64_t)client->waited_us);
+        route_count(client->route, worker, wait_us, (uint64_t)waited_us);
+    if (worker->queries != NULL)
+        tracked_waited(client, waited_us);
     if (client->state != CLIENT_GREETING)
         client->state = CLIENT_LINKED;
     client->told_waiting = false;
@@ -159,7 +217,6 @@ void client_granted(struct client *client, struct server *server)
     if (!client->in_transaction)
         client->xact_us = now;
     client->server = server;
-    client->went_around = true;
     server->client = client;
     server->state = SERVER_LINKED;
     server->since_us = now;
@@ -173,7 +230,7 @@ void client_granted(struct client *client, struct server *server)
 
 void client_cancel_waiting(struct client *client)
 {
-    if (!pool_abandon(client->route->pool, &client->waiter))
+    if (!client_stop_waiting(client))
         return; // a server is on its way: too late, as it may be with PostgreSQL
     lead_leave(client);
     struct buf out = {0};
@@ -182,6 +239,7 @@ void client_cancel_waiting(struct client *client)
     buf_fini(&out);
     client->state = CLIENT_IDLE;
     client->dropping = true;
+    client->unit_decided = false;
     deferred_cancelled(client);
     if (conn_flush(&client->conn) == CONN_ERROR)
         client_close(client, "client unexpected eof");
@@ -266,7 +324,7 @@ void client_discarded(struct client *client)
     listening_forget(client);
     client->must_verify = client->unseen = false;
     client->discarded = true;
-    mentioned_fini(&client->mentioned);
+    mentioned_free(&client->mentioned);
     gucs_unref(&client->wanted);
     client->wanted = gucs_ref(client->given);
 }
@@ -291,7 +349,7 @@ void client_answered(struct client *client, struct server *server)
         counter_add(&tally->xacts, 1);
         counter_add(&tally->xact_us, (uint64_t)(now - client->xact_us));
     }
-    if (client->tracked != 0 && worker->queries != NULL)
+    if (worker->queries != NULL)
         tracked_ready(client);
     client->answered_us = client->query_us = now;
     client->in_transaction = open;
@@ -317,7 +375,8 @@ void client_finished(struct client *client)
         return;
     }
     client->since_us = client->worker->now_us;
-    client->sequences.open = 0;
+    if (client->sequences != NULL)
+        client->sequences->open = 0;
     if (client->worker->shutdown == SHUTDOWN_DRAIN) {
         client_dismiss(client, "57P01", client_terminated);
         return;

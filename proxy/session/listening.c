@@ -17,7 +17,7 @@ enum {
     NAME_MAX_BYTES = 63,  // perhaps cut short, of which PostgreSQL gives notice
 };
 
-static struct listening *listening_of(struct client *client)
+struct listening *listening_of(struct client *client)
 {
     if (client->listening == NULL) {
         client->listening = mem_new(struct listening);
@@ -97,13 +97,16 @@ static bool may_be(struct slice text)
                             text.at[0] == 'U');
 }
 
-enum step listening_message(struct client *client, struct slice *data, struct frame frame)
+bool listening_may_concern(const struct client *client, struct slice data, struct frame frame)
 {
     size_t skip = MESSAGE_HEADER_BYTES + (frame.type == 'P'); // an unnamed one's NUL
-    if (client->mode == POOL_SESSION || frame.length > TEXT_MAX_BYTES || data->len <= skip ||
-        (frame.type == 'P' && data->at[MESSAGE_HEADER_BYTES] != '\0') ||
-        !may_be(slice_skip(*data, skip)))
-        return STEP_SERVER;
+    return client->mode != POOL_SESSION && frame.length <= TEXT_MAX_BYTES && data.len > skip &&
+           (frame.type == 'Q' || data.at[MESSAGE_HEADER_BYTES] == '\0') &&
+           may_be(slice_skip(data, skip));
+}
+
+enum step listening_message(struct client *client, struct slice *data, struct frame frame)
+{
     struct unit unit;
     switch (unit_read(*data, &unit)) {
     case UNIT_MORE:
@@ -116,7 +119,7 @@ enum step listening_message(struct client *client, struct slice *data, struct fr
     static const uint8_t no_values[] = {0, 0, 0, 0}; // nor formats
     bool bare = unit.simple || (unit.name.len == 0 && !unit.has_max_rows && unit.bind.len >= 4 &&
                                 memcmp(unit.bind.at, no_values, 4) == 0);
-    if (!bare || !vars_text_is_plain(&client->vars, unit.text))
+    if (!bare || !vars_text_is_plain(client->vars, unit.text))
         return STEP_SERVER;
     const struct analysis *analysis = texts_front_analysis(client->worker->texts, unit.text);
     if (analysis->kind != STATEMENT_LISTEN || analysis->channel.len >= NAME_MAX_BYTES ||
@@ -171,7 +174,7 @@ static bool may_be_told(const struct client *client)
 
 void listening_notify(struct client *client, struct slice message, const char *encoding)
 {
-    const char *own = client->vars.value[VAR_CLIENT_ENCODING];
+    const char *own = client->vars->value[VAR_CLIENT_ENCODING];
     struct slice text = slice_skip(message, MESSAGE_HEADER_BYTES + 4); // behind the process
     bool same = own == NULL || encoding == NULL || strcasecmp(own, encoding) == 0;
     if (!same && !is_ascii(text)) {

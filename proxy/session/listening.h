@@ -19,8 +19,11 @@ struct listening {
     struct buf wanted;   // owns; its channel
 };
 
-// At rest and without a server, a query or a Parse that may be one of these. STEP_SERVER: it is
-// not.
+struct listening *listening_of(struct client *client); // made at first use
+
+// Cheaply: may a query or a Parse, at rest and without a server, be one of these?
+bool listening_may_concern(const struct client *client, struct slice data, struct frame frame);
+// STEP_SERVER: it is not.
 enum step listening_message(struct client *client, struct slice *data, struct frame frame);
 // ... goes on when the turn's output is out.
 void listening_begin(struct client *client);

@@ -70,7 +70,9 @@ enum step local_message(struct client *client, struct slice *data, struct frame 
     size_t used;
     switch (frame.type) {
     case 'Q':
-        return may_listen ? listening_message(client, data, frame) : STEP_SERVER;
+        if (may_listen && listening_may_concern(client, *data, frame))
+            return listening_message(client, data, frame);
+        return STEP_SERVER;
     case 'S':
         if (frame.length > data->len)
             return STEP_MORE;
@@ -87,7 +89,8 @@ enum step local_message(struct client *client, struct slice *data, struct frame 
     case 'P':
     case 'C':
         if (frame.type == 'P' && data->len > 5 && data->at[5] == '\0')
-            return may_listen ? listening_message(client, data, frame) : STEP_SERVER;
+            return may_listen && listening_may_concern(client, *data, frame)
+                       ? listening_message(client, data, frame) : STEP_SERVER;
         if (!session_shares_names(client) || !then_sync(*data, frame, &used))
             return STEP_SERVER;
         if (!(frame.type == 'P' ? local_parse : local_close)(client, body))

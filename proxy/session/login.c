@@ -46,20 +46,21 @@ static bool find_route(struct client *client)
     return client->route != NULL;
 }
 
-// What auth_query found is also for the server, unless the database has a user of its own.
+// What auth_query found is also for the server.
 static void keep_found(struct client *client)
 {
     const struct login *login = client->login;
-    if (login == NULL || login->found == NULL || client->route == NULL)
-        return;
-    const struct config_database *db = config_database(client->worker->config, client->database);
-    if (db != NULL && db->user == NULL)
-        route_keep_password(client->route, login->found);
+    if (login != NULL && login->found != NULL && client->route != NULL)
+        route_keep_password(client->route, client->user, login->found);
 }
 
 // Only who has proved who it is hears whether a database exists.
 void login_accept(struct client *client)
 {
+    if (client->login != NULL && !login_holds(client)) {
+        login_refuse_with(client, "57P03", "the configuration was changed during the login");
+        return;
+    }
     if (find_route(client)) {
         keep_found(client);
         client_logged_in(client);
@@ -266,11 +267,14 @@ static bool is_own_uid(const struct client *client)
 // Before the password, as in PgBouncer: also of those who then fail.
 static void log_attempt(struct client *client, bool is_known)
 {
+    bool told = config_settings(client->worker->config)->log_connections;
+    if (is_known && !told)
+        return;
     char who[CLIENT_NAME_BYTES];
     client_describe(client, who, sizeof(who));
     if (!is_known)
         log_info("%s no such user: %s", who, client->user);
-    if (!config_settings(client->worker->config)->log_connections)
+    if (!told)
         return;
     char tls[TLS_INFO_BYTES] = "no";
     if (client->conn.tls != NULL)
@@ -288,11 +292,10 @@ void login_carry_out(struct client *client)
     login->way->begin(client);
 }
 
-bool login_find_method(struct client *client)
+struct login_asker login_asker_of(const struct client *client)
 {
-    struct login *login = client->login;
     const struct replication *replication = client->replication;
-    struct login_asker asker = {
+    return (struct login_asker){
         .database = client->database,
         .user = client->user,
         .origin = &client->origin,
@@ -301,6 +304,12 @@ bool login_find_method(struct client *client)
         .is_console = console_is(client->database),
         .physical = replication != NULL && replication->kind == REPLICATION_PHYSICAL,
     };
+}
+
+bool login_find_method(struct client *client)
+{
+    struct login *login = client->login;
+    struct login_asker asker = login_asker_of(client);
     if (login_method_find(login->config, &asker, &login->method)) {
         login->way = way_of(login->method.type);
         const struct hba_rule *rule = login->method.rule;
@@ -332,7 +341,8 @@ void client_login_begin(struct client *client)
         return;
     }
     client->login = mem_new(struct login);
-    client->login->config = config_ref(client->worker->config);
+    // Not the worker's: news may be on its way there, of which whoever asked for it knows already.
+    client->login->config = pooler_config(client->worker->pooler);
     if (!login_find_method(client))
         return;
     login_identify(client);

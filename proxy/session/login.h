@@ -88,6 +88,10 @@ void login_unsend(struct client *client);                            // it was n
 void login_return(struct login_errand *errand);                      // any thread
 void login_returned(struct worker *worker, struct login_errand *errand); // the worker's mail
 
+// login_reload.c: would the configuration that is in force now have judged it by the same facts?
+bool login_holds(struct client *client);
+struct login_asker login_asker_of(const struct client *client); // borrows from the client
+
 // login_user.c: who it is; then login_carry_out(), unless the client was refused.
 void login_identify(struct client *client);
 void login_forget_user(struct login *login);

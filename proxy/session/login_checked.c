@@ -11,24 +11,12 @@
 #include "base/reader.h"
 #include "config/config.h"
 #include "config/hba.h"
-#include "proxy/login/checker.h"
 #include "proxy/login/secret.h"
 #include "proxy/route.h"
 #include "proxy/session/client.h"
+#include "proxy/session/login_asking.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
-
-// login->state
-struct asking {
-    struct worker *worker; // borrows
-    uint64_t client;       // its number
-    bool under_way;        // a question is with the checker, or on its way back
-};
-
-struct question {
-    struct login_errand errand;
-    struct check check;
-};
 
 static enum check_method method_of(const struct client *client)
 {
@@ -40,30 +28,10 @@ static const char *name_of(const struct client *client)
     return method_of(client) == CHECK_LDAP ? "LDAP" : "PAM";
 }
 
-static void question_free(struct question *question)
-{
-    check_fini(&question->check);
-    mem_free(question);
-}
-
-// On one of the checker's threads, or where the client is forgotten.
-static void give_back(struct check *check, bool wanted)
-{
-    struct question *question = container_of(check, struct question, check);
-    if (wanted)
-        login_return(&question->errand);
-    else
-        question_free(question);
-}
-
 static void keep_password(struct client *client, const char *password)
 {
-    if (client->state == CLIENT_CLOSED || client->route == NULL)
-        return;
-    const struct config_database *db =
-        config_database(client->worker->config, client->route->database);
-    if (db != NULL && db->user == NULL)
-        route_keep_password(client->route, password);
+    if (client->state != CLIENT_CLOSED && client->route != NULL)
+        route_keep_password(client->route, client->user, password);
 }
 
 static void hear(struct client *client, const struct check *check)
@@ -84,20 +52,6 @@ static void hear(struct client *client, const struct check *check)
         login_refuse_wrong(client, "28000", why, check->delay_us);
 }
 
-static void back(struct login_errand *errand, struct client *client)
-{
-    struct question *question = container_of(errand, struct question, errand);
-    if (client != NULL) {
-        struct asking *asking = client->login->state;
-        asking->under_way = false;
-        client->login->waiting = false;
-        hear(client, &question->check);
-    }
-    question_free(question);
-    if (client != NULL && !login_waits(client))
-        login_go_on(client);
-}
-
 static const struct ldap_options *ldap_options_of(const struct login *login)
 {
     const struct hba_rule *rule = login->method.rule;
@@ -112,31 +66,33 @@ static const char *pam_service_of(const struct login *login)
                : config_settings(login->config)->auth_pam_service;
 }
 
-static struct question *question_new(struct client *client, struct slice password)
+// As PostgreSQL has it; empty: nobody knows.
+static void say_from(struct check *check, const struct origin *origin)
+{
+    char host[ORIGIN_HOST_BYTES] = "";
+    if (origin->kind == ORIGIN_UNIX)
+        strcpy(host, "[local]");
+    else if (origin->kind != ORIGIN_UNKNOWN)
+        origin_host(origin, host);
+    snprintf(check->from, sizeof(check->from), "%s", host);
+}
+
+static struct check *draft(struct client *client, struct slice password)
 {
     const struct login *login = client->login;
     const struct settings *settings = config_settings(login->config);
-    struct question *question = mem_new(struct question);
-    question->errand.back = back;
     int64_t timeout_us = settings->client_login_timeout_us;
-    question->check = (struct check){
-        .back = give_back,
-        .client = client->number,
-        .place = origin_place(&client->origin),
-        .method = method_of(client),
-        .user = mem_strdup(client->user),
-        .password = mem_strndup((const char *)password.at, password.len),
-        .service = pam_service_of(login),
-        .directory = settings->auth_pam_confdir,
-        .ldap = ldap_options_of(login),
-        .config = config_ref(login->config),
-        .until_us = timeout_us > 0 ? client->connected_us + timeout_us : INT64_MAX,
-        .patience_us = settings->auth_ldap_timeout_us,
-    };
-    char host[ORIGIN_HOST_BYTES];
-    origin_host(&client->origin, host);
-    snprintf(question->check.from, sizeof(question->check.from), "%s", host);
-    return question;
+    struct check *check = login_asking_draft(client, hear);
+    check->place = origin_place(&client->origin);
+    check->method = method_of(client);
+    check->password = mem_strndup((const char *)password.at, password.len);
+    check->service = pam_service_of(login);
+    check->directory = settings->auth_pam_confdir;
+    check->ldap = ldap_options_of(login);
+    check->until_us = timeout_us > 0 ? client->connected_us + timeout_us : INT64_MAX;
+    check->patience_us = settings->auth_ldap_timeout_us;
+    say_from(check, &client->origin);
+    return check;
 }
 
 static void refuse_busy(struct client *client, enum checker_answer answer)
@@ -152,31 +108,22 @@ static void refuse_busy(struct client *client, enum checker_answer answer)
 static void ask(struct client *client, struct slice password)
 {
     const struct settings *settings = config_settings(client->login->config);
-    struct asking *asking = client->login->state;
-    struct question *question = question_new(client, password);
+    struct check *check = draft(client, password);
     secret_wipe((void *)(uintptr_t)password.at, password.len); // where it was received
-    login_send(client, &question->errand); // before it can be back
-    asking->under_way = true;
     enum checker_answer answer =
-        checker_ask(client->worker->pooler->checker, &question->check, settings->auth_threads,
-                    settings->auth_queue_size);
-    if (answer == CHECKER_ASKED) {
-        char who[CLIENT_NAME_BYTES];
-        client_describe(client, who, sizeof(who));
-        log_debug("%s waits for %s", who, name_of(client));
+        login_asking_send(client, check, settings->auth_threads, settings->auth_queue_size);
+    if (answer != CHECKER_ASKED) {
+        refuse_busy(client, answer);
         return;
     }
-    login_unsend(client);
-    asking->under_way = false;
-    question_free(question);
-    refuse_busy(client, answer);
+    char who[CLIENT_NAME_BYTES];
+    client_describe(client, who, sizeof(who));
+    log_debug("%s waits for %s", who, name_of(client));
 }
 
 static void begin(struct client *client)
 {
-    struct asking *asking = client->login->state = mem_new(struct asking);
-    asking->worker = client->worker;
-    asking->client = client->number;
+    login_asking_begin(client);
     login_ask(client, AUTH_PLAIN, slice_of(NULL, 0));
 }
 
@@ -209,14 +156,7 @@ static void message(struct client *client, struct slice body)
         ask(client, text);
 }
 
-static void end(struct login *login)
-{
-    struct asking *asking = login->state;
-    if (asking->under_way && checker_forget(asking->worker->pooler->checker, asking->client))
-        asking->worker->errands--; // it does not come back
-    mem_free(asking);
-}
-
-const struct login_way login_pam = {.begin = pam_begin, .message = message, .end = end};
+const struct login_way login_pam = {
+    .begin = pam_begin, .message = message, .end = login_asking_end};
 const struct login_way login_ldap = {
-    .needs_user = true, .begin = ldap_begin, .message = message, .end = end};
+    .needs_user = true, .begin = ldap_begin, .message = message, .end = login_asking_end};

@@ -96,10 +96,8 @@ static void accept_with_keys(struct client *client, struct slice reply)
     login_ask(client, AUTH_SASL_FINAL, reply);
     if (client->state != CLIENT_CLOSED)
         login_accept(client);
-    // Those of a client are no good for a database that has a user of its own, even of its name.
-    const struct config_database *db = config_database(client->worker->config, client->database);
-    if (client->state != CLIENT_CLOSED && client->route != NULL && db != NULL && db->user == NULL)
-        route_keep_keys(client->route, &keys);
+    if (client->state != CLIENT_CLOSED && client->route != NULL)
+        route_keep_keys(client->route, client->user, &keys);
     secret_wipe(&keys, sizeof(keys));
 }
 

@@ -17,11 +17,15 @@ enum {
 };
 
 struct origin {
-    enum origin_kind kind;
+    enum origin_kind kind : 8;
     uint16_t port;       // of the client; of ours for a unix socket, as in PgBouncer
-    uint8_t address[16]; // network order; the first four bytes for IPv4
-    pid_t pid;           // at the other end of a unix socket; 0: unknown
-    uid_t uid;
+    union {
+        uint8_t address[16]; // network order; the first four bytes for IPv4
+        struct {
+            pid_t pid;       // at the other end of a unix socket; 0: unknown
+            uid_t uid;
+        };
+    };
 };
 
 // listen_port: of the unix socket, which has none of its own.

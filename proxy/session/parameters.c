@@ -33,6 +33,10 @@ static void add(struct gucs **set, const char *name, const char *value)
     struct gucs_draft draft = {.encoding = "SQL_ASCII"}; // PostgreSQL does not convert them either
     gucs_draft_add(&draft, slice_str(name), slice_str(value));
     struct gucs *one = gucs_new(&draft);
+    if (*set == NULL) {
+        *set = one;
+        return;
+    }
     struct gucs *all = gucs_join(*set, one);
     gucs_unref(&one);
     gucs_unref(set);
@@ -122,7 +126,7 @@ static bool take_parameter(struct client *client, struct slice name, struct slic
 static void add_host(struct client *client)
 {
     char text[400], from[ORIGIN_TEXT_BYTES];
-    const char *name = client->vars.value[VAR_APPLICATION_NAME];
+    const char *name = client->vars->value[VAR_APPLICATION_NAME];
     origin_details(&client->origin, from, sizeof(from));
     snprintf(text, sizeof(text), "%s - %s", name ? name : "app", from);
     give(client, "application_name", text);
@@ -199,6 +203,16 @@ static bool take_all(struct client *client, struct slice pairs)
     return result == STARTUP_PAIRS_END || startup_fails(client, "08P01", bad_layout);
 }
 
+// The clients of one application give the same.
+static void share(struct client *client)
+{
+    struct gucs_common *common = &client->worker->common_settings;
+    gucs_share(common, &client->given_vars);
+    gucs_share(common, &client->given);
+    gucs_unref(&client->wanted);
+    client->wanted = gucs_ref(client->given);
+}
+
 bool startup_parameters(struct client *client, struct slice pairs, uint32_t version)
 {
     uint32_t minor = version & 0xffff;
@@ -214,5 +228,6 @@ bool startup_parameters(struct client *client, struct slice pairs, uint32_t vers
         set_text(&client->database, slice_str(client->user));
     if (config_settings(client->worker->config)->application_name_add_host && !client->is_lookup)
         add_host(client);
+    share(client);
     return negotiate(client, pairs, version);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/session/remains.h"
 
+#include "base/mem.h"
 #include "base/reader.h"
 #include "proxy/session/vars.h"
 #include "proxy/sql/quote.h"
@@ -36,6 +37,14 @@ static const char kinds[] =
     " AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())";
 
 // ---- names ----
+
+void mentioned_free(struct mentioned **m)
+{
+    if (*m != NULL)
+        mentioned_fini(*m);
+    mem_free(*m);
+    *m = NULL;
+}
 
 void mentioned_fini(struct mentioned *m)
 {
@@ -130,7 +139,7 @@ static void put_custom(struct buf *sql, const char *name, const char *encoding, 
 // own: what the client has said itself; NULL: all of these.
 static void put_mentioned(struct buf *sql, const struct mentioned *m, const struct mentioned *own)
 {
-    struct slice rest = buf_slice(&m->names);
+    struct slice rest = m != NULL ? buf_slice(&m->names) : slice_of(NULL, 0);
     while (rest.len > 0) {
         struct slice name = slice_str((const char *)rest.at);
         if (own == NULL || !mentioned_has(own, name))

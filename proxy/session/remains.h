@@ -35,6 +35,7 @@ struct mentioned {
     bool too_many;  // some are not in it
 };
 void mentioned_fini(struct mentioned *m);
+void mentioned_free(struct mentioned **m); // of one that was allocated; NULL inside is fine
 // Notes whatever in the bytes looks like a name with a dot: too many do no harm.
 void mentioned_note(struct mentioned *m, struct slice bytes);
 bool mentioned_has(const struct mentioned *m, struct slice name);

@@ -93,8 +93,9 @@ void replication_begin(struct client *client)
     // What is written through a database's walsender is not looked at here. The WAL tells it; where
     // the cache has nothing but what passes through, it would never learn of it.
     const struct settings *settings = config_settings(client->worker->config);
-    if (client->replication->kind == REPLICATION_LOGICAL && client->route->domain != NULL &&
-        settings->invalidation == CONFIG_INVALIDATION_PROXY) {
+    if (client->replication->kind == REPLICATION_LOGICAL &&
+        settings->invalidation == CONFIG_INVALIDATION_PROXY &&
+        route_is_to_follow(client->route, client->worker->config)) {
         client_fail(client, "0A000",
                     "logical replication connections are not possible with invalidation = proxy");
         return;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/session/sequences.h"
 
+#include "base/mem.h"
 #include "proxy/route.h"
 #include "proxy/session/session.h"
 #include "proxy/session/unsafe.h"
@@ -17,10 +18,27 @@ static bool asks(const struct analysis *analysis)
 
 // ---- whose values a server knows ----
 
+static struct sequences *sequences_of(struct client *client)
+{
+    if (client->sequences == NULL)
+        client->sequences = mem_new(struct sequences);
+    return client->sequences;
+}
+
+static const struct pool_server *latest_of(const struct client *client)
+{
+    return client->sequences != NULL ? client->sequences->server : NULL;
+}
+
+static bool used_in_transaction(const struct client *client)
+{
+    return client->sequences != NULL && client->sequences->open > 0;
+}
+
 // Is what the server may know the client's, and the latest that there is of it?
 static bool knows(const struct server *server, const struct client *client)
 {
-    const struct pool_server *latest = client->sequences.server;
+    const struct pool_server *latest = latest_of(client);
     return server->sequences_of == client->number && (latest == NULL || latest == &server->slot);
 }
 
@@ -38,7 +56,7 @@ bool sequences_take(const struct client *client, struct server *server)
 const struct pool_server *sequences_prefer(const struct client *client)
 {
     bool matters = atomic_load_explicit(&client->route->asks_sequences, memory_order_relaxed);
-    return matters ? client->sequences.server : NULL;
+    return matters ? latest_of(client) : NULL;
 }
 
 // ---- after which statements clients ask ----
@@ -80,8 +98,10 @@ static void remember(struct route *route, uint64_t use)
 // for. unknown: among those that are not remembered yet. 0: none.
 static uint64_t find_use(const struct client *client, bool unknown)
 {
-    const struct sequences *s = &client->sequences;
+    const struct sequences *s = client->sequences;
     uint64_t found = 0;
+    if (s == NULL)
+        return 0;
     for (int i = s->open; i < SEQUENCE_USES_MAX && s->uses[i] != 0 && !is_likely(found); i++)
         if ((found == 0 || is_likely(s->uses[i])) &&
             !(unknown && is_user(&client->route->sequence_users, s->uses[i])))
@@ -103,12 +123,12 @@ static void note_use(struct sequences *s, uint64_t use)
 
 void sequences_note(struct client *client, const struct analysis *analysis, uint32_t effects)
 {
-    struct sequences *s = &client->sequences;
     const uint32_t unlikely = EFFECT_FUNCTION | EFFECT_UNKNOWN;
     if ((effects & EFFECT_DISCARD_SEQUENCES) != 0)
-        s->forgets = true;
+        sequences_of(client)->forgets = true;
     if (client->mode == POOL_SESSION || (effects & (EFFECT_SEQUENCE_USE | unlikely)) == 0)
         return;
+    struct sequences *s = sequences_of(client);
     uint64_t use = use_of(analysis, (effects & EFFECT_SEQUENCE_USE) != 0);
     note_use(s, use);
     s->forgets = false;
@@ -137,7 +157,6 @@ static bool may_inject(const struct client *client)
 void sequences_ask(struct client *client, const struct analysis *analysis, bool runs)
 {
     struct server *server = client->server;
-    struct sequences *s = &client->sequences;
     struct route *route = client->route;
     if (!asks(analysis))
         return;
@@ -146,7 +165,7 @@ void sequences_ask(struct client *client, const struct analysis *analysis, bool 
     if (client->mode == POOL_SESSION)
         return;
     runs &= !analysis->ddl; // a default that asks, perhaps
-    bool earlier = s->open == 0 && (analysis->effects & EFFECT_SEQUENCE_USE) == 0;
+    bool earlier = !used_in_transaction(client) && (analysis->effects & EFFECT_SEQUENCE_USE) == 0;
     if (!earlier)
         return; // the session's own nextval() may be what it asks for
     uint64_t use = runs && (client->pins & 1u << PIN_SEQUENCE) == 0 ? find_use(client, false) : 0;
@@ -161,7 +180,7 @@ void sequences_ask(struct client *client, const struct analysis *analysis, bool 
 
 bool sequences_refuse(const struct client *client, const struct analysis *analysis)
 {
-    return asks(analysis) && unsafe_is_refused(client) && client->sequences.open == 0 &&
+    return asks(analysis) && unsafe_is_refused(client) && !used_in_transaction(client) &&
            !analysis->ddl && (analysis->effects & EFFECT_SEQUENCE_USE) == 0 &&
            find_use(client, false) != 0;
 }
@@ -181,7 +200,7 @@ void sequences_failed(struct client *client, struct slice error)
 void sequences_forgotten(struct client *client)
 {
     const struct server *server = client->server;
-    client->sequences = (struct sequences){.server = server != NULL ? &server->slot : NULL};
+    *sequences_of(client) = (struct sequences){.server = server != NULL ? &server->slot : NULL};
 }
 
 void sequences_completed(struct client *client, struct slice body)

@@ -22,7 +22,7 @@
 uint64_t session_scope(struct client *client)
 {
     uint64_t settings = client->wanted ? client->wanted->planning_hash : 0;
-    return vars_hash(&client->vars) ^ client->route->number * 0x9e3779b97f4a7c15u ^ settings;
+    return client->vars->hash ^ client->route->number * 0x9e3779b97f4a7c15u ^ settings;
 }
 
 // Drivers that do not keep their statements say the same one again and again.
@@ -39,7 +39,7 @@ bool client_wants_input(const struct client *client)
 {
     return client->state != CLIENT_WAITING && client->state != CLIENT_GREETING &&
            !client->aligning && !(client->clearing && client->stream_left == 0) &&
-           !link_in_list(&client->held);
+           client->held == NULL;
 }
 
 // ---- the brackets of a turn: closed before anything is given away or ended ----
@@ -130,7 +130,14 @@ static enum step no_simple_query(struct client *client)
     return session_fail(client, "08P01", "PQexec disallowed");
 }
 
-// At rest: the cache, or a server.
+// Before more of its input is looked at.
+static bool must_wait(const struct client *client)
+{
+    return !client_wants_input(client) || conn_has_output(&client->conn) ||
+           (client->server != NULL && conn_has_output(&client->server->conn));
+}
+
+// At rest: the cache, or a server. STEP_SERVER: it has one now, which takes the message.
 static enum step rest_unit(struct client *client, struct slice *data, struct frame frame)
 {
     if (client->route->domain != NULL) {
@@ -147,17 +154,19 @@ static enum step rest_unit(struct client *client, struct slice *data, struct fra
             break;
         }
     }
-    if (client->server != NULL)
-        return STEP_SERVER;
-    if (!end_output(client))
+    if (client->server != NULL || !end_output(client))
         return STEP_STOP;
     client_request_server(client);
-    return client->state == CLIENT_LINKED ? STEP_ON : STEP_STOP;
+    return client->state == CLIENT_LINKED && !must_wait(client) ? STEP_SERVER : STEP_STOP;
 }
 
 static enum step step(struct client *client, struct slice *data)
 {
     struct frame frame;
+    if (client->worker->repeats != NULL && client_try_repeat(client, *data)) {
+        *data = slice_skip(*data, data->len);
+        return STEP_ON;
+    }
     switch (frame_read(*data, &frame)) {
     case FRAME_SHORT:
         return STEP_MORE;
@@ -186,9 +195,10 @@ static enum step step(struct client *client, struct slice *data)
     }
     if (client->server == NULL) {
         enum step rest = local_message(client, data, frame);
+        if (rest == STEP_SERVER)
+            rest = rest_unit(client, data, frame);
         if (rest != STEP_SERVER)
             return rest;
-        return rest_unit(client, data, frame);
     }
     const bool quiet = client_is_quiet(client);
     if ((quiet || client_is_aligning(client)) && !client->unit_decided) {
@@ -229,12 +239,6 @@ static enum step stream(struct client *client, struct slice *data)
     client->stream_ended = client->stream_left == 0;
     *data = slice_skip(*data, n);
     return STEP_ON;
-}
-
-static bool must_wait(const struct client *client)
-{
-    return !client_wants_input(client) || conn_has_output(&client->conn) ||
-           (client->server != NULL && conn_has_output(&client->server->conn));
 }
 
 struct slice client_session(struct client *client, struct slice data)

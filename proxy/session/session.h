@@ -34,8 +34,7 @@ bool session_shares_names(const struct client *client);
 
 static inline bool session_speaks_utf8(const struct client *client)
 {
-    const char *encoding = client->vars.value[VAR_CLIENT_ENCODING];
-    return encoding != NULL && strcmp(encoding, "UTF8") == 0;
+    return client->vars->utf8;
 }
 
 // A message of ours, made in the worker's text buffer and sent to the server.

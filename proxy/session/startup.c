@@ -80,6 +80,22 @@ bool startup_count_user(struct client *client)
     return count_user(client, client->user);
 }
 
+// With auth_type = any all are the database's own user.
+static const char *counted_name(const struct client *client, const struct config_database *db)
+{
+    bool any = config_auth_type(client->worker->config, db) == CONFIG_AUTH_ANY;
+    return any && db != NULL && db->user != NULL ? db->user : client->user;
+}
+
+void startup_count_taken(struct client *client)
+{
+    struct census *census = client->worker->pooler->census;
+    const struct config_database *db = config_database(client->worker->config, client->database);
+    int count;
+    client->in_database = census_enter(census, CENSUS_DATABASE, client->database, &count);
+    client->in_user = census_enter(census, CENSUS_USER, counted_name(client, db), &count);
+}
+
 // Counts the client for its database and its user, where these exist; false: one too many. As in
 // PgBouncer those on their way in count, too, and an admin on the console always gets in. A user
 // whom only auth_query knows is counted when it has told so.
@@ -91,8 +107,7 @@ static bool count_in(struct client *client)
     bool console = console_is(client->database);
     const struct config_database *db =
         console ? NULL : config_database(config, client->database);
-    bool any = config_auth_type(config, db) == CONFIG_AUTH_ANY;
-    const char *name = any && db != NULL && db->user != NULL ? db->user : client->user;
+    const char *name = counted_name(client, db);
     int in_database = 0;
     if (db != NULL || console)
         client->in_database = census_enter(client->worker->pooler->census, CENSUS_DATABASE,

@@ -22,6 +22,8 @@ bool startup_introduction(struct client *client, struct slice *data);
 
 // Counts a client whose user is known by now; false: one too many, and it was closed. startup.c
 bool startup_count_user(struct client *client);
+// One that is in already, in a database that exists: whatever the limits are.
+void startup_count_taken(struct client *client);
 
 // The name and value pairs of the startup message, whose version is 3.minor. False: the client was
 // closed.

@@ -8,8 +8,10 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "base/mem.h"
+#include "base/reader.h"
 #include "proxy/sql/prepared_text.h"
 #include "proxy/sql/texts.h"
+#include "proxy/sql/typed.h"
 
 enum { REGISTRY_SHARDS = 16 };
 
@@ -41,9 +43,31 @@ void statement_registry_free(struct statement_registry *registry)
     mem_free(registry);
 }
 
+uint64_t statement_registry_last(const struct statement_registry *registry)
+{
+    return registry->last_number;
+}
+
+void statement_registry_skip(struct statement_registry *registry, uint64_t number)
+{
+    if (registry->last_number < number)
+        registry->last_number = number;
+}
+
 static struct registry_shard *shard_of(struct statement_registry *registry, uint64_t hash)
 {
     return &registry->shards[hash >> 60];
+}
+
+bool statement_types_known(const struct statement *s, const struct catalog *catalog)
+{
+    struct reader r = reader_of(statement_types(s));
+    for (uint16_t n = reader_u16(&r); n > 0 && reader_ok(&r); n--) {
+        uint32_t type = reader_u32(&r);
+        if (typed_is_users(type) && (catalog == NULL || !catalog_is_enum(catalog, type)))
+            return false;
+    }
+    return true;
 }
 
 bool statement_is(const struct statement *s, uint64_t scope, struct slice tail, size_t text_bytes)
@@ -63,6 +87,20 @@ static struct statement *find(struct registry_shard *shard, uint64_t hash, uint6
     return NULL;
 }
 
+// Why it is not cached with parameters of the types that are declared.
+static enum bypass parameters_bypass(struct statement *s)
+{
+    struct reader r = reader_of(statement_types(s));
+    enum bypass bypass = BYPASS_NONE;
+    for (uint16_t n = statement_is_sql(s) ? 0 : reader_u16(&r); n > 0 && reader_ok(&r); n--) {
+        uint32_t type = reader_u32(&r);
+        enum bypass one = typed_parameter(s->analysis, type);
+        s->of_users_types |= typed_is_users(type);
+        bypass = bypass == BYPASS_NONE ? one : bypass;
+    }
+    return bypass;
+}
+
 static struct statement *make(struct statement_registry *registry, struct texts_front *front,
                               uint64_t scope, struct slice tail, size_t text_bytes)
 {
@@ -77,6 +115,7 @@ static struct statement *make(struct statement_registry *registry, struct texts_
     if (statement_is_sql(s))
         text = prepared_text_query(text);
     s->analysis = analysis_ref(texts_front_analysis(front, text));
+    s->parameters = parameters_bypass(s);
     s->number = atomic_fetch_add(&registry->last_number, 1) + 1;
     snprintf(s->name, sizeof(s->name), STATEMENT_PREFIX "%llu", (unsigned long long)s->number);
     return s;

@@ -6,8 +6,10 @@
 #pragma once
 #include "base/hash.h"
 #include "base/slice.h"
+#include "cache/statistics.h"
 
 struct analysis;
+struct catalog;
 struct statement_registry;
 struct texts_front;
 
@@ -21,6 +23,8 @@ struct statement {
     struct statement_registry *registry;
     struct analysis *analysis; // counts
     uint64_t scope;        // only compared
+    bool of_users_types;    // some of those are
+    enum bypass parameters; // why it is not cached with those of the types that are declared
     _Atomic bool proven;   // a server of its scope has accepted it
     _Atomic uint32_t edition; // one more whenever it was found not to fit its tables any more
     uint32_t text_bytes;   // with its NUL
@@ -56,6 +60,11 @@ static inline struct slice statement_types(const struct statement *s)
 struct statement_registry *statement_registry_new(void);
 void statement_registry_free(struct statement_registry *registry); // none may be left
 
+// The number of the newest; those to come have higher ones than `number`
+// (before any is made).
+uint64_t statement_registry_last(const struct statement_registry *registry);
+void statement_registry_skip(struct statement_registry *registry, uint64_t number);
+
 // Any thread; front is the caller's own. scope: statements of different scopes are different
 // ones. tail: a Parse message behind its name, or an SQL PREPARE and its NUL; text_bytes: how much
 // of it is the text and its NUL. The caller gets a count.
@@ -63,6 +72,8 @@ struct statement *statement_get(struct statement_registry *registry, struct text
                                 uint64_t scope, struct slice tail, size_t text_bytes);
 // Would that give this one?
 bool statement_is(const struct statement *s, uint64_t scope, struct slice tail, size_t text_bytes);
+// Of the users' types among those declared: does the catalog (NULL: none yet) know each as safe?
+bool statement_types_known(const struct statement *s, const struct catalog *catalog);
 struct statement *statement_ref(struct statement *s);
 void statement_unref(struct statement **s); // NULL inside is fine; clears the pointer
 

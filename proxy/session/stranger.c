@@ -10,10 +10,18 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "config/config.h"
 #include "proxy/census.h"
 #include "proxy/console/console.h"
 #include "proxy/worker.h"
+
+// What it is known by meanwhile.
+struct stranger {
+    struct entrant entrant;        // in worker->entrance
+    struct client *client;         // borrows; it has this
+    struct census_entry *in_place; // counts; NULL: not placed
+};
 
 static int limit_of(const struct settings *settings)
 {
@@ -39,8 +47,13 @@ static void make_room(struct worker *worker)
         return;
     tell_full(worker, limit);
     struct entrant *weakest = entrance_weakest(&worker->entrance);
-    client_fail_quietly(container_of(weakest, struct client, entrant), "53300",
+    client_fail_quietly(container_of(weakest, struct stranger, entrant)->client, "53300",
                         "too many connections have not logged in (max_login_conn)");
+}
+
+bool client_is_placed(const struct client *client)
+{
+    return client->stranger != NULL && client->stranger->in_place != NULL;
 }
 
 bool client_enters(struct client *client)
@@ -50,7 +63,9 @@ bool client_enters(struct client *client)
         return true;
     client->conn.room = CLIENT_ENTRY_BYTES;
     worker->pooler->entering++;
-    entrance_enter(&worker->entrance, &client->entrant, origin_place(&client->origin));
+    client->stranger = mem_new(struct stranger);
+    client->stranger->client = client;
+    entrance_enter(&worker->entrance, &client->stranger->entrant, origin_place(&client->origin));
     make_room(worker);
     if (client->state == CLIENT_CLOSED)
         return false;
@@ -62,15 +77,18 @@ bool client_enters(struct client *client)
 bool client_placed(struct client *client)
 {
     struct worker *worker = client->worker;
+    struct stranger *stranger = client->stranger;
     uint64_t place = origin_place(&client->origin);
-    entrance_move(&worker->entrance, &client->entrant, place);
     int most = config_settings(worker->config)->max_login_conn_per_address;
-    if (most == 0 || client->entrant.place == NULL)
+    if (stranger == NULL)
+        return true;
+    entrance_move(&worker->entrance, &stranger->entrant, place);
+    if (most == 0)
         return true;
     char name[20];
     int count;
     snprintf(name, sizeof(name), "%" PRIx64, place);
-    client->in_place = census_enter(worker->pooler->census, CENSUS_PLACE, name, &count);
+    stranger->in_place = census_enter(worker->pooler->census, CENSUS_PLACE, name, &count);
     if (count <= most)
         return true;
     client_fail(client, "53300", "too many connections from this address have not logged in "
@@ -81,11 +99,14 @@ bool client_placed(struct client *client)
 void client_leaves_entrance(struct client *client)
 {
     struct worker *worker = client->worker;
-    if (client->entrant.place == NULL)
+    struct stranger *stranger = client->stranger;
+    if (stranger == NULL)
         return;
     worker->pooler->entering--;
-    entrance_leave(&worker->entrance, &client->entrant);
-    census_leave(worker->pooler->census, &client->in_place);
+    entrance_leave(&worker->entrance, &stranger->entrant);
+    census_leave(worker->pooler->census, &stranger->in_place);
+    mem_free(stranger);
+    client->stranger = NULL;
 }
 
 bool client_comes_in(struct client *client)

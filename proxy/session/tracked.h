@@ -9,6 +9,15 @@ struct client;
 struct op;
 struct worker;
 
+// What is kept of a client for it.
+struct tracked {
+    uint32_t answered, bound; // in worker->queries: answered last; bound last
+    int64_t since_us;         // when that was answered
+    int64_t waited_us;        // for its server, not yet told to a query
+};
+
+// It has waited so long for its server.
+void tracked_waited(struct client *client, int64_t waited_us);
 // A text is sent to the server, to be answered by op.
 void tracked_query(struct client *client, struct op *op, struct slice text);
 // A statement is bound: what is executed next is it. An empty slice: it is not known.

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/session/vars.h"
 
+#include <openssl/evp.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <strings.h>
 
-#include "base/hash.h"
+#include "base/check.h"
+#include "base/list.h"
 #include "base/mem.h"
+#include "cache/key.h"
+#include "proxy/login/digest.h"
 #include "proxy/sql/quote.h"
 
 static const char *const names[VAR_COUNT] = {
@@ -22,62 +27,57 @@ const char *var_name(enum followed_var var)
     return names[var];
 }
 
+// No two are of the same length.
 int var_find(const char *name)
 {
+    static const enum followed_var by_length[] = {
+        [sizeof("client_encoding")] = VAR_CLIENT_ENCODING,
+        [sizeof("DateStyle")] = VAR_DATE_STYLE,
+        [sizeof("TimeZone")] = VAR_TIME_ZONE,
+        [sizeof("standard_conforming_strings")] = VAR_STANDARD_CONFORMING_STRINGS,
+        [sizeof("application_name")] = VAR_APPLICATION_NAME,
+        [sizeof("IntervalStyle")] = VAR_INTERVAL_STYLE,
+    };
+    size_t size = strlen(name) + 1;
+    if (size >= sizeof(by_length) / sizeof(*by_length))
+        return -1;
+    enum followed_var only = by_length[size];
+    return strcasecmp(name, names[only]) == 0 ? (int)only : -1;
+}
+
+// ---- the registry ----
+
+struct vars_registry {
+    pthread_mutex_t lock;
+    struct hash_table table;
+};
+
+struct vars_registry *vars_registry_new(void)
+{
+    struct vars_registry *registry = mem_new(struct vars_registry);
+    pthread_mutex_init(&registry->lock, NULL);
+    return registry;
+}
+
+void vars_registry_free(struct vars_registry *registry)
+{
+    CHECK(registry->table.count == 0);
+    hash_fini(&registry->table);
+    pthread_mutex_destroy(&registry->lock);
+    mem_free(registry);
+}
+
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool has(const struct vars *v, const char *const value[VAR_COUNT])
+{
     for (int i = 0; i < VAR_COUNT; i++)
-        if (strcasecmp(name, names[i]) == 0)
-            return i;
-    return -1;
-}
-
-static void changed(struct vars *v)
-{
-    static _Atomic uint64_t last; // numbers are never reused
-    v->hash = 0;
-    v->content = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
-}
-
-void vars_fini(struct vars *v)
-{
-    for (int i = 0; i < VAR_COUNT; i++)
-        mem_free(v->value[i]);
-    *v = (struct vars){0};
-}
-
-void vars_set(struct vars *v, enum followed_var var, const char *value)
-{
-    if (v->value[var] != NULL && strcmp(v->value[var], value) == 0)
-        return;
-    mem_free(v->value[var]);
-    v->value[var] = mem_strdup(value);
-    changed(v);
-}
-
-void vars_default(struct vars *v, const struct vars *from)
-{
-    for (int i = 0; i < VAR_COUNT; i++)
-        if (v->value[i] == NULL && from->value[i] != NULL)
-            v->value[i] = mem_strdup(from->value[i]);
-    changed(v);
-}
-
-uint64_t vars_hash(struct vars *v)
-{
-    if (v->hash != 0)
-        return v->hash;
-    uint64_t hash = 1;
-    for (int i = 0; i < VAR_COUNT; i++) {
-        const char *value = i != VAR_APPLICATION_NAME && v->value[i] ? v->value[i] : "";
-        hash = hash * 0x9e3779b97f4a7c15u + hash_bytes(value, strlen(value));
-    }
-    v->hash = hash | 1;
-    return v->hash;
-}
-
-static bool is_utf8(const struct vars *v)
-{
-    const char *encoding = v->value[VAR_CLIENT_ENCODING];
-    return encoding != NULL && strcmp(encoding, "UTF8") == 0;
+        if (!is_same(v->value[i], value[i]))
+            return false;
+    return true;
 }
 
 // PostgreSQL's client-only encodings: their second bytes may be ASCII ("Supported Character Sets").
@@ -91,6 +91,137 @@ static bool is_ambiguous(const char *encoding)
     return false;
 }
 
+// One that nobody finds another set of values for: keys are compared, the values are not.
+static void digest_results(const char *const value[VAR_COUNT], uint64_t out[2])
+{
+    static const enum followed_var in_key[] = {VAR_CLIENT_ENCODING, VAR_DATE_STYLE, VAR_TIME_ZONE,
+                                               VAR_INTERVAL_STYLE};
+    struct buf key = {0};
+    for (size_t i = 0; i < sizeof(in_key) / sizeof(*in_key); i++) {
+        if (value[in_key[i]] != NULL)
+            key_bytes(&key, slice_str(value[in_key[i]]));
+        else
+            key_null(&key);
+    }
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    CHECK(EVP_Digest(key.at, key.len, digest, NULL, digest_sha256(), NULL) == 1);
+    memcpy(out, digest, 2 * sizeof(*out));
+    buf_fini(&key);
+}
+
+static uint64_t hash_of(const char *const value[VAR_COUNT], bool with_application_name)
+{
+    uint64_t hash = 1;
+    for (int i = 0; i < VAR_COUNT; i++) {
+        const char *text = value[i];
+        if (text == NULL || (i == VAR_APPLICATION_NAME && !with_application_name))
+            text = "";
+        hash = hash * 0x9e3779b97f4a7c15u + hash_bytes(text, strlen(text));
+    }
+    return hash | 1;
+}
+
+static struct vars *make(struct vars_registry *registry, const char *const value[VAR_COUNT])
+{
+    size_t bytes = 0;
+    for (int i = 0; i < VAR_COUNT; i++)
+        bytes += value[i] != NULL ? strlen(value[i]) + 1 : 0;
+    struct vars *v = mem_zalloc(sizeof(*v) + bytes);
+    const char *encoding = value[VAR_CLIENT_ENCODING];
+    v->registry = registry;
+    v->refs = 1;
+    v->hash = hash_of(value, false);
+    v->standard_strings = is_same(value[VAR_STANDARD_CONFORMING_STRINGS], "on");
+    v->utf8 = is_same(encoding, "UTF8");
+    v->ambiguous = encoding == NULL || is_ambiguous(encoding);
+    digest_results(value, v->result_key);
+    char *at = v->text;
+    for (int i = 0; i < VAR_COUNT; i++) {
+        if (value[i] == NULL)
+            continue;
+        v->value[i] = strcpy(at, value[i]);
+        at += strlen(at) + 1;
+    }
+    return v;
+}
+
+static struct vars *get(struct vars_registry *registry, const char *const value[VAR_COUNT])
+{
+    uint64_t hash = hash_of(value, true);
+    pthread_mutex_lock(&registry->lock);
+    struct hash_node *n = hash_first(&registry->table, hash);
+    while (n != NULL && !has(container_of(n, struct vars, node), value))
+        n = hash_next(n);
+    struct vars *v = n != NULL ? vars_ref(container_of(n, struct vars, node)) : NULL;
+    if (v == NULL) {
+        v = make(registry, value);
+        hash_insert(&registry->table, &v->node, hash);
+    }
+    pthread_mutex_unlock(&registry->lock);
+    return v;
+}
+
+struct vars *vars_none(struct vars_registry *registry)
+{
+    static const char *const nothing[VAR_COUNT];
+    return get(registry, nothing);
+}
+
+struct vars *vars_ref(struct vars *v)
+{
+    atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
+    return v;
+}
+
+void vars_unref(struct vars **at)
+{
+    struct vars *v = *at;
+    *at = NULL;
+    if (v == NULL)
+        return;
+    uint32_t refs = atomic_load_explicit(&v->refs, memory_order_relaxed);
+    while (refs > 1)
+        if (atomic_compare_exchange_weak_explicit(&v->refs, &refs, refs - 1, memory_order_release,
+                                                  memory_order_relaxed))
+            return;
+    // Perhaps the last one: a lookup may count it up again until it has left the table.
+    struct vars_registry *registry = v->registry;
+    pthread_mutex_lock(&registry->lock);
+    bool last = atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) == 1;
+    if (last)
+        hash_remove(&registry->table, &v->node);
+    pthread_mutex_unlock(&registry->lock);
+    if (last)
+        mem_free(v);
+}
+
+static void become(struct vars **v, const char *const value[VAR_COUNT])
+{
+    struct vars *before = *v;
+    *v = get(before->registry, value); // value points into `before`
+    vars_unref(&before);
+}
+
+void vars_set(struct vars **v, enum followed_var var, const char *value)
+{
+    const char *all[VAR_COUNT];
+    if (is_same((*v)->value[var], value))
+        return;
+    memcpy(all, (*v)->value, sizeof(all));
+    all[var] = value;
+    become(v, all);
+}
+
+void vars_default(struct vars **v, const struct vars *from)
+{
+    const char *all[VAR_COUNT];
+    for (int i = 0; i < VAR_COUNT; i++)
+        all[i] = (*v)->value[i] != NULL ? (*v)->value[i] : from->value[i];
+    become(v, all);
+}
+
+// ---- what they mean ----
+
 static bool has_high_byte(struct slice text)
 {
     for (size_t i = 0; i < text.len; i++)
@@ -99,41 +230,23 @@ static bool has_high_byte(struct slice text)
     return false;
 }
 
-bool vars_text_is_plain(const struct vars *v, struct slice text)
+bool vars_text_looks_plain(const struct vars *v, struct slice text)
 {
-    const char *standard = v->value[VAR_STANDARD_CONFORMING_STRINGS];
-    if (standard == NULL || strcmp(standard, "on") != 0) {
-        if (text.len > 0 && memchr(text.at, '\\', text.len) != NULL)
-            return false;
-    }
-    if (is_utf8(v))
-        return true;
-    const char *encoding = v->value[VAR_CLIENT_ENCODING];
-    return (encoding != NULL && !is_ambiguous(encoding)) || !has_high_byte(text);
+    if (!v->standard_strings && text.len > 0 && memchr(text.at, '\\', text.len) != NULL)
+        return false;
+    return v->utf8 || !v->ambiguous || !has_high_byte(text);
 }
 
 static bool differs(const struct vars *wanted, const struct vars *actual, int i)
 {
-    const char *want = wanted->value[i];
-    const char *have = actual->value[i];
-    return want != NULL && want != have && (have == NULL || strcmp(want, have) != 0);
+    return wanted->value[i] != NULL && !is_same(wanted->value[i], actual->value[i]);
 }
 
-bool vars_equal(struct vars *wanted, struct vars *actual)
+bool vars_compare(const struct vars *wanted, const struct vars *actual)
 {
-    if (wanted->content == actual->content)
-        return true;
-    bool same = true;
-    for (int i = 0; i < VAR_COUNT; i++) {
+    for (int i = 0; i < VAR_COUNT; i++)
         if (differs(wanted, actual, i))
             return false;
-        same &= wanted->value[i] != NULL || actual->value[i] == NULL;
-    }
-    // The smaller of two, so that any number of clients and servers agree in the end.
-    if (same && wanted->content < actual->content)
-        actual->content = wanted->content;
-    else if (same)
-        wanted->content = actual->content;
     return true;
 }
 

@@ -6,6 +6,8 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "proxy/sql/builtins.h"
+#include "proxy/sql/calls.h"
 #include "proxy/sql/classify.h"
 #include "proxy/sql/comments.h"
 #include "proxy/sql/parse.h"
@@ -105,6 +107,18 @@ static bool is_ascii(const struct walk_names *names)
     return true;
 }
 
+// May there be a time or timetz in it, as far as the text can tell?
+static bool is_of_times(const struct walk *w)
+{
+    for (uint32_t i = 0; i < w->functions.count; i++)
+        if (builtin_function_of_times(w->functions.at[i].name))
+            return true;
+    for (uint32_t i = 0; i < w->casts.count; i++)
+        if (slice_is(w->casts.at[i].name, "time") || slice_is(w->casts.at[i].name, "timetz"))
+            return true;
+    return false;
+}
+
 // The time at which the transaction began; age(x) counts from its day.
 static bool tells_time(const struct walk *w)
 {
@@ -120,7 +134,8 @@ static bool tells_time(const struct walk *w)
 static struct analysis *analysis_of(const struct walk *w)
 {
     const struct walk_names *lists[] = {&w->reads,  &w->catalogs,  &w->writes, &w->functions,
-                                        &w->fields, &w->operators, &w->casts};
+                                        &w->fields, &w->operators, &w->casts,  &w->dated,
+                                        &w->types,  &w->perhaps};
     struct slice prepared = slice_str(w->prepared ? w->prepared : "");
     struct slice channel = slice_str(w->channel ? w->channel : "");
     const struct fixed *fixed = &w->fixed;
@@ -152,6 +167,9 @@ static struct analysis *analysis_of(const struct walk *w)
         .fields = copy_names(&room, &w->fields),
         .operators = copy_names(&room, &w->operators),
         .casts = copy_names(&room, &w->casts),
+        .dated = copy_names(&room, &w->dated),
+        .types = copy_names(&room, &w->types),
+        .perhaps = copy_names(&room, &w->perhaps),
         .keys = copy_keys(&room, fixed),
         .prepared = copy_bytes(&room.bytes, prepared),
         .channel = copy_bytes(&room.bytes, channel),
@@ -164,6 +182,9 @@ static struct analysis *analysis_of(const struct walk *w)
         .has_parameters = w->has_parameters,
         .tells_time = tells_time(w),
         .searches_text = w->searches_text,
+        .zones = w->zones,
+        .gets = w->gets,
+        .on_conflict = w->on_conflict,
         .names_are_ascii = ascii,
         .bytes = bytes,
     };
@@ -269,8 +290,11 @@ static struct analysis *analyse_tree(const PgQuery__ParseResult *tree, struct sl
         all.plain_begin = i == 0 && one.plain_begin;
         all.plain_end = i == 0 && one.plain_end;
     }
+    calls_judge_fields(&w);
     if (w.reads.count == 0)
         walk_deny(&w, BYPASS_NO_RELATION); // nothing could end the entry, and it is cheap anyway
+    if (w.zones && is_of_times(&w))
+        walk_deny(&w, BYPASS_VOLATILE_FUNCTION);
     struct analysis *a = analysis_of(&w);
     a->kind = all.kind;
     if (tree->n_stmts != 1 || !bytes_are_ascii(a->prepared))

@@ -78,10 +78,11 @@ struct sql_names {
 
 // Which rows a statement reads or writes, as far as it names them: for each place of a relation in
 // it, what its columns must equal. Made by fixed.h, used by keys.h with the values of a text.
-enum sql_value_kind { SQL_PARAMETER, SQL_INTEGER, SQL_DECIMAL, SQL_STRING };
+enum sql_value_kind { SQL_PARAMETER, SQL_INTEGER, SQL_DECIMAL, SQL_STRING, SQL_BOOLEAN };
 
 struct sql_value {
-    uint16_t number; // of the parameter, from 1; or which of the template's constants, from 0
+    uint16_t number; // of the parameter, from 1; or which of the template's constants, from 0; or
+                     // false or true, which are no constants of a template
     uint8_t kind;    // enum sql_value_kind
     bool negative;   // a constant behind a minus
     bool array;      // any of its elements is meant
@@ -100,6 +101,8 @@ struct sql_fix {
     struct slice column;
     uint16_t kind;           // enum sql_fix_kind
     uint16_t first, count;   // EQUAL, SAME: values (of the other column)
+    uint16_t tuple;          // likewise; above 0: where it equals the n-th of them, it is in a row
+                             // whose other columns of this number equal the n-th of theirs
     uint16_t other;          // SAME: which place
     struct slice other_column;
 };
@@ -142,6 +145,9 @@ struct analysis {
                                 // that name and a user's function f takes a row of t
     struct sql_names operators; // used anywhere, also behind IN, BETWEEN, LIKE, NULLIF ...
     struct sql_names casts;     // names of the types that values are cast to
+    struct sql_names dated;     // columns that are cast as if they were of types of date and time
+    struct sql_names types;     // that constants are cast to, as if they were a user's enums
+    struct sql_names perhaps;   // (x).f, where f may be a type that x is cast to
     struct sql_keys keys;
     struct slice prepared;      // the name in one PREPARE, EXECUTE (also in EXPLAIN and in CREATE
                                 // TABLE AS) or DEALLOCATE; empty: none, or not in ASCII
@@ -159,6 +165,9 @@ struct analysis {
     bool plain_end;         // one COMMIT or ROLLBACK without AND CHAIN
     bool has_parameters;    // $1 ... occur
     bool tells_time;        // uses the time at which its transaction began, as the text shows
+    bool gets;              // what stands before a dot may be of any type, and f(x) be meant
+    bool zones;             // calls timezone(): a time's zone would be that of the day
+    bool on_conflict;       // INSERT ... ON CONFLICT: may tell of any row of its table
     bool searches_text;     // by text search configurations, which are to be watched
     bool unlistens;         // one UNLISTEN, of channel or of all
     bool names_are_ascii;   // else the bytes of names are in the client's encoding
@@ -179,8 +188,9 @@ void analysis_unref(struct analysis **a); // clears the caller's pointer
 
 const char *statement_kind_name(enum statement_kind kind); // for logs: "select"
 
-// The number (below 8) of a setting that PostgreSQL 15 reports when it changes (GUC_REPORT) and
 enum { ANALYSIS_RESETS_INVENTED = 1 << 7 }; // names with a dot
+
+// The number (below 8) of a setting that PostgreSQL 15 reports when it changes (GUC_REPORT) and
 // that pgweir makes true again on another server; -1 for the others. name: any case.
 int analysis_setting_reported(const char *name);
 

@@ -15,16 +15,15 @@
 // Not here, though it seems so: age (of one argument: today), date, time, timestamp ... called as
 // functions and the json functions that make records (they read text, and 'now' may be in a row),
 // convert and its like (conversions can be replaced), current_schema (schemas are not watched as
-// such), text search (see below).
+// such), text search (see below), jsonb_path_*_tz (a time beside one with a zone gets today's).
+// "timezone" is another matter where there may be a time in the statement (walk.c, resolve.c).
 static const char *const stable_but_cacheable[] = {
     "array_to_json", "array_to_string", "concat", "concat_ws", "current_database", "date_part",
     "date_trunc", "enum_first", "enum_last", "enum_range", "extract", "format", "generate_series",
     "json_agg", "json_build_array", "json_build_object", "json_object_agg", "jsonb_agg",
-    "jsonb_build_array", "jsonb_build_object", "jsonb_object_agg", "jsonb_path_exists_tz",
-    "jsonb_path_match_tz", "jsonb_path_query_array_tz", "jsonb_path_query_first_tz",
-    "jsonb_path_query_tz", "length", "make_timestamptz", "overlaps", "quote_literal",
-    "quote_nullable", "row_to_json", "timezone", "to_char", "to_date", "to_json", "to_jsonb",
-    "to_number", "to_timestamp",
+    "jsonb_build_array", "jsonb_build_object", "jsonb_object_agg", "length", "make_timestamptz",
+    "overlaps", "quote_literal", "quote_nullable", "row_to_json", "timezone", "to_char", "to_date",
+    "to_json", "to_jsonb", "to_number", "to_timestamp",
 };
 
 // The same, where the function itself is known and not just its name: none of these reads text.
@@ -38,6 +37,23 @@ static const char *const immutable_but_not_cacheable[] = {
     "to_tsquery", "to_tsvector", "ts_headline", "ts_lexize", "ts_parse", "ts_rewrite",
     "ts_token_type", "websearch_to_tsquery", "xml_is_well_formed_content",
     "xml_is_well_formed_document",
+};
+
+// Whose argument is a timetz. A time is cast to that unseen, and a text read, by the day's offset.
+static const char *const takes_timetz[] = {
+    "datetimetz_pl", "interval_pl_timetz", "timetz_cmp", "timetz_eq", "timetz_ge", "timetz_gt",
+    "timetz_hash", "timetz_hash_extended", "timetz_larger", "timetz_le", "timetz_lt",
+    "timetz_mi_interval", "timetz_ne", "timetz_out", "timetz_pl_interval", "timetz_send",
+    "timetz_smaller", "timetzdate_pl",
+};
+
+// By which a time may be in a statement that has no column, cast or parameter of that type: they
+// give one, or take one and so say what a literal or a parameter is.
+static const char *const of_times[] = {
+    "datetime_pl", "interval_pl_time", "make_time", "time", "time_cmp", "time_eq", "time_ge",
+    "time_gt", "time_hash", "time_hash_extended", "time_in", "time_larger", "time_le", "time_lt",
+    "time_mi_interval", "time_mi_time", "time_ne", "time_out", "time_pl_interval", "time_recv",
+    "time_send", "time_smaller", "timedate_pl",
 };
 
 // Text search: what they give depends on configurations and dictionaries, which are watched while a
@@ -217,7 +233,7 @@ static bool cacheable(struct slice name, enum volatility volatility)
 {
     switch (volatility) {
     case VOLATILITY_IMMUTABLE:
-        return !LISTED(immutable_but_not_cacheable, name);
+        return !LISTED(immutable_but_not_cacheable, name) && !LISTED(takes_timetz, name);
     case VOLATILITY_STABLE:
         return LISTED(stable_but_cacheable, name);
     case VOLATILITY_UNKNOWN:
@@ -261,6 +277,11 @@ bool builtin_function_forceable(struct slice name)
     return true;
 }
 
+bool builtin_function_of_times(struct slice name)
+{
+    return LISTED(of_times, name) || LISTED(takes_timetz, name);
+}
+
 bool builtin_function_searches_text(struct slice name)
 {
     return LISTED(text_search, name);
@@ -294,4 +315,57 @@ bool builtin_cast_cacheable(struct slice type, bool from_constant)
 {
     return LISTED(safe_types, type) ||
            (from_constant && LISTED(safe_types_of_constants, type));
+}
+
+static bool has_prefix(struct slice name, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return name.len >= n && memcmp(name.at, prefix, n) == 0;
+}
+
+// Reviewed: all types of pg_catalog that a text can be cast to, but the safe ones and those that
+// have a form of their own for every text (point, tsvector, pg_lsn ...).
+bool builtin_field_casts(struct slice name)
+{
+    static const char *const ranges[] = {"datemultirange", "tsmultirange", "tstzmultirange"};
+    static const char *const others[] = {"aclitem", "record", "timetz", "xml"};
+    return LISTED(safe_types_of_constants, name) || LISTED(ranges, name) ||
+           LISTED(others, name) || has_prefix(name, "_") || has_prefix(name, "reg");
+}
+
+bool builtin_type_is_safe(uint32_t oid)
+{
+    static const uint32_t safe[] = {BUILTIN_SAFE_TYPES};
+    for (size_t i = 0; i < COUNT_OF(safe); i++)
+        if (safe[i] == oid)
+            return true;
+    return false;
+}
+
+bool builtin_type_is_time(uint32_t oid)
+{
+    return oid == 1083 || oid == 1183 || oid == 1266 || oid == 1270;
+}
+
+bool builtin_type_is_datetime(struct slice type)
+{
+    return slice_is(type, "date") || slice_is(type, "timestamp") ||
+           slice_is(type, "timestamptz") || slice_is(type, "time") || slice_is(type, "interval");
+}
+
+bool builtin_function_gives_datetime(struct slice name)
+{
+    static const char *const always[] = {
+        "date_bin", "date_trunc", "generate_series", "justify_days", "justify_hours",
+        "justify_interval", "make_date", "make_interval", "make_time", "make_timestamp",
+        "make_timestamptz", "timezone", "to_date", "to_timestamp",
+    };
+    return LISTED(always, name);
+}
+
+bool builtin_function_gives_its_argument(struct slice name)
+{
+    static const char *const those[] = {"first_value", "lag", "last_value", "lead", "max", "min",
+                                        "nth_value"};
+    return LISTED(those, name);
 }

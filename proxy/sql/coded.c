@@ -22,6 +22,7 @@ enum name_kind {
     NAME_READ = 's', // of those, the ones whose readers run it
     NAME_FUNCTION = 'f', // a user's, with the name of one of PostgreSQL's own
     NAME_FIELD = '.',    // a user's, that t.name may call
+    NAME_GETTER = ':',   // a user's, that (x).name may call, whatever x is
     NAME_OPERATOR = 'o',
     NAME_TYPE = 't',
     NAME_EVENT = 'e',      // there are event triggers
@@ -36,6 +37,7 @@ struct coded {
     bool anything;
     bool foreign;     // some names are not plain ASCII
     bool types;       // some are of types
+    bool getters;     // some of getters, which are not in the count
     size_t count;
     size_t mask;      // of the table
     uint64_t *table;  // owns; open addressing, 0: free
@@ -46,7 +48,7 @@ struct coded_draft {
     struct buf hashes; // owns; uint64_t each
     char *fingerprint; // owns; NULL: not said yet
     size_t count;
-    bool anything, foreign, types, odd;
+    bool anything, foreign, types, getters, odd;
 };
 
 // ---- the answer ----
@@ -119,6 +121,11 @@ static void add(struct coded_draft *draft, uint8_t kind, struct slice name)
         draft->count--; // counted as a relation
         add_name(draft, NAME_READ, name);
         return;
+    case NAME_GETTER:
+        draft->getters = true;
+        draft->count--;
+        add_name(draft, NAME_GETTER, name);
+        return;
     case NAME_RELATION:
     case NAME_FUNCTION:
     case NAME_FIELD:
@@ -177,6 +184,7 @@ struct coded *coded_draft_end(struct coded_draft **pointer)
     coded->anything = draft->anything;
     coded->foreign = draft->foreign;
     coded->types = draft->types;
+    coded->getters = draft->getters;
     coded->count = draft->count;
     coded->fingerprint = draft->fingerprint;
     draft->fingerprint = NULL;
@@ -217,7 +225,7 @@ uint64_t coded_number(const struct coded *coded)
 
 bool coded_is_empty(const struct coded *coded)
 {
-    return coded->count == 0;
+    return coded->count == 0 && !coded->getters;
 }
 
 size_t coded_count(const struct coded *coded)
@@ -269,7 +277,7 @@ static bool has_any(const struct coded *coded, enum name_kind kind, const struct
 
 bool coded_concerns(const struct coded *coded, const struct analysis *a)
 {
-    if (coded->count == 0 || !analysis_may_run_more(a))
+    if (coded_is_empty(coded) || !analysis_may_run_more(a))
         return false;
     // Types may be named where nothing is cast, in what was not reviewed (column definition lists).
     bool unsupported = (a->reasons & 1ull << BYPASS_UNSUPPORTED) != 0;
@@ -279,5 +287,6 @@ bool coded_concerns(const struct coded *coded, const struct analysis *a)
            has_any(coded, NAME_RELATION, &a->catalogs) ||
            has_any(coded, NAME_FUNCTION, &a->functions) ||
            has_any(coded, NAME_FIELD, &a->fields) ||
+           (a->gets && has_any(coded, NAME_GETTER, &a->fields)) ||
            has_any(coded, NAME_OPERATOR, &a->operators) || has_any(coded, NAME_TYPE, &a->casts);
 }

@@ -2,6 +2,8 @@
 #include "proxy/sql/fixed.h"
 
 #include "base/mem.h"
+#include "proxy/sql/fixed_values.h"
+#include "proxy/sql/nodes.h"
 
 #define NODE(name) PG_QUERY__NODE__NODE_##name
 
@@ -11,7 +13,8 @@ enum {
     VALUES_MAX = 512,
     LEAVES_MAX = 32,     // relations in one FROM
     CONDITIONS_MAX = 64, // of one statement
-    ROWS_MAX = 32,       // of one INSERT
+    ROWS_MAX = 32,       // of one INSERT, or alternatives: more are more keys than are looked at
+    EITHER_MAX = 8,      // columns of which an OR may say something
 };
 
 void fixed_begin(struct fixed *f, struct slice text)
@@ -37,7 +40,7 @@ void fixed_parameter(struct fixed *f, int32_t number)
 
 // ---- Room ---------------------------------------------------------------------------------------
 
-static bool has_room(struct fixed *f)
+bool fixed_has_room(struct fixed *f)
 {
     if (f->scans == NULL) {
         f->scans = mem_alloc(SCANS_MAX * sizeof(*f->scans));
@@ -50,7 +53,7 @@ static bool has_room(struct fixed *f)
 
 static struct fixed_scan *add_scan(struct fixed *f, const PgQuery__RangeVar *relation)
 {
-    if (!has_room(f))
+    if (!fixed_has_room(f))
         return NULL;
     struct fixed_scan *s = &f->scans[f->n_scans++];
     *s = (struct fixed_scan){.relation = relation, .scan = {.first = f->n_fixes}};
@@ -60,18 +63,10 @@ static struct fixed_scan *add_scan(struct fixed *f, const PgQuery__RangeVar *rel
 // Fixes are added to the scan that was added last.
 static void add_fix(struct fixed *f, struct sql_fix fix)
 {
-    if (!has_room(f))
+    if (!fixed_has_room(f))
         return;
     f->fixes[f->n_fixes++] = fix;
     f->scans[f->n_scans - 1].scan.count++;
-}
-
-static bool add_value(struct fixed *f, struct sql_value value)
-{
-    if (!has_room(f))
-        return false;
-    f->values[f->n_values++] = value;
-    return true;
 }
 
 void fixed_place(struct fixed *f, const PgQuery__RangeVar *relation, bool written, uint32_t name)
@@ -93,135 +88,6 @@ void fixed_place(struct fixed *f, const PgQuery__RangeVar *relation, bool writte
     scan->scan.written = written;
 }
 
-// ---- Values -------------------------------------------------------------------------------------
-
-static bool is_blank(uint8_t c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
-
-// The parser puts a negative constant where its minus stands.
-static const struct template_constant *constant_at(const struct fixed *f, size_t location,
-                                                   bool *negative)
-{
-    if (location >= f->text.len)
-        return NULL;
-    *negative = f->text.at[location] == '-';
-    if (*negative)
-        for (location++; location < f->text.len && is_blank(f->text.at[location]);)
-            location++;
-    for (size_t i = 0; i < f->n_constants; i++)
-        if (f->constants[i].raw.at == f->text.at + location)
-            return &f->constants[i];
-    return NULL;
-}
-
-static bool string_is(struct slice raw, const char *value)
-{
-    for (size_t i = 1; i + 1 < raw.len; i++, value++) {
-        if (raw.at[i] != (uint8_t)*value)
-            return false;
-        i += raw.at[i] == '\'';
-    }
-    return *value == '\0';
-}
-
-static bool number_is(struct slice raw, bool negative, const char *value)
-{
-    if (negative != (value[0] == '-'))
-        return false;
-    return slice_eq(raw, slice_str(value + negative));
-}
-
-// A TEMPLATE_INTEGER fits int4; leading zeros do not matter.
-static bool integer_is(struct slice raw, bool negative, int32_t value)
-{
-    int64_t number = 0;
-    for (size_t i = 0; i < raw.len; i++)
-        number = number * 10 + (raw.at[i] - '0');
-    return (negative ? -number : number) == value;
-}
-
-// Is the constant the one that the parser saw? Then it is in every text of the template.
-static bool take_constant(const struct fixed *f, const PgQuery__AConst *c, struct sql_value *out)
-{
-    bool negative = false, same = false;
-    const struct template_constant *at = constant_at(f, (size_t)c->location, &negative);
-    if (at == NULL || c->isnull || c->location < 0)
-        return false;
-    out->number = (uint16_t)(at - f->constants);
-    out->negative = negative;
-    if (at->kind == TEMPLATE_INTEGER && c->val_case == PG_QUERY__A__CONST__VAL_IVAL) {
-        out->kind = SQL_INTEGER;
-        same = integer_is(at->raw, negative, c->ival->ival);
-    } else if (at->kind == TEMPLATE_DECIMAL && c->val_case == PG_QUERY__A__CONST__VAL_FVAL) {
-        out->kind = SQL_DECIMAL;
-        same = number_is(at->raw, negative, c->fval->fval);
-    } else if (at->kind == TEMPLATE_STRING && c->val_case == PG_QUERY__A__CONST__VAL_SVAL) {
-        out->kind = SQL_STRING;
-        same = !negative && string_is(at->raw, c->sval->sval);
-    }
-    return same;
-}
-
-static const char *string_of(const PgQuery__Node *node)
-{
-    return node->node_case == NODE(STRING) ? node->string->sval : "";
-}
-
-// Types that a value may be cast to, by the names that the parser gives them (or that are written).
-static uint32_t cast_oid(const PgQuery__TypeName *type)
-{
-    static const struct {
-        const char *name;
-        uint32_t oid;
-    } types[] = {{"int2", 21}, {"int4", 23},      {"int8", 20},  {"text", 25},
-                 {"varchar", 1043}, {"uuid", 2950}, {"bool", 16}, {"date", 1082},
-                 {"numeric", 1700}};
-    if (type == NULL || type->setof || type->pct_type || type->n_typmods > 0 ||
-        type->n_names < 1 || type->n_names > 2 ||
-        (type->n_names == 2 && strcmp(string_of(type->names[0]), "pg_catalog") != 0))
-        return 0;
-    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
-        if (strcmp(string_of(type->names[type->n_names - 1]), types[i].name) == 0)
-            return types[i].oid;
-    return 0;
-}
-
-// A constant or a parameter, cast or not. array: the cast must be to an array, if there is one.
-static bool take_value(struct fixed *f, const PgQuery__Node *node, bool array)
-{
-    struct sql_value value = {.array = array};
-    if (node != NULL && node->node_case == NODE(TYPE_CAST)) {
-        const PgQuery__TypeName *type = node->type_cast->type_name;
-        value.cast = cast_oid(type);
-        if (value.cast == 0 || (type->n_array_bounds > 0) != array)
-            return false;
-        node = node->type_cast->arg;
-    }
-    if (node == NULL)
-        return false;
-    if (node->node_case == NODE(PARAM_REF)) {
-        int32_t number = node->param_ref->number;
-        if (number < 1 || number > UINT16_MAX)
-            return false;
-        value.kind = SQL_PARAMETER;
-        value.number = (uint16_t)number;
-        return add_value(f, value);
-    }
-    if (node->node_case != NODE(A_CONST) || !take_constant(f, node->a_const, &value))
-        return false;
-    return (!array || value.kind == SQL_STRING) && add_value(f, value);
-}
-
-static bool take_list(struct fixed *f, PgQuery__Node **items, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!take_value(f, items[i], false))
-            return false;
-    return n > 0;
-}
-
 // ---- Conditions ---------------------------------------------------------------------------------
 
 struct column {
@@ -235,6 +101,7 @@ struct condition {
     struct column column;
     struct column same; // its name is NULL: the column equals one of the values
     uint16_t first, count;
+    uint16_t tuple; // as in a fix
 };
 
 struct leaf {
@@ -269,7 +136,7 @@ static bool take_column(const PgQuery__Node *node, struct column *out)
 
 static bool is_equality(const PgQuery__AExpr *e)
 {
-    return e->n_name == 1 && strcmp(string_of(e->name[0]), "=") == 0;
+    return e->n_name == 1 && strcmp(node_string(e->name[0]), "=") == 0;
 }
 
 static bool take_array(struct fixed *f, const PgQuery__Node *node)
@@ -277,8 +144,8 @@ static bool take_array(struct fixed *f, const PgQuery__Node *node)
     if (node == NULL)
         return false;
     if (node->node_case == NODE(A_ARRAY_EXPR))
-        return take_list(f, node->a_array_expr->elements, node->a_array_expr->n_elements);
-    return take_value(f, node, true);
+        return fixed_take_list(f, node->a_array_expr->elements, node->a_array_expr->n_elements);
+    return fixed_take_value(f, node, true);
 }
 
 // What an expression says of a column, in values; false: nothing.
@@ -292,22 +159,59 @@ static bool take_comparison(struct fixed *f, const PgQuery__AExpr *e, struct col
         if (take_column(e->lexpr, column) && take_column(e->rexpr, same))
             return true;
         same->name = NULL;
-        return (take_column(e->lexpr, column) && take_value(f, e->rexpr, false)) ||
-               (take_column(e->rexpr, column) && take_value(f, e->lexpr, false));
+        return (take_column(e->lexpr, column) && fixed_take_value(f, e->rexpr, false)) ||
+               (take_column(e->rexpr, column) && fixed_take_value(f, e->lexpr, false));
     case PG_QUERY__A__EXPR__KIND__AEXPR_IN:
         return take_column(e->lexpr, column) && e->rexpr != NULL &&
                e->rexpr->node_case == NODE(LIST) &&
-               take_list(f, e->rexpr->list->items, e->rexpr->list->n_items);
+               fixed_take_list(f, e->rexpr->list->items, e->rexpr->list->n_items);
     case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY:
         return take_column(e->lexpr, column) && take_array(f, e->rexpr);
     }
     return false;
 }
 
+// (a, b) = (1, 'x'), or IN ((1, 'x'), (2, 'y')): column by column.
+static void add_rows(struct level *l, const PgQuery__RowExpr *columns, PgQuery__Node **rows,
+                     size_t n, int from, int to)
+{
+    struct fixed *f = l->fixed;
+    f->n_tuples++;
+    for (size_t i = 0; i < columns->n_args && n <= ROWS_MAX; i++) {
+        struct condition c = {.from = from, .to = to, .tuple = f->n_tuples};
+        bool taken = take_column(columns->args[i], &c.column) &&
+                     l->n_conditions < CONDITIONS_MAX && fixed_has_room(f);
+        c.first = f->n_values;
+        for (size_t k = 0; k < n && taken; k++)
+            taken = rows[k]->node_case == NODE(ROW_EXPR) &&
+                    rows[k]->row_expr->n_args == columns->n_args &&
+                    fixed_take_value(f, rows[k]->row_expr->args[i], false);
+        c.count = (uint16_t)(f->n_values - c.first);
+        if (taken)
+            l->conditions[l->n_conditions++] = c;
+        else
+            f->n_values = c.first;
+    }
+}
+
+static bool add_row_comparison(struct level *l, const PgQuery__AExpr *e, int from, int to)
+{
+    if (!is_equality(e) || e->lexpr == NULL || e->lexpr->node_case != NODE(ROW_EXPR) ||
+        e->rexpr == NULL)
+        return false;
+    PgQuery__Node *one[] = {e->rexpr};
+    if (e->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP)
+        add_rows(l, e->lexpr->row_expr, one, 1, from, to);
+    else if (e->kind == PG_QUERY__A__EXPR__KIND__AEXPR_IN && e->rexpr->node_case == NODE(LIST))
+        add_rows(l, e->lexpr->row_expr, e->rexpr->list->items, e->rexpr->list->n_items, from, to);
+    return true;
+}
+
 static void add_condition(struct level *l, const PgQuery__AExpr *e, int from, int to)
 {
     struct fixed *f = l->fixed;
-    if (l->n_conditions == CONDITIONS_MAX || !has_room(f))
+    if (add_row_comparison(l, e, from, to) || l->n_conditions == CONDITIONS_MAX ||
+        !fixed_has_room(f))
         return;
     struct condition c = {.from = from, .to = to, .first = f->n_values};
     if (!take_comparison(f, e, &c.column, &c.same)) {
@@ -324,6 +228,78 @@ static void add_condition(struct level *l, const PgQuery__AExpr *e, int from, in
     }
 }
 
+// ---- Alternatives -------------------------------------------------------------------------------
+
+static bool is_column(const struct column *a, const struct column *b)
+{
+    return strcmp(a->name, b->name) == 0 && (a->place == NULL) == (b->place == NULL) &&
+           (a->place == NULL || strcmp(a->place, b->place) == 0);
+}
+
+// The values to which one of the parts of an AND restricts the column.
+static bool take_arm(struct fixed *f, const PgQuery__Node *node, const struct column *wanted)
+{
+    struct column column, same = {.name = NULL};
+    uint16_t first = f->n_values;
+    if (node->node_case == NODE(A_EXPR)) {
+        if (take_comparison(f, node->a_expr, &column, &same) && same.name == NULL &&
+            is_column(&column, wanted))
+            return true;
+        f->n_values = first;
+        return false;
+    }
+    if (node->node_case != NODE(BOOL_EXPR) ||
+        node->bool_expr->boolop != PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR)
+        return false;
+    for (size_t i = 0; i < node->bool_expr->n_args; i++)
+        if (take_arm(f, node->bool_expr->args[i], wanted))
+            return true;
+    return false;
+}
+
+// The columns of which an arm may say something.
+static void name_columns(struct fixed *f, const PgQuery__Node *node, struct column *out, size_t *n)
+{
+    struct column column, same = {.name = NULL};
+    uint16_t first = f->n_values;
+    if (node->node_case == NODE(A_EXPR) && *n < EITHER_MAX) {
+        if (take_comparison(f, node->a_expr, &column, &same) && same.name == NULL)
+            out[(*n)++] = column;
+        f->n_values = first;
+    } else if (node->node_case == NODE(BOOL_EXPR) &&
+               node->bool_expr->boolop == PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR) {
+        for (size_t i = 0; i < node->bool_expr->n_args; i++)
+            name_columns(f, node->bool_expr->args[i], out, n);
+    }
+}
+
+// k = 1 OR k = 2, as k IN (1, 2); also where an arm restricts more: then it is of these at most.
+static void add_either(struct level *l, const PgQuery__BoolExpr *either, int from, int to)
+{
+    struct fixed *f = l->fixed;
+    struct column columns[EITHER_MAX];
+    size_t n = 0;
+    if (either->n_args == 0 || either->n_args > ROWS_MAX || !fixed_has_room(f))
+        return;
+    name_columns(f, either->args[0], columns, &n);
+    f->n_tuples++;
+    for (size_t i = 0; i < n && l->n_conditions < CONDITIONS_MAX; i++) {
+        struct condition c = {.from = from, .to = to, .column = columns[i], .first = f->n_values};
+        bool taken = true, one_each = true;
+        for (size_t k = 0; k < either->n_args && taken; k++) {
+            uint16_t before = f->n_values;
+            taken = take_arm(f, either->args[k], &c.column);
+            one_each &= f->n_values == before + 1;
+        }
+        c.count = (uint16_t)(f->n_values - c.first);
+        c.tuple = one_each ? f->n_tuples : 0;
+        if (taken)
+            l->conditions[l->n_conditions++] = c;
+        else
+            f->n_values = c.first;
+    }
+}
+
 static void add_conditions(struct level *l, const PgQuery__Node *node, int from, int to)
 {
     if (node == NULL)
@@ -334,6 +310,9 @@ static void add_conditions(struct level *l, const PgQuery__Node *node, int from,
                node->bool_expr->boolop == PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR) {
         for (size_t i = 0; i < node->bool_expr->n_args; i++)
             add_conditions(l, node->bool_expr->args[i], from, to);
+    } else if (node->node_case == NODE(BOOL_EXPR) &&
+               node->bool_expr->boolop == PG_QUERY__BOOL_EXPR_TYPE__OR_EXPR) {
+        add_either(l, node->bool_expr, from, to);
     }
 }
 
@@ -438,7 +417,7 @@ static void fix_leaf(struct level *l, int leaf, uint16_t first_scan)
         if (!holds_of(c, leaf) || !may_be_of(&l->leaves[leaf], &c->column))
             continue;
         struct sql_fix fix = {.column = slice_str(c->column.name), .kind = FIX_EQUAL,
-                              .first = c->first, .count = c->count};
+                              .first = c->first, .count = c->count, .tuple = c->tuple};
         if (l->merged && c->column.place == NULL) {
             if (l->n_leaves != 2 || c->same.name != NULL)
                 continue;
@@ -452,6 +431,7 @@ static void fix_leaf(struct level *l, int leaf, uint16_t first_scan)
                 continue;
             fix = (struct sql_fix){.column = slice_str(c->column.name), .kind = FIX_SAME,
                                    .first = fixes->first, .count = fixes->count,
+                                   .tuple = fixes->tuple,
                                    .other = (uint16_t)(first_scan + other),
                                    .other_column = slice_str(c->same.name)};
         }
@@ -462,7 +442,7 @@ static void fix_leaf(struct level *l, int leaf, uint16_t first_scan)
 void fixed_select(struct fixed *f, const PgQuery__SelectStmt *s)
 {
     struct level l = {.fixed = f};
-    if (s->n_from_clause == 0 || !has_room(f))
+    if (s->n_from_clause == 0 || !fixed_has_room(f))
         return;
     for (size_t i = 0; i < s->n_from_clause; i++)
         add_from(&l, s->from_clause[i]);
@@ -518,7 +498,7 @@ static bool take_given(struct fixed *f, PgQuery__Node **rows, size_t n_rows, siz
 {
     for (size_t i = 0; i < n_rows; i++)
         if (rows[i]->node_case != NODE(LIST) || column >= rows[i]->list->n_items ||
-            !take_value(f, rows[i]->list->items[column], false))
+            !fixed_take_value(f, rows[i]->list->items[column], false))
             return false;
     return true;
 }
@@ -535,7 +515,8 @@ static void fix_insert(struct fixed *f, const PgQuery__InsertStmt *s)
     if (scan == NULL)
         return;
     scan->scan.given = true;
-    for (size_t i = 0; i < s->n_cols && has_room(f); i++) {
+    f->n_tuples++;
+    for (size_t i = 0; i < s->n_cols && fixed_has_room(f); i++) {
         uint16_t first = f->n_values;
         const PgQuery__Node *column = s->cols[i];
         if (column->node_case != NODE(RES_TARGET) || column->res_target->n_indirection > 0 ||
@@ -545,7 +526,8 @@ static void fix_insert(struct fixed *f, const PgQuery__InsertStmt *s)
         }
         add_fix(f, (struct sql_fix){.column = slice_str(column->res_target->name),
                                     .kind = FIX_EQUAL, .first = first,
-                                    .count = (uint16_t)(f->n_values - first)});
+                                    .count = (uint16_t)(f->n_values - first),
+                                    .tuple = f->n_tuples});
     }
     scan->scan.whole = !fix_conflict(f, s->on_conflict_clause);
 }

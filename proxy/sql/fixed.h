@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a statement fixes: for each place of a relation in it, the columns that equal constants,
 // parameters, or columns that do, in every row that matters. Gathered beside the walk, statement
-// by statement, from what the conditions of FROM and WHERE say together (AND); nothing under OR,
-// NOT or CASE counts.
+// by statement, from what the conditions of FROM and WHERE say together (AND), and from an OR each
+// arm of which says it of one column; nothing under NOT or CASE counts.
 //
 // A place in FROM is restricted by WHERE, by ON of the inner joins around it, and by ON of the
 // outer joins around it on whose other side rows are preserved. Then rows without the values are
@@ -34,6 +34,7 @@ struct fixed { // zeroed to begin
     struct sql_fix *fixes;    // their columns borrow from the tree
     struct sql_value *values;
     uint16_t n_scans, n_fixes, n_values;
+    uint16_t n_tuples;
     uint8_t uses[FIXED_PARAMETERS_MAX]; // of parameters, from 1; 2: two or more
     bool lost; // more than there is room for: nothing is known
 };

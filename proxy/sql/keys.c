@@ -12,6 +12,7 @@ enum { TEXT = 25, VARCHAR = 1043, UNKNOWN = 705 };
 struct column {
     const struct key_values *from;
     enum rowkey_type type;
+    uint32_t oid; // of its own type
     bool stored; // what is compared later is what the column makes of it
     size_t n;
     uint64_t at[KEYS_MAX];
@@ -42,8 +43,13 @@ static bool add(struct column *c, uint64_t form)
 
 static bool letters_are_sure(const struct column *c, struct slice bytes)
 {
-    bool lettered = c->type == ROWKEY_TEXT || c->type == ROWKEY_PADDED;
-    return !lettered || c->from->utf8 || is_ascii(bytes);
+    return !rowkey_has_letters(c->type) || c->from->utf8 || is_ascii(bytes);
+}
+
+// A user's type is told apart from another one by its oid.
+static bool accepts(const struct column *c, uint32_t type)
+{
+    return rowkey_accepts(c->type, type) || (c->oid != 0 && type == c->oid);
 }
 
 // Of blanks at the end a column of a length keeps what it has room for.
@@ -136,7 +142,7 @@ static bool add_array_binary(struct column *c, uint32_t element, struct slice by
     uint32_t dimensions = reader_u32(&r);
     reader_u32(&r);
     uint32_t type = reader_u32(&r);
-    if (!reader_ok(&r) || dimensions > 1 || !rowkey_accepts(c->type, type) ||
+    if (!reader_ok(&r) || dimensions > 1 || !accepts(c, type) ||
         (element != 0 && element != type))
         return false;
     uint32_t count = dimensions == 0 ? 0 : reader_u32(&r);
@@ -158,9 +164,10 @@ static bool add_array_binary(struct column *c, uint32_t element, struct slice by
 // The type of an array's elements (pg_type.typelem); 0: not one of ours.
 static uint32_t element_of(uint32_t array)
 {
-    static const uint32_t pairs[][2] = {{1000, 16},   {1005, 21},   {1007, 23},  {1016, 20},
-                                        {1009, TEXT}, {1015, VARCHAR}, {1014, 1042},
-                                        {2951, 2950}, {1182, 1082}, {1231, 1700}};
+    static const uint32_t pairs[][2] = {
+        {1000, 16},      {1001, 17},   {1002, 18},   {1003, 19},   {1005, 21},   {1007, 23},
+        {1016, 20},      {1009, TEXT}, {1028, 26},   {1040, 829},  {1014, 1042}, {1015, VARCHAR},
+        {1182, 1082},    {1183, 1083}, {1115, 1114}, {1185, 1184}, {1231, 1700}, {2951, 2950}};
     for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
         if (pairs[i][0] == array)
             return pairs[i][1];
@@ -222,7 +229,7 @@ static bool add_parameter(struct column *c, const struct sql_value *value)
     if (value->cast != 0 && declared != 0 && !read_again &&
         rowkey_type_of(declared) != rowkey_type_of(value->cast))
         return false;
-    if (declared != 0 && !read_again && !rowkey_accepts(c->type, declared))
+    if (declared != 0 && !read_again && !accepts(c, declared))
         return false;
     uint32_t type = declared != 0 ? declared : value->cast;
     if (p.null)
@@ -238,7 +245,7 @@ static bool add_parameter(struct column *c, const struct sql_value *value)
 
 static bool is_number(enum rowkey_type type)
 {
-    return type == ROWKEY_INTEGER || type == ROWKEY_NUMERIC;
+    return type == ROWKEY_INTEGER || type == ROWKEY_NUMERIC || type == ROWKEY_OID;
 }
 
 // A number without a cast is an integer where it fits eight bytes, and then compares as one.
@@ -267,13 +274,23 @@ static bool add_string(struct column *c, const struct sql_value *value, struct s
     return value->array ? add_array_text(c, value->cast, plain) : add_text(c, value->cast, plain);
 }
 
+// An enum's label in a statement that was prepared is the one of that time, whatever it is called
+// now; a parameter's is that of today.
+static bool is_of_today(const struct column *c)
+{
+    return c->type != ROWKEY_ENUM || c->from->bind.len == 0;
+}
+
 static bool add_constant(struct column *c, const struct sql_value *value,
                          const struct template_constant *constants, size_t n)
 {
+    if (value->kind == SQL_BOOLEAN)
+        return c->type == ROWKEY_BOOLEAN && add_text(c, 0, slice_str(value->number ? "t" : "f"));
     static const uint8_t kinds[] = {[SQL_INTEGER] = TEMPLATE_INTEGER,
                                     [SQL_DECIMAL] = TEMPLATE_DECIMAL,
                                     [SQL_STRING] = TEMPLATE_STRING};
-    if (value->number >= n || constants[value->number].kind != kinds[value->kind] ||
+    if (!is_of_today(c) || value->number >= n ||
+        constants[value->number].kind != kinds[value->kind] ||
         (value->cast != 0 && !rowkey_accepts(c->type, value->cast)))
         return false;
     struct slice raw = constants[value->number].raw;
@@ -306,6 +323,23 @@ static bool column_values(struct column *c, uint16_t fix, struct constants *cons
     return true;
 }
 
+// Do the n-th values of all columns belong together, each n being one of a row? Then these are the
+// keys, and not each value of one column with each of another.
+static bool are_tuples(const struct sql_keys *keys, const struct resolved_scan *scan,
+                       const struct column *columns)
+{
+    for (uint8_t i = 0; i < scan->n; i++) {
+        const struct sql_fix *f = &keys->fixes[scan->columns[i].fix];
+        if (f->tuple == 0 || f->tuple != keys->fixes[scan->columns[0].fix].tuple ||
+            columns[i].n != f->count || f->count != keys->fixes[scan->columns[0].fix].count)
+            return false;
+        for (uint16_t k = f->first; k < f->first + f->count; k++)
+            if (keys->values[k].array)
+                return false;
+    }
+    return true;
+}
+
 int keys_slots(const struct key_values *values, const struct resolved_scan *scan, uint32_t *out)
 {
     struct column columns[ROWKEY_COLUMNS_MAX];
@@ -316,20 +350,24 @@ int keys_slots(const struct key_values *values, const struct resolved_scan *scan
         bool stored = scan->given && scan->columns[i].modified;
         columns[i].from = values;
         columns[i].type = (enum rowkey_type)scan->columns[i].type;
+        columns[i].oid = scan->columns[i].oid;
         columns[i].stored = stored;
         columns[i].n = 0;
-        if ((stored && columns[i].type == ROWKEY_NUMERIC) || // it is rounded
+        if ((stored && rowkey_is_rounded(columns[i].type)) ||
             !column_values(&columns[i], scan->columns[i].fix, &constants))
             return -1;
-        total *= columns[i].n;
-        if (total > KEYS_MAX)
-            return -1;
+        total *= columns[i].n; // at most KEYS_MAX of each of a few columns
     }
+    bool tuples = scan->n > 1 && are_tuples(&values->analysis->keys, scan, columns);
+    if (tuples)
+        total = columns[0].n;
+    if (total > KEYS_MAX)
+        return -1;
     for (size_t n = 0; n < total; n++) {
         uint64_t key[ROWKEY_COLUMNS_MAX];
         size_t left = n;
         for (uint8_t i = 0; i < scan->n; i++) {
-            key[i] = columns[i].at[left % columns[i].n];
+            key[i] = columns[i].at[tuples ? n : left % columns[i].n];
             left /= columns[i].n;
         }
         out[n] = ledger_key_slot(scan->space, key, scan->n);

@@ -21,6 +21,7 @@ struct learnt {
     uint32_t tag;
     struct hash_node node;
     char *target; // owns
+    _Atomic unsigned users;
 
     // The number of what is in force; 0: in doubt. EMPTY: no code anywhere.
     _Atomic uint64_t number;
@@ -75,6 +76,22 @@ struct learnt *learnt_of_node(struct hash_node *node)
 const char *learnt_target(const struct learnt *learnt)
 {
     return learnt->target;
+}
+
+void learnt_join(struct learnt *learnt)
+{
+    learnt->users++;
+}
+
+void learnt_leave(struct learnt *learnt)
+{
+    unsigned before = learnt->users--;
+    CHECK(before > 0);
+}
+
+bool learnt_is_deserted(const struct learnt *learnt)
+{
+    return learnt->users == 0;
 }
 
 // ---- verdicts ----

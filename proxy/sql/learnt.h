@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is known of the code behind the relations of one database (proxy/sql/coded.h), and as of
-// when. All routes to that database share it; it lives as long as the pooler. Thread-safe.
+// when. All routes to that database share it; the pooler forgets it when none is left. Thread-safe.
 //
 // Known is what a server said, until `believed_until_us`: half that time later whoever has a server
 // at hand asks whether it is still true, so that in use it never lapses. It is in doubt before the
@@ -21,6 +21,10 @@ void learnt_free(struct learnt *learnt);
 struct hash_node *learnt_node(struct learnt *learnt); // for its pooler's table
 struct learnt *learnt_of_node(struct hash_node *node);
 const char *learnt_target(const struct learnt *learnt);
+// Counts those that may use it: whoever joins has the pooler's lock, leaving needs none.
+void learnt_join(struct learnt *learnt);
+void learnt_leave(struct learnt *learnt);
+bool learnt_is_deserted(const struct learnt *learnt);
 
 enum learnt_verdict {
     LEARNT_HARMLESS,

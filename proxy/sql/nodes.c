@@ -40,6 +40,17 @@ bool node_is_system_column(const char *name)
     return false;
 }
 
+// PostgreSQL's own functions of a row that give more than what is in it.
+bool node_tells_of_its_argument(const char *name)
+{
+    static const char *const names[] = {"pg_collation_for", "pg_column_compression",
+                                        "pg_column_size", "pg_typeof"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 // Reviewed: these mean nothing by themselves.
 bool node_is_what_its_children_are(PgQuery__Node__NodeCase kind)
 {

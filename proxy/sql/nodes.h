@@ -4,9 +4,15 @@
 #include <pg_query/pg_query.pb-c.h>
 #include <stdbool.h>
 
+static inline const char *node_string(const PgQuery__Node *node) // "" when it is no string
+{
+    return node->node_case == PG_QUERY__NODE__NODE_STRING ? node->string->sval : "";
+}
+
 bool node_is_local_set_config(const PgQuery__FuncCall *call); // ends with the transaction
 bool node_names_its_setting(const PgQuery__FuncCall *call);   // of set_config()
 bool node_is_of_the_key(PgQuery__SQLValueFunctionOp op);      // CURRENT_USER and its like
 bool node_is_system_column(const char *name);
+bool node_tells_of_its_argument(const char *name); // t.name, as a function of a row
 // Reviewed: means nothing by itself.
 bool node_is_what_its_children_are(PgQuery__Node__NodeCase kind);

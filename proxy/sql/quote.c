@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/sql/quote.h"
 
+#include "base/hex.h"
+
 void quote_literal(struct buf *sql, const char *text)
 {
     buf_printf(sql, "E'");
@@ -19,8 +21,9 @@ void quote_encoded(struct buf *sql, const char *text, const char *encoding)
         return;
     }
     buf_printf(sql, "pg_catalog.convert_from(pg_catalog.decode('");
-    for (const uint8_t *p = (const uint8_t *)text; *p != '\0'; p++)
-        buf_printf(sql, "%02x", *p);
+    size_t n = strlen(text);
+    hex_encode((char *)buf_room(sql, 2 * n), (const uint8_t *)text, n);
+    sql->len += (uint32_t)(2 * n);
     buf_printf(sql, "','hex'),");
     quote_literal(sql, encoding);
     buf_u8(sql, ')');

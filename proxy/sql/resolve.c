@@ -9,6 +9,7 @@
 #include "cache/ledger.h"
 #include "cache/rules.h"
 #include "proxy/sql/builtins.h"
+#include "proxy/sql/typed.h"
 
 enum {
     RESOLUTION_TAG = 0x7265736c,
@@ -41,6 +42,7 @@ struct resolving {
     bool barrier;
     bool captured;
     bool reads_settings;
+    uint64_t dated; // of the analysis, that a relation has; bits
 };
 
 static void deny(struct resolving *r, enum bypass reason)
@@ -162,8 +164,7 @@ static bool keeps_key(const struct resolving *r, const struct sql_scan *scan,
         if (fix->kind != FIX_CONFLICT)
             continue;
         conflicts++;
-        conflicting += column >= 0 && key->columns[column].type != ROWKEY_TEXT &&
-                       key->columns[column].type != ROWKEY_PADDED;
+        conflicting += column >= 0 && !rowkey_has_collation(key->columns[column].type);
     }
     return conflicts == 0 || (conflicts == key->count && conflicting == key->count);
 }
@@ -182,6 +183,7 @@ static bool scan_of(const struct resolving *r, const struct sql_scan *scan,
             return false;
         out->columns[i].fix = (uint16_t)fix;
         out->columns[i].type = (uint8_t)key->columns[i].type;
+        out->columns[i].oid = key->columns[i].oid;
         out->columns[i].modified = key->columns[i].modified;
     }
     return true;
@@ -278,6 +280,10 @@ static void resolve_read(struct resolving *r, uint32_t number)
     for (size_t i = 0; i < n; i++) {
         r->barrier |= found[i]->runs_code;
         r->reads_settings |= found[i]->reads_settings;
+        if (r->analysis->zones && found[i]->has_times)
+            deny(r, BYPASS_VOLATILE_FUNCTION);
+        if (!typed_relation(r->analysis, found[i], &r->dated))
+            deny(r, BYPASS_CAST);
         if (found[i]->bypass != BYPASS_NONE)
             deny(r, found[i]->bypass);
         r->reasons |= found[i]->reasons;
@@ -373,7 +379,8 @@ static void resolve_functions(struct resolving *r)
             deny(r, BYPASS_VOLATILE_FUNCTION);
     }
     for (uint32_t i = 0; i < a->fields.count; i++)
-        if (catalog_captures_function(r->catalog, a->fields.at[i].name))
+        if (catalog_captures_function(r->catalog, a->fields.at[i].name) ||
+            (a->gets && catalog_captures_getter(r->catalog, a->fields.at[i].name)))
             capture(r, BYPASS_UNKNOWN_FUNCTION);
 }
 
@@ -406,6 +413,21 @@ static void resolve_casts(struct resolving *r)
     for (uint32_t i = 0; i < a->casts.count; i++)
         if (is_unqualified(&a->casts.at[i]) && !builtins_come_first(r->path))
             capture(r, BYPASS_CAST);
+}
+
+static void resolve_types(struct resolving *r)
+{
+    switch (typed_names(r->analysis, r->catalog, r->path)) {
+    case CATALOG_FOUND:
+        return;
+    case CATALOG_ABSENT:
+        deny(r, BYPASS_CAST);
+        return;
+    case CATALOG_PENDING:
+        r->pending = true;
+        deny(r, BYPASS_CATALOG_PENDING);
+        return;
+    }
 }
 
 // ---- Text search --------------------------------------------------------------------------------
@@ -524,8 +546,11 @@ struct resolution *resolve(const struct analysis *a, const struct catalog *catal
     }
     if (a->searches_text)
         resolve_text_search(&r);
+    resolve_types(&r);
     for (uint32_t i = 0; i < a->reads.count; i++)
         resolve_read(&r, i);
+    if (!r.pending && !typed_all(a, r.dated))
+        deny(&r, BYPASS_CAST);
     for (uint32_t i = 0; i < a->writes.count; i++)
         resolve_write(&r, i);
     return resolution_of(&r);
@@ -564,6 +589,10 @@ void analysis_names(const struct analysis *a,
         visit(&a->reads.at[i], arg);
     for (uint32_t i = 0; i < a->writes.count; i++)
         visit(&a->writes.at[i], arg);
+    for (uint32_t i = 0; i < a->types.count; i++)
+        visit(&a->types.at[i], arg);
+    for (uint32_t i = 0; i < a->perhaps.count; i++)
+        visit(&a->perhaps.at[i], arg);
     const struct sql_name text_search = text_search_name();
     if (a->searches_text)
         visit(&text_search, arg);

@@ -28,6 +28,7 @@ struct resolved_scan {
     struct {
         uint16_t fix; // in the analysis
         uint8_t type; // enum rowkey_type
+        uint32_t oid; // in pg_type
         bool modified;
     } columns[ROWKEY_COLUMNS_MAX];
 };
@@ -71,8 +72,8 @@ struct resolution *resolution_ref(struct resolution *r);
 void resolution_unref(struct resolution **r); // clears the caller's pointer
 
 // Calls visit for each name that the catalog should know about for this statement: relations read
-// and written, and what stands for text search. To be told to the control thread when a resolution
-// is pending.
+// and written, types that it may cast to, and what stands for text search. To be told to the
+// control thread when a resolution is pending.
 void analysis_names(const struct analysis *a,
                     void (*visit)(const struct sql_name *name, void *arg), void *arg);
 

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "proxy/sql/builtins.h"
+#include "proxy/sql/calls.h"
 #include "proxy/sql/nodes.h"
 #include "proxy/sql/template.h"
 
@@ -26,6 +27,9 @@ void walk_fini(struct walk *w)
     mem_free(w->fields.at);
     mem_free(w->operators.at);
     mem_free(w->casts.at);
+    mem_free(w->dated.at);
+    mem_free(w->types.at);
+    mem_free(w->perhaps.at);
     fixed_fini(&w->fixed);
 }
 
@@ -38,9 +42,7 @@ void walk_deny(struct walk *w, enum bypass reason)
 
 // ---- Names --------------------------------------------------------------------------------------
 
-// Which one it is; UINT32_MAX: it is not noted.
-static uint32_t add_name(struct walk *w, struct walk_names *names, const char *schema,
-                         const char *name)
+uint32_t walk_name(struct walk *w, struct walk_names *names, const char *schema, const char *name)
 {
     struct sql_name added = {slice_str(schema), slice_str(name)};
     if (w->defines)
@@ -59,16 +61,11 @@ static uint32_t add_name(struct walk *w, struct walk_names *names, const char *s
     return names->count++;
 }
 
-static const char *string_of(const PgQuery__Node *node)
-{
-    return node->node_case == NODE(STRING) ? node->string->sval : "";
-}
-
 // The last two parts of a qualified name; an empty schema when there is but one.
 static void split_name(PgQuery__Node **parts, size_t n, const char **schema, const char **name)
 {
-    *schema = n > 1 ? string_of(parts[n - 2]) : "";
-    *name = n > 0 ? string_of(parts[n - 1]) : "";
+    *schema = n > 1 ? node_string(parts[n - 2]) : "";
+    *name = n > 0 ? node_string(parts[n - 1]) : "";
 }
 
 static bool starts_with(const char *text, const char *prefix)
@@ -89,21 +86,27 @@ bool walk_is_temporary(const PgQuery__RangeVar *relation)
 
 // ---- Relations ----------------------------------------------------------------------------------
 
+bool walk_is_of_with(const struct walk *w, const PgQuery__RangeVar *relation)
+{
+    for (const struct walk_scope *s = w->scope; s != NULL; s = s->outer)
+        if (relation->schemaname[0] == 0 && strcmp(s->name, relation->relname) == 0)
+            return true;
+    return false;
+}
+
 void walk_read(struct walk *w, const PgQuery__RangeVar *relation)
 {
-    if (relation->schemaname[0] == 0)
-        for (const struct walk_scope *s = w->scope; s != NULL; s = s->outer)
-            if (strcmp(s->name, relation->relname) == 0)
-                return;
+    if (walk_is_of_with(w, relation))
+        return;
     if (is_system_schema(relation->schemaname) ||
         (relation->schemaname[0] == 0 && starts_with(relation->relname, "pg_"))) {
         w->effects |= strcmp(relation->relname, "pg_prepared_statements") == 0 ? EFFECT_NAMES : 0;
         walk_deny(w, BYPASS_CATALOG_RELATION);
-        add_name(w, &w->catalogs, relation->schemaname, relation->relname);
+        walk_name(w, &w->catalogs, relation->schemaname, relation->relname);
         return;
     }
     fixed_place(&w->fixed, relation, false,
-                add_name(w, &w->reads, relation->schemaname, relation->relname));
+                walk_name(w, &w->reads, relation->schemaname, relation->relname));
 }
 
 void walk_write(struct walk *w, const PgQuery__RangeVar *relation)
@@ -120,7 +123,7 @@ void walk_write(struct walk *w, const PgQuery__RangeVar *relation)
             w->effects |= EFFECT_SET; // its rule calls set_config()
     }
     fixed_place(&w->fixed, relation, true,
-                add_name(w, &w->writes, relation->schemaname, relation->relname));
+                walk_name(w, &w->writes, relation->schemaname, relation->relname));
 }
 
 // ---- WITH ---------------------------------------------------------------------------------------
@@ -147,77 +150,34 @@ static void walk_with(struct walk *w, const PgQuery__WithClause *with,
     w->scope = innermost;
     for (size_t i = 0; n > 0 && with->recursive && i < n; i++)
         walk_node(w, with->ctes[i]);
+    struct walk_level level = {(const PgQuery__SelectStmt *)statement, w->level};
+    if (statement->descriptor == &pg_query__select_stmt__descriptor)
+        w->level = &level; // the CTEs do not see what is in its FROM
     walk_children(w, statement);
+    w->level = level.outer;
     w->scope = outer;
     mem_free(scopes);
 }
 
 // ---- Functions, operators, casts ----------------------------------------------------------------
 
-static void judge_unknown_function(struct walk *w)
-{
-    walk_deny(w, BYPASS_UNKNOWN_FUNCTION);
-    w->calls_unknown_function = true;
-    w->writes_unknown = true;
-    w->effects |= EFFECT_FUNCTION;
-}
-
 // Then it is for the catalog to say whether it may be cached.
-static bool searches_text(struct walk *w, bool it_does)
+bool walk_searches_text(struct walk *w, bool it_does)
 {
     w->searches_text |= it_does;
     return it_does;
-}
-
-static void judge_builtin(struct walk *w, const PgQuery__FuncCall *call, struct slice name)
-{
-    if (!builtin_function_cacheable(name) && !(slice_is(name, "age") && call->n_args == 2) &&
-        !searches_text(w, builtin_function_searches_text(name)))
-        walk_deny(w, BYPASS_VOLATILE_FUNCTION);
-    w->reasons |= builtin_function_forceable(name) ? 0 : 1ull << BYPASS_SESSION_STATE;
-    switch (builtin_function_deed(name)) {
-    case BUILTIN_NOTHING:
-        break;
-    case BUILTIN_ADVISORY:
-        w->effects |= EFFECT_ADVISORY;
-        break;
-    case BUILTIN_SEQUENCE:
-        w->effects |= EFFECT_SEQUENCE;
-        break;
-    case BUILTIN_SEQUENCE_USE:
-        w->effects |= EFFECT_SEQUENCE_USE;
-        break;
-    case BUILTIN_SET_CONFIG:
-        if (!node_is_local_set_config(call))
-            w->effects |= EFFECT_SET_CONFIG | (node_names_its_setting(call) ? 0 : EFFECT_FUNCTION);
-        break;
-    case BUILTIN_ANYTHING:
-        w->writes_unknown = true;
-        w->effects |= EFFECT_FUNCTION;
-        break;
-    }
 }
 
 static void walk_function(struct walk *w, const PgQuery__FuncCall *call)
 {
     const char *schema, *name;
     split_name(call->funcname, call->n_funcname, &schema, &name);
-    add_name(w, &w->functions, schema, name);
-    if (w->defines) { // but a default that will ask must be known
-        bool will_ask = builtin_function_deed(slice_str(name)) == BUILTIN_SEQUENCE;
-        w->effects |= will_ask ? EFFECT_SEQUENCE : 0;
-        return;
-    }
-    if ((schema[0] == 0 || strcmp(schema, "pg_catalog") == 0) &&
-        builtin_function_volatility(slice_str(name)) != VOLATILITY_UNKNOWN)
-        judge_builtin(w, call, slice_str(name));
-    else
-        judge_unknown_function(w);
+    calls_judge(w, call, schema, name);
 }
 
 static void use_operator(struct walk *w, const char *schema, const char *name)
 {
-    add_name(w, &w->operators, schema, name);
+    walk_name(w, &w->operators, schema, name);
     bool builtin = (schema[0] == 0 || strcmp(schema, "pg_catalog") == 0) &&
                    builtin_operator_volatility(slice_str(name)) != VOLATILITY_UNKNOWN;
     if (!builtin && !w->defines) { // its function is a user's
@@ -225,7 +185,7 @@ static void use_operator(struct walk *w, const char *schema, const char *name)
         w->writes_unknown = true;
         w->effects |= EFFECT_FUNCTION;
     } else if (!builtin_operator_cacheable(slice_str(name)) &&
-               !searches_text(w, builtin_operator_searches_text(slice_str(name)))) {
+               !walk_searches_text(w, builtin_operator_searches_text(slice_str(name)))) {
         walk_deny(w, BYPASS_OPERATOR);
     }
 }
@@ -270,29 +230,16 @@ static void walk_expression(struct walk *w, const PgQuery__AExpr *e)
     walk_node(w, e->rexpr);
 }
 
-static bool is_constant(const PgQuery__Node *node)
-{
-    return node != NULL &&
-           (node->node_case == NODE(PARAM_REF) ||
-            (node->node_case == NODE(A_CONST) &&
-             node->a_const->val_case == PG_QUERY__A__CONST__VAL_SVAL));
-}
-
 static void walk_cast(struct walk *w, const PgQuery__TypeCast *cast)
 {
-    const PgQuery__TypeName *type = cast->type_name;
-    const char *schema = "";
-    const char *name = "";
-    if (type != NULL) {
-        split_name(type->names, type->n_names, &schema, &name);
-        add_name(w, &w->casts, schema, name);
-    }
-    if (type == NULL || type->setof || type->pct_type || type->n_names > 2 ||
-        (schema[0] != 0 && strcmp(schema, "pg_catalog") != 0) ||
-        (!builtin_cast_cacheable(slice_str(name), is_constant(cast->arg)) &&
-         !searches_text(w, builtin_cast_searches_text(slice_str(name), is_constant(cast->arg)))))
-        walk_deny(w, BYPASS_CAST);
-    walk_node(w, cast->arg);
+    casts_judge(w, cast);
+    walk_node(w, cast->arg); // the other child is the type's name
+}
+
+static void walk_parameter(struct walk *w, const PgQuery__ParamRef *parameter)
+{
+    w->has_parameters = true;
+    fixed_parameter(&w->fixed, parameter->number);
 }
 
 static void walk_constant(struct walk *w, const PgQuery__AConst *constant)
@@ -304,18 +251,42 @@ static void walk_constant(struct walk *w, const PgQuery__AConst *constant)
 
 // ---- Columns ------------------------------------------------------------------------------------
 
-// t.f is the column f of t, or, when t has none, the function f(t): only a catalog can tell.
+// t.f is the column f of t, or, when t has none, the function f(t): only a catalog can tell. Of
+// PostgreSQL's own few take a row.
 static void walk_fields(struct walk *w, PgQuery__Node **fields, size_t n, bool first_is_bare)
 {
     for (size_t i = 0; i < n; i++) {
-        const char *name = string_of(fields[i]);
+        const char *name = node_string(fields[i]);
         if (node_is_system_column(name))
             walk_deny(w, BYPASS_UNSUPPORTED);
+        if (name[0] != 0 && !first_is_bare && !w->defines) {
+            w->gets = true;
+            calls_judge_field(w, name);
+        }
+        if (node_tells_of_its_argument(name))
+            walk_deny(w, BYPASS_VOLATILE_FUNCTION);
         if (name[0] != 0 && !(i == 0 && first_is_bare))
-            add_name(w, &w->fields, "", name);
+            walk_name(w, &w->fields, "", name);
         else if (name[0] == 0)
             walk_node(w, fields[i]);
     }
+}
+
+static void walk_column(struct walk *w, const PgQuery__ColumnRef *column)
+{
+    walk_fields(w, column->fields, column->n_fields, true);
+}
+
+static void walk_range_function(struct walk *w, const ProtobufCMessage *function)
+{
+    w->calls_in_from |= !w->defines;
+    walk_children(w, function);
+}
+
+static void walk_indirection(struct walk *w, const PgQuery__AIndirection *i)
+{
+    walk_node(w, i->arg);
+    walk_fields(w, i->indirection, i->n_indirection, false);
 }
 
 // ---- Statements inside statements ---------------------------------------------------------------
@@ -336,6 +307,16 @@ static void walk_dml(struct walk *w, const PgQuery__RangeVar *target,
     w->target = target;
     walk_with(w, with, statement);
     w->target = outer;
+}
+
+// Without LATERAL it does not see what stands beside it.
+static void walk_subselect(struct walk *w, const PgQuery__RangeSubselect *s)
+{
+    const struct walk_level *level = w->level;
+    if (!s->lateral && level != NULL)
+        w->level = level->outer;
+    walk_children(w, &s->base);
+    w->level = level;
 }
 
 static void walk_into(struct walk *w, const PgQuery__IntoClause *into)
@@ -372,7 +353,7 @@ static void walk_table_sample(struct walk *w, const PgQuery__RangeTableSample *s
     const char *schema, *name;
     split_name(sample->method, sample->n_method, &schema, &name);
     if (strcmp(name, "system") != 0 && strcmp(name, "bernoulli") != 0)
-        judge_unknown_function(w);
+        calls_judge_unknown(w);
     walk_children(w, &sample->base);
 }
 
@@ -395,6 +376,13 @@ static void walk_range_var(struct walk *w, const PgQuery__RangeVar *relation)
     walk_read(w, relation);
 }
 
+static void walk_insert(struct walk *w, const PgQuery__InsertStmt *s)
+{
+    w->effects |= w->defines ? 0 : EFFECT_SEQUENCE_USE;
+    w->on_conflict |= s->on_conflict_clause != NULL;
+    walk_dml(w, s->relation, s->with_clause, &s->base);
+}
+
 // ---- The switch ---------------------------------------------------------------------------------
 
 static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *message)
@@ -404,9 +392,7 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         walk_select(w, (const PgQuery__SelectStmt *)message);
         return;
     case NODE(INSERT_STMT):
-        w->effects |= w->defines ? 0 : EFFECT_SEQUENCE_USE;
-        walk_dml(w, ((const PgQuery__InsertStmt *)message)->relation,
-                 ((const PgQuery__InsertStmt *)message)->with_clause, message);
+        walk_insert(w, (const PgQuery__InsertStmt *)message);
         return;
     case NODE(UPDATE_STMT):
         walk_dml(w, ((const PgQuery__UpdateStmt *)message)->relation,
@@ -447,17 +433,19 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         walk_constant(w, (const PgQuery__AConst *)message);
         return;
     case NODE(PARAM_REF):
-        w->has_parameters = true;
-        fixed_parameter(&w->fixed, ((const PgQuery__ParamRef *)message)->number);
+        walk_parameter(w, (const PgQuery__ParamRef *)message);
         return;
     case NODE(COLUMN_REF):
-        walk_fields(w, ((const PgQuery__ColumnRef *)message)->fields,
-                    ((const PgQuery__ColumnRef *)message)->n_fields, true);
+        walk_column(w, (const PgQuery__ColumnRef *)message);
+        return;
+    case NODE(RANGE_FUNCTION):
+        walk_range_function(w, message);
         return;
     case NODE(A_INDIRECTION):
-        walk_node(w, ((const PgQuery__AIndirection *)message)->arg);
-        walk_fields(w, ((const PgQuery__AIndirection *)message)->indirection,
-                    ((const PgQuery__AIndirection *)message)->n_indirection, false);
+        walk_indirection(w, (const PgQuery__AIndirection *)message);
+        return;
+    case NODE(RANGE_SUBSELECT):
+        walk_subselect(w, (const PgQuery__RangeSubselect *)message);
         return;
     case NODE(JOIN_EXPR):
         walk_join(w, (const PgQuery__JoinExpr *)message);

@@ -7,6 +7,7 @@
 #include <pg_query/pg_query.pb-c.h>
 
 #include "proxy/sql/analysis.h"
+#include "proxy/sql/casts.h"
 #include "proxy/sql/fixed.h"
 
 enum { WALK_NAMES_MAX = 256 }; // distinct names of a kind; more: not cached, and a barrier
@@ -29,8 +30,12 @@ struct walk {
     struct walk_names fields;
     struct walk_names operators;
     struct walk_names casts;
+    struct walk_names dated;   // see the analysis; likewise the next two
+    struct walk_names types;
+    struct walk_names perhaps;
     struct fixed fixed;
     const struct walk_scope *scope; // borrows
+    const struct walk_level *level; // borrows
     const PgQuery__RangeVar *target; // of the writing statement that is being walked; borrows
     enum bypass bypass; // the first reason met
     uint64_t reasons;   // all of them: bits 1 << enum bypass
@@ -45,6 +50,10 @@ struct walk {
     bool has_parameters;
     bool tells_time;
     bool searches_text;
+    bool zones;
+    bool gets;
+    bool calls_in_from; // a function in FROM, whose alias may be of any type
+    bool on_conflict;
     const char *prepared; // the name in PREPARE, EXECUTE, DEALLOCATE; borrows from the tree
     const char *channel;  // of LISTEN and UNLISTEN; likewise
     bool unlistens;
@@ -63,6 +72,10 @@ static inline bool walk_is_time(const PgQuery__SQLValueFunction *f)
 }
 
 void walk_deny(struct walk *w, enum bypass reason);
+bool walk_searches_text(struct walk *w, bool it_does); // notes it; the same
+// Adds a name to one of the lists. Which one it is; UINT32_MAX: it is not noted.
+uint32_t walk_name(struct walk *w, struct walk_names *names, const char *schema, const char *name);
+bool walk_is_of_with(const struct walk *w, const PgQuery__RangeVar *relation); // a CTE's name
 void walk_read(struct walk *w, const PgQuery__RangeVar *relation);
 void walk_write(struct walk *w, const PgQuery__RangeVar *relation);
 bool walk_is_temporary(const PgQuery__RangeVar *relation); // TEMP, or in pg_temp by name

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/mem.h"
 #include "proxy/wire/sender.h"
 #include "proxy/wire/socket.h"
 #include "proxy/wire/tls.h"
@@ -13,13 +14,29 @@
 void conn_init(struct conn *conn, int fd, conn_callback readable, conn_callback writable,
                void *data)
 {
-    *conn = (struct conn){.fd = fd, .room = CONN_AREA_BYTES};
+    *conn = (struct conn){.fd = fd, .room = CONN_AREA_BYTES, .on_writable = writable};
     ev_io_init(&conn->readable, readable, fd, EV_READ);
-    ev_io_init(&conn->writable, writable, fd, EV_WRITE);
-    conn->readable.data = conn->writable.data = data;
+    conn->readable.data = data;
 }
 
-static void send_posted(struct conn *conn)
+void conn_await_writable(struct conn *conn)
+{
+    if (conn->writable == NULL) {
+        conn->writable = mem_new(ev_io);
+        ev_io_init(conn->writable, conn->on_writable, conn->fd, EV_WRITE);
+        conn->writable->data = conn->readable.data;
+    }
+    ev_io_start(conn->loop, conn->writable);
+}
+
+void conn_set_writable(struct conn *conn, conn_callback writable)
+{
+    conn->on_writable = writable;
+    if (conn->writable != NULL)
+        ev_set_cb(conn->writable, writable);
+}
+
+void conn_send_posted(struct conn *conn)
 {
     if (conn->posted != NULL)
         sender_send_posted(conn->posted);
@@ -36,36 +53,41 @@ void conn_close(struct conn *conn)
     }
     close(conn->fd);
     conn->fd = -1;
+    mem_free(conn->writable);
+    conn->writable = NULL;
     buf_fini(&conn->in);
     buf_fini(&conn->out);
     conn->out_sent = 0;
 }
 
+static void read_or_not(struct conn *conn);
+
 void conn_attach(struct conn *conn, struct ev_loop *loop)
 {
     CHECK(conn->loop == NULL);
     conn->loop = loop;
-    conn_want_read(conn, true);
+    conn->reads = true;
+    read_or_not(conn);
     if (conn_has_output(conn))
-        ev_io_start(loop, &conn->writable);
+        conn_await_writable(conn);
 }
 
 void conn_detach(struct conn *conn)
 {
     if (conn->loop == NULL)
         return;
-    send_posted(conn);
+    conn_send_posted(conn);
     ev_io_stop(conn->loop, &conn->readable);
-    ev_io_stop(conn->loop, &conn->writable);
+    if (conn->writable != NULL)
+        ev_io_stop(conn->loop, conn->writable);
     conn->loop = NULL;
 }
 
-void conn_want_read(struct conn *conn, bool wanted)
+static void read_or_not(struct conn *conn)
 {
     if (conn->loop == NULL)
         return;
-    conn->reads = wanted;
-    if (!wanted || conn->held) {
+    if (!conn->reads || conn->held) {
         ev_io_stop(conn->loop, &conn->readable);
         return;
     }
@@ -74,10 +96,18 @@ void conn_want_read(struct conn *conn, bool wanted)
         ev_feed_event(conn->loop, &conn->readable, EV_READ); // the socket may never tell
 }
 
+void conn_want_read(struct conn *conn, bool wanted)
+{
+    if (conn->loop == NULL || (conn->reads == wanted && conn->tls == NULL))
+        return;
+    conn->reads = wanted;
+    read_or_not(conn);
+}
+
 void conn_hold(struct conn *conn, bool held)
 {
     conn->held = held;
-    conn_want_read(conn, conn->reads);
+    read_or_not(conn);
 }
 
 static ssize_t receive(struct conn *conn, uint8_t *at)
@@ -106,11 +136,11 @@ enum conn_result conn_read(struct conn *conn, uint8_t *area, struct slice *run)
         return errno == EAGAIN || errno == EWOULDBLOCK ? CONN_AGAIN : CONN_ERROR;
     if (got == 0)
         return CONN_EOF;
-    conn->received += (uint64_t)got;
+    conn->received += (uint32_t)got;
     if (conn->from_area) {
         *run = slice_of(area, (size_t)got);
     } else {
-        conn->in.len += (size_t)got;
+        conn->in.len += (uint32_t)got;
         *run = buf_slice(&conn->in);
     }
     return CONN_OK;
@@ -138,7 +168,9 @@ void conn_keep(struct conn *conn, struct slice rest)
 
 enum conn_result conn_flush(struct conn *conn)
 {
-    send_posted(conn);
+    conn_send_posted(conn);
+    if (conn->given)
+        return CONN_OK;
     while (conn_has_output(conn)) {
         ssize_t put = send(conn->fd, conn->out.at + conn->out_sent,
                            conn->out.len - conn->out_sent, MSG_NOSIGNAL);
@@ -146,21 +178,21 @@ enum conn_result conn_flush(struct conn *conn)
             continue;
         if (put < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
             if (conn->loop != NULL)
-                ev_io_start(conn->loop, &conn->writable);
+                conn_await_writable(conn);
             return CONN_AGAIN;
         }
         if (put < 0)
             return CONN_ERROR;
-        conn->out_sent += (size_t)put;
+        conn->out_sent += (uint32_t)put;
         if (conn->tls == NULL) // else the clear bytes were counted
-            conn->sent += (uint64_t)put;
+            conn->sent += (uint32_t)put;
     }
     buf_fini(&conn->out);
     conn->out_sent = 0;
-    if (conn->loop != NULL && ev_is_active(&conn->writable)) {
+    if (conn->loop != NULL && conn_awaits_writable(conn)) {
         // Whoever sent it: the owner waits for this, perhaps with another's reading stopped.
-        ev_io_stop(conn->loop, &conn->writable);
-        ev_feed_event(conn->loop, &conn->writable, EV_WRITE);
+        ev_io_stop(conn->loop, conn->writable);
+        ev_feed_event(conn->loop, conn->writable, EV_WRITE);
     }
     return CONN_OK;
 }
@@ -176,7 +208,9 @@ void conn_append(struct conn *conn, struct slice raw)
 
 void conn_queue(struct conn *conn, struct slice bytes)
 {
-    send_posted(conn);
+    conn_send_posted(conn);
+    if (conn->given)
+        return;
     if (conn->tls != NULL)
         tls_write(conn->tls, bytes);
     else

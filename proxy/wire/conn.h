@@ -18,24 +18,26 @@ struct tls;
 
 enum { CONN_AREA_BYTES = 64 * 1024 };
 
+typedef void (*conn_callback)(struct ev_loop *, ev_io *, int);
+
 struct conn {
     int fd;
-    struct ev_loop *loop; // borrows; NULL while it is in no loop
-    ev_io readable;
-    ev_io writable;
-    bool held;            // nothing is read until it is let go (SUSPEND)
-    bool reads;           // ... and whether it is then
-    bool from_area;       // where the run of the current conn_read() lies
-    struct buf in;        // owns; bytes received and not handled
-    struct buf out;       // owns; bytes not taken by the socket; sent first
-    size_t out_sent;      // of out, already taken
-    size_t room;          // read at most so much at a time; CONN_AREA_BYTES, but of strangers
+    bool given;            // another process has it, too: nothing is written (takeover/handover.h)
+    bool held;             // nothing is read until it is let go (SUSPEND)
+    bool reads;            // ... and whether it is then
+    bool from_area;        // where the run of the current conn_read() lies
+    struct ev_loop *loop;  // borrows; NULL while it is in no loop
     struct tls *tls;       // owns; NULL: it speaks in the clear
+    struct buf in;         // owns; bytes received and not handled
+    struct buf out;        // owns; bytes not taken by the socket; sent first
+    uint32_t out_sent;     // of out, already taken
+    uint32_t room;         // read at most so much at a time; CONN_AREA_BYTES, but of strangers
     struct sender *posted; // borrows; it has bytes for this conn that go out first; NULL: none has
-    uint64_t received, sent; // bytes, in all
+    uint32_t received, sent; // bytes, since a client's were added to the tally last
+    ev_io readable;
+    ev_io *writable;          // owns; NULL: its socket has always taken everything
+    conn_callback on_writable;
 };
-
-typedef void (*conn_callback)(struct ev_loop *, ev_io *, int);
 
 // fd is non-blocking and becomes the conn's. data: what the watchers carry.
 void conn_init(struct conn *conn, int fd, conn_callback readable, conn_callback writable,
@@ -45,6 +47,10 @@ void conn_close(struct conn *conn); // may be called twice
 void conn_attach(struct conn *conn, struct ev_loop *loop); // starts reading
 void conn_detach(struct conn *conn);                       // leaves the loop, keeps the socket
 void conn_want_read(struct conn *conn, bool wanted);       // backpressure
+
+void conn_await_writable(struct conn *conn);               // it is in a loop
+// Another one is called from now on. It may be called in place of itself.
+void conn_set_writable(struct conn *conn, conn_callback writable);
 
 // Stops reading, whatever is wanted, or goes on as wanted. Writing goes on.
 void conn_hold(struct conn *conn, bool held);
@@ -63,10 +69,17 @@ static inline bool conn_has_output(const struct conn *conn)
     return conn->out.len > conn->out_sent;
 }
 
+static inline bool conn_awaits_writable(const struct conn *conn)
+{
+    return conn->writable != NULL && ev_is_active(conn->writable);
+}
+
 // Sends what is queued; when the socket does not take all of it, waits for it to be writable. Once
 // all is gone the writable watcher is called, also where it was not the one to send it; one that
 // stops itself before it flushes is not called again.
 enum conn_result conn_flush(struct conn *conn);
+// What a sender has for it goes out, or is queued.
+void conn_send_posted(struct conn *conn);
 // Queues bytes (copied) behind what is queued already.
 void conn_queue(struct conn *conn, struct slice bytes);
 // The same of what is to go out as it is; for tls.c.

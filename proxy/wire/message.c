@@ -11,17 +11,9 @@ static void field(struct buf *out, char code, const char *text)
     buf_cstr(out, text);
 }
 
-size_t frames_bytes(struct slice data, char type, uint32_t longest)
-{
-    size_t n = 0;
-    struct frame frame;
-    while (frame_read(slice_skip(data, n), &frame) == FRAME_OK && frame.type == type &&
-           frame.length <= data.len - n && frame.length <= longest)
-        n += frame.length;
-    return n;
-}
-
-void message_error(struct buf *out, const char *severity, const char *sqlstate, const char *text)
+// detail: NULL: none.
+static void response(struct buf *out, const char *severity, const char *sqlstate, const char *text,
+                     const char *detail)
 {
     bool notice = strcmp(severity, "NOTICE") == 0 || strcmp(severity, "WARNING") == 0;
     size_t mark = buf_message_begin(out, notice ? 'N' : 'E');
@@ -29,8 +21,20 @@ void message_error(struct buf *out, const char *severity, const char *sqlstate, 
     field(out, 'V', severity);
     field(out, 'C', sqlstate);
     field(out, 'M', text);
+    if (detail != NULL)
+        field(out, 'D', detail);
     buf_u8(out, 0);
     buf_message_end(out, mark);
+}
+
+void message_error(struct buf *out, const char *severity, const char *sqlstate, const char *text)
+{
+    response(out, severity, sqlstate, text, NULL);
+}
+
+void message_warning(struct buf *out, const char *sqlstate, const char *text, const char *detail)
+{
+    response(out, "WARNING", sqlstate, text, detail);
 }
 
 void message_auth(struct buf *out, uint32_t code, struct slice data)

@@ -40,9 +40,6 @@ static inline enum frame_result frame_read(struct slice data, struct frame *fram
     return FRAME_OK;
 }
 
-// How many bytes at the front are whole messages of that type, none longer than `longest`.
-size_t frames_bytes(struct slice data, char type, uint32_t longest);
-
 // A packet of the startup phase, which has no type. BAD: no packet is that long, or that short.
 struct startup_packet {
     uint32_t length; // of all of it
@@ -63,6 +60,7 @@ enum startup_pair_result startup_pair_read(struct reader *r, struct startup_pair
 // severity: "ERROR", "FATAL" or "NOTICE"; a NOTICE becomes a NoticeResponse.
 void message_error(struct buf *out, const char *severity, const char *sqlstate,
                    const char *text);
+void message_warning(struct buf *out, const char *sqlstate, const char *text, const char *detail);
 void message_auth(struct buf *out, uint32_t code, struct slice data);
 void message_parameter(struct buf *out, const char *name, const char *value);
 void message_ready(struct buf *out, char status);

@@ -71,7 +71,7 @@ static void keep_unsent(struct conn *conn, const struct iovec *runs, int count, 
         sent = 0;
     }
     if (conn_has_output(conn) && conn->loop != NULL)
-        ev_io_start(conn->loop, &conn->writable);
+        conn_await_writable(conn);
 }
 
 static bool send_encrypted(struct conn *conn, const struct iovec *runs, int count)
@@ -85,6 +85,8 @@ static bool send_encrypted(struct conn *conn, const struct iovec *runs, int coun
 static bool send_runs(struct conn *conn, struct iovec *runs, int count)
 {
     ssize_t put = 0;
+    if (conn->given)
+        return true; // not ours to write to
     if (conn->tls != NULL)
         return send_encrypted(conn, runs, count);
     if (!conn_has_output(conn)) {
@@ -101,7 +103,7 @@ static bool send_runs(struct conn *conn, struct iovec *runs, int count)
     }
     if (put < 0)
         return false;
-    conn->sent += (uint64_t)put;
+    conn->sent += (uint32_t)put;
     if (count > 1 || (size_t)put < runs[0].iov_len)
         keep_unsent(conn, runs, count, (size_t)put);
     return true;
@@ -142,7 +144,7 @@ static bool is_posted_last(const struct sender *s, uint32_t at)
 static bool post(struct sender *s)
 {
     struct conn *conn = s->conn;
-    size_t bytes = total(s);
+    size_t bytes = s->count == 1 ? s->runs[0].iov_len : total(s);
     if (bytes > SENDER_SMALL_BYTES || s->posted == SENDER_POSTS || conn_has_output(conn) ||
         conn->loop == NULL || (conn->posted != NULL && conn->posted != s))
         return false;

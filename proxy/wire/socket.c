@@ -35,6 +35,11 @@ void socket_tune(int fd, bool local, const struct settings *settings)
     set_tcp(fd, TCP_KEEPINTVL, settings->tcp_keepintvl_s);
 }
 
+void socket_acknowledge(int fd)
+{
+    set_tcp(fd, TCP_QUICKACK, 1);
+}
+
 void socket_defer_accept(int fd, bool defer)
 {
     int seconds = defer ? DEFER_ACCEPT_S : 0;

@@ -37,5 +37,8 @@ static inline ssize_t socket_send(int fd, const void *at, size_t len)
 
 // The tcp_* settings; of a unix socket only the buffer size.
 void socket_tune(int fd, bool local, const struct settings *settings);
+// What has come is acknowledged at once, not with what we say next: the other side may hold back
+// its next words until then (Nagle's algorithm). Nothing for a unix socket.
+void socket_acknowledge(int fd);
 // TCP_DEFER_ACCEPT of a listening TCP socket: a client is seen once it has said something.
 void socket_defer_accept(int fd, bool defer);

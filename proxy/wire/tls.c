@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "proxy/wire/conn.h"
+#include "proxy/wire/socket.h"
 
 enum {
     REPLIES_MAX = 16 * 1024, // that the other side may make us queue without taking any
@@ -266,14 +267,12 @@ static void note_peer(struct tls *tls)
         tls->distinguished_name = mem_strndup(at != NULL ? at : "", (size_t)n);
     }
     BIO_free(text);
-    int place = -1, last = -1;
-    while ((place = X509_NAME_get_index_by_NID(subject, NID_commonName, place)) >= 0)
-        last = place;
-    if (last < 0)
+    int first = X509_NAME_get_index_by_NID(subject, NID_commonName, -1); // of several, as libpq
+    if (first < 0)
         return;
     unsigned char *name = NULL;
     int n = ASN1_STRING_to_UTF8(
-        &name, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, last)));
+        &name, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, first)));
     if (n > 0 && memchr(name, '\0', (size_t)n) == NULL)
         tls->common_name = mem_strndup((const char *)name, (size_t)n);
     OPENSSL_free(name);
@@ -316,6 +315,8 @@ static bool shake(struct tls *tls)
     }
     note_peer(tls);
     tls->established = true;
+    if (!tls->connects && SSL_get_num_tickets(tls->ssl) == 0)
+        socket_acknowledge(tls->conn->fd); // no ticket goes out, which would tell it
     return true;
 }
 
@@ -408,7 +409,7 @@ void tls_write(struct tls *tls, struct slice bytes)
             return;
         }
         bytes = slice_skip(bytes, put);
-        tls->conn->sent += put;
+        tls->conn->sent += (uint32_t)put;
     }
 }
 

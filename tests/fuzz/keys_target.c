@@ -13,6 +13,9 @@ static const char *const texts[] = {
     "SELECT * FROM t WHERE id = ANY($1) AND name IN ($2, 'it''s', 'x')",
     "SELECT * FROM t WHERE id = ANY($1::int[]) AND name = ANY('{a,\"b\",NULL}')",
     "SELECT * FROM t WHERE id IN (1, -2, 3000000000) AND name = $1::text",
+    "SELECT * FROM t WHERE (id, name) IN (($1, $2), (2, 'x'), ($3, 'y'))",
+    "SELECT * FROM t WHERE id = ANY($1) AND name = $2 OR name = 'x' AND id IN ($3, 4)",
+    "SELECT * FROM t WHERE id = $1 AND name = $2 OR name = 'x' AND id = ANY($3)",
 };
 enum { TEXTS = sizeof(texts) / sizeof(*texts) };
 

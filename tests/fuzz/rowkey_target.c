@@ -3,15 +3,21 @@
 // here anew, has the same one.
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/reader.h"
 #include "cache/rowkey.h"
 #include "tests/fuzz/target.h"
 
 const size_t target_rounds = 300000;
 
-enum { INT2 = 21, INT4 = 23, INT8 = 20, TEXT = 25, BOOL = 16, UUID = 2950 };
+enum {
+    BOOL = 16, BYTEA = 17, INT8 = 20, INT2 = 21, INT4 = 23, TEXT = 25, OID = 26, TIME = 1083,
+    TIMESTAMP = 1114, TIMESTAMPTZ = 1184, UUID = 2950,
+};
 
 static void check_agree(enum rowkey_type type, uint32_t oid, struct slice bytes, uint64_t expected)
 {
@@ -45,6 +51,70 @@ static void check_integer(struct slice bytes)
     uint64_t other;
     if (value >= 0)
         CHECK(rowkey_text(ROWKEY_INTEGER, slice_str(text), &other) && other == key);
+}
+
+// Any bytes, as both ways to print them.
+static void check_bytes(struct slice bytes)
+{
+    char hex[2 * 100 + 3] = "\\x", escaped[4 * 60 + 1] = "";
+    uint64_t key;
+    size_t n = bytes.len < 60 ? bytes.len : 60;
+    for (size_t i = 0; i < n; i++) {
+        snprintf(hex + 2 + 2 * i, 3, "%02x", bytes.at[i]);
+        snprintf(escaped + 4 * i, 5, "\\%03o", bytes.at[i]);
+    }
+    CHECK(rowkey_text(ROWKEY_BYTES, slice_str(hex), &key));
+    check_agree(ROWKEY_BYTES, BYTEA, slice_of(bytes.at, n), key);
+    CHECK(rowkey_text(ROWKEY_BYTES, slice_str(escaped), &key));
+    check_agree(ROWKEY_BYTES, BYTEA, slice_of(bytes.at, n), key);
+}
+
+// A point in time, as libc has it, and at an offset.
+static void check_time(struct slice bytes)
+{
+    const int64_t day_us = 86400000000, to_2000 = 946684800;
+    const int64_t first = -730119 * day_us, last = 2921940 * day_us; // of the years 1 to 9999
+    uint64_t v = 0, key;
+    uint8_t at[8];
+    char text[96];
+    for (size_t i = 0; i < 8 && i < bytes.len; i++)
+        v = v << 8 | bytes.at[i];
+    int minutes = bytes.len > 8 ? bytes.at[8] * 7 % 1800 - 900 : 0;
+    int64_t us = first + day_us + (int64_t)(v % (uint64_t)(last - first - 2 * day_us));
+    int64_t local = us + (int64_t)minutes * 60000000;
+    int64_t of_second = (local % 1000000 + 1000000) % 1000000;
+    time_t seconds = (local - of_second) / 1000000 + to_2000;
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    int n = snprintf(text, sizeof(text), "%04d-%02d-%02d %02d:%02d:%02d.%06d", tm.tm_year + 1900,
+                     tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)of_second);
+    store_u32(at, (uint32_t)((uint64_t)local >> 32));
+    store_u32(at + 4, (uint32_t)local);
+    CHECK(rowkey_text(ROWKEY_TIMESTAMP, slice_of(text, (size_t)n), &key));
+    check_agree(ROWKEY_TIMESTAMP, TIMESTAMP, slice_of(at, 8), key);
+    snprintf(text + n, sizeof(text) - (size_t)n, "%c%02d:%02d", minutes < 0 ? '-' : '+',
+             abs(minutes) / 60, abs(minutes) % 60);
+    store_u32(at, (uint32_t)((uint64_t)us >> 32));
+    store_u32(at + 4, (uint32_t)us);
+    CHECK(rowkey_text(ROWKEY_TIMESTAMPTZ, slice_str(text), &key));
+    check_agree(ROWKEY_TIMESTAMPTZ, TIMESTAMPTZ, slice_of(at, 8), key);
+    int64_t of_day = (local % day_us + day_us) % day_us;
+    store_u32(at, (uint32_t)((uint64_t)of_day >> 32));
+    store_u32(at + 4, (uint32_t)of_day);
+    CHECK(rowkey_text(ROWKEY_TIME, slice_of(text + 11, (size_t)n - 11), &key));
+    check_agree(ROWKEY_TIME, TIME, slice_of(at, 8), key);
+}
+
+static void check_oid(struct slice bytes)
+{
+    uint8_t at[4] = {0};
+    struct reader r = reader_of(slice_of(at, 4));
+    uint64_t key;
+    char text[16];
+    memcpy(at, bytes.at, bytes.len < 4 ? bytes.len : 4);
+    snprintf(text, sizeof(text), "%u", reader_u32(&r));
+    CHECK(rowkey_text(ROWKEY_OID, slice_str(text), &key));
+    check_agree(ROWKEY_OID, OID, slice_of(at, 4), key);
 }
 
 static int digit(uint8_t c)
@@ -83,11 +153,16 @@ static void check_text(enum rowkey_type type, struct slice text)
 
 void target_run(struct slice bytes)
 {
-    static const uint32_t oids[] = {16, 20, 21, 23, 25, 1042, 1043, 1082, 1700, 2950, 17, 0};
+    static const uint32_t oids[] = {16, 20,   21,   23,   25,   1042, 1043, 1082, 1700, 2950,
+                                    17, 0,    18,   19,   26,   829,  1083, 1114, 1184, 3500};
     uint8_t oid = target_byte(&bytes);
     uint64_t key;
     check_integer(bytes);
-    for (enum rowkey_type type = ROWKEY_INTEGER; type <= ROWKEY_NUMERIC; type++) {
+    check_bytes(bytes);
+    check_time(bytes);
+    check_oid(bytes);
+    for (int i = ROWKEY_INTEGER; i < ROWKEY_TYPES; i++) {
+        enum rowkey_type type = (enum rowkey_type)i;
         check_text(type, bytes);
         uint32_t of = oids[oid % (sizeof(oids) / sizeof(*oids))];
         if (rowkey_accepts(type, of))

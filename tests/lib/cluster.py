@@ -4,7 +4,9 @@
 It never touches an existing cluster: own data directory, own socket directory, a free port. As root
 it runs as an unprivileged user. It ends with the process that started it, also when that is killed.
 """
+import contextlib
 import ctypes
+import fcntl
 import glob
 import os
 import pwd
@@ -21,6 +23,8 @@ from pgwire import SLOWNESS, PgError, Wire
 SUPERUSER = "postgres"
 # Who pgweir's control connections are: what docs ask for and nothing more.
 CONTROL_USER = "control"
+# Until a configuration that was just read no longer counts as perhaps unknown to some process (control/schema.c).
+CONFIGURATION_SETTLED = "SELECT pg_sleep(extract(epoch FROM pg_conf_load_time() + interval '1.1 second' - clock_timestamp()))"
 # Roles for logins, each with the password "<name>-secret". The first part of a name says how
 # pg_hba.conf lets it in over TCP.
 ROLES = {"srv_trust": "scram-sha-256", "srv_plain": "scram-sha-256", "srv_md5": "md5",
@@ -117,17 +121,89 @@ def scratch_directory(build, purpose):
     return path
 
 
+def server_directory(build, purpose):
+    """A new directory for a server's files: in memory where there is room (databases are made and dropped with every
+    test, hundreds of files each), else as scratch_directory. What an earlier run that was killed left in memory goes;
+    whose run is alive is told by its lock."""
+    memory = "/dev/shm"
+    try:
+        room = shutil.disk_usage(memory).free
+    except OSError:
+        room = 0
+    if room < 3 << 30:
+        return scratch_directory(build, purpose)
+    alone = os.open(memory, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(alone, fcntl.LOCK_EX)
+    for left in glob.glob(f"{memory}/pgweir-*"):
+        if lock(left):
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(HELD.pop())
+    path = tempfile.mkdtemp(prefix=f"pgweir-{purpose}-", dir=memory)
+    lock(path)
+    os.close(alone)
+    os.chmod(path, 0o755)
+    give(path)
+    return path
+
+
+# The locks on this process's directories in memory; they end with it.
+HELD = []
+
+
+def lock(directory):
+    try:
+        HELD.append(os.open(directory, os.O_RDONLY | os.O_DIRECTORY))
+    except OSError:
+        return False
+    try:
+        fcntl.flock(HELD[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        os.close(HELD.pop())
+        return False
+
+
+def ports_file():
+    """Open in all runs on this machine; a byte's lock says whose the port of that number is."""
+    path = "/tmp/pgweir-ports"
+    try:
+        return os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        made = os.open(path, os.O_RDWR | os.O_CREAT)
+        os.chmod(path, 0o666)
+        return made
+
+
+def is_ours(port):
+    """Is it nobody's, and so ours until we end? (Such locks are the process's, and end with it.)"""
+    global PORTS
+    PORTS = PORTS or ports_file()
+    try:
+        fcntl.lockf(PORTS, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except OSError:
+        return False
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", port))
+            return True
+        except OSError:
+            return False
+
+
+PORTS = None
+
+
 def free_port():
-    """Below the range that outgoing connections take theirs from: nobody is given it by chance before
-    it is listened on."""
+    """Below the range that outgoing connections take theirs from: nobody is given it by chance before it is listened
+    on. Nor does another run take it, nor this one again."""
     while True:
         port = random.randrange(12000, 32000)
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
+        if port not in TAKEN and is_ours(port):
+            TAKEN.add(port)
+            return port
+
+
+TAKEN = set()
 
 
 def find_bindir():
@@ -139,6 +215,18 @@ def find_bindir():
     if not initdb:
         raise SystemExit("no PostgreSQL server found: try `make deps`")
     return os.path.dirname(os.path.realpath(initdb))
+
+
+@contextlib.contextmanager
+def stopped(pids):
+    """These processes stand still meanwhile."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 class Cluster:
@@ -183,6 +271,7 @@ class Cluster:
             self.sql(f"SET password_encryption = '{encryption}'; "
                      f"CREATE ROLE {name} LOGIN PASSWORD '{name}-secret'")
         self.sql(f"CREATE ROLE {CONTROL_USER} LOGIN REPLICATION PASSWORD '{CONTROL_USER}-secret'")
+        self.sql(CONFIGURATION_SETTLED)
         return self
 
     def roles_as_made(self):
@@ -235,7 +324,7 @@ class Cluster:
             return c.query(text).rows
 
     def configure(self, **settings):
-        """ALTER SYSTEM (None resets) and reload; returns when new sessions see it."""
+        """ALTER SYSTEM (None resets) and reload; returns when every session has it, to the knowledge of caches too."""
         with self.connect() as c:
             for name, value in settings.items():
                 c.query(f"ALTER SYSTEM RESET {name}" if value is None
@@ -247,6 +336,15 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise TimeoutError("the server did not reload its configuration")
             time.sleep(0.005)
+        self.sql(CONFIGURATION_SETTLED)
+
+    def commits_wait_for(self, standby):
+        """Commits of everybody hang until this synchronous standby (None: no standby) has them. The checkpointer alone
+        is told: to a cache, a configuration that all processes read again is a change of the schema."""
+        with self.connect() as c:
+            c.query("ALTER SYSTEM RESET synchronous_standby_names" if standby is None
+                    else f"ALTER SYSTEM SET synchronous_standby_names = '{standby}'")
+            os.kill(int(c.value("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")), signal.SIGHUP)
 
     def log(self):
         with open(self.logfile, encoding="utf-8", errors="replace") as f:
@@ -258,5 +356,23 @@ class Cluster:
         return [int(r[0]) for r in self.sql(
             f"SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender' {where}")]
 
+    def stream_held(self, database):
+        """The streams of a database are held up meanwhile: what is committed is not known to be through."""
+        return stopped(self.walsenders(database))
+
     def slots(self):
         return [r[0] for r in self.sql("SELECT slot_name FROM pg_replication_slots")]
+
+
+@contextlib.contextmanager
+def another(ctx, database, setup):
+    """A second PostgreSQL for one test, with a database of this name."""
+    other = Cluster(server_directory(ctx.build, "other"))
+    try:
+        other.create()
+        other.start().make_roles()
+        other.sql(f"CREATE DATABASE {database}")
+        other.sql(setup, database=database)
+        yield other
+    finally:
+        other.remove()

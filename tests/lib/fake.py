@@ -3,7 +3,8 @@
 
 It logs everybody in (trust), reports what SET sets, answers other simple queries with one text column, and keeps
 the startup messages, queries and cancel requests that came. A query that holds (by default: that begins with
-"hold") is answered when release_one() is called, or with error 57014 when a cancel request comes with its key.
+"hold") is answered when release_one() is called, or with error 57014 when a cancel request comes with its key
+(unless answer_cancels is False: such requests are kept open and change nothing).
 """
 import re
 import socket
@@ -61,7 +62,7 @@ class FakeServer:
     def release_one(self):
         self.released.release()
 
-    def wait_cancels(self, n, timeout=10):
+    def wait_cancels(self, n, timeout=25):
         with self.changed:
             assert self.changed.wait_for(lambda: len(self.cancels) >= n, timeout), self.cancels
         return self.cancels
@@ -152,7 +153,44 @@ class FakeServer:
         with self.changed:
             self.cancels.append(key)
             self.changed.notify_all()
+        while not self.answer_cancels:  # nor heeds them: what holds goes on
+            if not s.recv(1):
+                return
         if key in self.cancelled:
             self.cancelled[key].set()
-        while not self.answer_cancels and s.recv(1):
-            pass
+
+
+class Rogue:
+    """A server that says to everybody what it is told to say: behind the startup message, and to each message then."""
+
+    def __init__(self, greeting, answers=()):
+        self.greeting, self.answers = greeting, list(answers)
+        self.greeted, self.lock = 0, threading.Lock()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def close(self):
+        self.listener.close()
+
+    def accept(self):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(s,), daemon=True).start()
+
+    def talk(self, s):
+        with s:
+            try:
+                s.recv(10000)
+                with self.lock:
+                    self.greeted += 1
+                s.sendall(self.greeting)
+                answers = list(self.answers)
+                while s.recv(100000):
+                    if answers:
+                        s.sendall(answers.pop(0))
+            except OSError:
+                pass

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Somebody in the middle: speaks TLS with whoever connects, by a certificate of his own, and with the other side, and
 may change what the other side says."""
+import select
 import socket
+import ssl
 import struct
 import threading
 
@@ -52,20 +54,32 @@ class Middle:
             s.close()
             return
         self.open += [near, far]
-        back = threading.Thread(target=self._pump, args=(far, near, self.rewrite), daemon=True)
-        back.start()
-        self._pump(near, far, lambda data: data)
-        back.join()
+        self._pass(near, far)
 
-    @staticmethod
-    def _pump(source, target, change):
+    def _pass(self, near, far):
+        """In one thread: what is said by TLS must not be read and written at once."""
         try:
-            while data := source.recv(65536):
-                target.sendall(change(data))
-        except OSError:
+            while True:
+                ready = [s for s in (near, far) if s.pending()] or select.select([near, far], [], [])[0]
+                for source in ready:
+                    source.settimeout(0)
+                    try:
+                        data = source.recv(65536)
+                    except ssl.SSLWantReadError:  # nothing for us in it
+                        continue
+                    finally:
+                        source.settimeout(None)
+                    if not data:
+                        return
+                    if source is far:
+                        near.sendall(self.rewrite(data))
+                    else:
+                        far.sendall(data)
+        except (OSError, ValueError):
             pass
-        for s in (source, target):
-            try:
-                s.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        finally:
+            for s in (near, far):
+                try:
+                    s.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass

@@ -281,7 +281,7 @@ class Wire:
     """One connection. address is (host, port), or the path of a unix socket. tls: a context of Python's ssl
     module; direct: without an SSLRequest before it. source: an address of this machine, to come from."""
 
-    def __init__(self, address, timeout=10.0, receive_buffer=None, tls=None, direct=False, source=None):
+    def __init__(self, address, timeout=20.0, receive_buffer=None, tls=None, direct=False, source=None):
         self.address = address
         self.timeout = timeout * SLOWNESS
         self.buffer = bytearray()

@@ -199,7 +199,7 @@ class Proxy:
     # -- watching
 
     @staticmethod
-    def wait(claim, what, timeout=10.0, interval=0.005):
+    def wait(claim, what, timeout=25.0, interval=0.005):
         """Waits for a claim to become true; returns its value."""
         deadline = time.monotonic() + timeout * SLOWNESS
         while True:
@@ -214,7 +214,7 @@ class Proxy:
         with open(self.logfile, encoding="utf-8", errors="replace") as f:
             return f.read()
 
-    def wait_log(self, pattern, timeout=10.0):
+    def wait_log(self, pattern, timeout=25.0):
         return self.wait(lambda: re.search(pattern, self.log()), f"'{pattern}' in the log", timeout)
 
     def rss_bytes(self):
@@ -236,11 +236,11 @@ class Proxy:
     def socket_path(self):
         return f"{self.directory}/.s.PGSQL.{self.port}"
 
-    def open(self, timeout=10.0, **options):
+    def open(self, timeout=20.0, **options):
         """A connection that has said nothing yet."""
         return Wire(self.address, timeout, **{"tls": self.tls, **options})
 
-    def connect(self, database, user="app", password=None, timeout=10.0, unix=False, tls=None, direct=False, **params):
+    def connect(self, database, user="app", password=None, timeout=20.0, unix=False, tls=None, direct=False, **params):
         wire = Wire(self.socket_path if unix else self.address, timeout, tls=tls or (None if unix else self.tls), direct=direct)
         try:
             return wire.login(user, database, self.users.get(user) if password is None else password,

@@ -26,6 +26,11 @@ class Reads:
     def lives(self, script, what=""):
         assert self.misses_until_hit(script) == 0, f"the entry of another row has ended: {what or script}"
 
+    def one_lives(self, scripts):
+        """Of entries beside thousands of keys: one may share its place in the ledger with one of those."""
+        lost = [self.misses_until_hit(script) for script in scripts]
+        assert 0 in lost, f"the entries of other rows have ended: {scripts}"
+
     def dies(self, script, value, what=""):
         """The next answer has this value (None: no row)."""
         got = self.ask(script).check()

@@ -71,6 +71,7 @@ class Relay:
         self.port = self.listener.getsockname()[1]
         self.links, self.held = [], []
         self.stalled, self.refused = set(), set()
+        self.elsewhere = {}  # kind: port
         self.selector = selectors.DefaultSelector()
         self.listener.setblocking(False)
         self.waker, wakes = socket.socketpair()
@@ -101,6 +102,11 @@ class Relay:
         with self.lock:
             self.refused -= set(kinds)
 
+    def lead(self, kind, port):
+        """New connections of this kind go to another server."""
+        with self.lock:
+            self.elsewhere[kind] = port
+
     def cut(self, *kinds):
         """Ends the connections of these kinds, as a reset."""
         with self.lock:
@@ -125,7 +131,7 @@ class Relay:
             return sum(len(link.kept[direction]) for link in self.links if link.kind == kind)
 
     @staticmethod
-    def wait(claim, what, timeout=10.0):
+    def wait(claim, what, timeout=25.0):
         deadline = time.monotonic() + timeout * SLOWNESS
         while not claim():
             if time.monotonic() > deadline:
@@ -198,9 +204,21 @@ class Relay:
     def _learn(self, link, data):
         if link.kind is None:
             link.learn_kind(data)
+            if link.kind in self.elsewhere:
+                self._lead(link)
         for held in self.held:
             if held.link is None and held.text in data:
                 held.link, link.holds_reply = link, held
+
+    def _lead(self, link):
+        """Nothing but the request for encryption has been said yet, and was answered."""
+        client, server = link.sockets["up"]
+        self.selector.unregister(server)
+        server.close()
+        server = socket.create_connection(("127.0.0.1", self.elsewhere[link.kind]))
+        server.setblocking(False)
+        link.sockets = {"up": (client, server), "down": (server, client)}
+        self.selector.register(server, selectors.EVENT_READ, (link, "down"))
 
     def _pass(self, link):
         if link.kind in self.refused and not link.kept["down"] and link.opening:

@@ -5,7 +5,7 @@ A scenario file is tests/scenario/NN_name.py; its functions test_* take one argu
 Files and functions run in order, one after the other, on one scratch PostgreSQL; each test gets a
 database of its own (ctx.db) and starts its own proxies (ctx.proxy(...)). When all run, two processes share the files
 (Beside). All that a test opened ends with the test. A test fails by an exception, by its time limit (@limit(seconds)
-changes the 30 s), by a proxy that ends badly, or by a sanitizer's report. The last line says `N passed, N failed`.
+changes the 60 s), by a proxy that ends badly, or by a sanitizer's report. The last line says `N passed, N failed`.
 """
 import argparse
 import ctypes
@@ -154,7 +154,7 @@ class Context:
         self.wait_hits(p)
         return p
 
-    def wait_hits(self, p, timeout=10.0, user="app"):
+    def wait_hits(self, p, timeout=25.0, user="app"):
         """Returns when the cache serves hits."""
         with p.connect(self.db, user) as c:
             def hit():
@@ -169,7 +169,7 @@ class Context:
         run()
         return int(p.cache()["hits"] - before)
 
-    def wait_hit(self, p, ask, timeout=5.0):
+    def wait_hit(self, p, ask, timeout=25.0):
         """Repeats ask() until it was answered from the cache; returns what it returned then. (A first
         read fills; the session's next ones wait until the cache is known to be as new as it.)"""
         def hit():
@@ -378,7 +378,7 @@ def run_one(name, test, cluster, binary, directory, kind, reports, tally, slowne
     started = time.monotonic()
     trouble, skipped = None, None
     signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, getattr(test, "limit", 30) * slowness)
+    signal.setitimer(signal.ITIMER_REAL, getattr(test, "limit", 60) * slowness)
     try:
         test(ctx)
     except Skip as skip:
@@ -494,10 +494,7 @@ def run_scenarios(build, pattern, tally, directory, kind, reports, slowness, sha
         return
     binary = os.environ.get("PGWEIR_BIN", f"{os.path.abspath(build)}/pgweir")
     binary = runnable(binary, directory)
-    place = os.path.join(directory, "pg")
-    os.mkdir(place)
-    pg.give(place)
-    cluster = pg.Cluster(place)
+    cluster = pg.Cluster(pg.server_directory(build, "test"))
     try:
         cluster.create(by_tls(directory)).start().make_roles()
         for name, test in share.of(tests) if share else tests:

@@ -68,7 +68,7 @@ def test_backend_terminated_while_idle(ctx):
     c = ctx.keep(p.connect(ctx.db))
     pid = c.value("SELECT pg_backend_pid()")
     ctx.sql(f"SELECT pg_terminate_backend({pid}, 5000)")
-    time.sleep(0.05)
+    p.wait(lambda: p.pool(ctx.db)["sv_idle"] == "0", "the proxy to have seen it")
     assert c.value("SELECT pg_backend_pid()") != pid
 
 

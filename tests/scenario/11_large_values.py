@@ -33,7 +33,7 @@ def check_growth(ctx, grown, allowed):
         assert grown < allowed, f"{grown / MB:.1f} MB"
 
 
-@limit(60)
+@limit(180)
 def test_large_result(ctx):
     p = ctx.proxy()
     c = ctx.keep(p.connect(ctx.db))
@@ -42,13 +42,13 @@ def test_large_result(ctx):
     def read():
         for send in (query("SELECT repeat('x', 64000000)"), unit("SELECT repeat('x', $1::int)", [64000000])):
             c.send(send)
-            reply = c.until_ready(timeout=30).check()
+            reply = c.until_ready(timeout=120).check()
             assert len(reply.rows_raw[0][0]) == 64000000
 
     check_growth(ctx, watch_memory(ctx, p, read), 20 * MB)
 
 
-@limit(60)
+@limit(180)
 def test_large_parameter(ctx):
     p = ctx.proxy()
     c = ctx.keep(p.connect(ctx.db))
@@ -56,13 +56,13 @@ def test_large_parameter(ctx):
     value = b"y" * (64 * MB)
 
     def write():
-        assert c.run("SELECT length($1::text)", [value], timeout=30).value == str(64 * MB)
-        assert c.query("SELECT length('" + "z" * (32 * MB) + "')", timeout=30).value == str(32 * MB)
+        assert c.run("SELECT length($1::text)", [value], timeout=120).value == str(64 * MB)
+        assert c.query("SELECT length('" + "z" * (32 * MB) + "')", timeout=120).value == str(32 * MB)
 
     check_growth(ctx, watch_memory(ctx, p, write), 80 * MB)
 
 
-@limit(60)
+@limit(180)
 def test_large_copy(ctx):
     from pgwire import copy_data, copy_done
     p = ctx.proxy()
@@ -77,12 +77,12 @@ def test_large_copy(ctx):
         for _ in range(64):
             c.send(block)
         c.send(copy_done())
-        assert c.until_ready(timeout=30).check().tags == ["COPY 6400"]
+        assert c.until_ready(timeout=120).check().tags == ["COPY 6400"]
 
     check_growth(ctx, watch_memory(ctx, p, copy), 20 * MB)
 
 
-@limit(60)
+@limit(180)
 def test_slow_reader(ctx):
     """A client that does not read: the proxy stops reading from its server, and the rest goes on."""
     p = ctx.proxy(default_pool_size=2)
@@ -101,11 +101,11 @@ def test_slow_reader(ctx):
         assert n > 20, n
 
     check_growth(ctx, watch_memory(ctx, p, run), 20 * MB)
-    reply = slow.until_ready(timeout=30).check()
+    reply = slow.until_ready(timeout=120).check()
     assert len(reply.rows) == 200000
 
 
-@limit(60)
+@limit(180)
 def test_many_slow_readers(ctx):
     p = ctx.proxy(default_pool_size=20)
     clients = []
@@ -121,10 +121,10 @@ def test_many_slow_readers(ctx):
 
     check_growth(ctx, watch_memory(ctx, p, run), 30 * MB)
     for c in clients:
-        assert len(c.until_ready(timeout=30).check().rows) == 20000
+        assert len(c.until_ready(timeout=120).check().rows) == 20000
 
 
-@limit(60)
+@limit(180)
 def test_slow_writer(ctx):
     """A large parameter that arrives in small pieces holds no other client up."""
     p = ctx.proxy(default_pool_size=2)

@@ -65,6 +65,26 @@ def test_other_database_with_cache(ctx):
     assert (c.value(READ), d.value(READ)) == ("9", "9")
 
 
+def test_who_stays_on_the_old_target(ctx):
+    """In session mode a client keeps its server: what it reads there is nobody else's, nor is what others read its own."""
+    first, second = two_databases(ctx)
+    for n, database in enumerate((first, second)):
+        ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); GRANT ALL ON t TO app; "
+                f"INSERT INTO t VALUES (1, {n})", database=database)
+    p = ctx.proxy(databases={"x": ctx.server(dbname=first)}, pool_mode="session", worker_threads=1, **CACHE_SETTINGS)
+    c = ctx.keep(p.connect("x"))
+    assert ctx.wait_hit(p, lambda: c.value(READ), timeout=10) == "0"
+    retarget(p, ctx, second)
+    d = ctx.keep(p.connect("x"))
+    p.wait(lambda: d.value("SELECT current_database()") == second, "the new target", 3)
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        assert (c.value(READ), d.value(READ)) == ("0", "1")
+        time.sleep(0.01)
+    ctx.wait_hit(p, lambda: d.query(READ))
+    assert (c.value(READ), d.value(READ)) == ("0", "1")
+
+
 def test_stats_user_may_not_reload(ctx):
     """Not even one of the console database's own name."""
     p = ctx.proxy(stats_users="pgbouncer", users={**USERS, "pgbouncer": "x"})

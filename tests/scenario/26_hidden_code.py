@@ -47,6 +47,8 @@ PLACES = {
     "rule": ("CREATE TABLE t(i int); CREATE RULE x AS ON INSERT TO t DO ALSO SELECT leaves()", "INSERT INTO t VALUES (1)"),
     "rule that writes": (f"CREATE TABLE o(i int); CREATE TRIGGER x BEFORE INSERT ON o {ROW}; CREATE TABLE t(i int);"
                          "CREATE RULE x AS ON INSERT TO t DO ALSO INSERT INTO o VALUES (1)", "INSERT INTO t VALUES (1)"),
+    "attribute of a number": ("CREATE TABLE t(i int); INSERT INTO t VALUES (1)", "SELECT (i).leaves FROM t"),
+    "attribute of an alias": ("CREATE TABLE t(i int)", "SELECT g.leaves FROM generate_series(1, 1) g"),
     "default": ("CREATE TABLE t(i int DEFAULT leaves())", "INSERT INTO t DEFAULT VALUES"),
     "builtin in a default": ("CREATE TABLE t(i text DEFAULT set_config('work_mem', '7MB', false))", "INSERT INTO t DEFAULT VALUES"),
     "generated column": ("CREATE TABLE t(i int, j int GENERATED ALWAYS AS (leaves(i)) STORED)", "INSERT INTO t VALUES (1)"),
@@ -246,6 +248,23 @@ def test_nothing_is_asked(ctx):
         assert len(seen) == n, "\n".join(seen[:12])
         ctx.sql(f"ALTER DATABASE {ctx.db} RESET log_statement")
         p.stop()
+
+
+def test_another_user_comes(ctx):
+    """The first client of another user: what is known of the database stays known, and nobody is looked at."""
+    ctx.sql("CREATE TABLE plain(i int); GRANT ALL ON plain TO PUBLIC")
+    ctx.sql(f"ALTER DATABASE {ctx.db} SET log_statement = 'all'")
+    p, a, b = one_server(ctx)
+    a.query("SELECT 1")
+    a.close()
+    a = ctx.keep(p.connect(ctx.db))
+    a.query("INSERT INTO plain VALUES (1)")
+    since = len(ctx.pg.log())
+    other = ctx.keep(p.connect(ctx.db, user="other"))
+    for c in (a, other, b, other):
+        c.query("INSERT INTO plain VALUES (2)")
+    inserts = [line for line in statements(ctx, since) if "pg_catalog.pg_settings" in line or "INSERT" in line]
+    assert len(inserts) == 4, "\n".join(line[:300] for line in inserts)
 
 
 SETS = "set_config('work_mem', '7MB', false)"

@@ -287,16 +287,37 @@ def test_setting_that_fails_elsewhere(ctx):
     ctx.sql("CREATE TABLE seen(who text); GRANT ALL ON seen TO PUBLIC")
     p = ctx.proxy(default_pool_size=1, worker_threads=1)
     a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
-    a.query("SET plpgsql.foo = '1'")
-    b.query("DO $$BEGIN PERFORM 1; END$$")  # from here on such names are refused there
+    a.query("SET auth_delay.foo = '1'")
+    # From here on a new session has a module that keeps such names to itself.
+    ctx.sql(f"ALTER DATABASE {ctx.db} SET session_preload_libraries = 'auth_delay'")
+    p.console(f"RECONNECT {ctx.db}")
     b.query("SET app.tenant = 'b'")
     b.query("SELECT 1")
     try:
         a.query("INSERT INTO seen SELECT current_setting('app.tenant', true)")
+        raise AssertionError("it was served")
     except PeerClosed as closed:
-        assert closed.error.sqlstate == "42602"
-    assert "b" not in ctx.sql("SELECT who FROM seen")
+        assert closed.error.sqlstate == "42602", closed.error
     assert b.value("SELECT count(*) FROM seen") == "0"
+
+
+def test_setting_that_a_module_takes_away(ctx):
+    """As in a session of its own: a made-up name is removed when a function's first call loads the module that keeps
+    such names to itself, with a warning; what stands beside it stays, and nothing else is heard of it."""
+    p = ctx.proxy(default_pool_size=1, worker_threads=1)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    a.query("SET plpgsql.foo = '1'; SET plpgsql.extra_errors = 'all'; SET app.tenant = 'a'")
+    b.query("DO $$BEGIN PERFORM 1; END$$")  # the only server has it now
+    b.query("SET app.tenant = 'b'")
+    got = a.query("SELECT current_setting('app.tenant'), current_setting('plpgsql.extra_errors'),"
+                  " current_setting('plpgsql.foo', true)")
+    assert got.rows == [("a", "all", None)], got.rows
+    assert [(n["S"], n["C"], n["M"], n["D"]) for n in got.notices] == [
+        ("WARNING", "42602", 'invalid configuration parameter name "plpgsql.foo", removing it',
+         '"plpgsql" is now a reserved prefix.')], got.notices
+    assert b.value("SHOW app.tenant") == "b"
+    got = a.query("SHOW app.tenant")
+    assert got.rows == [("a",)] and not got.notices
 
 
 def test_prepared_in_another_encoding(ctx):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stream late, lost or stalled: hits stop in time, queries go on, nothing is left on the server."""
-import os
 import signal
 import time
 
+from cluster import stopped
 from pgwire import query
 from proxy import CACHE_SETTINGS, USERS
 from runner import limit
@@ -72,9 +72,7 @@ def stop_process(ctx, p, pids):
     """Stops server processes, and checks that hits stop, queries go on, and hits come again."""
     c, d = ctx.keep(p.connect(ctx.db)), ctx.direct()
     ctx.wait_hit(p, lambda: c.query(READ))
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(pids):
         d.query("UPDATE t SET n = 77 WHERE id = 1")
         acknowledged = time.monotonic()
         check_after(ctx, c, 77, acknowledged)
@@ -86,9 +84,6 @@ def stop_process(ctx, p, pids):
         # Through the proxy, too: no write waits for the stream.
         c.query("UPDATE t SET n = 78 WHERE id = 1")
         assert c.value(READ) == "78"
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
     ctx.wait_hit(p, lambda: c.query(READ), timeout=20)
     assert c.value(READ) == "78"
 

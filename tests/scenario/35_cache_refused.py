@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may never come from memory, does not: each statement is repeated as a hit would need it."""
-from pgwire import query, unit
+from pgwire import bind, describe, execute, parse, query, sync, unit
 
 SETUP = """
 CREATE TABLE t(id int PRIMARY KEY, n int, at timestamptz, d date); INSERT INTO t VALUES (1, 1, now(), current_date);
@@ -20,6 +20,10 @@ CREATE FUNCTION eq(int, int) RETURNS bool LANGUAGE sql VOLATILE AS 'SELECT $1 = 
 CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = eq);
 CREATE TABLE parent(id int); CREATE TABLE child() INHERITS (parent); INSERT INTO child VALUES (1);
 CREATE TABLE names(id int PRIMARY KEY, word text); INSERT INTO names VALUES (1, 'today');
+CREATE DOMAIN clock AS time; CREATE DOMAIN day AS date;
+CREATE TABLE tm(id int PRIMARY KEY, ti time); INSERT INTO tm VALUES (1, '10:00'); CREATE VIEW vtm AS SELECT id, ti FROM tm;
+CREATE TABLE tms(id int PRIMARY KEY, w clock[]); INSERT INTO tms VALUES (1, '{10:00}');
+CREATE FUNCTION taxed(int) RETURNS int LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT n FROM t WHERE id = 1) + $1; END $$;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO app, other; GRANT ALL ON s TO app;
 """
 
@@ -50,6 +54,23 @@ NEVER = [
     "SELECT CASE WHEN now() > at THEN 1 END FROM t", "SELECT ARRAY[now()] FROM t", "SELECT coalesce(NULL, now()) FROM t",
     "SELECT ROW(now()) FROM t", "SELECT string_agg(now()::text, '') FROM t", "VALUES (now())", "SELECT make_date(2020, 1, 1), now() FROM t",
     "COPY t TO STDOUT",
+    # A time has the zone's offset of today.
+    "SELECT ti AT TIME ZONE 'America/New_York' FROM tm", "SELECT timezone('UTC', max(ti)) FROM tm", "SELECT timezone(interval '1 hour', ti) FROM tm",
+    "SELECT make_time(10, 0, 0) AT TIME ZONE 'UTC' FROM t", "SELECT '10:00'::time AT TIME ZONE 'UTC' FROM t", "SELECT (TIME '10:00') AT TIME ZONE 'UTC' FROM t",
+    "SELECT w[1] AT TIME ZONE 'UTC' FROM tms", "SELECT ti AT TIME ZONE 'UTC' FROM vtm", "SELECT at::time AT TIME ZONE 'UTC' FROM t",
+    "SELECT time_pl_interval('10:00', '1 hour') AT TIME ZONE 'UTC' FROM t", "SELECT (SELECT ti FROM tm) AT TIME ZONE 'UTC' FROM t",
+    "SELECT ti::timetz FROM tm", "SELECT (ti).timetz FROM tm", "SELECT timetz_larger(ti, ti) FROM tm", "SELECT timetz_pl_interval('10:00', '1 hour') FROM t", "SELECT datetimetz_pl(d, '10:00') FROM t",
+    "SELECT jsonb_path_exists_tz('[\"10:00:00\", \"10:00:00+02\"]', '$[0].datetime() < $[1].datetime()') FROM t",
+    # A text in a row that is read as a date, whatever else has the column's name.
+    "SELECT word::date FROM names", "SELECT max(word)::date FROM names", "SELECT coalesce(word, '')::date FROM names", "SELECT (word).date FROM names", "SELECT (word).day FROM names",
+    "SELECT d::date FROM (SELECT word AS d FROM names) x", "SELECT x.d::date FROM t, (SELECT word AS d FROM names) x", "SELECT x.d::date FROM t JOIN names AS x(id, d) USING (id)",
+    "WITH x AS (SELECT word AS d FROM names) SELECT x.d::date FROM x, t", "SELECT x.d::date FROM t, names, unnest(ARRAY[word]) x(d)",
+    "SELECT j.d::date FROM (t JOIN names x(k, w) ON true) AS j(a, b, c, e, f, d)", "SELECT (SELECT d::date) FROM (SELECT word AS d FROM names) x WHERE EXISTS (SELECT d FROM t)",
+    "SELECT (SELECT x.d::date FROM t LIMIT 1) FROM (SELECT word AS d FROM names) x", "SELECT d::date FROM (SELECT id, word AS d FROM names) x JOIN (SELECT id FROM t) y USING (id)",
+    # f(x) in other words.
+    "SELECT (at).age FROM t", "SELECT (t).at.age FROM t", "SELECT (n).pg_advisory_xact_lock FROM t", "SELECT t.pg_typeof FROM t",
+    "SELECT g.age FROM generate_series(timestamp '2024-01-01', '2024-01-02', '1 day') g, t", "SELECT u.date FROM names, unnest(ARRAY[word]) u", "SELECT t.id, x.date FROM t, lower('TODAY') AS x",
+    "SELECT g.pg_advisory_xact_lock FROM t, generate_series(7, 7) g", "SELECT (n).taxed FROM t", "SELECT g.taxed FROM t, generate_series(1, 1) g", "SELECT (t).n.taxed FROM t",
 ]
 
 
@@ -83,6 +104,27 @@ def test_parameters_that_are_words(ctx):
                       ("SELECT $1::timestamptz, id FROM t", "now"), ("SELECT id FROM t WHERE d < $1::date", "tomorrow"),
                       ("SELECT id, $1::text::timestamptz FROM t", "now"), ("SELECT id FROM t WHERE d > $1", " YESTERDAY ")):
         ctx.never_hit(p, lambda: c.run(sql, [word]), times=6)
+
+
+def test_declared_parameters(ctx):
+    """Of a type that takes its zone from today, or that a name is looked up for."""
+    ctx.sql(SETUP)
+    p = ctx.cache_proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    ctx.sql("CREATE DOMAIN zoned AS timetz; CREATE DOMAIN named AS regclass")
+    TIME, TIMETZ, REGCLASS, TIMESTAMP, TEXT = 1083, 1266, 2205, 1114, 25
+    ZONED, NAMED = (int(ctx.sql(f"SELECT '{name}'::regtype::oid")[0][0]) for name in ("zoned", "named"))
+
+    def ask(sql, value, *types):
+        script = parse(sql, types=types) + bind(params=[value]) + describe() + execute() + sync()
+        return c.ask(script).check()
+    for sql, value, of in (("SELECT $1 AT TIME ZONE 'America/New_York' FROM t", "10:00", TIME), ("SELECT id FROM tm WHERE ti <= $1", "10:00+00", TIMETZ),
+                           ("SELECT id FROM tm WHERE ti <= $1", "10:00+00", ZONED), ("SELECT id FROM t WHERE n <> $1", "t", NAMED),
+                           ("SELECT id FROM t WHERE n <> $1", "t", REGCLASS), ("SELECT timezone('UTC', $1) FROM t", "10:00", TIMETZ)):
+        ctx.never_hit(p, lambda: ask(sql, value, of), times=6)
+    for sql, value, of in (("SELECT $1 AT TIME ZONE 'America/New_York' FROM t", "2020-01-01 10:00", TIMESTAMP), ("SELECT $1 AT TIME ZONE 'UTC' FROM t", "2020-01-01 10:00", 0),
+                           ("SELECT at AT TIME ZONE $1 FROM t", "UTC", TEXT), ("SELECT id FROM tm WHERE ti <= $1", "10:00", TIME)):
+        ctx.wait_hit(p, lambda: ask(sql, value, of))
 
 
 def test_row_security(ctx):

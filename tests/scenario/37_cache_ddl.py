@@ -166,3 +166,48 @@ def test_ddl_in_a_loop(ctx):
             if r.value("SELECT v FROM t WHERE id = 1") == str(n):
                 break
             assert began - acknowledged <= 0.25
+
+
+# ---- what is not a relation's
+
+
+RELOADED = {  # setting: (value, read)
+    "extra_float_digits": ("-5", "SELECT f FROM s WHERE id = 1"),
+    "bytea_output": ("escape", "SELECT b FROM s WHERE id = 1"),
+    "timezone": ("America/New_York", "SELECT z FROM s WHERE id = 1"),
+    "search_path": ("aside", "SELECT v FROM t WHERE id = 1"),
+}
+
+
+def test_configuration_reloaded(ctx):
+    """A default that changes in sessions that are open: what they answer is the server's new answer."""
+    ctx.sql(SETUP + "CREATE SCHEMA aside; GRANT USAGE ON SCHEMA aside TO other; CREATE TABLE aside.t AS SELECT 1 AS id, 'there'::text AS v;"
+            "GRANT SELECT ON aside.t TO other; CREATE TABLE s(id int PRIMARY KEY, f float8, b bytea, z timestamptz);"
+            "INSERT INTO s VALUES (1, 1 / 3.0, '\\x01', '2020-01-01 00:00+00'); GRANT ALL ON s TO PUBLIC")
+    p = ctx.cache_proxy()
+    c = ctx.keep(p.connect(ctx.db, "other"))
+    for setting, (value, read) in RELOADED.items():
+        before = ctx.wait_hit(p, lambda sql=read: c.value(sql))
+        try:
+            ctx.sql(f"ALTER SYSTEM SET {setting} = '{value}'")
+            ctx.sql("SELECT pg_reload_conf()")
+            p.wait(lambda sql=read, old=before: ctx.sql(sql, user="other")[0][0] != old, f"the server to have read {setting}")
+            p.wait(lambda sql=read, old=before: c.value(sql) != old, f"another answer than {before} ({setting})")
+            hit = ctx.wait_hit(p, lambda sql=read: c.value(sql))
+            assert hit == c.value("/* pgweir: nocache */ " + read), (setting, hit)
+        finally:
+            ctx.sql(f"ALTER SYSTEM RESET {setting}")
+            ctx.sql("SELECT pg_reload_conf()")
+        c = ctx.keep(p.connect(ctx.db, "other"))
+        p.wait(lambda sql=read, old=before: c.value(sql) == old, f"{before} again ({setting})")
+
+
+def test_owner_of_the_database(ctx):
+    """He alone is a member of pg_database_owner, and no row of pg_auth_members says so."""
+    ctx.sql("CREATE TABLE o(n int); INSERT INTO o VALUES (1); GRANT SELECT ON o TO pg_database_owner;"
+            f"ALTER DATABASE {ctx.db} OWNER TO other")
+    p = ctx.cache_proxy()
+    c = ctx.keep(p.connect(ctx.db, "other"))
+    assert ctx.wait_hit(p, lambda: c.value("SELECT n FROM o")) == "1"
+    ctx.sql(f"ALTER DATABASE {ctx.db} OWNER TO postgres")
+    p.wait(lambda: c.ask(query("SELECT n FROM o")).sqlstate() == "42501", "the refusal")

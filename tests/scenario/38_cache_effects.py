@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What statements do to the cache is laid to the right tables, at the right time, whatever comes in
 one pipeline or in one text; and an entry holds the answer of its own statement."""
-import contextlib
-import os
-import signal
 import time
 
 from pgwire import bind, execute, parse, query, sync
@@ -20,19 +17,6 @@ def one(ctx, **settings):
             "CREATE TABLE u(id int PRIMARY KEY, n int); INSERT INTO u VALUES (1, 666);"
             "GRANT ALL ON t, u TO app")
     return ctx.cache_proxy(worker_threads=1, **settings)
-
-
-@contextlib.contextmanager
-def no_stream(ctx):
-    """The stream stands still: only what the proxy sees itself can end an entry."""
-    pids = ctx.pg.walsenders(ctx.db)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_fill_after_injected_error(ctx):
@@ -76,7 +60,7 @@ def test_effects_of_pipelined(ctx):
     time.sleep(0.2)
     for _ in range(20):
         assert r.value(READ) == "0"
-    with no_stream(ctx):
+    with ctx.pg.stream_held(ctx.db):
         w.until_ready().check()
         got = [r.value(READ) for _ in range(3)]
     assert got == ["1"] * 3, got
@@ -93,7 +77,7 @@ def check_names(ctx, *statements):
     w.query(READ)
     ctx.wait_hit(p, lambda: r.value(READ_B))
     time.sleep(0.2)
-    with no_stream(ctx):
+    with ctx.pg.stream_held(ctx.db):
         for sql in statements:
             w.query(sql)
         got = [r.value(READ_B) for _ in range(3)]

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hits inside transactions, and BEGIN deferred: what no server has to know of is answered here, and
 nothing that a transaction may see or do is other than PostgreSQL's."""
-import contextlib
-import os
 import random
-import signal
 import socket
 import threading
 import time
@@ -443,18 +440,6 @@ def test_reads_own_writes(ctx):
         a.query("COMMIT")
 
 
-@contextlib.contextmanager
-def held_stream(ctx):
-    pids = ctx.pg.walsenders(ctx.db)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
 def test_no_step_back(ctx):
     """The stream is held up, the bound is wide: outside of a transaction an old entry may follow a miss, but
     within one each statement is at least as new as the one before."""
@@ -467,7 +452,7 @@ def test_no_step_back(ctx):
         a, b, c = (ctx.keep(p.connect(ctx.db)) for _ in range(3))
         for x in (a, b, c):
             ctx.wait_hit(p, lambda: x.query(old))
-        with held_stream(ctx):
+        with ctx.pg.stream_held(ctx.db):
             ctx.sql("UPDATE u SET n = 1 WHERE id = 1")
             # A miss, then what would have hit.
             a.query("BEGIN")
@@ -495,7 +480,7 @@ def test_a_miss_holds_back_no_longer_than_its_transaction(ctx):
     a = ctx.keep(p.connect(ctx.db))
     warm(ctx, p, a, 1)
     ctx.wait_hit(p, lambda: a.query(READ + "1"))
-    with held_stream(ctx):
+    with ctx.pg.stream_held(ctx.db):
         for stop in ("COMMIT", "ROLLBACK"):
             a.query("BEGIN")
             a.query("SELECT v FROM t WHERE id = 33 -- " + stop)

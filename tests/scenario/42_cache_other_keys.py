@@ -458,10 +458,12 @@ def one_write(r):
     ])()
 
 
-def differential(ctx, turns, **settings):
-    """Random writes, and after each some of many reads: every answer is PostgreSQL's."""
+def differential(ctx, turns, begun=lambda ctx: None, rounds=1, **settings):
+    """Random writes, and after each some of many reads: every answer is PostgreSQL's. begun: once the tables are there.
+    rounds: how often each read is asked after a write, where a write ends all of a table."""
     ctx.sql(EVENTS + COMMENTS + "CREATE VIEW e AS SELECT day AS d, id AS i, n FROM events; CREATE VIEW c AS SELECT article_id AS a, body FROM comments;"
             "ALTER TABLE events_1 REPLICA IDENTITY FULL; SELECT setval('events_id_seq', 1000); GRANT ALL ON e, c TO app")
+    begun(ctx)
     p = ctx.cache_proxy(**settings)
     seed = random.randrange(10 ** 6)
     r = random.Random(seed)
@@ -471,10 +473,10 @@ def differential(ctx, turns, **settings):
     for turn in range(turns):
         write = one_write(r)
         (c if r.random() < 0.5 else other).ask(write)
-        for read in r.sample(pool, 6):
+        for read in r.sample(pool, 6) * rounds:
             want, got = direct.ask(read), c.ask(read)
             assert got.raw == want.raw, f"seed {seed}, turn {turn}: {read!r} after {write!r}: {got.rows}, not {want.rows}"
-    for turn in range(40 if not settings else 0):
+    for turn in range(0 if settings.get("invalidation") == "proxy" else 40):
         write = one_write(r)
         direct.ask(write)
         for read in r.sample(pool, 6):

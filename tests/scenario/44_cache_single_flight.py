@@ -5,6 +5,7 @@ import signal
 import time
 
 from pgwire import query, unit
+from window import Window
 
 READ = "SELECT count(*), sum(n) FROM f"
 # Long enough to be caught at work; then its server process is stopped.
@@ -231,14 +232,20 @@ def test_answer_is_too_large(ctx):
     assert p.cache()["followed_vainly"] == 5
 
 
-def stop_a_run(ctx, p):
-    """The process that is in the middle of LONG, stopped."""
+def stop_a_run(ctx, p, leader):
+    """The process that is in the middle of LONG, asked by the leader, stopped."""
     pids = []
+    watch = ctx.direct()
 
     def caught():
-        pids[:] = ctx.sql(f"SELECT pid FROM pg_stat_activity WHERE datname = '{ctx.db}' AND state = 'active' AND "
-                          f"query = $q${LONG}$q$ AND wait_event IS NULL AND clock_timestamp() - query_start > '20 ms'")
+        if not leader.is_quiet(0):  # it was over before it was seen
+            leader.until_ready()
+            p.console("CACHE FLUSH")
+            leader.send(query(LONG))
+        pids[:] = watch.query(f"SELECT pid FROM pg_stat_activity WHERE datname = '{ctx.db}' AND state = 'active' AND "
+                          f"query = $q${LONG}$q$ AND wait_event IS NULL AND clock_timestamp() - query_start > '20 ms'").rows
         return pids
+    leader.send(query(LONG))
     p.wait(caught, "the run at work")
     pid = int(pids[0][0])
     os.kill(pid, signal.SIGSTOP)
@@ -252,8 +259,7 @@ def test_write_after_the_leader_began(ctx):
             ctx.sql("DROP TABLE f, aside")
         p = table(ctx, default_pool_size=20, worker_threads=workers)
         leader, writer, early, late = clients(ctx, p, 4)
-        leader.send(query(LONG))
-        pid = stop_a_run(ctx, p)
+        pid = stop_a_run(ctx, p, leader)
         try:
             early.send(query(LONG))
             wait_followed(p, 1)
@@ -270,6 +276,107 @@ def test_write_after_the_leader_began(ctx):
         for c in (early, late, writer, leader):
             assert c.query(LONG).check().rows == [(str(101 * 100 * 100), str(100 ** 3))]
         p.stop()
+
+
+def in_the_window(ctx, p, window):
+    """A direct write to f is known of, and not known to be visible: no answer that reads f can be kept."""
+    c, before = ctx.keep(p.connect(ctx.db)), p.cache()["invalidated"]
+    ctx.wait_hit(p, lambda: c.query("SELECT n FROM f WHERE id = 1"))
+    ctx.direct(timeout=30).send(query("UPDATE f SET n = 2 WHERE id = 1"))
+    window.wait_hanging()
+    p.wait(lambda: c.query("SELECT n FROM f WHERE id = 1") and p.cache()["invalidated"] > before, "the event")
+
+
+def test_in_the_window(ctx):
+    """What cannot be kept is handed to those who wait for it, and to nobody later."""
+    for workers in (1, 2):
+        if workers == 2:
+            ctx.sql("DROP TABLE f, aside")
+        p = table(ctx, default_pool_size=20, worker_threads=workers, max_staleness=20)
+        all_of_them = clients(ctx, p, 6)
+        with Window(ctx) as window:
+            in_the_window(ctx, p, window)
+            for _ in range(2):
+                before = p.cache()
+                pid = stop_a_run(ctx, p, all_of_them[0])
+                try:
+                    for c in all_of_them[1:]:
+                        c.send(query(LONG))
+                    wait_followed(p, before["followed"] + 5)
+                finally:
+                    os.kill(pid, signal.SIGCONT)
+                for c in all_of_them:
+                    assert c.until_ready().check().rows == [(str(100 ** 3), str(100 ** 3))]
+                now = p.cache()
+                assert now["hits"] - before["hits"] == 5 and now["stores"] == before["stores"], (before, now)
+                assert now["followed_vainly"] == before["followed_vainly"], (before, now)
+            window.release()
+        p.wait(lambda: all_of_them[0].query(READ).rows == [("100", "101")], "the new row")
+        ctx.wait_hit(p, lambda: all_of_them[0].query(READ))
+        assert all_of_them[0].query(READ).rows == [("100", "101")]
+        p.stop()
+
+
+def test_write_in_the_window(ctx):
+    """Who asks after an own write was acknowledged is not handed what was asked for before it; nor is one whose session has
+    seen something newer."""
+    p = table(ctx, default_pool_size=20, max_staleness=60)
+    leader, early, late, seer = clients(ctx, p, 4)
+    writer = ctx.keep(p.connect(ctx.db, options="-c synchronous_commit=local"))
+    old, new = [(str(100 ** 3), str(100 ** 3))], [(str(101 * 100 * 100), str(100 ** 3))]
+    with Window(ctx) as window:
+        in_the_window(ctx, p, window)
+        pid = stop_a_run(ctx, p, leader)
+        try:
+            followed = p.cache()["followed"]
+            early.send(query(LONG))
+            wait_followed(p, followed + 1)
+            assert seer.value("SELECT n FROM f WHERE id = 1 AND random() >= 0") == "1"  # later than the run began
+            seer.send(query(LONG))
+            wait_followed(p, followed + 2)
+            writer.query("UPDATE f SET n = 2 WHERE id = 2").check()
+            assert late.query(LONG).check().rows == new
+            assert writer.query(LONG).check().rows == new
+            assert early.is_quiet(0.01) and seer.is_quiet(0)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert leader.until_ready().check().rows == old
+        assert early.until_ready().check().rows == old  # asked before the write
+        assert seer.until_ready().check().rows == new   # asked for itself then
+        for c in (early, late, writer, leader):
+            assert c.query(LONG).check().rows == new
+        window.release()
+
+
+def test_writes_of_one_place(ctx):
+    """A write whose commit is in the WAL and not yet answered when another one's place is taken has the same place: a
+    run in between has seen the other one only."""
+    p = table(ctx, default_pool_size=20, max_staleness=60)
+    leader, early, late, slow = clients(ctx, p, 4)
+    local = ctx.keep(p.connect(ctx.db, options="-c synchronous_commit=local"))
+    with Window(ctx) as window:
+        in_the_window(ctx, p, window)
+        slow.send(query("UPDATE f SET n = 2 WHERE id = 3"))
+        window.wait_hanging(2)
+        local.query("UPDATE f SET n = 2 WHERE id = 2").check()
+        for _ in range(20):  # until its place is known
+            pid, followed = stop_a_run(ctx, p, leader), p.cache()["followed"]
+            early.send(query(LONG))
+            try:
+                p.wait(lambda: p.cache()["followed"] > followed, "a follower", 0.3)
+                break
+            except TimeoutError:
+                os.kill(pid, signal.SIGCONT)
+                for c in (leader, early):
+                    c.until_ready().check()
+        try:
+            window.release()
+            slow.until_ready().check()
+            for _ in range(3):  # before and after the place of the write is known
+                assert late.query(LONG).check().rows == [(str(103 * 100 * 100), str(100 ** 3))]
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert early.until_ready().check().rows == [(str(101 * 100 * 100), str(100 ** 3))]
 
 
 def test_follower_is_cancelled(ctx):

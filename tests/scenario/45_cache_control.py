@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """What people say of the cache: rules in the file, hints in the text, a ttl; and what it says of itself."""
-import os
-import signal
 import threading
 import time
 
@@ -198,6 +196,7 @@ def test_force(ctx):
     """The user's own functions are cached by the tables of the text; what may never be is not."""
     tables(ctx)
     p = ctx.cache_proxy(cache_rules={"force": "text=*twice(* action=force", "clock": "text='select sum_of_n()' action=force ttl=1h",
+                                     "second": "text='select clock_timestamp()' action=force ttl=1s",
                                      "never": "text='select sum_of_n(), ?' action=force", "rest": "user=app action=force"})
     c = ctx.keep(p.connect(ctx.db))
     sql = EXPLAIN + "SELECT twice(n) FROM t WHERE id = 2"
@@ -211,6 +210,9 @@ def test_force(ctx):
     # Without a table only with a ttl.
     wait_said(p, lambda: simple(c, EXPLAIN + "SELECT sum_of_n()"), "hit")
     assert simple(c, EXPLAIN + "SELECT sum_of_n(), 1").startswith("pgweir: bypass (unknown_function)")
+    ctx.wait_hit(p, lambda: c.query("SELECT clock_timestamp()"))
+    was = c.value("SELECT clock_timestamp()")
+    p.wait(lambda: c.value("SELECT clock_timestamp()") != was, "the end of what only a ttl ends")
     wait_said(p, lambda: simple(c, EXPLAIN + "SELECT now(), v FROM t WHERE id = 1"), "hit")
     for never in ("SELECT twice(n) FROM t FOR UPDATE", "INSERT INTO u SELECT twice(50 + (random() * 1e8)::int), 'x'",
                   "WITH x AS (DELETE FROM u RETURNING twice(id)) SELECT * FROM x", "SELECT twice(1), relname FROM pg_class LIMIT 1",
@@ -592,19 +594,13 @@ def test_audit_waits(ctx):
     ctx.wait_hit(p, lambda: c.query("SELECT v FROM t WHERE id = 1"))
     audited(p)
     p.wait(lambda: p.pool(ctx.db)["sv_tested"] == "0", "the end of the audits", interval=0.02)
-    walsenders = ctx.pg.walsenders(ctx.db)
-    for pid in walsenders:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with ctx.pg.stream_held(ctx.db):
         ctx.sql("UPDATE t SET v = 'visible' WHERE id = 1")
         before = p.cache()
         assert c.value("SELECT v FROM t WHERE id = 1") == "v1" and p.cache()["hits"] == before["hits"] + 1
         audited(p, before["audits"] + 1)
         time.sleep(0.3)  # the janitor has looked at it
         assert p.cache()["audit_mismatches"] == 0 and p.cache()["audit_unclear"] == before["audit_unclear"]
-    finally:
-        for pid in walsenders:
-            os.kill(pid, signal.SIGCONT)
     p.wait(lambda: p.cache()["audit_unclear"] == before["audit_unclear"] + 1, "the event's word", interval=0.02)
     assert p.cache()["audit_mismatches"] == 0 and "cache audit" not in p.log()
 

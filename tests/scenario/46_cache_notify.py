@@ -4,6 +4,7 @@ import subprocess
 import threading
 import time
 
+from reads import Reads, through, wait_seen
 from runner import limit, scenario
 
 SETUP = "CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0), (2, 0); GRANT ALL ON t TO app"
@@ -131,6 +132,35 @@ def test_only_who_tells(ctx):
             ctx.sql(mend)
         else:
             install(ctx)
+
+
+@limit(240)
+def test_differential_of_other_keys(ctx):
+    """Whole rows, partitions and views, read by any column: triggers tell of tables alone, own writes of keys."""
+    keys = scenario("42_cache_other_keys.py")
+    keys.differential(ctx, 250, begun=lambda ctx: (ctx.sql(WARM), install(ctx)), rounds=3, invalidation="notify")
+
+
+@limit(60)
+def test_other_keys(ctx):
+    """A direct write to one row ends the reads of others by a column as well: nobody says which row it was. An own write ends its own."""
+    keys = scenario("42_cache_other_keys.py")
+    ctx.sql(keys.COMMENTS)
+    p = notified(ctx)
+    reads, own, d = Reads(ctx, p), through(ctx, p), ctx.direct()
+    one, two = (f"SELECT max(body) FROM comments WHERE article_id = {i}" for i in (1, 2))
+    reads.fill(one, two)
+    for n, write in enumerate(("UPDATE comments SET body = 'z{}' WHERE article_id = 1", "UPDATE comments SET body = 'z{}' WHERE id = (SELECT min(id) FROM comments WHERE article_id = 1)",
+                               "INSERT INTO comments(article_id, body) VALUES (1, 'z{}')", "WITH w AS (UPDATE comments SET body = 'z{}' WHERE article_id = 1 RETURNING 1) SELECT count(*) FROM w")):
+        reads.fill(one, two)
+        before = p.cache()["invalidated"]
+        d.query(write.format(2 * n + 10)).check()
+        wait_seen(ctx, reads, one, f"z{2 * n + 10}")
+        reads.misses_until_hit(two)
+        assert p.cache()["invalidated"] - before >= 2, write
+        reads.fill(one, two)
+        own(write.format(2 * n + 11))
+        reads.dies(one, f"z{2 * n + 11}", write)
 
 
 def test_by_hand(ctx):

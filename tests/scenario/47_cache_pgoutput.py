@@ -64,7 +64,7 @@ def never_stale(ctx, c, want, read=READ, rounds=60):
 
 # ---- As test_decoding ---------------------------------------------------------------------------
 
-@limit(40)
+@limit(90)
 def test_direct_writes(ctx):
     ctx.sql(PUBLISHED)
     p, d = ctx.cache_proxy(publication="pub"), ctx.direct()
@@ -568,27 +568,27 @@ def in_the_window(ctx, alter, write="UPDATE t SET n = $n WHERE id = 1", read=REA
         never_stale(ctx, c, "6", read)
 
 
-@limit(40)
+@limit(90)
 def test_dropped_in_the_window(ctx):
     in_the_window(ctx, "ALTER PUBLICATION pub DROP TABLE t")
 
 
-@limit(40)
+@limit(90)
 def test_filtered_in_the_window(ctx):
     in_the_window(ctx, "ALTER PUBLICATION pub SET TABLE warm, t WHERE (id > 10)")
 
 
-@limit(40)
+@limit(90)
 def test_narrowed_in_the_window(ctx):
     in_the_window(ctx, "ALTER PUBLICATION pub SET (publish = 'insert')")
 
 
-@limit(40)
+@limit(90)
 def test_schema_taken_out_in_the_window(ctx):
     in_the_window(ctx, "ALTER PUBLICATION pub DROP TABLES IN SCHEMA public", more="ALTER PUBLICATION pub SET TABLES IN SCHEMA public")
 
 
-@limit(40)
+@limit(90)
 def test_detached_in_the_window(ctx):
     """Detaching does not wait for writers, and takes the partition out of a publication of its root."""
     in_the_window(ctx, "ALTER TABLE part DETACH PARTITION part1 CONCURRENTLY", "UPDATE part1 SET n = $n", "SELECT n FROM part1",
@@ -624,14 +624,20 @@ def test_reload(ctx):
 
     def plugin():
         return [r[0] for r in ctx.sql(f"SELECT plugin FROM pg_replication_slots WHERE database = '{ctx.db}'")]
+
+    def shown():
+        row = p.console("SHOW INVALIDATION")[0]
+        return row["plugin"], row["publication"]
     hits(READ)
+    assert shown() == ("pgoutput", "pub")
     p.reload(publication="second")
     hits(SILENT)
+    assert shown() == ("pgoutput", "second")
     check_refused(ctx, p, c, READ, "not_published")
     p.reload(publication="")
     hits(READ)
     hits(SILENT)
-    assert plugin() == ["test_decoding"]
+    assert plugin() == ["test_decoding"] and shown() == ("test_decoding", "")
     begun_before = begun(p)
     p.reload(verbose="1") # no reason to begin anew
     hits(READ)
@@ -650,4 +656,6 @@ def test_without_wal(ctx):
     c = ctx.keep(p.connect(ctx.db))
     ctx.wait_hit(p, lambda: c.query(READ))
     p.wait_log("publication has no effect: this invalidation does not read the WAL")
+    row = p.console("SHOW INVALIDATION")[0]
+    assert row["state"] == "following" and row["plugin"] == row["publication"] == row["slot"] == "", row
     assert c.ask(unit(READ)).value == "0"

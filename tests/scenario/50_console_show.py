@@ -459,6 +459,7 @@ def test_invalidation(ctx):
 
     before = row()
     assert before["state"] == "following" and before["reason"] == "" and before["slot"].startswith("pgweir_"), before
+    assert list(before)[-2:] == ["plugin", "publication"] and before["plugin"] == "test_decoding" and before["publication"] == "", before
     assert re.fullmatch(r"[0-9A-F]+/[0-9A-F]+", before["stable"]) and int(before["readings"]) > 0, before
     assert 0 <= int(before["fresh_age_us"]) < 10_000_000 and int(before["reading_us"]) > 0, before
     ctx.sql("INSERT INTO warm VALUES (77)")

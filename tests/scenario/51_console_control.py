@@ -62,7 +62,7 @@ def test_pause(ctx):
     assert is_quiet(admin), "PAUSE was answered while a server was in use"
     busy.query("COMMIT")
     assert admin.until_ready().check().tags == ["PAUSE"]
-    assert server_count(ctx) == 0
+    p.wait(lambda: server_count(ctx) == 0, "the servers' processes to end")
     busy.send(query("SELECT 4"))
     p.wait(lambda: p.pool(ctx.db)["cl_waiting"] == "2", "two waiting clients")
     assert is_quiet(busy) and server_count(ctx) == 0
@@ -81,7 +81,7 @@ def test_pause_idle(ctx):
         c.query("SELECT 1")
     admin = console(ctx, p)
     done(admin, "PAUSE")
-    assert server_count(ctx) == 0
+    p.wait(lambda: server_count(ctx) == 0, "the servers' processes to end")
     late = ctx.thread(lambda: p.connect(ctx.db, "other").close())
     early = ctx.keep(p.connect(ctx.db))  # its greeting is known
     early.send(query("SELECT 1"))
@@ -200,30 +200,31 @@ def test_pause_by_signal(ctx):
 def test_pause_under_load(ctx):
     """Again and again, while many work on several workers: nobody fails, and nothing hangs."""
     p = ctx.proxy(worker_threads=3, default_pool_size=3)
-    stop = []
+    stop, done_by = [], [0] * 6
 
     def work(i):
         n = 0
         with p.connect(ctx.db) as c:
             while not stop:
-                n += 1
+                n = done_by[i] = n + 1
                 assert c.value(f"SELECT {i * 100000 + n}") == str(i * 100000 + n)
                 if n % 3 == 0:
                     c.query("BEGIN")
                     c.query("SELECT 1")
                     c.query("COMMIT")
-        return n
 
     threads = [ctx.thread(work, i) for i in range(6)]
     admin = console(ctx, p)
     for _ in range(10):
         done(admin, "PAUSE")
-        assert server_count(ctx) == 0
+        p.wait(lambda: server_count(ctx) == 0, "the servers' processes to end")
         done(admin, "RESUME")
         done(admin, "RECONNECT")
         done(admin, "WAIT_CLOSE")
+    p.wait(lambda: min(done_by) > 5, "everybody to be served")
     stop.append(True)
-    assert all(t.result() > 5 for t in threads)
+    for t in threads:
+        t.result()
 
 
 def test_pause_while_connecting(ctx):
@@ -385,7 +386,7 @@ def test_suspend(ctx):
     busy.send(query("SELECT 2"))
     assert is_quiet(c) and is_quiet(busy, 0.1)
     assert admin.query("SHOW STATE").rows == [("active", "no"), ("paused", "no"), ("suspended", "yes")]
-    assert server_count(ctx) == 1
+    assert server_count(ctx) >= 1
     done(admin, "RESUME")
     assert c.until_ready().check().value == "1"
     assert busy.until_ready().check().value == "2"

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Server connections: how they begin, which is taken, when they are checked, reset and closed."""
+import glob
+import re
 import socket
 import time
 
@@ -379,10 +381,11 @@ def test_refused_login_ends_who_waits(ctx):
 
 def test_refused_login_beside_a_server(ctx):
     """As long as the pool has a server, there is somebody to wait for."""
-    p = ctx.proxy(default_pool_size=2, server_login_retry=15)
-    first, second = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
-    p.wait_log("learnt in")  # or that has the one server, and BEGIN opens another
+    p = ctx.proxy(default_pool_size=3, server_login_retry=15)
+    first, other, second = (ctx.keep(p.connect(ctx.db)) for _ in range(3))
+    p.wait_log("learnt in")  # that may have had a server, so that there are two: nobody else gets one of them
     first.query("BEGIN")
+    other.query("BEGIN")
     ctx.sql("ALTER ROLE app NOLOGIN")
     try:
         second.send(query("SELECT 2"))
@@ -467,3 +470,36 @@ def test_many_checks_at_once(ctx):
                     c.query("ROLLBACK")
                 c.close()
             p.wait(lambda: p.pool(ctx.db)["sv_idle"] == "6", "idle servers")
+
+
+def test_busy_poll(ctx):
+    """A worker that polls is there when the answer comes, and sleeps when there is nothing to do; by reload, too."""
+    p = one(ctx, hidden_code_check=0)
+    c = ctx.keep(p.connect(ctx.db))
+
+    def slept(act):
+        def count():
+            switches = 0
+            for task in glob.glob(f"/proc/{p.process.pid}/task/*"):
+                with open(f"{task}/comm", encoding="ascii") as f:
+                    if not f.read().startswith("worker"):
+                        continue
+                with open(f"{task}/status", encoding="ascii") as f:
+                    switches += int(re.search(r"\nvoluntary_ctxt_switches:\t(\d+)", f.read()).group(1))
+            return switches
+        before = count()
+        act()
+        return count() - before
+
+    def ask():
+        for _ in range(100):
+            c.query("SELECT 1")
+
+    assert slept(ask) > 100
+    p.reload(busy_poll="1ms")
+    p.wait(lambda: slept(ask) < 80, "queries for which nobody had to be woken")
+    p.wait(lambda: slept(lambda: time.sleep(0.2)) < 20, "a worker that sleeps")
+    p.reload(busy_poll=0)
+    p.wait(lambda: slept(ask) > 100, "a worker that sleeps at once")
+    p.reload(busy_poll="50us")
+    ask()

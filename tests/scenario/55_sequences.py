@@ -12,7 +12,12 @@ TABLES = "".join(f"CREATE TABLE {t}(id serial, v text); GRANT ALL ON {t}, {t}_id
 
 def begin(ctx, **settings):
     ctx.sql(TABLES)
-    return ctx.proxy(**{"default_pool_size": 30, "worker_threads": 1, **settings})
+    p = ctx.proxy(**{"default_pool_size": 30, "worker_threads": 1, **settings})
+    if settings.get("pool_mode") != "session":  # there nobody asks
+        with p.connect(ctx.db) as c:
+            c.query("SELECT 1")
+        p.wait_log("learnt in")  # before that any statement may run code, and is looked after
+    return p
 
 
 def ask(ctx, p, client, use, question, how=query):

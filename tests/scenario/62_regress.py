@@ -94,7 +94,7 @@ def test_every_entry_has_its_line(ctx):
         assert entries and known.strangers(script, regress.lines_of(regress.SOURCE, script)) == [], script
 
 
-@limit(300)
+@limit(600)
 def test_the_scripts_of_postgresql(ctx):
     import regress
     if not os.path.exists(f"{regress.SOURCE}/complete"):

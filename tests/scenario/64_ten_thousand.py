@@ -134,6 +134,7 @@ def test_no_user_starves(ctx):
     many = range(count * 9 // 10)
     few = range(len(many), count)
     ctx.sql("CREATE SEQUENCE turn; GRANT ALL ON turn TO PUBLIC")
+    turn = "SELECT nextval('turn'), 0 FROM pg_sleep(0.004)"  # the queue is longer than it takes to open a connection
     p = ctx.proxy(**settings(count, max_db_connections=SERVERS))
     first = ctx.keep(p.connect(ctx.db, "other"))
     holders = [ctx.keep(p.connect(ctx.db)) for _ in range(SERVERS)]
@@ -141,11 +142,11 @@ def test_no_user_starves(ctx):
         holder.query("BEGIN")
     clients = crowd(ctx, p, "app", many)
     for c in clients.values():
-        c.send(query("SELECT nextval('turn'), 0"))
+        c.send(query(turn))
     p.wait(lambda: waiting(p, ctx, ["app"]) == len(many), "the many to wait")
     others = crowd(ctx, p, "other", few)
     for c in others.values():
-        c.send(query("SELECT nextval('turn'), 0"))
+        c.send(query(turn))
     p.wait(lambda: waiting(p, ctx, ["other"]) == len(few), "the few to wait")
     for holder in holders:
         holder.query("COMMIT")

@@ -416,4 +416,5 @@ def test_forced_user_keeps_its_login(ctx):
         pid = None
         with p.connect(ctx.db, "app") as c:
             pid = c.value(PID)
-        ctx.sql(f"SELECT pg_terminate_backend({pid})")
+        ctx.sql(f"SELECT pg_terminate_backend({pid}, 5000)")
+        p.wait(lambda: p.pool(ctx.db, "srv_scram")["sv_idle"] == "0", "the proxy to have seen it")

@@ -344,6 +344,9 @@ def test_pam(ctx):
     assert "app-pam" not in p.log()
     with p.connect("pgbouncer", "console", "console-pam") as c:
         assert c.query("SHOW VERSION").rows
+    p.connect(ctx.db, password="app-pam", unix=True).close()
+    with open(f"{base}/seen", encoding="ascii") as f:
+        assert f.read().splitlines()[-1] == "app [local] pgbouncer"
 
 
 def test_pam_users_are_counted(ctx):
@@ -410,6 +413,15 @@ def test_pam_delay(ctx):
     assert all(w.is_quiet(0) for w in waits)
 
 
+def running(program):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as f:
+            if program in f.read():
+                found.append(int(pid))
+    return found
+
+
 def test_pam_that_hangs(ctx):
     """Nobody else waits, and the proxy ends in spite of it."""
     base = pam(ctx, 'echo $$ >>"${0%/*}/begun"\nread -r line <"${0%/*}/gate"')
@@ -429,11 +441,10 @@ def test_pam_that_hangs(ctx):
         assert "passwords are still being checked" in p.log()
         for w in stuck:
             assert last_error(w).sqlstate == "57P01"
-    finally:  # also one that began when the proxy was ending; they have its threads' mask of signals
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as f:
-                if f"{base}/auth.sh" in f.read():
-                    os.kill(int(pid), signal.SIGKILL)
+    finally:  # also one that began when the proxy was ending; signals end them as any other program
+        for pid in running(f"{base}/auth.sh"):
+            os.kill(pid, signal.SIGTERM)
+        p.wait(lambda: not running(f"{base}/auth.sh"), "the end of the modules' programs")
 
 
 def test_misconfigured(ctx):

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What broke other poolers, drivers and libpq by its bytes alone (docs/failures.md says which CVE is which): a clear end
 for whoever sent it, at once, and everybody else goes on."""
-import socket
 import struct
-import threading
 
+from fake import Rogue
 from pgwire import PROTOCOL_3, PeerClosed, PgError, error_fields, message, query, startup
 from runner import limit
 
@@ -128,39 +127,6 @@ READY = message("Z", b"I")
 UP = OK + message("S", b"server_version\0" + b"15.0\0") + KEY + READY
 
 
-class Rogue:
-    """A server that says to everybody what it is told to say: behind the startup message, and to each message then."""
-
-    def __init__(self, greeting, answers=()):
-        self.greeting, self.answers = greeting, list(answers)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def close(self):
-        self.listener.close()
-
-    def accept(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.talk, args=(s,), daemon=True).start()
-
-    def talk(self, s):
-        with s:
-            try:
-                s.recv(10000)
-                s.sendall(self.greeting)
-                answers = list(self.answers)
-                while s.recv(100000):
-                    if answers:
-                        s.sendall(answers.pop(0))
-            except OSError:
-                pass
-
-
 def scram_first(nonce=None, salt="QUJDREVGR0hJSktMTU5PUA==", rounds="4096"):
     """AuthenticationSASLContinue; the client's nonce cannot be known here, which ends it at the latest."""
     return message("R", struct.pack("!I", 11) + f"r={nonce},s={salt},i={rounds}".encode())
@@ -188,6 +154,13 @@ ROGUES = {
     "a length of 2^31": (OK + b"S" + struct.pack("!I", 0x80000000), []),
     "a length of 0": (OK + b"Z" + struct.pack("!I", 0), []),
     "bytes": (bytes(range(256)) * 4, []),
+    "ReadyForQuery before AuthenticationOk": (READY, []),
+    "a session without AuthenticationOk": (message("S", b"server_version\0" + b"15.0\0") + KEY + READY, []),
+    "ReadyForQuery instead of a proof": (ASKS_SCRAM, [READY]),
+    "ReadyForQuery without a status": (OK + KEY + message("Z", b""), []),
+    "ReadyForQuery in a transaction": (OK + KEY + message("Z", b"T"), []),
+    "AuthenticationOk with more in it": (message("R", b"\0\0\0\0" + b"x" * 70) + KEY + READY, []),
+    "an authentication that begins anew": (OK + ASKS_SCRAM + READY, []),
 }
 
 
@@ -196,7 +169,8 @@ def meet(ctx, rogues, ask):
     databases = {f"rogue{n}": {"host": "127.0.0.1", "port": rogue.port, "user": "app", "password": "secret"}
                  for n, rogue in enumerate(rogues.values())}
     p = ctx.proxy(databases={ctx.db: ctx.server(), **databases}, query_wait_timeout=4, server_login_retry=1,
-                  worker_threads=1, server_connect_timeout=3)
+                  worker_threads=1, server_connect_timeout=3,
+                  server_tls_sslmode="disable")  # else all they say is a bad answer to an SSLRequest
     witness = ctx.keep(p.connect(ctx.db))
 
     def go(database, name):

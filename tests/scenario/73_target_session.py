@@ -9,7 +9,7 @@ from pgwire import query
 @contextlib.contextmanager
 def standby(ctx):
     """A server in hot standby that follows nobody, beside the test's own one: same port, another socket directory."""
-    other = pg.Cluster(pg.scratch_directory(ctx.build, "standby"))
+    other = pg.Cluster(pg.server_directory(ctx.build, "standby"))
     other.port = ctx.pg.port
     try:
         other.create()
@@ -92,7 +92,7 @@ def test_promoted(ctx):
     with standby(ctx) as other:
         p = ctx.proxy(databases=line(ctx, other, target_session_attrs="standby")
                       | {"rw": ctx.server(host=other.directory, target_session_attrs="read-write")},
-                      server_login_retry=0.1, worker_threads=1)
+                      server_login_retry=0.1, worker_threads=1, default_pool_size=1)
         reader = ctx.keep(p.connect(ctx.db))
         assert reader.value("SELECT pg_is_in_recovery()") == "t"
         writer = ctx.thread(lambda: ctx.keep(p.connect("rw", timeout=30)))

@@ -93,7 +93,7 @@ static void ask(struct world *w, struct person *p)
         store_drop(w->store, e);
     entry_unref(&e);
     struct flight_ask a = {.worker = (unsigned)(p - w->people) % WORKERS, .may_follow = !p->alone,
-                           .need = {.from = w->position[p->key]}};
+                           .known.need.from = w->position[p->key]};
     switch (store_join(w->store, key, hash, &a, &p->flight, &p->followed)) {
     case STORE_LEAD:
     case STORE_ALONE:
@@ -253,10 +253,33 @@ struct one { // a table of flights, by hand
     uint64_t number;
 };
 
+static enum flight_answer join_touched(struct one *o, unsigned who, unsigned worker, uint64_t need,
+                                       uint64_t touched)
+{
+    struct flight_ask a = {.worker = worker, .may_follow = true,
+                           .known = {.need.from = need, .touched = touched}};
+    return flights_join(&o->flights, (struct key_hash){1, 2}, &a, &o->flights_of[who], &o->number);
+}
+
 static enum flight_answer join(struct one *o, unsigned who, unsigned worker, uint64_t need)
 {
-    struct flight_ask a = {.worker = worker, .may_follow = true, .need = {.from = need}};
-    return flights_join(&o->flights, (struct key_hash){1, 2}, &a, &o->flights_of[who], &o->number);
+    return join_touched(o, who, worker, need, 0);
+}
+
+// The places of two writes may be the same: what was touched since it began tells them apart.
+static void a_passing_run_is_for_who_knows_of_no_other_write(void **state)
+{
+    struct one o = {.number = 0};
+    assert_int_equal(join_touched(&o, 0, 0, 5, 1), FLIGHT_LEAD);
+    flights_pass(&o.flights, &o.flights_of[0],
+                 &(struct ledger_known){.settled = true, .need.from = 5, .touched = 1});
+    assert_int_equal(join_touched(&o, 1, 1, 5, 1), FLIGHT_FOLLOW);
+    assert_int_equal(join_touched(&o, 1, 1, 5, 2), FLIGHT_LEAD);
+    flights_start(&o.flights, &o.flights_of[1], (struct stamp){.from = 5});
+    assert_int_equal(join_touched(&o, 2, 2, 5, 3), FLIGHT_FOLLOW); // that one is kept, and judged
+    assert_int_equal(flights_end(&o.flights, &o.flights_of[0], FLIGHT_HANDED), 1 << 1);
+    assert_int_equal(flights_end(&o.flights, &o.flights_of[1], FLIGHT_STORED), 1 << 2);
+    flights_fini(&o.flights);
 }
 
 static void a_run_that_is_too_old_is_not_followed(void **state)
@@ -307,6 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_that_is_too_old_is_not_followed),
+        cmocka_unit_test(a_passing_run_is_for_who_knows_of_no_other_write),
         cmocka_unit_test(what_failed_is_not_waited_for),
         cmocka_unit_test(each_key_runs_once),
         cmocka_unit_test(nobody_waits_for_ever),

@@ -96,8 +96,10 @@ static void closings_are_counted(void **state)
     struct ledger *l = on_at(100, 1000);
     struct stamp s;
     assert_true(ledger_stamp(l, &s));
+    assert_true(ledger_look(l, two, 2).settled);
     ledger_close(l, one, 1);
     ledger_close(l, two, 2);
+    assert_false(ledger_look(l, one, 1).settled);
     assert_int_equal(judge(l, s, 1000), LEDGER_CLOSED);
     ledger_settle(l, two, 2, 0);
     assert_int_equal(judge(l, s, 1000), LEDGER_CLOSED);
@@ -118,6 +120,7 @@ static void barrier_stops_all_and_ends_nothing(void **state)
     ledger_raise_barrier(l);
     ledger_lower_barrier(l);
     assert_int_equal(ledger_barriers(l), 1);
+    assert_false(ledger_look(l, one, 1).settled);
     assert_int_equal(judge(l, s, 1000), LEDGER_BARRIER);
     ledger_lower_barrier(l);
     assert_int_equal(judge(l, s, 1000), LEDGER_OK);
@@ -211,7 +214,7 @@ static void all_slots_rise_at_once_and_are_forgotten(void **state)
     assert_true(ledger_stamp(l, &before));
     ledger_event_all(l, 120);
     assert_int_equal(judge(l, before, 1000), LEDGER_DEAD);
-    assert_int_equal(ledger_need(l, two, 2).from, 120);
+    assert_int_equal(ledger_look(l, two, 2).need.from, 120);
     ledger_event(l, 9, 130);
     ledger_turn_off(l, LEDGER_OFF_STREAM_LOST);
     ledger_reset(l);
@@ -256,7 +259,25 @@ static void events_are_counted(void **state)
     ledger_close(l, one, 1);
     ledger_settle(l, one, 1, 0); // only opened
     assert_int_equal(ledger_events(l, 9), 2);
-    assert_int_equal(ledger_events(l, 7), 1);
+    assert_int_equal(ledger_events(l, 7), 2); // own writes count when they are answered
+    ledger_free(l);
+}
+
+// What a run may have missed is told before its client is told that it is done.
+static void touched_grows_before_the_answer(void **state)
+{
+    struct ledger *l = on_at(100, 1000);
+    uint64_t before = ledger_look(l, two, 2).touched;
+    ledger_close(l, one, 1);
+    uint64_t closed = ledger_look(l, two, 2).touched;
+    assert_true(closed > before);
+    ledger_settle(l, one, 1, 120);
+    ledger_event(l, two[1], 120);
+    uint64_t told = ledger_look(l, two, 2).touched;
+    assert_true(told > closed);
+    ledger_raise_barrier(l);
+    assert_true(ledger_look(l, two, 2).touched > told);
+    ledger_lower_barrier(l);
     ledger_free(l);
 }
 
@@ -278,6 +299,7 @@ int main(void)
         cmocka_unit_test(every_reason_has_a_sentence),
         cmocka_unit_test(what_is_forgotten_is_so_for_ttl_only),
         cmocka_unit_test(events_are_counted),
+        cmocka_unit_test(touched_grows_before_the_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

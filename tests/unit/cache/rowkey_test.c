@@ -10,8 +10,10 @@
 #include <cmocka.h>
 
 enum {
-    BOOL = 16, INT8 = 20, INT2 = 21, INT4 = 23, TEXT = 25, JSON = 114, FLOAT8 = 701, BPCHAR = 1042,
-    VARCHAR = 1043, DATE = 1082, TIMESTAMP = 1114, NUMERIC = 1700, UUID = 2950, OID = 26,
+    BOOL = 16, BYTEA = 17, CHAR = 18, NAME = 19, INT8 = 20, INT2 = 21, INT4 = 23, TEXT = 25,
+    OID = 26, JSON = 114, FLOAT8 = 701, MACADDR = 829, BPCHAR = 1042, VARCHAR = 1043, DATE = 1082,
+    TIME = 1083, TIMESTAMP = 1114, TIMESTAMPTZ = 1184, INTERVAL = 1186, NUMERIC = 1700,
+    UUID = 2950, ANYENUM = 3500,
 };
 
 static uint64_t text(enum rowkey_type type, const char *value)
@@ -125,16 +127,121 @@ static void uuids(void **state)
     assert_true(refused_binary(ROWKEY_UUID, UUID, "\0\0\0\0", 4));
 }
 
+static void all_refused(enum rowkey_type type, const char *const *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!refused(type, values[i]))
+            fail_msg("not refused: '%s'", values[i]);
+}
+
+#define REFUSED(type, values) all_refused(type, values, sizeof(values) / sizeof(*values))
+
 static void booleans(void **state)
 {
-    static const char *const classes[][6] = {{"t", "true", "1", "yes", "on"},
-                                             {"f", "false", "0", "no", "off"}};
+    static const char *const classes[][6] = {{"t", "true", "1", "yes", "on", "TRUE"},
+                                             {"f", "false", "0", "no", "off", "False"}};
     CLASSES(ROWKEY_BOOLEAN, classes);
+    static const char *const more[][6] = {{"t", "tr", "y", "ye", "On", " T "},
+                                          {"f", "fals", "n", "of", "OFF", "\tno\n"}};
+    CLASSES(ROWKEY_BOOLEAN, more);
     assert_int_equal(BINARY(ROWKEY_BOOLEAN, BOOL, "\1"), text(ROWKEY_BOOLEAN, "t"));
     assert_int_equal(BINARY(ROWKEY_BOOLEAN, BOOL, "\0"), text(ROWKEY_BOOLEAN, "f"));
-    assert_true(refused(ROWKEY_BOOLEAN, "tr"));
-    assert_true(refused(ROWKEY_BOOLEAN, "null"));
+    static const char *const no[] = {"", " ", "o", "truee", "null", "10", "00", "01", "\21", "ja"};
+    REFUSED(ROWKEY_BOOLEAN, no);
     assert_true(refused_binary(ROWKEY_BOOLEAN, BOOL, "\0\0", 2));
+}
+
+static void oids(void **state)
+{
+    static const char *const classes[][6] = {
+        {"8", " 8", "8\t"}, {"0"}, {"10"}, {"4294967295"}, {"2147483648"}};
+    CLASSES(ROWKEY_OID, classes);
+    assert_int_equal(BINARY(ROWKEY_OID, OID, "\0\0\0\10"), text(ROWKEY_OID, "8"));
+    assert_int_equal(BINARY(ROWKEY_OID, OID, "\377\377\377\377"), text(ROWKEY_OID, "4294967295"));
+    assert_int_equal(BINARY(ROWKEY_OID, 0, "\200\0\0\0"), text(ROWKEY_OID, "2147483648"));
+    assert_int_equal(BINARY(ROWKEY_OID, INT2, "\0\10"), text(ROWKEY_OID, "8"));
+    assert_int_equal(BINARY(ROWKEY_OID, INT4, "\0\0\0\10"), text(ROWKEY_OID, "8"));
+    assert_int_equal(BINARY(ROWKEY_OID, INT8, "\0\0\0\0\377\377\377\377"),
+                     text(ROWKEY_OID, "4294967295"));
+    // 010 is ten before release 16, and eight since; -1 is the highest one, or an error.
+    static const char *const no[] = {"", "010", "00", "0x8", "0o10", "-1", "+8", "8.0", "1e1",
+                                     "4294967296", "18446744073709551624", "8 8", "1_0"};
+    REFUSED(ROWKEY_OID, no);
+    assert_true(refused_binary(ROWKEY_OID, INT4, "\377\377\377\377", 4));
+    assert_true(refused_binary(ROWKEY_OID, INT8, "\0\0\0\1\0\0\0\0", 8));
+    assert_true(refused_binary(ROWKEY_OID, OID, "\0\0\0\0\0\0\0\10", 8));
+    assert_true(refused_binary(ROWKEY_OID, OID, "\0\10", 2));
+}
+
+static void names_and_labels(void **state)
+{
+    static const char *const classes[][6] = {{""}, {"a"}, {"a "}, {" a"}, {"A"}, {"\303\251"}};
+    CLASSES(ROWKEY_NAME, classes);
+    CLASSES(ROWKEY_ENUM, classes);
+    assert_int_equal(BINARY(ROWKEY_NAME, NAME, "a "), text(ROWKEY_NAME, "a "));
+    assert_int_equal(BINARY(ROWKEY_NAME, TEXT, "a"), text(ROWKEY_NAME, "a"));
+    assert_int_equal(BINARY(ROWKEY_ENUM, 16400, "a"), text(ROWKEY_ENUM, "a"));
+    char longest[65];
+    memset(longest, 'x', 64);
+    longest[64] = '\0';
+    assert_true(refused(ROWKEY_NAME, longest)); // it would be cut
+    assert_true(refused_binary(ROWKEY_NAME, TEXT, longest, 64));
+    longest[63] = '\0';
+    text(ROWKEY_NAME, longest);
+
+    static const char *const one[][6] = {{""}, {"a"}, {"A"}, {" "}, {"\\"}};
+    CLASSES(ROWKEY_CHAR, one);
+    assert_int_equal(BINARY(ROWKEY_CHAR, CHAR, "a"), text(ROWKEY_CHAR, "a"));
+    assert_int_equal(BINARY(ROWKEY_CHAR, CHAR, "\0"), text(ROWKEY_CHAR, ""));
+    static const char *const no[] = {"ab", "a ", "\303\251", "\\101", "\200"};
+    REFUSED(ROWKEY_CHAR, no);
+    assert_true(refused_binary(ROWKEY_CHAR, CHAR, "\200", 1));
+    assert_true(refused_binary(ROWKEY_CHAR, CHAR, "", 0));
+    assert_true(refused_binary(ROWKEY_CHAR, CHAR, "ab", 2));
+}
+
+static void bytes(void **state)
+{
+    static const char *const classes[][6] = {
+        {"", "\\x"},
+        {"a\\\\b", "\\x615c62", "\\x615C62", "\\141\\134\\142", "a\\134b"},
+        {"\\x00ff", "\\000\\377", "\\x00FF"},
+        {"\\x00"},
+        {"\\x0000"},
+        {"x61", "\\x783631"},
+        {"\\\\x61", "\\x5c783631"},
+        {" a", "\\x2061"},
+    };
+    CLASSES(ROWKEY_BYTES, classes);
+    assert_int_equal(BINARY(ROWKEY_BYTES, BYTEA, "a\\b"), text(ROWKEY_BYTES, "\\x615c62"));
+    assert_int_equal(BINARY(ROWKEY_BYTES, BYTEA, "\0\377"), text(ROWKEY_BYTES, "\\000\\377"));
+    assert_int_equal(BINARY(ROWKEY_BYTES, BYTEA, ""), text(ROWKEY_BYTES, "\\x"));
+    // Blanks between digits; letters that the server would convert; what it refuses.
+    static const char *const no[] = {"\\x61 62", "\\x6", "\\x6g", "\303\251", "\\", "\\1", "\\14",
+                                     "\\400", "\\189", "a\\", "\\n"};
+    REFUSED(ROWKEY_BYTES, no);
+    char longest[ROWKEY_VALUE_BYTES + 1];
+    memset(longest, '6', sizeof(longest));
+    longest[0] = '\\';
+    longest[1] = 'x';
+    longest[ROWKEY_VALUE_BYTES] = '\0';
+    text(ROWKEY_BYTES, longest);
+    assert_true(refused_binary(ROWKEY_BYTES, BYTEA, longest, ROWKEY_VALUE_BYTES + 1));
+}
+
+static void macaddrs(void **state)
+{
+    static const char *const classes[][6] = {
+        {"08:00:2b:01:02:0a", "08-00-2B-01-02-0A", "08:00:2B:01:02:0a"},
+        {"08:00:2b:01:02:0b"}};
+    CLASSES(ROWKEY_MACADDR, classes);
+    assert_int_equal(BINARY(ROWKEY_MACADDR, MACADDR, "\10\0\53\1\2\12"),
+                     text(ROWKEY_MACADDR, classes[0][0]));
+    static const char *const no[] = {"", "08:00:2b:01:02", "08:00-2b:01:02:0a", "08002b01020a",
+                                     "08002b:01020a", "8:0:2b:1:2:a", "08:00:2b:01:02:0a ",
+                                     "08:00:2b:01:02:0g", "0800.2b01.020a"};
+    REFUSED(ROWKEY_MACADDR, no);
+    assert_true(refused_binary(ROWKEY_MACADDR, MACADDR, "\10\0\53\377\376\1\2\12", 8));
 }
 
 static uint64_t days(int32_t n)
@@ -161,6 +268,82 @@ static void dates(void **state)
     assert_true(refused_binary(ROWKEY_DATE, DATE, "\177\377\377\377", 4)); // infinity
     assert_true(refused_binary(ROWKEY_DATE, DATE, "\200\0\0\0", 4));
     assert_true(refused_binary(ROWKEY_DATE, DATE, "\0\0", 2));
+}
+
+static uint64_t micros(enum rowkey_type type, int64_t n)
+{
+    char bytes[8];
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (char)((uint64_t)n >> (56 - 8 * i));
+    return binary(type, 0, bytes, 8);
+}
+
+struct instant {
+    const char *text;
+    int64_t us;
+};
+
+static void are_instants(enum rowkey_type type, const struct instant *same, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (text(type, same[i].text) != micros(type, same[i].us))
+            fail_msg("'%s' is not %lld", same[i].text, (long long)same[i].us);
+}
+
+static void times_of_day(void **state)
+{
+    static const struct instant same[] = {
+        {"00:00:00", 0}, {"00:00", 0}, {"12:34", 45240000000}, {"12:34:56", 45296000000},
+        {"12:34:56.0", 45296000000}, {"12:34:56.5", 45296500000}, {"12:34:56.50", 45296500000},
+        {"12:34:56.000001", 45296000001}, {"23:59:59.999999", 86399999999}};
+    are_instants(ROWKEY_TIME, same, sizeof(same) / sizeof(*same));
+    static const char *const no[] = {
+        "", "12", "1:2", "12:34:", "12:34:56.", "12:34:56.1234567", "24:00:00", "12:60", "23:59:60",
+        "12:34:56 PM", "12:34:56+02", " 12:34", "12:34 ", "T12:34", "123456", "allballs"};
+    REFUSED(ROWKEY_TIME, no);
+    assert_true(refused_binary(ROWKEY_TIME, TIME, "\0\0\0\0", 4));
+}
+
+static void timestamps(void **state)
+{
+    static const struct instant same[] = {
+        {"2000-01-01 00:00:00", 0}, {"2000-01-01", 0}, {"2000-01-01T00:00", 0},
+        {"1999-12-31 23:59:59.999999", -1}, {"2024-02-29 12:34:56.789", 762525296789000},
+        {"2024-02-29 12:34:56.789000", 762525296789000},
+        {"2024-02-29 12:34:56.789+05:30", 762525296789000}, // of no meaning without a zone
+        {"2024-02-29T12:34:56.789-08", 762525296789000}, {"2024-03-01", 762566400000000},
+        {"1900-02-28 00:00:00", -3150662400000000}, {"1900-03-01 00:00:00", -3150576000000000},
+        {"0001-01-01 00:00:00", -63082281600000000},
+        {"9999-12-31 23:59:59.999999", 252455615999999999}};
+    are_instants(ROWKEY_TIMESTAMP, same, sizeof(same) / sizeof(*same));
+    static const char *const no[] = {
+        "", "infinity", "epoch", "now", "2024-2-29", "29.02.2024 12:34:56", "02/29/2024 12:34:56",
+        "Thu Feb 29 12:34:56 2024", "20240229T123456", "2024-02-29  12:34", "2024-02-29 ",
+        "2024-02-29 24:00:00", "2024-02-29 12:34:60", "2024-02-29 12:34:56.1234567",
+        "2024-02-29 12:34:56 BC", "2024-02-29 12:34:56 PM", "0000-01-01 00:00:00", "2024-13-01",
+        "2024-00-01", "2024-01-00", "2024-01-32", "10000-01-01 00:00:00", "2024-02-29t12:34",
+        "2024-02-29 12:34:56+16", "2024-02-29 12:34:56 CET", "2024-02-29+02", "2024.5", "-1"};
+    REFUSED(ROWKEY_TIMESTAMP, no);
+    assert_true(refused_binary(ROWKEY_TIMESTAMP, TIMESTAMP, "\0\0\0\0", 4));
+}
+
+static void timestamps_with_an_offset(void **state)
+{
+    static const struct instant same[] = {
+        {"2000-01-01 00:00:00+00", 0}, {"2000-01-01 00:00:00-00", 0}, {"2000-01-01T01:00+01", 0},
+        {"1999-12-31 19:00:00-05:00", 0}, {"2000-01-01 05:30:00+05:30", 0},
+        {"2000-01-01 00:53:28+00:53:28", 0}, {"1999-12-31 23:59:59.999999+00", -1},
+        {"2024-02-29 12:34:56.789+02", 762518096789000},
+        {"2024-02-29 05:34:56.789-05", 762518096789000}};
+    are_instants(ROWKEY_TIMESTAMPTZ, same, sizeof(same) / sizeof(*same));
+    // What they mean depends on the session, or on a file of abbreviations.
+    static const char *const no[] = {
+        "", "2024-02-29", "2024-02-29 12:34:56", "2024-02-29 12:34:56Z", "2024-02-29 12:34:56 +02",
+        "2024-02-29 12:34:56 UTC", "2024-02-29 12:34:56+0230", "2024-02-29 12:34:56+2",
+        "2024-02-29 12:34:56+16", "2024-02-29 12:34:56+02:60", "2024-02-29 12:34:56+02:30:15:1",
+        "2024-02-29+02", "29.02.2024 12:34:56 CET", "infinity", "2024-02-29 12:34:56+02 BC",
+        "2024-02-29 12:34:56 Europe/Berlin", "2024-02-29 12:34:56+02:"};
+    REFUSED(ROWKEY_TIMESTAMPTZ, no);
 }
 
 static void numerics(void **state)
@@ -218,7 +401,16 @@ static void types_meet_their_like(void **state)
         {UUID, UUID, true},      {UUID, TEXT, false},    {DATE, DATE, true},
         {DATE, TIMESTAMP, false}, {NUMERIC, INT4, true}, {NUMERIC, NUMERIC, true},
         {NUMERIC, FLOAT8, false}, {BOOL, BOOL, true},    {FLOAT8, FLOAT8, false},
-        {JSON, JSON, false},     {TIMESTAMP, TIMESTAMP, false}, {OID, OID, false},
+        {JSON, JSON, false},     {TIMESTAMP, TIMESTAMP, true}, {OID, OID, true},
+        {OID, INT4, true},       {OID, INT8, true},      {OID, TEXT, false},
+        {OID, NUMERIC, false},   {CHAR, CHAR, true},     {CHAR, TEXT, false},
+        {TEXT, CHAR, false},     {NAME, NAME, true},     {NAME, VARCHAR, true},
+        {NAME, BPCHAR, false},   {TEXT, NAME, false},    {ANYENUM, TEXT, false},
+        {BYTEA, BYTEA, true},    {BYTEA, TEXT, false},   {MACADDR, MACADDR, true},
+        {TIME, TIME, true},      {TIME, INTERVAL, false}, {TIME, TIMESTAMP, false},
+        {TIMESTAMP, DATE, false}, {TIMESTAMP, TIMESTAMPTZ, false}, {TIMESTAMPTZ, DATE, false},
+        {TIMESTAMPTZ, TIMESTAMPTZ, true}, {TIMESTAMPTZ, TIMESTAMP, false},
+        {INTERVAL, INTERVAL, false}, {16400, 16400, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         assert_int_equal(rowkey_accepts(rowkey_type_of(cases[i].column), cases[i].value),
@@ -231,6 +423,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(integers), cmocka_unit_test(texts),    cmocka_unit_test(uuids),
         cmocka_unit_test(booleans), cmocka_unit_test(dates),    cmocka_unit_test(numerics),
+        cmocka_unit_test(oids),     cmocka_unit_test(names_and_labels),
+        cmocka_unit_test(bytes),    cmocka_unit_test(macaddrs), cmocka_unit_test(times_of_day),
+        cmocka_unit_test(timestamps), cmocka_unit_test(timestamps_with_an_offset),
         cmocka_unit_test(types_meet_their_like),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

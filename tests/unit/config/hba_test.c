@@ -257,6 +257,11 @@ static void a_mask_that_cuts_the_address_fits_nobody(void **state)
     assert_int_equal(line_for(hba, "d", "u", "10.0.0.1", ""), 0);
     hba_unref(hba);
     problems_fini(&problems);
+    hba = load(state, "host all all 10.0.0.1/8 reject\nhost all all 0.0.0.0/0 md5", &problems);
+    assert_int_equal(line_for(hba, "d", "u", "10.9.9.9", ""), 1);
+    assert_int_equal(line_for(hba, "d", "u", "11.0.0.1", ""), 2);
+    hba_unref(hba);
+    problems_fini(&problems);
 }
 
 static void files_of_names(void **state)
@@ -330,6 +335,34 @@ static void maps_are_found(void **state)
     hba_unref(hba);
 }
 
+// Read anew: the same text, in the files that it names as well.
+static void the_same_text(void **state)
+{
+    static const char *const texts[][3] = {
+        {"include lines\n", "local all all trust\n", "m os db\n"},
+        {"include lines\n\n", "local all all trust\n", "m os db\n"},
+        {"include lines\n", "local all all reject\n", "m os db\n"},
+        {"include lines\n", "local all all trust\n", "m os other\n"},
+    };
+    struct problems problems = {0};
+    struct hba *first = NULL;
+    for (size_t i = 0; i < 5; i++) {
+        const char *const *t = texts[i % 4];
+        scratch_text(state, "lines", t[1]);
+        const char *ident = scratch_text(state, "ident", t[2]);
+        struct hba *hba = hba_load(scratch_text(state, "hba", t[0]), ident, &problems);
+        assert_non_null(hba);
+        if (i == 0)
+            first = hba_ref(hba);
+        assert_int_equal(hba_same(first, hba), i % 4 == 0);
+        assert_false(hba_same(hba, NULL));
+        hba_unref(hba);
+    }
+    hba_unref(first);
+    assert_true(hba_same(NULL, NULL));
+    problems_fini(&problems);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +381,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(included_files, scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(files_that_cannot_be_read, scratch_open, scratch_close),
         cmocka_unit_test_setup_teardown(maps_are_found, scratch_open, scratch_close),
+        cmocka_unit_test_setup_teardown(the_same_text, scratch_open, scratch_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

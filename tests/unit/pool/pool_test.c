@@ -1,106 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rules of a pool, one by one.
-#include "pool/pool.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-enum { WORKERS = 3, SECOND_US = 1000000 };
-
-struct bench {
-    struct pool_quota database, user;
-    struct pool *pool;
-    struct pool_server server[8];
-    struct pool_waiter waiter[8];
-    struct pool_server *got;
-    struct pool_task task;
-    const char *close;
-    int64_t now;
-};
-
-static void bench_open(struct bench *b, struct pool_limits limits)
-{
-    *b = (struct bench){.now = 100 * SECOND_US};
-    quota_init(&b->database);
-    quota_init(&b->user);
-    b->pool = pool_new("shop", "anna", POOL_TRANSACTION, WORKERS, limits, &b->database, &b->user);
-}
-
-static void bench_size(struct bench *b, int size)
-{
-    bench_open(b, (struct pool_limits){.size = size, .retry_after_us = 15 * SECOND_US});
-}
-
-// Everything is closed, whatever it was doing.
-static void bench_close(struct bench *b)
-{
-    for (int i = 0; i < 8; i++)
-        if (b->server[i].pool != NULL)
-            pool_closed(b->pool, &b->server[i], b->now);
-    pool_free(b->pool);
-    quota_fini(&b->database);
-    quota_fini(&b->user);
-    assert_int_equal(b->database.used, 0);
-    assert_int_equal(b->user.used, 0);
-}
-
-static enum pool_result request(struct bench *b, int waiter, int worker)
-{
-    b->waiter[waiter].worker = worker;
-    return pool_request(b->pool, &b->waiter[waiter], b->now, &b->got, &b->task);
-}
-
-static void granted(struct bench *b, int waiter, int worker, int server)
-{
-    assert_int_equal(request(b, waiter, worker), POOL_GRANTED);
-    assert_ptr_equal(b->got, &b->server[server]);
-    assert_int_equal(b->waiter[waiter].state, WAITER_GRANTED);
-    pool_took(b->pool, &b->waiter[waiter]);
-    assert_int_equal(b->waiter[waiter].state, WAITER_NONE);
-}
-
-static void queued(struct bench *b, int waiter, int worker, bool open, int ask)
-{
-    assert_int_equal(request(b, waiter, worker), POOL_QUEUED);
-    assert_null(b->got);
-    assert_int_equal(b->waiter[waiter].state, WAITER_QUEUED);
-    assert_int_equal(b->task.open, open);
-    assert_int_equal(b->task.ask_worker, ask);
-}
-
-// Server i is opened by worker and lies idle there. Wants nobody waiting but the helper's own.
-static void idle_at(struct bench *b, int i, int worker)
-{
-    queued(b, 7, worker, true, -1);
-    pool_opened(b->pool, &b->server[i], worker, b->now);
-    assert_ptr_equal(pool_return(b->pool, &b->server[i], b->now, &b->close), &b->waiter[7]);
-    pool_took(b->pool, &b->waiter[7]);
-    b->server[i].worker = worker;
-}
-
-// Puts servers 0 .. n - 1 in place: idle at the workers named.
-static void idle_all(struct bench *b, int n, const int *workers)
-{
-    for (int i = 0; i < n; i++)
-        idle_at(b, i, workers[i]);
-    for (int i = 0; i < n; i++)
-        assert_null(pool_return(b->pool, &b->server[i], ++b->now, &b->close));
-}
-
-static void returned_to(struct bench *b, int server, int waiter)
-{
-    struct pool_waiter *next = pool_return(b->pool, &b->server[server], b->now, &b->close);
-    assert_ptr_equal(next, waiter < 0 ? NULL : &b->waiter[waiter]);
-    if (waiter < 0)
-        return;
-    assert_int_equal(next->state, WAITER_GRANTED);
-    b->server[server].worker = next->worker;
-    pool_took(b->pool, next);
-}
+#include "tests/unit/pool/pool_fixture.h"
 
 static void test_first_come_first_served(void **state)
 {
@@ -230,7 +130,7 @@ static void test_closing_makes_room(void **state)
     returned_to(&b, 0, -1);
     pool_closed(b.pool, &b.server[0], b.now); // an idle one
     b.server[0].pool = NULL;
-    assert_int_equal(b.pool->spare.idle, 0);
+    assert_int_equal(b.pool->claim.spare.idle, 0);
     assert_false(pool_may_open(b.pool, b.now, &b.task)); // nobody waits
     bench_close(&b);
 }
@@ -317,7 +217,7 @@ static void test_stale_takes_the_least_recent(void **state)
     struct pool_server *s = pool_stale(b.pool, 0, INT64_MAX, b.now, &b.close);
     assert_ptr_equal(s, &b.server[0]);
     assert_false(s->idle);
-    assert_int_equal(b.pool->spare.idle, 2);
+    assert_int_equal(b.pool->claim.spare.idle, 2);
     assert_ptr_equal(pool_stale(b.pool, 0, INT64_MAX, b.now, &b.close), &b.server[1]);
     assert_null(pool_stale(b.pool, 0, INT64_MAX, b.now, &b.close));
     bench_close(&b);
@@ -332,81 +232,6 @@ static void test_take_idle(void **state)
     assert_false(pool_take_idle(b.pool, &b.server[0]));
     queued(&b, 0, 0, false, -1);
     returned_to(&b, 0, 0);
-    bench_close(&b);
-}
-
-static void test_unreachable(void **state)
-{
-    struct bench b;
-    bench_size(&b, 2);
-    queued(&b, 0, 0, true, -1);
-    pool_open_failed(b.pool, b.now, false, "08006", "no route");
-    assert_null(pool_hopeless(b.pool, 0, b.now));
-    assert_false(pool_may_open(b.pool, b.now + 15 * SECOND_US - 1, &b.task)); // the pause
-    assert_int_equal(request(&b, 1, 1), POOL_FAILING); // who asks now is told
-    b.now += 15 * SECOND_US;
-    queued(&b, 1, 1, true, -1);
-    pool_opened(b.pool, &b.server[0], 0, b.now);
-    returned_to(&b, 0, 0);
-    returned_to(&b, 0, 1);
-    bench_close(&b);
-}
-
-static void test_refused_login_is_told(void **state)
-{
-    struct bench b;
-    bench_size(&b, 2);
-    queued(&b, 0, 0, true, -1);
-    queued(&b, 1, 1, false, -1);
-    assert_null(pool_hopeless(b.pool, 0, b.now)); // not known yet
-    pool_open_failed(b.pool, b.now, true, "28P01", "password authentication failed");
-    assert_string_equal(b.pool->failure, "password authentication failed");
-    assert_string_equal(b.pool->failure_state, "28P01");
-    assert_null(pool_hopeless(b.pool, 2, b.now));
-    assert_ptr_equal(pool_hopeless(b.pool, 1, b.now), &b.waiter[1]);
-    assert_int_equal(b.waiter[1].state, WAITER_NONE);
-    assert_null(pool_hopeless(b.pool, 1, b.now));
-    assert_ptr_equal(pool_hopeless(b.pool, 0, b.now), &b.waiter[0]);
-    assert_int_equal(request(&b, 0, 0), POOL_FAILING);
-    assert_int_equal(b.waiter[0].state, WAITER_NONE);
-    assert_int_equal(request(&b, 3, 0), POOL_FAILING); // who asks
-    b.now += 15 * SECOND_US;
-    queued(&b, 0, 0, true, -1); // it may try again
-    pool_opened(b.pool, &b.server[0], 0, b.now);
-    returned_to(&b, 0, 0);
-    bench_close(&b);
-}
-
-// With a server there is somebody to wait for.
-static void test_refused_login_beside_a_server(void **state)
-{
-    struct bench b;
-    bench_size(&b, 2);
-    queued(&b, 0, 0, true, -1);
-    pool_opened(b.pool, &b.server[0], 0, b.now);
-    returned_to(&b, 0, 0);
-    queued(&b, 1, 0, true, -1);
-    pool_open_failed(b.pool, b.now, true, "28P01", "password authentication failed");
-    assert_null(pool_hopeless(b.pool, 0, b.now));
-    queued(&b, 2, 0, false, -1); // nor is who asks now refused
-    returned_to(&b, 0, 1);
-    returned_to(&b, 0, 2);
-    bench_close(&b);
-}
-
-// Longer than the room for it, cut and ended.
-static void test_long_failure_is_cut(void **state)
-{
-    struct bench b;
-    bench_size(&b, 1);
-    queued(&b, 0, 0, true, -1);
-    char why[1000];
-    memset(why, 'x', sizeof(why) - 1);
-    why[sizeof(why) - 1] = '\0';
-    pool_open_failed(b.pool, b.now, true, "28P01xyz", why);
-    assert_int_equal(strlen(b.pool->failure), sizeof(b.pool->failure) - 1);
-    assert_string_equal(b.pool->failure_state, "28P01");
-    assert_true(pool_abandon(b.pool, &b.waiter[0]));
     bench_close(&b);
 }
 
@@ -446,25 +271,6 @@ static void test_pause(void **state)
     assert_true(pool_serve(b.pool, 1, b.now, &b.got, &waiter, &b.task));
     assert_ptr_equal(waiter, &b.waiter[1]);
     pool_took(b.pool, waiter);
-    bench_close(&b);
-}
-
-// An attempt that was given up because of a pause is no failure: the next one may follow at once.
-static void test_opening_given_up(void **state)
-{
-    struct bench b;
-    bench_size(&b, 1);
-    queued(&b, 0, 0, true, -1);
-    pool_pause(b.pool, true);
-    pool_open_given_up(b.pool, b.now);
-    assert_int_equal(pool_figures(b.pool, b.now).servers_login, 0);
-    assert_int_equal(b.database.used, 0);
-    assert_false(pool_may_open(b.pool, b.now, &b.task));
-    pool_pause(b.pool, false);
-    assert_true(pool_may_open(b.pool, b.now, &b.task));
-    assert_int_equal(b.database.used, 1);
-    pool_open_given_up(b.pool, b.now);
-    assert_true(pool_abandon(b.pool, &b.waiter[0]));
     bench_close(&b);
 }
 
@@ -519,75 +325,6 @@ static void test_figures(void **state)
     bench_close(&b);
 }
 
-static bool own(struct bench *b, int server)
-{
-    return pool_open_own(b->pool, &b->server[server], 0, b->now, b->now);
-}
-
-static void forget(struct bench *b, int server)
-{
-    pool_closed(b->pool, &b->server[server], b->now);
-    b->server[server].pool = NULL;
-}
-
-// One client's own connection: counted like any other, and waited for by those that come later.
-static void test_own_connections(void **state)
-{
-    struct bench b;
-    bench_size(&b, 2);
-    idle_at(&b, 0, 0);
-    returned_to(&b, 0, -1);
-    pool_want_own(b.pool, 1);
-    assert_int_equal(pool_figures(b.pool, b.now).clients_waiting, 1);
-    assert_true(own(&b, 1));
-    pool_want_own(b.pool, -1);
-    assert_int_equal(b.database.used, 2);
-    // The second one needs the idle one's place.
-    const char *why;
-    assert_null(pool_stale(b.pool, 0, INT64_MIN, b.now, &why));
-    pool_want_own(b.pool, 1);
-    assert_false(own(&b, 2));
-    assert_ptr_equal(pool_stale(b.pool, 0, INT64_MIN, b.now, &why), &b.server[0]);
-    assert_string_equal(why, "evicted");
-    forget(&b, 0);
-    // Nobody else takes it meanwhile.
-    queued(&b, 3, 0, false, -1);
-    assert_false(pool_may_open(b.pool, b.now, &b.task));
-    assert_true(own(&b, 2));
-    pool_want_own(b.pool, -1);
-    forget(&b, 1);
-    assert_true(pool_may_open(b.pool, b.now, &b.task));
-    pool_opened(b.pool, &b.server[1], 0, b.now);
-    returned_to(&b, 1, 3);
-    // One that comes back is closed for it, even when somebody waits.
-    queued(&b, 4, 0, false, -1);
-    pool_want_own(b.pool, 1);
-    returned_to(&b, 1, -1);
-    assert_string_equal(b.close, "evicted");
-    forget(&b, 1);
-    assert_true(own(&b, 3));
-    pool_want_own(b.pool, -1);
-    assert_true(pool_abandon(b.pool, &b.waiter[4]));
-    bench_close(&b);
-}
-
-static void test_own_connections_and_quotas(void **state)
-{
-    struct bench b;
-    bench_size(&b, 5);
-    b.database.limit = 1;
-    pool_want_own(b.pool, 1);
-    assert_true(own(&b, 0));
-    assert_false(own(&b, 1));
-    pool_pause(b.pool, true);
-    b.database.limit = 0;
-    assert_false(own(&b, 1));
-    pool_pause(b.pool, false);
-    assert_true(own(&b, 1));
-    pool_want_own(b.pool, -1);
-    bench_close(&b);
-}
-
 static void test_mode_names(void **state)
 {
     assert_string_equal(pool_mode_name(POOL_SESSION), "session");
@@ -626,17 +363,10 @@ int main(void)
         cmocka_unit_test(test_minimum_while_there_are_clients),
         cmocka_unit_test(test_stale_takes_the_least_recent),
         cmocka_unit_test(test_take_idle),
-        cmocka_unit_test(test_unreachable),
-        cmocka_unit_test(test_refused_login_is_told),
-        cmocka_unit_test(test_refused_login_beside_a_server),
-        cmocka_unit_test(test_long_failure_is_cut),
         cmocka_unit_test(test_abandon_or_granted),
         cmocka_unit_test(test_pause),
-        cmocka_unit_test(test_opening_given_up),
         cmocka_unit_test(test_relimit),
         cmocka_unit_test(test_figures),
-        cmocka_unit_test(test_own_connections),
-        cmocka_unit_test(test_own_connections_and_quotas),
         cmocka_unit_test(test_mode_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,25 +44,37 @@ struct tenant {
 };
 
 struct town {
-    struct pool_quota database, users[POOLS_MAX];
+    struct pool_quota database, users[POOLS_MAX], other; // other: of some tenants' databases
     struct tenant tenant[POOLS_MAX];
     int tenants;
     int64_t now_us;
 };
 
-static void town_open(struct town *town, int tenants, int limit)
+static void tenant_open(struct town *town, int i, struct pool_quota *database,
+                        struct pool_quota *user)
+{
+    struct tenant *t = &town->tenant[i];
+    t->pool = pool_new("d", "u", POOL_TRANSACTION, 1, (struct pool_limits){.size = 10}, database,
+                       user);
+    t->clients = CLIENTS;
+    t->hold_us = 5 * STEP_US;
+}
+
+static void town_begin(struct town *town, int tenants)
 {
     *town = (struct town){.tenants = tenants, .now_us = 1000000};
     quota_init(&town->database);
-    town->database.limit = limit;
-    for (int i = 0; i < tenants; i++) {
-        struct tenant *t = &town->tenant[i];
+    quota_init(&town->other);
+    for (int i = 0; i < tenants; i++)
         quota_init(&town->users[i]);
-        t->pool = pool_new("d", "u", POOL_TRANSACTION, 1, (struct pool_limits){.size = 10},
-                           &town->database, &town->users[i]);
-        t->clients = CLIENTS;
-        t->hold_us = 5 * STEP_US;
-    }
+}
+
+static void town_open(struct town *town, int tenants, int limit)
+{
+    town_begin(town, tenants);
+    town->database.limit = limit;
+    for (int i = 0; i < tenants; i++)
+        tenant_open(town, i, &town->database, &town->users[i]);
 }
 
 static void shut(struct town *town, struct tenant *t, struct server *server)
@@ -85,11 +97,18 @@ static void town_close(struct town *town)
         for (int s = 0; s < SERVERS_MAX; s++)
             if (t->server[s].open)
                 shut(town, t, &t->server[s]);
+        assert_false(quota_is_deserted(t->pool->claim.database));
+        assert_false(quota_is_deserted(t->pool->claim.user));
         pool_free(t->pool);
+    }
+    for (int i = 0; i < town->tenants; i++) {
+        assert_true(quota_is_deserted(&town->users[i]));
         quota_fini(&town->users[i]);
     }
     assert_int_equal(town->database.used, 0);
+    assert_true(quota_is_deserted(&town->database));
     quota_fini(&town->database);
+    quota_fini(&town->other);
 }
 
 static void begin_opening(struct town *town, struct tenant *t, const struct pool_task *task)
@@ -188,7 +207,7 @@ static void forget(struct town *town)
 
 static int held(const struct tenant *t)
 {
-    return t->pool->of_database.held;
+    return t->pool->claim.of_database.held;
 }
 
 // A pool that was first and is always busy has to give up what is beyond its share; then all stays
@@ -297,6 +316,75 @@ static void one_limit_does_not_block_the_other(void **state)
     assert_int_equal(held(&town.tenant[0]) + held(&town.tenant[1]) + held(&town.tenant[2]), 4);
     for (int i = 0; i < 3; i++)
         assert_in_range(town.tenant[i].longest_us, 0, 300000);
+    // Who is at a limit of its own takes nothing from others at the one that they share.
+    forget(&town);
+    live(&town, 5000000);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(town.tenant[i].opens, 0);
+    town_close(&town);
+}
+
+// It is not counted upon to take its share, and others may have it.
+static void what_one_may_not_have_is_for_the_other(void **state)
+{
+    for (int which = 0; which < 2; which++) {
+        struct town town;
+        town_open(&town, 2, 5);
+        town.users[which].limit = 1;
+        live(&town, 2000000);
+        assert_int_equal(held(&town.tenant[which]), 1);
+        assert_int_equal(held(&town.tenant[1 - which]), 4);
+        forget(&town);
+        live(&town, 5000000);
+        assert_int_equal(town.tenant[0].opens + town.tenant[1].opens, 0);
+        town_close(&town);
+    }
+}
+
+// Two limits, each used up by another pool: who shares both gets one of both.
+static void who_needs_two_places_gets_them(void **state)
+{
+    for (int limit = 1; limit < 5; limit++) {
+        struct town town;
+        town_begin(&town, 3);
+        town.database.limit = town.users[0].limit = limit;
+        tenant_open(&town, 0, &town.database, &town.users[0]);
+        tenant_open(&town, 1, &town.other, &town.users[0]);
+        tenant_open(&town, 2, &town.database, &town.users[1]);
+        town.tenant[0].clients = 0;
+        live(&town, 1000000);
+        assert_int_equal(held(&town.tenant[1]), limit);
+        assert_int_equal(held(&town.tenant[2]), limit);
+        town.tenant[0].clients = CLIENTS;
+        live(&town, 5000000);
+        forget(&town);
+        live(&town, 20000000);
+        for (int i = 0; i < 3; i++)
+            assert_in_range(town.tenant[i].longest_us, 1, 1000000);
+        if (limit > 1)
+            for (int i = 0; i < 3; i++)
+                assert_int_equal(town.tenant[i].opens, 0);
+        town_close(&town);
+    }
+}
+
+// It waits for the second of its places: beside the first one, that is kept for it, others have
+// what is free.
+static void one_place_is_kept_and_no_more(void **state)
+{
+    struct town town;
+    town_begin(&town, 3);
+    town.database.limit = 12;
+    town.users[0].limit = 1;
+    tenant_open(&town, 0, &town.database, &town.users[0]);
+    tenant_open(&town, 1, &town.other, &town.users[0]);
+    tenant_open(&town, 2, &town.database, &town.users[1]);
+    town.tenant[2].clients = 0;
+    while (!link_in_list(&town.tenant[0].pool->claim.of_database.turn))
+        live(&town, STEP_US);
+    town.tenant[2].clients = CLIENTS;
+    live(&town, CLIENTS * (OPEN_US + 2 * STEP_US));
+    assert_int_equal(held(&town.tenant[2]), CLIENTS);
     town_close(&town);
 }
 
@@ -336,6 +424,9 @@ int main(void)
         cmocka_unit_test(a_rare_client_does_not_starve),
         cmocka_unit_test(an_idle_connection_is_given_up),
         cmocka_unit_test(one_limit_does_not_block_the_other),
+        cmocka_unit_test(what_one_may_not_have_is_for_the_other),
+        cmocka_unit_test(who_needs_two_places_gets_them),
+        cmocka_unit_test(one_place_is_kept_and_no_more),
         cmocka_unit_test(a_smaller_limit_takes_effect),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

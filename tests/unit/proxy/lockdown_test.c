@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/prctl.h>
@@ -75,6 +76,15 @@ static bool unknown_is_absent(void)
            socket(AF_PACKET, SOCK_RAW, 0) == -1 && errno == ENOSYS;
 }
 
+// The kernel looks at the lower half of the request.
+static bool no_words_for_terminals(void)
+{
+    int ends[2], bytes = -1;
+    return REFUSED(ioctl(0, TIOCSTI, "x")) &&
+           REFUSED(syscall(SYS_ioctl, 0, 1UL << 32 | TIOCSTI, "x")) && pipe(ends) == 0 &&
+           ioctl(ends[0], FIONREAD, &bytes) == 0 && bytes == 0;
+}
+
 static void *run(void *arg)
 {
     pid_t pid = fork();
@@ -115,6 +125,7 @@ static void test_programs(void **state) { expect(no_program); }
 static void test_processes(void **state) { expect(no_process); }
 static void test_other_processes(void **state) { expect(no_other_process); }
 static void test_identities(void **state) { expect(no_identity); }
+static void test_terminals(void **state) { expect(no_words_for_terminals); }
 static void test_unknown(void **state) { expect(unknown_is_absent); }
 static void test_work_goes_on(void **state) { expect(work_goes_on); }
 
@@ -167,6 +178,7 @@ int main(void)
         cmocka_unit_test(test_processes),
         cmocka_unit_test(test_other_processes),
         cmocka_unit_test(test_identities),
+        cmocka_unit_test(test_terminals),
         cmocka_unit_test(test_unknown),
         cmocka_unit_test(test_work_goes_on),
         cmocka_unit_test(test_all_threads),

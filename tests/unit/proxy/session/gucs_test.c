@@ -72,6 +72,28 @@ static void test_join_and_without(void **state)
     gucs_unref(&rest);
 }
 
+// Of equal sets one is kept, whoever had it first.
+static void test_equal_ones_are_shared(void **state)
+{
+    struct gucs_common common = {0};
+    struct gucs *a = GUCS("a.a", "1", "b.b", "2"), *b = GUCS("b.b", "2", "a.a", "1");
+    struct gucs *other = GUCS("a.a", "1", "b.b", "3"), *none = NULL;
+    const struct gucs *first = a;
+    gucs_share(&common, &a);
+    gucs_share(&common, &b);
+    gucs_share(&common, &other);
+    gucs_share(&common, &none);
+    assert_ptr_equal(a, first);
+    assert_ptr_equal(b, first);
+    assert_ptr_not_equal(other, first);
+    assert_null(none);
+    assert_string_equal(gucs_find(other, "b.b"), "3");
+    gucs_unref(&a);
+    gucs_unref(&b);
+    gucs_unref(&other);
+    gucs_common_fini(&common);
+}
+
 static void test_changes(void **state)
 {
     check_change(NULL, NULL, "", true);
@@ -140,6 +162,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_set),
         cmocka_unit_test(test_join_and_without),
+        cmocka_unit_test(test_equal_ones_are_shared),
         cmocka_unit_test(test_changes),
         cmocka_unit_test(test_unsure),
         cmocka_unit_test(test_encodings),

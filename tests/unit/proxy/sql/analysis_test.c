@@ -89,6 +89,17 @@ static const struct expected cacheable[] = {
     {"select * from t where d > $1::date and e < $2::timestamp", SELECT(NONE), "P", 0, "t", ""},
     {"select * from t where e < timestamp '2020-01-01' + interval '1' day", SELECT(NONE), "", 0,
      "t", ""},
+    {"select a::date, t.a::timestamptz(0), t.a::time from t", SELECT(NONE), "", 0, "t", ""},
+    {"select x.a::date from t x join u on x.b = u.b, unnest(u.c) y", SELECT(NONE), "", 0, "t u",
+     ""},
+    {"select x.d from (select a::date as d from t) x", SELECT(NONE), "", 0, "t", ""},
+    {"with x as (select a::date from t) select * from x", SELECT(NONE), "", 0, "t", ""},
+    {"select (select max(a)::date from t where b = u.b) from u", SELECT(NONE), "", 0, "t u", ""},
+    {"select date_trunc('day', a)::date, (a + '1 day')::date, coalesce(a, b)::date, (1 + "
+     "a)::date, greatest(a, b)::timestamp, a::date::timestamp from t", SELECT(NONE), "", 0, "t",
+     ""},
+    {"select 'x'::mood, $1::s.mood, '{a}'::mood[] from t", SELECT(NONE), "P", 0, "t", ""},
+    {"select (t).a, (a).lower, (t).b.c from t", SELECT(NONE), "", 0, "t", ""},
     {"select extract(year from d), date_trunc('day', e), e at time zone 'utc' from t",
      SELECT(NONE), "", 0, "t", ""},
     {"select j -> 'a' ->> 'b', j @> '{\"a\": 1}', j #>> '{a,b}' from t", SELECT(NONE), "", 0, "t",
@@ -184,8 +195,61 @@ static const struct expected denied[] = {
     {"select * from t where d = U&'\\006eow'", SELECT(DATETIME_WORD), "", 0, "t", ""},
     {"select * from t where r && '[now,)'::tstzrange", SELECT(DATETIME_WORD), "", 0, "t", ""},
     {"select * from t where d = any('{now}')", SELECT(DATETIME_WORD), "", 0, "t", ""},
-    {"select a::date from t", SELECT(CAST), "", 0, "t", ""},
-    {"select a::timestamptz from t", SELECT(CAST), "", 0, "t", ""},
+    {"select a::timetz from t", SELECT(CAST), "", 0, "t", ""},
+    {"select a::date[] from t", SELECT(CAST), "", 0, "t", ""},
+    {"select x.a::date from (select a from t) x", SELECT(CAST), "", 0, "t", ""},
+    {"select a::date from t, (select b from u) x", SELECT(CAST), "", 0, "t u", ""},
+    {"select x.a::date from t as x(a)", SELECT(CAST), "", 0, "t", ""},
+    {"select x.a::date from (t join u using (b)) as x", SELECT(CAST), "", 0, "t u", ""},
+    {"select a::date from t join u using (b) as x", SELECT(CAST), "", 0, "t u", ""},
+    {"with x as (select a from t) select x.a::date from x, t", SELECT(CAST), "", 0, "t", ""},
+    {"select x.a::date from t, unnest(t.b) x(a)", SELECT(CAST), "", 0, "t", ""},
+    {"select (select a::date) from (select b as a from t) x", SELECT(CAST), "", 0, "t", ""},
+    {"select y.a::date from t, lateral (select x.a::date from u) y, (select 1) x", SELECT(CAST),
+     "", 0, "t u", ""},
+    {"select a::date from (t join u using (b)) as x(c, a)", SELECT(CAST), "", 0, "t u", ""},
+    {"select (select x.a::date from (select b as a from u) x) from t x", SELECT(CAST), "", 0,
+     "u t", ""},
+    {"select (select a::date from u) from (select b as a from t) x", SELECT(CAST), "", 0, "u t",
+     ""},
+    {"select 1 from (select b as a from t) x, lateral (select a::date from u) y", SELECT(CAST), "",
+     0, "t u", ""},
+    {"select v.a::date from t", SELECT(CAST), "", 0, "t", ""},
+    {"select t.concat::date from t", SELECT(CAST), "", 0, "t", ""},
+    {"select lower(a)::date from t", SELECT(CAST), "", 0, "t", ""},
+    {"select (a || b)::date from t", SELECT(CAST), "", 0, "t", ""},
+    {"select (a).f::date from t", SELECT(CAST), "", 0, "t", ""},
+    {"select a[1]::date from t", SELECT(CAST), "", 0, "t", ""},
+    {"select (select a from t)::date from t", SELECT(CAST), "", 0, "t", ""},
+    {"select (case when b then a end)::date from t", SELECT(CAST), "", 0, "t", ""},
+    {"select max(lower(a))::date from t", SELECT(CAST), "", 0, "t", ""},
+    {"select (a at time zone 'x')::timetz from t", SELECT(CAST), "", 0, "t", ""},
+    {"select (a).age from t", SELECT(VOLATILE_FUNCTION), "", 0, "t", ""},
+    {"select (t).a.age from t", SELECT(VOLATILE_FUNCTION), "", 0, "t", ""},
+    {"select (a).pg_advisory_lock from t", SELECT(VOLATILE_FUNCTION), "", EFFECT(ADVISORY), "t",
+     ""},
+    {"select (a).table_to_xml from t", SELECT(VOLATILE_FUNCTION), "W", EFFECT(FUNCTION), "t", ""},
+    {"select t.pg_typeof from t", SELECT(VOLATILE_FUNCTION), "", 0, "t", ""},
+    {"select g.age from generate_series(now(), now(), '1 day') g, t", SELECT(VOLATILE_FUNCTION), "",
+     0, "t", ""},
+    {"select g.pg_advisory_lock from t, generate_series(7, 7) g", SELECT(VOLATILE_FUNCTION), "",
+     EFFECT(ADVISORY), "t", ""},
+    {"select t.pg_advisory_lock from t", SELECT(NONE), "", 0, "t", ""},
+    {"select u.date from t, unnest(array[a]) u", SELECT(VOLATILE_FUNCTION), "", 0, "t", ""},
+    {"select u.id from t, unnest(array[1]) u(id)", SELECT(NONE), "", 0, "t", ""},
+    {"select (a).daterange from t", SELECT(CAST), "", 0, "t", ""},
+    {"select (a)._date from t", SELECT(CAST), "", 0, "t", ""},
+    {"select (a).regrole from t", SELECT(CAST), "", 0, "t", ""},
+    {"select (a).timetz from t", SELECT(VOLATILE_FUNCTION), "", 0, "t", ""},
+    {"select make_time(1, 2, 3) at time zone 'utc' from t", SELECT(VOLATILE_FUNCTION), "", 0, "t",
+     ""},
+    {"select time '10:00' at time zone 'utc' from t", SELECT(VOLATILE_FUNCTION), "", 0, "t", ""},
+    {"select a::time, b at time zone 'utc' from t", SELECT(VOLATILE_FUNCTION), "", 0, "t", ""},
+    {"select pg_catalog.timezone('utc', $1) from t where time_hash($1) > 0",
+     SELECT(VOLATILE_FUNCTION), "P", 0, "t", ""},
+    {"select timetz_larger(a, a) from t", SELECT(VOLATILE_FUNCTION), "", 0, "t", ""},
+    {"select datetimetz_pl(a, '10:00') from t", SELECT(VOLATILE_FUNCTION), "", 0, "t", ""},
+    {"select jsonb_path_query_tz(a, '$') from t", SELECT(VOLATILE_FUNCTION), "", 0, "t", ""},
     {"select ('no' || 'w')::timestamp from t", SELECT(CAST), "", 0, "t", ""},
     {"select 'x'::text::date from t", SELECT(CAST), "", 0, "t", ""},
     {"select array['2020-01-01']::date[] from t", SELECT(CAST), "", 0, "t", ""},
@@ -505,42 +569,6 @@ TEST_LINES(transactions)
 TEST_LINES(sessions)
 TEST_LINES(schema_changes)
 
-static void test_sequences(void **state)
-{
-    static const struct {
-        const char *sql;
-        uint32_t effects;
-    } cases[] = {
-        {"select currval('s'), lastval()", EFFECT_SEQUENCE},
-        {"select nextval('s')", EFFECT_SEQUENCE_USE},
-        {"select 1 from t where pg_catalog.setval('s', a) > 0", EFFECT_SEQUENCE_USE},
-        {"select nextval('s'), currval('s')", EFFECT_SEQUENCE_USE | EFFECT_SEQUENCE},
-        {"insert into t(b) values (1) returning currval('s')",
-         EFFECT_SEQUENCE_USE | EFFECT_SEQUENCE},
-        {"insert into t default values", EFFECT_SEQUENCE_USE},
-        {"with i as (insert into t(b) select 1) select 1", EFFECT_SEQUENCE_USE},
-        {"explain analyze insert into t default values", EFFECT_SEQUENCE_USE},
-        {"explain insert into t default values", 0},
-        {"merge into t using u on false when not matched then insert (b) values (1)",
-         EFFECT_SEQUENCE_USE},
-        {"copy t from stdin", EFFECT_SEQUENCE_USE},
-        {"copy t to stdout", 0},
-        {"update t set a = 1", 0},
-        {"delete from t", 0},
-        {"create rule r as on delete to t do instead insert into u default values", 0},
-        {"create table t(a int default nextval('s'))", 0},
-        {"create table t(a int default currval('s'))", EFFECT_SEQUENCE},
-        {"discard sequences", EFFECT_DISCARD_SOME | EFFECT_DISCARD_SEQUENCES},
-        {"discard plans", EFFECT_DISCARD_SOME},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct analysis *a = analysis_new(slice_str(cases[i].sql));
-        if (a->effects != cases[i].effects)
-            fail_msg("%s: effects %x", cases[i].sql, a->effects);
-        analysis_unref(&a);
-    }
-}
-
 static void check_names(const char *sql, const char *functions, const char *fields,
                         const char *operators, const char *casts)
 {
@@ -573,278 +601,6 @@ static void test_names(void **state)
     check_names("create view v as select f(a::mood) + 1 from t", "", "", "", "");
 }
 
-static void test_encodings(void **state)
-{
-    struct analysis *a = analysis_new(slice_str("select * from t where a = 'caf\xc3\xa9'"));
-    assert_int_equal(a->bypass, BYPASS_NONE);
-    assert_true(a->names_are_ascii);
-    analysis_unref(&a);
-    a = analysis_new(slice_str("select * from t where a = 'caf\xe9'")); // LATIN1
-    assert_int_equal(a->bypass, BYPASS_NONE);
-    assert_true(a->names_are_ascii);
-    analysis_unref(&a);
-    a = analysis_new(slice_str("select * from caf\xc3\xa9"));
-    assert_int_equal(a->bypass, BYPASS_NONE);
-    assert_false(a->names_are_ascii);
-    assert_int_equal(a->reads.count, 1);
-    analysis_unref(&a);
-    a = analysis_new(slice_str("select * from caf\xe9"));
-    assert_int_equal(a->bypass, BYPASS_ENCODING);
-    assert_int_equal(a->reads.count, 0);
-    analysis_unref(&a);
-    a = analysis_new(slice_str("update caf\xe9 set a = 1"));
-    assert_true(a->writes_unknown);
-    assert_int_equal(a->writes.count, 0);
-    analysis_unref(&a);
-}
-
-// A text with `count` copies of part between head and core, and as many of close behind it.
-static struct analysis *analysis_of_nest(const char *head, const char *part, size_t count,
-                                         const char *core, const char *close)
-{
-    struct buf b = {0};
-    buf_put(&b, slice_str(head));
-    for (size_t i = 0; i < count; i++)
-        buf_put(&b, slice_str(part));
-    buf_put(&b, slice_str(core));
-    for (size_t i = 0; i < count; i++)
-        buf_put(&b, slice_str(close));
-    struct analysis *a = analysis_new(buf_slice(&b));
-    buf_fini(&b);
-    return a;
-}
-
-static struct analysis *analysis_of_many(const char *head, const char *part, size_t count,
-                                         const char *tail)
-{
-    return analysis_of_nest(head, part, count, tail, "");
-}
-
-// Texts that would end the process if they were parsed on an ordinary stack, or parsed at all.
-// The name that one statement gives or uses, and the channel.
-static void test_given_names(void **state)
-{
-    static const struct {
-        const char *sql, *prepared, *channel;
-        bool unlistens;
-    } cases[] = {
-        {"prepare P1 as select 1", "p1", "", false},
-        {"PREPARE \"P 1\" (int) AS SELECT $1", "P 1", "", false},
-        {"execute P1(1 + 1)", "p1", "", false},
-        {"deallocate prepare \"P\"\"1\"", "P\"1", "", false},
-        {"deallocate all", "", "", false},
-        {"prepare p as select 1; execute p", "", "", false},
-        {"explain execute p", "p", "", false},
-        {"explain analyze execute P(f(1))", "p", "", false},
-        {"create table t as execute p(1)", "p", "", false},
-        {"explain (costs off) create temp table t as execute p(1)", "p", "", false},
-        {"explain execute p; select 1", "", "", false},
-        {"prepare \"na\xc3\xafve\" as select 1", "", "", false},
-        {"execute \"na\xefve\"", "", "", false},
-        {"select 1", "", "", false},
-        {"listen News", "", "news", false},
-        {"unlisten \"a b\"", "", "a b", true},
-        {"unlisten *", "", "", true},
-        {"unlisten \"\xc3\xaf\"", "", "", false},
-        {"listen \"\xc3\xaf\"", "", "", false},
-        {"listen a; listen b", "", "", false},
-        {"unlisten *; select 1", "", "", false},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct analysis *a = analysis_new(slice_str(cases[i].sql));
-        if (!slice_is(a->prepared, cases[i].prepared) || !slice_is(a->channel, cases[i].channel) ||
-            a->unlistens != cases[i].unlistens)
-            fail_msg("%s: %.*s %.*s %d", cases[i].sql, (int)a->prepared.len, a->prepared.at,
-                     (int)a->channel.len, a->channel.at, a->unlistens);
-        analysis_unref(&a);
-    }
-}
-
-static void test_deep(void **state)
-{
-    static const struct {
-        const char *head;
-        const char *part;
-        const char *tail;
-        const char *close;
-    } nests[] = {
-        {"select 1", "+1", " from t", ""},
-        {"select ", "-(", "1", ""},
-        {"select a", "::int", " from t", ""},
-        {"select ", "not ", "a from t", ""},
-        {"select a", " is null", " from t", ""},
-        {"select ", "array[", "1", ""},
-        {"select ", "(select ", "1", ""},
-        {"select ", "f(", "1", ""},
-        {"select 1", " union select 1", "", ""},
-        {"select * from t", " join t on a", "", ""},
-        {"select ", "case when ", "1", ""},
-        {"select 1, 2", " union select 1, 2", "", ""},
-        {"select * from (select 1, 2", " union select 1, 2", ") x", ""},
-        {"select (", "(1)+", "1)", ""},
-        {"select ", "(", "1", ""},
-        {"explain ", "explain ", "select 1", ""},
-        {"with x as (", "with x as (", "select 1", ""},
-        {"select a", "[1]", " from t", ""},
-        {"select a", " collate x", " from t", ""},
-        {"select a from t where ", "a and ", "a", ""},
-        {"create schema x ", "create schema y ", "", ""},
-        {"select ", "-(", "1", ")"},
-        {"select ", "array[", "1", "]"},
-        {"select array[", "[", "1", "]"},
-        {"select ", "(select ", "1", ")"},
-        {"select ", "(select a from b where c in ", "(1)", ")"},
-        {"select ", "f(", "1", ")"},
-        {"select ", "f(1, g(2), -", "1", ")"},
-        {"select ", "(", "1", ")"},
-        {"select ", "case when ", "1", " then 2 end"},
-        {"select ", "case a when 1 then ", "1", " end"},
-        {"select * from ", "(select * from ", "t", ") x"},
-        {"select * from ", "(t join ", "t", " on true)"},
-        {"", "with x as (", "select 1", ") select 2"},
-        {"select a from t where ", "(a = 1 or not ", "a", ")"},
-        {"select ", "cast(", "1", " as int)"},
-        {"select ", "row(1, ", "1", ")"},
-    };
-    static const size_t counts[] = {100, 300, 600, 1000, 3000, 5000, 9000, 15000, 40000};
-    for (size_t i = 0; i < sizeof(nests) / sizeof(nests[0]); i++)
-        for (size_t j = 0; j < sizeof(counts) / sizeof(counts[0]); j++) {
-            struct analysis *a =
-                analysis_of_nest(nests[i].head, nests[i].part, counts[j], nests[i].tail,
-                                 nests[i].close);
-            if (counts[j] > 20000 && i == 0)
-                assert_int_equal(a->kind, STATEMENT_UNKNOWN);
-            if (counts[j] < 9000 && i == 0)
-                assert_int_equal(a->kind, STATEMENT_SELECT);
-            analysis_unref(&a);
-        }
-}
-
-// Long but flat texts are read.
-static void test_long(void **state)
-{
-    struct analysis *a =
-        analysis_of_many("insert into t values (0)", ",(1,'some text',-2.5)", 30000, "");
-    assert_int_equal(a->kind, STATEMENT_WRITE);
-    assert_int_equal(a->writes.count, 1);
-    assert_false(a->writes_unknown);
-    analysis_unref(&a);
-    a = analysis_of_many("insert into t values (0)", ",(null,'x'::jsonb,now(),default)", 30000, "");
-    assert_int_equal(a->kind, STATEMENT_WRITE);
-    analysis_unref(&a);
-    a = analysis_of_many("select * from t where a in (0", ",12345", 50000, ")");
-    assert_int_equal(a->bypass, BYPASS_NONE);
-    analysis_unref(&a);
-    a = analysis_of_many("select 1", ";update t set a = a + 1 where b = 2", 5000, "");
-    assert_int_equal(a->kind, STATEMENT_MULTI);
-    assert_int_equal(a->statements, 5001);
-    analysis_unref(&a);
-    a = analysis_of_many("insert into t values ('", "0123456789", 100000, "')");
-    assert_int_equal(a->kind, STATEMENT_WRITE);
-    analysis_unref(&a);
-    a = analysis_of_many("insert into t values ('", "0123456789", 200000, "')");
-    assert_int_equal(a->kind, STATEMENT_UNKNOWN);
-    analysis_unref(&a);
-}
-
-// More names than are kept: not cached, and a barrier.
-static void test_many_names(void **state)
-{
-    struct buf b = {0};
-    buf_printf(&b, "select 1 from t");
-    for (int i = 0; i < 300; i++)
-        buf_printf(&b, ", t%d", i);
-    struct analysis *a = analysis_new(buf_slice(&b));
-    assert_int_equal(a->bypass, BYPASS_UNSUPPORTED);
-    assert_true(a->writes_unknown);
-    analysis_unref(&a);
-    buf_fini(&b);
-}
-
-static void test_not_terminated(void **state)
-{
-    struct analysis *a = analysis_new(slice_of("select * from tx", 15));
-    assert_int_equal(a->reads.at[0].name.len, 1);
-    analysis_unref(&a);
-    a = analysis_new(slice_of("select\0 1", 9));
-    assert_int_equal(a->kind, STATEMENT_UNKNOWN);
-    analysis_unref(&a);
-    a = analysis_new(slice_of(NULL, 0));
-    assert_int_equal(a->kind, STATEMENT_EMPTY);
-    analysis_unref(&a);
-}
-
-static struct hints hints_of(const char *sql)
-{
-    struct analysis *a = analysis_new(slice_str(sql));
-    struct hints hints = a->hints;
-    analysis_unref(&a);
-    return hints;
-}
-
-static void test_hints(void **state)
-{
-    assert_false(hints_of("select 1 from t").any);
-    assert_true(hints_of("/* pgweir: nocache */ select 1 from t").nocache);
-    assert_true(hints_of("select 1 /*pgweir:explain*/ from t").explain);
-    assert_true(hints_of("select 1 from t /* PGWEIR: ttl=5s, cache */").cache);
-    assert_int_equal(hints_of("select 1 from t /* pgweir: ttl=5s */").ttl_us, 5000000);
-    struct hints two = hints_of("/* pgweir: explain */ select $$x$$ /* pgweir: ttl=1 */ from t");
-    assert_true(two.explain && two.ttl_us == 1000000 && !two.unknown);
-    // Not in strings, names, other comments or comments to the end of a line.
-    assert_false(hints_of("select '/* pgweir: nocache */'").any);
-    assert_false(hints_of("select $a$/* pgweir: nocache */$a$").any);
-    assert_false(hints_of("select e'\\'/* pgweir: nocache */'").any);
-    assert_false(hints_of("select \"/* pgweir: nocache */\" from t").any);
-    assert_false(hints_of("select 1 -- /* pgweir: nocache */").any);
-    assert_false(hints_of("select 1 /* a /* pgweir: nocache */ b */").any);
-    assert_true(hints_of("select '\xff', 'x' /* pgweir: nocache */").nocache);
-    assert_true(hints_of("/* pgweir: frobnicate */ select 1").unknown);
-}
-
-static void test_reasons(void **state)
-{
-    struct analysis *a = analysis_new(slice_str("select f(a), now() from t for update"));
-    assert_int_equal(a->bypass, BYPASS_UNKNOWN_FUNCTION);
-    assert_int_equal(a->reasons, 1ull << BYPASS_UNKNOWN_FUNCTION |
-                                     1ull << BYPASS_VOLATILE_FUNCTION | 1ull << BYPASS_LOCKING);
-    analysis_unref(&a);
-    a = analysis_new(slice_str("select f(1)"));
-    assert_int_equal(a->reasons, 1ull << BYPASS_UNKNOWN_FUNCTION | 1ull << BYPASS_NO_RELATION);
-    analysis_unref(&a);
-    static const char *const never[] = {
-        "select f(a), nextval('s') from t", "select pg_backend_pid() from t",
-        "select inet_client_addr() from t", "select set_config('a.b', 'c', true) from t",
-        "select pg_notify('a', 'b') from t", "select current_setting('x') from t",
-        "select query_to_xml('select 1', true, true, '') from t", "select txid_current() from t",
-        "select pg_advisory_xact_lock(1) from t", "select has_table_privilege('t', 'x') from t",
-        "select lo_unlink(1) from t", "select pg_sleep(1) from t"};
-    for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++) {
-        a = analysis_new(slice_str(never[i]));
-        if ((a->reasons & ~RULES_FORCEABLE) == 0)
-            fail_msg("%s could be forced", never[i]);
-        analysis_unref(&a);
-    }
-    static const char *const may[] = {"select now(), random(), gen_random_uuid() from t",
-                                      "select age(a) from t", "select current_date from t",
-                                      "select shop.f(a) operator(shop.+) 1, a::shop.mood from t"};
-    for (size_t i = 0; i < sizeof(may) / sizeof(*may); i++) {
-        a = analysis_new(slice_str(may[i]));
-        if (a->bypass == BYPASS_NONE || (a->reasons & ~RULES_FORCEABLE) != 0)
-            fail_msg("%s could not be forced", may[i]);
-        analysis_unref(&a);
-    }
-    a = analysis_new(slice_str("update t set a = f(1)"));
-    assert_true((a->reasons >> BYPASS_NOT_SELECT & 1) == 1);
-    analysis_unref(&a);
-    a = analysis_new(slice_str("select f(1) from t; select 2"));
-    assert_true((a->reasons >> BYPASS_MULTI_STATEMENT & 1) == 1);
-    analysis_unref(&a);
-    a = analysis_new(slice_str("with x as (delete from t returning f(a)) select * from x"));
-    assert_true((a->reasons >> BYPASS_NOT_SELECT & 1) == 1);
-    analysis_unref(&a);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -855,15 +611,6 @@ int main(void)
         cmocka_unit_test(test_sessions),
         cmocka_unit_test(test_schema_changes),
         cmocka_unit_test(test_names),
-        cmocka_unit_test(test_encodings),
-        cmocka_unit_test(test_given_names),
-        cmocka_unit_test(test_sequences),
-        cmocka_unit_test(test_deep),
-        cmocka_unit_test(test_long),
-        cmocka_unit_test(test_many_names),
-        cmocka_unit_test(test_not_terminated),
-        cmocka_unit_test(test_hints),
-        cmocka_unit_test(test_reasons),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,6 +136,9 @@ static void test_kinds(void **state)
     assert_false(concerns(SET("t", "e"), "SELECT 1::d"));
     assert_true(concerns(SET(".", "f"), "SELECT t.f FROM t"));
     assert_false(concerns(SET(".", "f"), "SELECT t.g FROM t"));
+    assert_true(concerns(SET(":", "f"), "SELECT (a).f FROM t"));
+    assert_true(concerns(SET(":", "f"), "SELECT g.f FROM generate_series(1, 2) g"));
+    assert_false(concerns(SET(":", "f"), "SELECT t.f FROM t"));
     assert_true(concerns(SET("r", "pg_mine"), "SELECT * FROM pg_mine"));
     assert_false(concerns(SET("r", "pg_mine"), "SELECT * FROM pg_class"));
     assert_true(concerns(SET("*", "cast"), "SELECT 1 FROM a"));

@@ -23,7 +23,9 @@ static void add_table(struct catalog_builder *b, const char *name, const char *c
     r.key.count = (uint8_t)((column != NULL) + (second != NULL));
     r.key.columns[0].name = slice_str(column != NULL ? column : "");
     r.key.columns[0].type = type;
-    r.key.columns[0].modified = strcmp(name, "v") == 0 || strcmp(name, "n2") == 0;
+    r.key.columns[0].modified = strcmp(name, "v") == 0 || strcmp(name, "n2") == 0 ||
+                                strcmp(name, "at3") == 0;
+    r.key.columns[0].oid = type == ROWKEY_ENUM ? 16400 : 0;
     r.key.columns[1].name = slice_str(second != NULL ? second : "");
     r.key.columns[1].type = ROWKEY_TEXT;
     catalog_builder_relation(b, &r);
@@ -44,6 +46,14 @@ static int set_up(void **state)
     add_table(b, "n2", "id", ROWKEY_NUMERIC, NULL); // numeric(5,2)
     add_table(b, "d", "day", ROWKEY_DATE, NULL);
     add_table(b, "plain", NULL, ROWKEY_NONE, NULL);
+    add_table(b, "oid", "id", ROWKEY_OID, NULL);
+    add_table(b, "name", "id", ROWKEY_NAME, NULL);
+    add_table(b, "bytes", "id", ROWKEY_BYTES, NULL);
+    add_table(b, "flag", "id", ROWKEY_BOOLEAN, NULL);
+    add_table(b, "mood", "id", ROWKEY_ENUM, NULL);
+    add_table(b, "at", "id", ROWKEY_TIMESTAMP, NULL);
+    add_table(b, "at3", "id", ROWKEY_TIMESTAMP, NULL); // timestamp(3)
+    add_table(b, "atz", "id", ROWKEY_TIMESTAMPTZ, NULL);
     catalog = catalog_builder_finish(b);
     return 0;
 }
@@ -213,6 +223,37 @@ static void constants_fix_keys(void **state)
         {"SELECT * FROM d WHERE day = '2024-02-29'", "d=2024-02-29"},
         {"SELECT * FROM c WHERE a = 1 AND b = 'x'", "c=1|x"},
         {"SELECT * FROM c WHERE b IN ('x', 'y') AND a IN (1, 2)", "c=1|x;c=1|y;c=2|x;c=2|y"},
+        {"SELECT * FROM c WHERE (a, b) = (1, 'x')", "c=1|x"},
+        {"SELECT * FROM c WHERE (b, v, c.a) IN (('x', 7, 1), ('y', 8, 2))", "c=1|x;c=2|y"},
+        {"SELECT * FROM c WHERE (a, b) IN ((1, 'x'), (2, 'y')) AND a = 1", "c=1|x;c=2|y"},
+        {"SELECT * FROM c WHERE (a, v) IN ((1, 'x'), (2, 'y')) AND b IN ('x', 'y')",
+         "c=1|x;c=1|y;c=2|x;c=2|y"},
+        {"SELECT * FROM c WHERE a = 1 AND b = 'x' OR b = 'y' AND v > 3 AND a = 2", "c=1|x;c=2|y"},
+        {"SELECT * FROM c WHERE (a = 1 OR a = 2) AND (b = 'x' OR b = 'y')",
+         "c=1|x;c=1|y;c=2|x;c=2|y"},
+        {"SELECT * FROM c WHERE a IN (1, 2) AND b = 'x' OR a = 3 AND b = 'y'",
+         "c=1|x;c=2|x;c=3|x;c=1|y;c=2|y;c=3|y"},
+        {"SELECT * FROM c WHERE a = ANY('{1,2}') AND b = 'x' OR a = ANY('{}') AND b = 'y'",
+         "c=1|x;c=2|x;c=1|y;c=2|y"},
+        {"SELECT * FROM t WHERE id = 5 OR id = 6", "t=5;t=6"},
+        {"SELECT * FROM t WHERE (id = 5 OR 6 = id OR id IN (7, 8)) AND v = 1", "t=5;t=6;t=7;t=8"},
+        {"SELECT * FROM t WHERE id = 5 AND v = 1 OR w = 2 AND id = 6", "t=5;t=6"},
+        {"SELECT * FROM t JOIN o ON o.id = t.id WHERE t.id = 5 OR t.id = 6", "t=5;t=6;o=5;o=6"},
+        {"SELECT * FROM oid WHERE id = 5", "oid=5"},
+        {"SELECT * FROM oid WHERE id = 3000000000", "oid=3000000000"},
+        {"SELECT * FROM oid WHERE id = '5'::oid", "oid=5"},
+        {"SELECT * FROM name WHERE id = 'it''s'", "name=it's"},
+        {"SELECT * FROM name WHERE id = 'x'::text", "name=x"},
+        {"SELECT * FROM bytes WHERE id = 'ab'", "bytes=\\x6162"},
+        {"SELECT * FROM flag WHERE id = true", "flag=t"},
+        {"SELECT * FROM flag WHERE FALSE = id", "flag=f"},
+        {"SELECT * FROM flag WHERE id IN ('yes', false)", "flag=t;flag=f"},
+        {"SELECT * FROM mood WHERE id = 'sad'", "mood=sad"},
+        {"SELECT * FROM at WHERE id = '2024-02-29 12:00'", "at=2024-02-29T12:00:00"},
+        {"SELECT * FROM at WHERE id = timestamp '2024-02-29'", "at=2024-02-29 00:00:00"},
+        {"SELECT * FROM at3 WHERE id = '2024-02-29 12:00:00.0004'",
+         "at3=2024-02-29 12:00:00.0004"},
+        {"SELECT * FROM atz WHERE id = '2024-02-29 12:00+02'", "atz=2024-02-29 10:00:00+00"},
         {"SELECT * FROM (SELECT * FROM t WHERE id = 5) x", "t=5"},
         {"WITH w AS (SELECT * FROM t WHERE id = 5) SELECT * FROM w", "t=5"},
         {"WITH t AS (SELECT * FROM s WHERE name = 'x') SELECT * FROM t WHERE id = 5", "s=x"},
@@ -230,7 +271,16 @@ static void what_does_not_fix_a_key(void **state)
         {"SELECT * FROM t", "t"},
         {"SELECT * FROM plain WHERE id = 5", "plain"},
         {"SELECT * FROM t WHERE id = 5 OR v = 1", "t"},
-        {"SELECT * FROM t WHERE id = 5 OR id = 6", "t"},
+        {"SELECT * FROM t WHERE id = 5 OR v = 5 AND id IS NOT NULL", "t"},
+        {"SELECT * FROM t WHERE NOT (id = 5 OR id = 6)", "t"},
+        {"SELECT * FROM t WHERE id = 5 OR t.id = 6", "t"},
+        {"SELECT * FROM t WHERE id = 5 OR id <> 6", "t"},
+        {"SELECT * FROM t WHERE id = 5 OR id = v", "t"},
+        {"SELECT * FROM t WHERE id = 5 OR id IS NULL", "t"},
+        {"SELECT * FROM t WHERE id = 5 OR NOT id = 6", "t"},
+        {"SELECT * FROM t WHERE id = 5 OR id = 6.0", "t"},
+        {"SELECT * FROM t WHERE (id = 5 OR id = 6) IS NOT TRUE", "t"},
+        {"SELECT * FROM t a, t b WHERE a.id = 5 OR b.id = 6", "t"},
         {"SELECT * FROM t WHERE NOT id = 5", "t"},
         {"SELECT * FROM t WHERE NOT (id = 5 AND v = 1)", "t"},
         {"SELECT * FROM t WHERE id <> 5", "t"},
@@ -263,7 +313,14 @@ static void what_does_not_fix_a_key(void **state)
         {"SELECT * FROM t WHERE id = 5 UNION SELECT * FROM t", "t"},
         {"SELECT * FROM c WHERE a = 1", "c"},
         {"SELECT * FROM c WHERE b = 'x'", "c"},
-        {"SELECT * FROM c WHERE (a, b) = (1, 'x')", "c"},
+        {"SELECT * FROM c WHERE (a, b) <> (1, 'x')", "c"},
+        {"SELECT * FROM c WHERE (a, b) >= (1, 'x')", "c"},
+        {"SELECT * FROM c WHERE (a, v) IN ((1, 'x'), (2, 'y'))", "c"},
+        {"SELECT * FROM c WHERE (a, b) NOT IN ((1, 'x'), (2, 'y'))", "c"},
+        {"SELECT * FROM c WHERE (a, b) IN ((1, 'x'), (v, 'y'))", "c"},
+        {"SELECT * FROM c WHERE (a, b) IN (SELECT 1, 'x')", "c"},
+        {"SELECT * FROM c WHERE (a, b) = (1, 'x') OR a = 2", "c"},
+        {"SELECT * FROM c WHERE a = 1 AND b = 'x' OR a = 2", "c"},
         {"SELECT * FROM s WHERE name = 'x' COLLATE \"C\"", "s"},
         {"SELECT * FROM s WHERE name COLLATE \"C\" = 'x'", "s"},
         {"SELECT * FROM s WHERE name LIKE 'x'", "s"},
@@ -275,6 +332,18 @@ static void what_does_not_fix_a_key(void **state)
         {"SELECT * FROM n WHERE id = 1e3", "n"},
         {"SELECT * FROM d WHERE day = '29 Feb 2024'", "d"},
         {"SELECT * FROM u WHERE id::text = 'x'", "u"},
+        {"SELECT * FROM oid WHERE id = -5", "oid"},
+        {"SELECT * FROM oid WHERE id = '010'", "oid"},
+        {"SELECT * FROM oid WHERE id = 5000000000", "oid"},
+        {"SELECT * FROM bytes WHERE id = '\\x6162'", "bytes"}, // what a backslash is depends
+        {"SELECT * FROM flag WHERE id = NULL", "flag"},
+        {"SELECT * FROM t WHERE id = true::int", "t"},
+        {"SELECT * FROM s WHERE name = true::text", "s"},
+        {"SELECT * FROM at WHERE id = '2024-02-29'::date", "at"},
+        {"SELECT * FROM at WHERE id = timestamptz '2024-02-29 12:00+02'", "at"},
+        {"SELECT * FROM at WHERE id = '2024-02-29 12:00:00.9'::timestamp(0)", "at"},
+        {"SELECT * FROM atz WHERE id = '2024-02-29 12:00'", "atz"},
+        {"SELECT * FROM atz WHERE id = timestamp '2024-02-29 12:00+02'", "atz"},
         {"SELECT * FROM t WHERE id = ANY('{{5},{6}}')", "t"},
         {"SELECT * FROM t WHERE id = ANY('{ 5}')", "t"},
         {"SELECT * FROM t WHERE id = ANY(SELECT 5)", "t"},
@@ -286,6 +355,14 @@ static void what_does_not_fix_a_key(void **state)
     for (int i = 1; i <= KEYS_MAX; i++)
         sprintf(many + strlen(many), ", %d", i);
     reads(strcat(many, ")"), "t");
+    strcpy(many, "SELECT * FROM t WHERE id = 0");
+    for (int i = 1; i <= KEYS_MAX; i++)
+        sprintf(many + strlen(many), " OR id = %d", i);
+    reads(many, "t");
+    strcpy(many, "SELECT * FROM c WHERE (a, b) IN ((0, 'x')");
+    for (int i = 1; i <= KEYS_MAX; i++)
+        sprintf(many + strlen(many), ", (%d, 'x')", i);
+    reads(strcat(many, ")"), "c");
 }
 
 static void joins(void **state)
@@ -456,8 +533,66 @@ static void parameters_fix_keys(void **state)
         bound(cases[i].sql, &cases[i].p, 1, cases[i].expected, false);
     struct parameter two[] = {AS_TEXT(0, "1"), AS_BINARY(25, "x")};
     bound("SELECT * FROM c WHERE a = $1 AND b = $2", two, 2, "c=1|x", false);
+    bound("SELECT * FROM c WHERE (a, b) IN (($1, $2))", two, 2, "c=1|x", false);
+    struct parameter four[] = {AS_TEXT(0, "1"), AS_TEXT(25, "x"), AS_BINARY(23, "\0\0\0\2"),
+                               AS_TEXT(0, "y")};
+    bound("SELECT * FROM c WHERE (a, b) IN (($1, $2), ($3, $4))", four, 4, "c=1|x;c=2|y", false);
+    bound("SELECT * FROM c WHERE a = $1 AND b = $2 OR a = $3 AND b = $4", four, 4, "c=1|x;c=2|y",
+          false);
+    // A NULL is none of the values: then those that are left do not stand in order.
+    four[0] = (struct parameter){0, false, NULL, 0};
+    bound("SELECT * FROM c WHERE (a, b) IN (($1, $2), ($3, $4))", four, 4, "c=2|x;c=2|y", false);
     bound("SELECT * FROM c WHERE a = $2 AND b = $1", two, 2, "c", false);
     bound("SELECT * FROM t WHERE id = $3", two, 2, "t", false);
+}
+
+static void parameters_of_other_types(void **state)
+{
+    static const struct {
+        const char *sql;
+        struct parameter p;
+        const char *expected;
+    } cases[] = {
+        {"SELECT * FROM oid WHERE id = $1", AS_TEXT(0, "5"), "oid=5"},
+        {"SELECT * FROM oid WHERE id = $1", AS_BINARY(0, "\377\377\377\377"), "oid=4294967295"},
+        {"SELECT * FROM oid WHERE id = $1", AS_BINARY(23, "\377\377\377\377"), "oid"},
+        {"SELECT * FROM oid WHERE id = $1", AS_TEXT(23, "010"), "oid"},
+        {"SELECT * FROM oid WHERE id = ANY($1)", AS_TEXT(1028, "{5,6}"), "oid=5;oid=6"},
+        {"SELECT * FROM name WHERE id = $1", AS_TEXT(19, "x"), "name=x"},
+        {"SELECT * FROM name WHERE id = $1", AS_BINARY(1043, "x"), "name=x"},
+        {"SELECT * FROM bytes WHERE id = $1", AS_TEXT(0, "\\x6162"), "bytes=ab"},
+        {"SELECT * FROM bytes WHERE id = $1", AS_BINARY(17, "ab"), "bytes=ab"},
+        {"SELECT * FROM bytes WHERE id = $1", AS_TEXT(25, "ab"), "bytes"},
+        {"SELECT * FROM bytes WHERE id = ANY($1)", AS_TEXT(1001, "{\"\\\\x6162\",c}"),
+         "bytes=ab;bytes=c"},
+        {"SELECT * FROM flag WHERE id = $1", AS_BINARY(0, "\1"), "flag=t"},
+        {"SELECT * FROM mood WHERE id = $1", AS_TEXT(0, "sad"), "mood=sad"},
+        {"SELECT * FROM mood WHERE id = $1", AS_BINARY(16400, "sad"), "mood=sad"},
+        {"SELECT * FROM mood WHERE id = $1", AS_BINARY(16401, "sad"), "mood"},
+        {"SELECT * FROM mood WHERE id = ANY($1)", AS_TEXT(0, "{sad,ok}"), "mood=sad;mood=ok"},
+        {"SELECT * FROM mood WHERE id = ANY($1)",
+         AS_BINARY(0, "\0\0\0\1\0\0\0\0\0\0\100\20\0\0\0\1\0\0\0\1\0\0\0\2ok"), "mood=ok"},
+        {"SELECT * FROM mood WHERE id = 'sad' AND v = $1", AS_TEXT(0, "x"), "mood"}, // prepared
+        {"SELECT * FROM mood WHERE id IN ('sad', $1)", AS_TEXT(0, "ok"), "mood"},
+        {"SELECT * FROM at WHERE id = $1", AS_TEXT(1114, "2024-02-29 12:00:00+02"),
+         "at=2024-02-29 12:00"},
+        {"SELECT * FROM at WHERE id = $1", AS_TEXT(1184, "2024-02-29 12:00:00+00"), "at"},
+        {"SELECT * FROM at WHERE id = $1", AS_BINARY(1184, "\0\0\0\0\0\0\0\0"), "at"},
+        {"SELECT * FROM at WHERE id = $1", AS_BINARY(0, "\0\0\0\0\0\0\0\0"), "at=2000-01-01"},
+        {"SELECT * FROM at WHERE id = $1::timestamp", AS_TEXT(1184, "2024-02-29 12:00+02"), "at"},
+        {"SELECT * FROM at WHERE id = $1::timestamp", AS_TEXT(25, "2024-02-29 12:00"),
+         "at=2024-02-29 12:00"},
+        {"SELECT * FROM at WHERE id = ANY($1)", AS_TEXT(1115, "{\"2024-02-29 12:00\",2024-03-01}"),
+         "at=2024-02-29 12:00;at=2024-03-01"},
+        {"SELECT * FROM at WHERE id = ANY($1)", AS_TEXT(1115, "{2024-02-29 12:00}"), "at"},
+        {"SELECT * FROM atz WHERE id = $1", AS_TEXT(0, "2024-02-29 12:00+02"),
+         "atz=2024-02-29 10:00+00"},
+        {"SELECT * FROM atz WHERE id = $1", AS_TEXT(1114, "2024-02-29 12:00+02"), "atz"},
+        {"SELECT * FROM atz WHERE id = $1", AS_BINARY(1184, "\0\0\0\0\0\0\0\0"),
+         "atz=2000-01-01 01:00+01"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        bound(cases[i].sql, &cases[i].p, 1, cases[i].expected, false);
 }
 
 static void letters_beyond_ascii_need_one_encoding(void **state)
@@ -491,6 +626,12 @@ static void writes_of_known_rows(void **state)
         {"INSERT INTO t(id) VALUES (5) ON CONFLICT DO NOTHING", "t=5"},
         {"INSERT INTO t(id, v) VALUES (5, 1) ON CONFLICT (id) DO UPDATE SET v = 1", "t=5"},
         {"INSERT INTO c(a, b) VALUES (1, 'x')", "c=1|x"},
+        {"INSERT INTO c(a, b) VALUES (1, 'x'), (2, 'y')", "c=1|x;c=2|y"},
+        {"INSERT INTO at(id) VALUES ('2024-02-29 12:00')", "at=2024-02-29 12:00"},
+        {"INSERT INTO flag(id) VALUES (true)", "flag=t"},
+        {"INSERT INTO oid(id, v) VALUES (5, 1) ON CONFLICT (id) DO UPDATE SET v = 1", "oid=5"},
+        {"UPDATE t SET v = 1 WHERE id = 5 OR id = 6", "t=5;t=6"},
+        {"DELETE FROM c WHERE (a, b) IN ((1, 'x'), (2, 'y'))", "c=1|x;c=2|y"},
         {"INSERT INTO v(name) VALUES ('x')", "v=x"},
         {"INSERT INTO s(name) VALUES ('x ')", "s=x "},
         {"WITH a AS (UPDATE t SET v = 1 WHERE id = 5) UPDATE o SET v = 1 WHERE id = 6", "t=5;o=6"},
@@ -532,6 +673,9 @@ static void writes_of_unknown_rows(void **state)
         {"INSERT INTO v(name) VALUES ('x      ')", "v"},    // what is too long loses its blanks
         {"INSERT INTO n2(id) VALUES (5.555)", "n2"},        // is rounded
         {"INSERT INTO s(name) VALUES (5)", "s"},
+        {"INSERT INTO at3(id) VALUES ('2024-02-29 12:00:00.0004')", "at3"}, // likewise
+        {"INSERT INTO name(id) VALUES ('x') ON CONFLICT (id) DO UPDATE SET v = 1", "name"},
+        {"DELETE FROM c WHERE (a, b) = (1, 'x') OR v = 2", "c"},
         {"MERGE INTO t USING o ON t.id = 5 WHEN MATCHED THEN UPDATE SET v = 1", "t"},
         {"TRUNCATE t, o", "t;o"},
         {"COPY t FROM STDIN", "t"},
@@ -552,6 +696,7 @@ int main(void)
         cmocka_unit_test(joins),
         cmocka_unit_test(templates_share_an_analysis),
         cmocka_unit_test(parameters_fix_keys),
+        cmocka_unit_test(parameters_of_other_types),
         cmocka_unit_test(letters_beyond_ascii_need_one_encoding),
         cmocka_unit_test(writes_of_known_rows),
         cmocka_unit_test(writes_of_unknown_rows),

@@ -235,6 +235,18 @@ static void test_memo(void **state)
     learnt_free(other.learnt);
 }
 
+static void test_deserted(void **state)
+{
+    struct world *w = *state;
+    assert_true(learnt_is_deserted(w->learnt));
+    learnt_join(w->learnt);
+    learnt_join(w->learnt);
+    learnt_leave(w->learnt);
+    assert_false(learnt_is_deserted(w->learnt));
+    learnt_leave(w->learnt);
+    assert_true(learnt_is_deserted(w->learnt));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -242,7 +254,7 @@ int main(void)
         TEST(test_from_the_beginning), TEST(test_nothing_there), TEST(test_asked_again),
         TEST(test_change),             TEST(test_failure),       TEST(test_asked_by_who_is_lost),
         TEST(test_forget),             TEST(test_dear),          TEST(test_memo),
-        TEST(test_surprise),
+        TEST(test_surprise),           TEST(test_deserted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,22 +55,6 @@ static struct reader body_of(const struct buf *b, char type)
     return reader_of(slice_of(b->at + 5, b->len - 5));
 }
 
-// Whole ones of one type, up to the first that is cut, too long, bad or of another type.
-static void test_frames_of_one_type(void **state)
-{
-    static const uint8_t run[] = {'D', 0, 0, 0, 6, 'x', 'y', 'D', 0, 0, 0, 4,
-                                  'D', 0, 0, 0, 5, 'z', 'C', 0, 0, 0, 4};
-    assert_int_equal(frames_bytes(slice_of(run, sizeof(run)), 'D', 100), 18);
-    assert_int_equal(frames_bytes(slice_of(run, 17), 'D', 100), 12);
-    assert_int_equal(frames_bytes(slice_of(run, 11), 'D', 100), 7);
-    assert_int_equal(frames_bytes(slice_of(run, sizeof(run)), 'D', 6), 0);
-    assert_int_equal(frames_bytes(slice_of(run + 7, 11), 'D', 5), 5);
-    assert_int_equal(frames_bytes(slice_of(run, sizeof(run)), 'C', 100), 0);
-    assert_int_equal(frames_bytes(slice_of(NULL, 0), 'D', 100), 0);
-    static const uint8_t bad[] = {'D', 0, 0, 0, 4, 'D', 0, 0, 0, 3};
-    assert_int_equal(frames_bytes(slice_of(bad, sizeof(bad)), 'D', 100), 5);
-}
-
 static void test_simple_messages(void **state)
 {
     struct buf b = {0};
@@ -179,7 +163,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frame_bounds),     cmocka_unit_test(test_frame_short),
-        cmocka_unit_test(test_frames_of_one_type),
         cmocka_unit_test(test_simple_messages),  cmocka_unit_test(test_rows),
         cmocka_unit_test(test_errors_there_and_back), cmocka_unit_test(test_malformed_errors),
     };

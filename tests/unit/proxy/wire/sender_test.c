@@ -52,10 +52,10 @@ static void finish(struct flow *f)
 {
     sender_send_posted(&f->sender);
     while (conn_flush(&f->pair.conn) == CONN_AGAIN) {
-        assert_true(ev_is_active(&f->pair.conn.writable));
+        assert_true(conn_awaits_writable(&f->pair.conn));
         hear(f, SIZE_MAX);
     }
-    assert_false(ev_is_active(&f->pair.conn.writable));
+    assert_false(conn_awaits_writable(&f->pair.conn));
     assert_false(conn_has_output(&f->pair.conn));
     assert_null(f->pair.conn.out.at); // an idle connection holds no buffer
     hear(f, SIZE_MAX);
@@ -197,7 +197,7 @@ static void test_behind_what_is_queued(void **state)
     sender_put(&f->sender, next_bytes(f, 5000));
     assert_true(sender_end(&f->sender));
     assert_int_equal(f->pair.conn.sent, 0);
-    assert_true(ev_is_active(&f->pair.conn.writable));
+    assert_true(conn_awaits_writable(&f->pair.conn));
     close_flow(f);
     free(f);
 }
@@ -210,7 +210,7 @@ static void test_nothing_to_say(void **state)
     sender_put(&f->sender, slice_of(NULL, 0));
     sender_copy(&f->sender, slice_of(NULL, 0));
     assert_true(sender_end(&f->sender));
-    assert_false(ev_is_active(&f->pair.conn.writable));
+    assert_false(conn_awaits_writable(&f->pair.conn));
     close_flow(f);
     free(f);
 }

@@ -341,7 +341,7 @@ static void partial_writes(void **state)
     assert_true(sender_end(sender));
     conn_queue(&two.near, slice_of(bytes + 10 + 200 * 1024, sizeof(bytes) - 10 - 200 * 1024));
     assert_true(conn_has_output(&two.near));
-    assert_true(ev_is_active(&two.near.writable));
+    assert_true(conn_awaits_writable(&two.near));
     size_t at = 0;
     for (int i = 0; i < 10000 && at < sizeof(bytes); i++) {
         struct slice run;
@@ -354,7 +354,7 @@ static void partial_writes(void **state)
     }
     assert_int_equal(at, sizeof(bytes));
     assert_true(two.near.sent == sizeof(bytes) && two.far.received == sizeof(bytes));
-    assert_false(ev_is_active(&two.near.writable));
+    assert_false(conn_awaits_writable(&two.near));
     assert_null(two.near.out.at);
     two_close(&two);
     free(sender);
@@ -374,7 +374,7 @@ static void who_waits_for_room_is_told(void **state)
     assert_true(two_shake(&two));
     conn_queue(&two.near, slice_of(bytes, sizeof(bytes)));
     assert_int_equal(conn_flush(&two.near), CONN_AGAIN);
-    assert_true(ev_is_active(&two.near.writable));
+    assert_true(conn_awaits_writable(&two.near));
     size_t taken = 0;
     for (int i = 0; i < 10000 && conn_has_output(&two.near); i++) {
         for (size_t n; (n = take(&two.far)) > 0;)
@@ -384,15 +384,15 @@ static void who_waits_for_room_is_told(void **state)
         take(&two.near);
     }
     assert_false(conn_has_output(&two.near));
-    assert_false(ev_is_active(&two.near.writable));
-    assert_true(ev_is_pending(&two.near.writable));
+    assert_false(conn_awaits_writable(&two.near));
+    assert_true(ev_is_pending(two.near.writable));
     assert_int_equal(conn_flush(&two.near), CONN_OK); // nothing is left, and nothing forgotten
-    assert_true(ev_is_pending(&two.near.writable));
+    assert_true(ev_is_pending(two.near.writable));
     for (int i = 0; i < 1000 && taken < sizeof(bytes); i++)
         taken += take(&two.far);
     assert_int_equal(taken, sizeof(bytes));
     conn_detach(&two.near);
-    assert_false(ev_is_pending(&two.near.writable));
+    assert_false(ev_is_pending(two.near.writable));
     two_close(&two);
     X509_free(own);
 }

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Points in time as PostgreSQL's ISO forms have them, in microseconds since 2000-01-01 00:00 (or
+// since midnight). Only what is read in one way whatever the session's settings are: a year of four
+// digits first, at most six digits behind the point, a zone as a numeric offset.
+//
+// Internal to rowkey.c. Pure; any thread.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+// 2024-02-29, as days since 2000-01-01: four digits first are the year whatever DateStyle says.
+bool rowkey_date(struct slice text, int64_t *days);
+// 12:34, 12:34:56, 12:34:56.789; from 00:00 to before 24:00.
+bool rowkey_time_of_day(struct slice text, int64_t *us);
+// 2024-02-29, 2024-02-29 12:34:56.789, with a T in the middle, with +02, +02:30, +02:30:15 behind
+// the time. zoned: it must say the offset, which counts; else PostgreSQL ignores one.
+bool rowkey_point_in_time(struct slice text, bool zoned, int64_t *us);

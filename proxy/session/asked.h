@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// A unit that the cache is asked for, and what is known of it on its way to an answer. Shared by
+// cached.c (is it there, may it be served), filling.c (what it depends on, how it is recorded) and
+// repeats.c (it was asked before), and by nobody else.
+#pragma once
+#include "cache/key.h"
+#include "cache/ledger.h"
+#include "cache/rules.h"
+#include "config/config.h"
+#include "proxy/session/session.h"
+#include "proxy/session/unit.h"
+#include "proxy/sql/resolve.h"
+#include "proxy/worker.h"
+
+struct domain;
+struct profile;
+
+// What is known of one unit on its way to an answer.
+struct question {
+    struct client *client;
+    struct unit unit;
+    struct domain *domain; // canonical
+    struct ledger *ledger;
+    uint64_t profiles_edition; // of the route; taken before all that follows
+    struct stamp stamp;        // likewise
+    uint64_t catalog_version;  // taken before the names are resolved
+    struct profile *profile;
+    struct statement *statement; // counts; NULL for a simple query
+    struct analysis *analysis;   // borrows
+    const struct resolution *resolution; // borrows
+    struct ruling ruling;  // of rules and hints
+    bool without_events;   // the ledger is off: only a ttl may do
+    bool handed;           // answered by what was handed on: no entry, and nothing to audit
+    struct slice key;      // borrows
+    struct key_hash hash;
+};
+
+// filling.c. Tables; of those of which only rows with certain keys are read, those keys. Where a
+// key cannot be told, or there are too many of them, the table.
+enum { DEPENDENCIES_MAX = 512 };
+size_t filling_dependencies(const struct question *q, uint32_t out[DEPENDENCIES_MAX]);
+// Records the reply that the server will give, when all that the key says is true of it.
+void filling_begin(struct question *q);
+// The flight that the client leads, if it does, goes on with this very key.
+bool filling_is_led(const struct question *q);
+
+// Whether the unit counts as a read around the cache, and whether it reads at all, once it is sent.
+static inline void note_unit(const struct question *q, bool around, bool reads)
+{
+    q->client->went_around = around;
+    q->client->transaction.read = reads;
+    q->client->unit_left = (uint32_t)q->unit.bytes;
+}
+
+static inline struct slice text_of(const struct question *q)
+{
+    return q->unit.simple ? q->unit.text
+           : q->statement ? statement_text(q->statement) : slice_of("", 0);
+}
+
+static inline bool misses_count(const struct worker *worker)
+{
+    return config_settings(worker->config)->monotonic_reads == CONFIG_MONOTONIC_ALL;
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/session/repeats.h"
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "proxy/control/domain.h"
+#include "proxy/route.h"
+#include "proxy/session/asked.h"
+#include "proxy/session/gucs.h"
+
+enum {
+    PLACES = 1024,   // a power of two
+    BYTES_MAX = 512, // of a unit
+    KEY_MAX = 1024,
+    LUCK_MAX = 64,   // so many in a row that were not known; then only some are looked for
+    UNLUCKY_TRIES = 16,
+};
+
+struct repeat {
+    uint64_t hash;
+    struct question question; // counts analysis, resolution, statement; its slices are in data
+    uint64_t route;           // number
+    struct vars *vars;        // counts
+    struct gucs *wanted;      // counts
+    bool used;                // since another one wanted its place
+    uint32_t bytes;
+    uint8_t data[];           // the unit, then the key
+};
+
+struct repeats {
+    struct repeat *places[PLACES]; // own
+    unsigned luck, unlucky;
+    bool looked;   // for the unit at hand: what is not looked for is not noted either
+    uint64_t hash; // ... of it
+};
+
+struct repeats *repeats_new(void)
+{
+    struct repeats *repeats = mem_new(struct repeats);
+    repeats->luck = LUCK_MAX;
+    return repeats;
+}
+
+static void repeat_free(struct repeat *r)
+{
+    if (r == NULL)
+        return;
+    analysis_unref(&r->question.analysis);
+    struct resolution *resolution = (struct resolution *)(uintptr_t)r->question.resolution;
+    resolution_unref(&resolution);
+    statement_unref(&r->question.statement);
+    vars_unref(&r->vars);
+    gucs_unref(&r->wanted);
+    mem_free(r);
+}
+
+void repeats_free(struct repeats *repeats)
+{
+    for (int i = 0; repeats != NULL && i < PLACES; i++)
+        repeat_free(repeats->places[i]);
+    mem_free(repeats);
+}
+
+// A client that a unit finds as it found the one before: no server, no transaction, nothing that
+// makes its session its own.
+static bool is_plain(const struct client *client)
+{
+    return client->server == NULL && client->transaction.state == TRANSACTION_NONE &&
+           !client->dropping && !client_pins_session(client);
+}
+
+// Does it mean the same to this client, by all that may have changed?
+static bool holds(const struct repeat *r, const struct client *client)
+{
+    const struct question *q = &r->question;
+    struct route *route = client->route;
+    struct domain *domain = route->domain;
+    struct stamp now;
+    if (r->route != route->number || r->vars != client->vars ||
+        !gucs_equal(r->wanted, client->wanted) || domain == NULL ||
+        domain_canonical(domain) != q->domain)
+        return false;
+    if (!q->unit.simple && !q->unit.has_parse) {
+        const struct statement *bound = q->unit.name.len > 0
+                                            ? statement_names_find(&client->names, q->unit.name)
+                                            : client->unnamed;
+        if (bound != q->statement)
+            return false;
+    }
+    return ledger_stamp(q->ledger, &now) && now.epoch == q->stamp.epoch &&
+           domain_catalog_version(domain) == q->catalog_version &&
+           route_profiles_edition(route) == q->profiles_edition;
+}
+
+// Of two clients who say the same, and to whom it means different things, none pushes out the
+// other's.
+static uint64_t hash_of(const struct client *client, struct slice data)
+{
+    uint64_t whose = client->route->number ^ (uintptr_t)client->vars ^
+                     (client->wanted != NULL ? client->wanted->hash : 0);
+    return hash_bytes(data.at, data.len) ^ whose * 0x9e3779b97f4a7c15u;
+}
+
+bool repeats_find(struct repeats *repeats, struct client *client, struct slice data,
+                  struct question *q)
+{
+    repeats->looked = data.len <= BYTES_MAX && is_plain(client) &&
+                      (repeats->luck > 0 || ++repeats->unlucky % UNLUCKY_TRIES == 0);
+    if (!repeats->looked)
+        return false;
+    uint64_t hash = repeats->hash = hash_of(client, data);
+    struct repeat *r = repeats->places[hash % PLACES];
+    if (r == NULL || r->hash != hash || r->bytes != data.len ||
+        memcmp(r->data, data.at, data.len) != 0 || !holds(r, client)) {
+        repeats->luck -= repeats->luck > 0;
+        return false;
+    }
+    repeats->luck = LUCK_MAX;
+    r->used = true;
+    *q = r->question;
+    q->client = client;
+    return true;
+}
+
+static bool is_worth_it(const struct repeats *repeats, const struct question *q)
+{
+    bool names = q->unit.has_parse && q->unit.name.len > 0; // whether it may depends on the client
+    return repeats->looked && q->key.len <= KEY_MAX && !names &&
+           is_plain(q->client) && !q->without_events && !q->analysis->hints.any;
+}
+
+static struct slice moved(struct slice s, struct slice from, const uint8_t *to)
+{
+    return s.at == NULL ? s : slice_of(to + (s.at - from.at), s.len);
+}
+
+static struct repeat *repeat_new(const struct question *q, struct slice data, uint64_t hash)
+{
+    const struct client *client = q->client;
+    struct repeat *r = mem_alloc(sizeof(*r) + data.len + q->key.len);
+    *r = (struct repeat){.hash = hash, .question = *q, .route = client->route->number,
+                         .vars = vars_ref(client->vars), .wanted = gucs_ref(client->wanted),
+                         .bytes = (uint32_t)data.len};
+    memcpy(r->data, data.at, data.len);
+    memcpy(r->data + data.len, q->key.at, q->key.len);
+    struct unit *unit = &r->question.unit;
+    unit->text = moved(unit->text, data, r->data);
+    unit->name = moved(unit->name, data, r->data);
+    unit->tail = moved(unit->tail, data, r->data);
+    unit->bind = moved(unit->bind, data, r->data);
+    r->question.key = slice_of(r->data + data.len, q->key.len);
+    analysis_ref(q->analysis);
+    resolution_ref((struct resolution *)(uintptr_t)q->resolution);
+    if (q->statement != NULL)
+        statement_ref(q->statement);
+    return r;
+}
+
+void repeats_note(struct repeats *repeats, const struct question *q, struct slice data)
+{
+    if (repeats == NULL || !is_worth_it(repeats, q))
+        return;
+    uint64_t hash = repeats->hash;
+    struct repeat **place = &repeats->places[hash % PLACES];
+    if (*place != NULL && (*place)->used && (*place)->hash != hash) {
+        (*place)->used = false; // it leaves the next time, unless it comes again before
+        return;
+    }
+    repeat_free(*place);
+    *place = repeat_new(q, data, hash);
+}

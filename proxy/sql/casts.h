@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// Casts in a statement: which of them always give the same for the same value, as far as the text
+// can tell; what is left to the catalog is noted in the walk (`dated`, `types`, `perhaps`).
+// Internal to proxy/sql.
+// Not here: what the catalog says then (typed.h).
+#pragma once
+#include <pg_query/pg_query.pb-c.h>
+
+struct walk;
+
+// One SELECT whose relations are in sight, and those around it; innermost first.
+struct walk_level {
+    const PgQuery__SelectStmt *select;
+    const struct walk_level *outer;
+};
+
+// All but what is cast.
+void casts_judge(struct walk *w, const PgQuery__TypeCast *cast);
+
+// (x).name, which may be a function's call, name(x), or a cast of x.
+void casts_judge_field(struct walk *w, const char *name);

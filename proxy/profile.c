@@ -11,14 +11,21 @@
 #include "proxy/sql/quote.h"
 
 // The first column says which database this is, and is not the profile's. Then comes the effective
-// search path, one schema a line; the next must be the default isolation; the one behind says which
-// settings of the catalog are asked for behind all others. The others only have to be the same for
-// two sessions to share replies.
+// search path, one schema a line (without the session's own for temporary objects as long as that
+// is empty: whether a server has it says only who used it before); the next must be the default
+// isolation; the one behind says which settings of the catalog are asked for behind all others. The
+// others only have to be the same for two sessions to share replies.
 static const char question[] =
     "SELECT pg_catalog.concat((extract(epoch FROM pg_catalog.pg_postmaster_start_time())"
     " OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8, ' ', (SELECT oid FROM"
     " pg_catalog.pg_database WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())),"
-    " pg_catalog.array_to_string(pg_catalog.current_schemas(true), E'\\n'),"
+    " pg_catalog.array_to_string(CASE WHEN pg_catalog.pg_my_temp_schema()"
+    " OPERATOR(pg_catalog.=) 0::pg_catalog.oid OR EXISTS (SELECT FROM pg_catalog.pg_depend WHERE"
+    " refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass AND"
+    " refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
+    " THEN pg_catalog.current_schemas(true) ELSE pg_catalog.array_remove("
+    "pg_catalog.current_schemas(true), (SELECT nspname FROM pg_catalog.pg_namespace WHERE oid"
+    " OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())) END, E'\\n'),"
     " pg_catalog.current_setting('default_transaction_isolation'), '%016" PRIx64 "',"
     " current_user, session_user,"
     " pg_catalog.current_setting('search_path'),"

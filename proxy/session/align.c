@@ -391,15 +391,15 @@ void align_looked(struct client *client, struct server *server)
         return;
     }
     route_note_custom(client->route, own);
+    if (own != NULL || server->applied != NULL) { // what was asked before says nothing of now
+        server->profile = NULL;
+        server->profile_epoch = 0;
+    }
     gucs_unref(&server->applied);
     server->applied = own; // the count moves
     want_what_is_left(client, own);
     client->wanted_proven = true;
     align_give_back(client, client->resets, remains->own_vars);
-    if (own != NULL) {
-        server->profile = NULL;
-        server->profile_epoch = 0;
-    }
     client->pins = pins_of(remains->kinds) | (client->pins & (1u << PIN_LOAD | 1u << PIN_SEQUENCE));
     // Settings of names that nobody mentioned cannot be seen: they are reset.
     if (client->unseen || (client->mentioned != NULL && client->mentioned->too_many))

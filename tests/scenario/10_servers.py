@@ -128,6 +128,8 @@ def test_server_down_and_up(ctx):
     p = ctx.proxy(server_login_retry=0.2, query_wait_timeout=20)
     c = ctx.keep(p.connect(ctx.db))
     c.query("SELECT 1")
+    # A login that met the end of the server would have who asks be refused, for server_login_retry.
+    p.wait(lambda: p.pool(ctx.db)["sv_login"] == "0", "all logins")
     ctx.pg.stop()
     try:
         c.send(query("SELECT 8"))

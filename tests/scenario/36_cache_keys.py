@@ -158,3 +158,53 @@ def test_settings_of_every_kind(ctx):
         assert two.ask(query(read)).sqlstate() == "42501"
     two.query("RESET ROLE; SET search_path = s1")
     assert two.value(read) == "3.3"
+
+
+def test_what_a_reset_leads_to(ctx):
+    """With its setting reset, a session's server is again what it was: what it reads is what its names mean now."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); CREATE SCHEMA aside; CREATE TABLE aside.t AS SELECT 1 AS id, 7 AS n;"
+            "GRANT USAGE ON SCHEMA aside TO app; GRANT ALL ON t, aside.t TO app")
+    p = ctx.cache_proxy(default_pool_size=1, hidden_code_check=0)
+    a, b = (ctx.keep(p.connect(ctx.db)) for _ in range(2))
+    read = "SELECT n FROM t"
+    for n in range(1, 6):
+        a.query("SET search_path = aside")
+        ctx.sql(f"CREATE TABLE new{n}()")  # sessions are looked at anew
+        assert ctx.wait_hit(p, lambda: a.value(read)) == "7"
+        a.query(("RESET search_path", "RESET ALL", "SET search_path = DEFAULT")[n % 3])
+        for sql in ("BEGIN", "SELECT n + 1 FROM t", read, "COMMIT"):
+            a.query(sql)
+        assert ctx.wait_hit(p, lambda: b.value(read)) == str(n - 1)
+        ctx.sql(f"UPDATE t SET n = {n}")
+        p.wait(lambda want=str(n): b.value(read) == want, "what was written directly")
+
+
+def test_empty_temporary_schemas(ctx):
+    """A server in which somebody had a temporary table, once, fills for all the others."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); GRANT ALL ON t TO app")
+    p = ctx.cache_proxy(default_pool_size=2)
+    a, b, c = (ctx.keep(p.connect(ctx.db)) for _ in range(3))
+    for w in (a, b):
+        w.query("BEGIN; SELECT 1")  # each has one of the servers
+    for sql in ("CREATE TEMP TABLE own ON COMMIT DROP AS SELECT 1 AS id", "SELECT count(*) FROM own", "COMMIT"):
+        a.query(sql)
+    b.query("COMMIT")
+    with p.connect(ctx.db, "postgres") as w:
+        w.query("CREATE TABLE new()")  # sessions are looked at anew
+    servers = set()
+    for key in range(1, 9):  # by either server after it was seen what the other is
+        holds, fills = ((a, b), (b, a))[key % 2]
+        holds.query("BEGIN; SELECT 1")
+        servers.add(fills.value("SELECT pg_backend_pid()"))
+        for w in (fills, c):
+            ctx.wait_hit(p, lambda key=key, w=w: w.value(f"SELECT count(*) FROM t WHERE id = {key}"))
+        holds.query("COMMIT")
+    assert len(servers) == 2
+    # One that there is hides what is behind it.
+    a.query("CREATE TEMP TABLE t AS SELECT 1 AS id, 4711 AS n")
+    for _ in range(5):
+        assert a.value("SELECT n FROM t WHERE id = 1") == "4711"
+        assert c.value("SELECT n FROM t WHERE id = 1") == "0"
+    a.query("DROP TABLE t")
+    for _ in range(5):
+        assert [w.value("SELECT n FROM t WHERE id = 1") for w in (a, c)] == ["0", "0"]

@@ -497,22 +497,42 @@ bool catalog_is_enum(const struct catalog *c, uint32_t oid)
     return false;
 }
 
-enum catalog_column_kind catalog_column_kind(const struct catalog_relation *relation,
-                                             struct slice name)
+bool catalog_columns(const struct catalog_relation *relation,
+                     bool (*visit)(char kind, struct slice name, void *arg), void *arg)
 {
     char *at = (char *)(uintptr_t)relation->columns.at, *end = at + relation->columns.len;
     if (relation->columns.len == 0)
-        return CATALOG_OTHER_COLUMN;
+        return false;
     while (at < end) {
-        bool datetime = *at == 'd';
+        char kind = *at;
         unsigned long bytes = strtoul(at + 1, &at, 10);
-        if (at >= end || bytes == 0 || bytes > (unsigned long)(end - at - 1))
-            return CATALOG_OTHER_COLUMN;
-        if (slice_eq(slice_of(at + 1, bytes), name))
-            return datetime ? CATALOG_DATETIME_COLUMN : CATALOG_OTHER_COLUMN;
+        if (at >= end || bytes == 0 || bytes > (unsigned long)(end - at - 1) ||
+            !visit(kind, slice_of(at + 1, bytes), arg))
+            return false;
         at += 1 + bytes;
     }
-    return CATALOG_NO_COLUMN;
+    return true;
+}
+
+struct finding {
+    struct slice name;
+    enum catalog_column_kind kind;
+};
+
+static bool is_another(char kind, struct slice name, void *arg)
+{
+    struct finding *f = arg;
+    if (!slice_eq(name, f->name))
+        return true;
+    f->kind = kind == 'd' ? CATALOG_DATETIME_COLUMN : CATALOG_OTHER_COLUMN;
+    return false;
+}
+
+enum catalog_column_kind catalog_column_kind(const struct catalog_relation *relation,
+                                             struct slice name)
+{
+    struct finding f = {name, CATALOG_OTHER_COLUMN};
+    return catalog_columns(relation, is_another, &f) ? CATALOG_NO_COLUMN : f.kind;
 }
 
 enum catalog_type catalog_type(const struct catalog *c, const struct slice *schemas, size_t n,

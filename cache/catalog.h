@@ -61,8 +61,12 @@ struct catalog_relation {
     bool runs_code;     // reading it may run code that is not PostgreSQL's own
     bool reads_settings; // what it shows depends on some of the catalog's settings
     bool has_times;     // a column of type time or timetz, or of what is made of them
-    struct slice columns; // by kind: 'd' or 'o' (of a type of date and time, or another), bytes of
-                          // the name, name; with a space between them. Empty if it is by_oid
+    bool odd_columns;   // some are of kind 's' or 'u'
+    struct slice columns; // by kind, bytes of the name, name; with a space between the last two.
+                          // 'd': of a type of date and time, 'o': of another that is known to be
+                          // safe; 's': of one that others made, which may be shown (its output
+                          // function is immutable, and in C); 'u': of any other. Empty if it is
+                          // by_oid
     // Set by the builder, owned by the catalog.
     uint64_t reasons;         // all that there are against caching: bits 1 << enum bypass
     bool writes_itself_known; // writes_known, but for those below
@@ -190,6 +194,10 @@ bool catalog_captures_getter(const struct catalog *c, struct slice name);
 bool catalog_is_enum(const struct catalog *c, uint32_t oid); // told by catalog_builder_enum()
 bool catalog_captures_operator(const struct catalog *c, struct slice name);
 
+// Calls for each of its columns, until one is not answered with true; that is the answer. False as
+// well when they are not known.
+bool catalog_columns(const struct catalog_relation *relation,
+                     bool (*visit)(char kind, struct slice name, void *arg), void *arg);
 // What the relation has of that name; CATALOG_OTHER_COLUMN when that is not known.
 enum catalog_column_kind catalog_column_kind(const struct catalog_relation *relation,
                                              struct slice name);

@@ -58,7 +58,7 @@
       "a policy of a table that it reads asks for a setting by no constant name with a dot") \
     X(TEXT_SEARCH, "text_search",                                                                  \
       "searches text, where a parser or a dictionary template is not PostgreSQL's own")            \
-    X(COLUMN_TYPE, "column_type", "reads a table or view with a type that is not known to be safe")\
+    X(COLUMN_TYPE, "column_type", "uses a column of a type that is not known to be safe")          \
     X(ENCODING, "encoding", "names outside ASCII in another encoding than the server's")           \
     X(DISABLED, "disabled", "the cache is switched off here")                                      \
     X(RULE, "rule", "a rule of [cache_rules] excludes it")                                         \

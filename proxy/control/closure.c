@@ -82,12 +82,18 @@
     "   AND (c.relkind = 'p' OR (c.relkind = 'r' AND NOT c.relhassubclass"                         \
     "    AND c.relreplident = 'f'))),"
 
-// All columns of what is in use by its name, for casts of them: d one of a type of date and time, o
-// another; bytes of the name, the name.
+// All columns of what is in use by its name, by kind (catalog.h); bytes of the name, the name.
+// The binary form's is often called stable for client_encoding's sake alone (textsend).
+#define SHOWS_ALIKE                                                                                \
+    " (SELECT count(*) = 1 + (y.typsend <> 0)::int FROM pg_proc p WHERE p.prolang IN (12, 13)"     \
+    "   AND ((p.oid = y.typoutput AND p.provolatile = 'i')"                                        \
+    "    OR (p.oid = y.typsend AND p.provolatile <> 'v')))"
 #define COLUMNS_BY_KIND                                                                            \
-    " CASE WHEN u.how LIKE '%n%' THEN (SELECT string_agg(concat_ws(' ', CASE WHEN a.atttypid = ANY"\
-    "   ('{" BUILTIN_DATETIME_TYPES "}'::oid[]) THEN 'd' ELSE 'o' END,"                            \
-    "   octet_length(a.attname::text), a.attname::text), '') FROM pg_attribute a"                  \
+    " CASE WHEN u.how LIKE '%n%' THEN (SELECT string_agg(concat_ws(' ', CASE"                      \
+    "   WHEN a.atttypid = ANY ('{" BUILTIN_DATETIME_TYPES "}'::oid[]) THEN 'd'"                    \
+    "   WHEN safe.oid IS NOT NULL THEN 'o' WHEN y.oid >= 16384 AND" SHOWS_ALIKE " THEN 's'"        \
+    "   ELSE 'u' END, octet_length(a.attname::text), a.attname::text), '') FROM pg_attribute a"    \
+    "   JOIN pg_type y ON y.oid = a.atttypid LEFT JOIN safe ON safe.oid = y.oid"                   \
     "  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) END,"
 
 // how: n by its name, v a view or a policy reads it, t it is above or below another table.
@@ -184,8 +190,6 @@ static enum bypass relation_bypass(const PGresult *r, int row, bool notified)
         return BYPASS_RELATION_KIND;
     if (notified && !is(r, row, RELATION_KIND, 'v') && !is(r, row, RELATION_NOTIFIES, 't'))
         return BYPASS_NOT_NOTIFIED;
-    if (!is(r, row, RELATION_TYPES_SAFE, 't'))
-        return BYPASS_COLUMN_TYPE;
     return is(r, row, RELATION_ROW_CAST, 't') ? BYPASS_CAST : BYPASS_NONE;
 }
 
@@ -292,6 +296,7 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
                                 value(result, row, RELATION_TOLD)),
             .by_oid = !named,
             .columns = value(result, row, RELATION_COLUMN_KINDS),
+            .odd_columns = !is(result, row, RELATION_TYPES_SAFE, 't'),
             .has_times = is(result, row, RELATION_TIMES, 't'),
             .unreported = relation_reported(result, row, notified) ? BYPASS_NONE
                                                                    : BYPASS_RELATION_KIND,

@@ -142,6 +142,8 @@ const char schema_fingerprint_sql[] = RELATIONS_IN_USE "SELECT " FINGERPRINT;
 // A function is chosen by name, number and types of arguments, and an untyped literal fits many: a
 // user's function with the name of a built-in one counts whatever it takes; and so does one that
 // t.f may mean: of one argument, a row or of no fixed type. (x).f may be one of any type (g).
+// Not an extension's own of its own type, if all of it is immutable and in C (as citext's max is):
+// whichever is chosen, the same values give the same.
 //
 // For operators, where an untyped side takes the type of the other, those on built-in types can
 // win, and those on types that columns may have which are cached: domains, enums, arrays, rows.
@@ -150,6 +152,18 @@ const char schema_fingerprint_sql[] = RELATIONS_IN_USE "SELECT " FINGERPRINT;
 #define USERS_BASE_TYPE(side)                                                                      \
     "EXISTS (SELECT FROM pg_type y WHERE y.oid = o." side " AND y.oid >= 16384"                    \
     "   AND y.typtype IN ('b', 'r', 'm') AND y.typcategory <> 'A')"
+#define OWN(class, object)                                                                         \
+    "EXISTS (SELECT FROM pg_depend d WHERE d.classid = '" class "'::regclass"                      \
+    "   AND d.objid = " object " AND d.deptype = 'e')"
+#define OWN_OF_OWN_TYPE                                                                            \
+    "(u.provolatile = 'i' AND u.prolang IN (12, 13) AND u.prokind IN ('f', 'a')"                   \
+    " AND EXISTS (SELECT FROM pg_type y WHERE y.oid = ANY (u.proargtypes) AND y.oid >= 16384"      \
+    "   AND y.typtype = 'b' AND y.typcategory <> 'A')"                                             \
+    " AND NOT EXISTS (SELECT FROM pg_aggregate a JOIN pg_proc t ON t.oid IN (a.aggtransfn,"        \
+    "    a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn,"             \
+    "    a.aggminvtransfn, a.aggmfinalfn) WHERE a.aggfnoid = u.oid"                                \
+    "   AND NOT (t.provolatile = 'i' AND t.prolang IN (12, 13)))"                                  \
+    " AND " OWN("pg_proc", "u.oid") ")"
 // Nobody made a cast or a way to compare for the type.
 #define UNTOUCHED(type)                                                                            \
     " NOT EXISTS (SELECT FROM pg_cast k WHERE " type " IN (k.castsource, k.casttarget))"           \
@@ -162,6 +176,7 @@ const char schema_captures_sql[] =
     " AND (EXISTS (SELECT FROM pg_proc b WHERE b.proname = u.proname AND b.oid < 16384)"
     "  OR (u.pronargs > 0 AND u.pronargs - u.pronargdefaults <= 1 AND EXISTS (SELECT FROM pg_type y"
     "   WHERE y.oid = u.proargtypes[0] AND y.typtype IN ('c', 'p', 'd'))))"
+    " AND NOT " OWN_OF_OWN_TYPE
     " UNION ALL SELECT DISTINCT 'g', u.proname::text, '' FROM pg_proc u WHERE u.oid >= 16384"
     " AND u.pronargs > 0 AND u.pronargs - u.pronargdefaults <= 1"
     " UNION ALL SELECT DISTINCT 'o', o.oprname::text, '' FROM pg_operator o"
@@ -169,8 +184,7 @@ const char schema_captures_sql[] =
     " AND NOT (" USERS_BASE_TYPE("oprleft") " AND " USERS_BASE_TYPE("oprright") ")"
     " AND NOT (o.oprleft = 0 AND " USERS_BASE_TYPE("oprright") ")"
     " AND NOT ((" USERS_BASE_TYPE("oprleft") " OR " USERS_BASE_TYPE("oprright") ")"
-    "   AND p.provolatile = 'i' AND p.prolang = 13 AND EXISTS (SELECT FROM pg_depend d"
-    "    WHERE d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e'))"
+    "   AND p.provolatile = 'i' AND p.prolang = 13 AND " OWN("pg_operator", "o.oid") ")"
     " UNION ALL SELECT 'c', 'cast', '' FROM pg_cast k WHERE k.oid >= 16384"
     " AND k.castsource < 16384 AND k.casttarget < 16384"
     " UNION ALL SELECT 't', 'parser', '' FROM pg_ts_parser p WHERE p.oid >= 16384"

@@ -38,6 +38,7 @@ struct room { // what is left of the allocation behind the analysis
     struct sql_name *names;
     struct sql_fix *fixes;
     struct sql_value *values;
+    uint32_t *columns;
     struct sql_scan *scans;
     uint8_t *bytes;
 };
@@ -55,6 +56,23 @@ static bool is_shared(const struct fixed *f, const struct sql_value *v)
 {
     return v->kind == SQL_PARAMETER &&
            (v->number >= FIXED_PARAMETERS_MAX || f->uses[v->number] > 1);
+}
+
+static size_t columns_bytes(const struct columns *c)
+{
+    return c->all_computed ? 0 : (size_t)(c->n_computed + c->n_shown) * sizeof(uint32_t);
+}
+
+static struct sql_columns copy_columns(struct room *room, const struct columns *c)
+{
+    if (c->all_computed)
+        return (struct sql_columns){.all_computed = true};
+    uint32_t *computed = room->columns, *shown = computed + c->n_computed;
+    for (uint16_t i = 0; i < c->n_computed; i++)
+        computed[i] = c->computed[i];
+    for (uint16_t i = 0; i < c->n_shown; i++)
+        shown[i] = c->shown[i].name;
+    return (struct sql_columns){computed, shown, c->n_computed, c->n_shown, false, c->all_shown};
 }
 
 static struct sql_keys copy_keys(struct room *room, const struct fixed *f)
@@ -139,7 +157,8 @@ static struct analysis *analysis_of(const struct walk *w)
     struct slice prepared = slice_str(w->prepared ? w->prepared : "");
     struct slice channel = slice_str(w->channel ? w->channel : "");
     const struct fixed *fixed = &w->fixed;
-    size_t bytes = sizeof(struct analysis) + prepared.len + channel.len + keys_bytes(fixed);
+    size_t bytes = sizeof(struct analysis) + prepared.len + channel.len + keys_bytes(fixed) +
+                   columns_bytes(&w->columns);
     size_t count = 0;
     bool ascii = true;
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
@@ -151,7 +170,8 @@ static struct analysis *analysis_of(const struct walk *w)
     struct sql_name *names = (struct sql_name *)(a + 1);
     struct room room = {.names = names, .fixes = (struct sql_fix *)(names + count)};
     room.values = (struct sql_value *)(room.fixes + fixed->n_fixes);
-    room.scans = (struct sql_scan *)(room.values + fixed->n_values);
+    room.columns = (uint32_t *)(room.values + fixed->n_values);
+    room.scans = (struct sql_scan *)((uint8_t *)room.columns + columns_bytes(&w->columns));
     room.bytes = (uint8_t *)(room.scans + fixed->n_scans);
     *a = (struct analysis){
         .tag = ANALYSIS_TAG,
@@ -171,6 +191,7 @@ static struct analysis *analysis_of(const struct walk *w)
         .types = copy_names(&room, &w->types),
         .perhaps = copy_names(&room, &w->perhaps),
         .keys = copy_keys(&room, fixed),
+        .columns = copy_columns(&room, &w->columns),
         .prepared = copy_bytes(&room.bytes, prepared),
         .channel = copy_bytes(&room.bytes, channel),
         .unlistens = w->unlistens,
@@ -281,6 +302,7 @@ static struct analysis *analyse_tree(const PgQuery__ParseResult *tree, struct sl
 {
     struct walk w = {0};
     fixed_begin(&w.fixed, text);
+    columns_begin(&w.columns, tree->n_stmts == 1 ? tree->stmts[0]->stmt : NULL);
     struct classified all = {.kind = STATEMENT_EMPTY};
     for (size_t i = 0; i < tree->n_stmts; i++) {
         struct classified one = classify(&w, tree->stmts[i]->stmt);
@@ -291,6 +313,9 @@ static struct analysis *analyse_tree(const PgQuery__ParseResult *tree, struct sl
         all.plain_end = i == 0 && one.plain_end;
     }
     calls_judge_fields(&w);
+    columns_end(&w.columns);
+    if (tree->n_stmts != 1 || all.kind != STATEMENT_SELECT)
+        columns_row(&w.columns); // nobody will ask
     if (w.reads.count == 0)
         walk_deny(&w, BYPASS_NO_RELATION); // nothing could end the entry, and it is cheap anyway
     if (w.zones && is_of_times(&w))

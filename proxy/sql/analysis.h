@@ -123,6 +123,13 @@ struct sql_keys {
     uint16_t n_scans, n_fixes, n_values;
 };
 
+// Names of columns, as hashes (columns.h): used in any way but to be shown as they are, and shown.
+struct sql_columns {
+    const uint32_t *computed, *shown; // borrow from the analysis
+    uint16_t n_computed, n_shown;
+    bool all_computed, all_shown;     // any column may be
+};
+
 struct analysis {
     uint32_t tag;
     _Atomic uint32_t refs;
@@ -149,6 +156,7 @@ struct analysis {
     struct sql_names types;     // that constants are cast to, as if they were a user's enums
     struct sql_names perhaps;   // (x).f, where f may be a type that x is cast to
     struct sql_keys keys;
+    struct sql_columns columns; // of what is cacheable
     struct slice prepared;      // the name in one PREPARE, EXECUTE (also in EXPLAIN and in CREATE
                                 // TABLE AS) or DEALLOCATE; empty: none, or not in ASCII
     struct slice channel;       // of one LISTEN or UNLISTEN, likewise; of UNLISTEN *: empty

@@ -284,6 +284,8 @@ static void resolve_read(struct resolving *r, uint32_t number)
             deny(r, BYPASS_VOLATILE_FUNCTION);
         if (!typed_relation(r->analysis, found[i], &r->dated))
             deny(r, BYPASS_CAST);
+        if (!typed_columns(r->analysis, found[i]))
+            deny(r, BYPASS_COLUMN_TYPE);
         if (found[i]->bypass != BYPASS_NONE)
             deny(r, found[i]->bypass);
         r->reasons |= found[i]->reasons;
@@ -417,17 +419,10 @@ static void resolve_casts(struct resolving *r)
 
 static void resolve_types(struct resolving *r)
 {
-    switch (typed_names(r->analysis, r->catalog, r->path)) {
-    case CATALOG_FOUND:
-        return;
-    case CATALOG_ABSENT:
-        deny(r, BYPASS_CAST);
-        return;
-    case CATALOG_PENDING:
-        r->pending = true;
-        deny(r, BYPASS_CATALOG_PENDING);
-        return;
-    }
+    enum catalog_answer answer = typed_names(r->analysis, r->catalog, r->path);
+    r->pending |= answer == CATALOG_PENDING;
+    if (answer != CATALOG_FOUND)
+        deny(r, answer == CATALOG_PENDING ? BYPASS_CATALOG_PENDING : BYPASS_CAST);
 }
 
 // ---- Text search --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 #include "proxy/sql/typed.h"
 
 #include "proxy/sql/builtins.h"
+#include "proxy/sql/columns.h"
 
 enum {
     TYPE_NOT_DECLARED = 0,
@@ -51,6 +52,26 @@ bool typed_relation(const struct analysis *a, const struct catalog_relation *rel
         *found |= kind == CATALOG_NO_COLUMN ? 0 : UINT64_C(1) << i;
     }
     return right;
+}
+
+static bool is_only_shown(char kind, struct slice name, void *arg)
+{
+    const struct sql_columns *columns = arg;
+    bool known = kind == 'd' || kind == 'o';
+    return known || (!columns_computed(columns, name) &&
+                     (kind == 's' || !columns_shown(columns, name)));
+}
+
+bool typed_columns(const struct analysis *a, const struct catalog_relation *relation)
+{
+    if (!relation->odd_columns)
+        return true;
+    // t.f is f(t), which may compare or cast what is in it, when t has no column f.
+    for (uint32_t i = 0; i < a->fields.count; i++)
+        if (builtin_function_volatility(a->fields.at[i].name) != VOLATILITY_UNKNOWN &&
+            catalog_column_kind(relation, a->fields.at[i].name) == CATALOG_NO_COLUMN)
+            return false;
+    return catalog_columns(relation, is_only_shown, (void *)(uintptr_t)&a->columns);
 }
 
 bool typed_all(const struct analysis *a, uint64_t found)

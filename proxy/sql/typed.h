@@ -18,6 +18,10 @@ enum catalog_answer typed_names(const struct analysis *a, const struct catalog *
 bool typed_relation(const struct analysis *a, const struct catalog_relation *relation,
                     uint64_t *found);
 
+// Does the statement nothing but show the columns of the relation that are of types which others
+// made?
+bool typed_columns(const struct analysis *a, const struct catalog_relation *relation);
+
 // Once all are known: has some relation each of the columns?
 bool typed_all(const struct analysis *a, uint64_t found);
 

@@ -31,6 +31,7 @@ void walk_fini(struct walk *w)
     mem_free(w->types.at);
     mem_free(w->perhaps.at);
     fixed_fini(&w->fixed);
+    columns_fini(&w->columns);
 }
 
 void walk_deny(struct walk *w, enum bypass reason)
@@ -269,11 +270,14 @@ static void walk_fields(struct walk *w, PgQuery__Node **fields, size_t n, bool f
             walk_name(w, &w->fields, "", name);
         else if (name[0] == 0)
             walk_node(w, fields[i]);
+        if (!first_is_bare && fields[i]->node_case == NODE(A_STAR))
+            columns_row(&w->columns);
     }
 }
 
 static void walk_column(struct walk *w, const PgQuery__ColumnRef *column)
 {
+    columns_reference(&w->columns, column);
     walk_fields(w, column->fields, column->n_fields, true);
 }
 
@@ -294,7 +298,9 @@ static void walk_indirection(struct walk *w, const PgQuery__AIndirection *i)
 static void walk_select(struct walk *w, const PgQuery__SelectStmt *s)
 {
     fixed_select(&w->fixed, s);
+    struct columns_level outer = columns_enter(&w->columns, s);
     walk_with(w, s->with_clause, &s->base);
+    columns_leave(&w->columns, outer);
 }
 
 // INSERT, UPDATE, DELETE, MERGE. The target is a child like others; it is written, not read.
@@ -334,6 +340,7 @@ static void walk_join(struct walk *w, const PgQuery__JoinExpr *join)
 {
     if (join->is_natural || join->n_using_clause > 0)
         use_operator(w, "", "=");
+    columns_join(&w->columns, join);
     walk_children(w, &join->base);
 }
 
@@ -344,7 +351,21 @@ static void walk_sublink(struct walk *w, const PgQuery__SubLink *link)
     else if (link->testexpr != NULL)
         use_operator(w, "", "="); // IN
     walk_node(w, link->testexpr);
+    columns_exists(&w->columns, link);
     walk_node(w, link->subselect);
+}
+
+static void walk_case(struct walk *w, const PgQuery__CaseExpr *e)
+{
+    if (e->arg != NULL)
+        use_operator(w, "", "=");
+    walk_children(w, &e->base);
+}
+
+static void walk_sort(struct walk *w, const PgQuery__SortBy *sort)
+{
+    use_operators(w, sort->use_op, sort->n_use_op);
+    walk_node(w, sort->node);
 }
 
 static void walk_table_sample(struct walk *w, const PgQuery__RangeTableSample *sample)
@@ -373,6 +394,7 @@ static void walk_range_var(struct walk *w, const PgQuery__RangeVar *relation)
             w->effects |= EFFECT_TEMP;
         return;
     }
+    columns_relation(&w->columns, relation);
     walk_read(w, relation);
 }
 
@@ -454,14 +476,13 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         walk_sublink(w, (const PgQuery__SubLink *)message);
         return;
     case NODE(CASE_EXPR):
-        if (((const PgQuery__CaseExpr *)message)->arg != NULL)
-            use_operator(w, "", "=");
-        walk_children(w, message);
+        walk_case(w, (const PgQuery__CaseExpr *)message);
         return;
+    case NODE(NULL_TEST):
+        columns_null_test(&w->columns, (const PgQuery__NullTest *)message);
+        break;
     case NODE(SORT_BY):
-        use_operators(w, ((const PgQuery__SortBy *)message)->use_op,
-                      ((const PgQuery__SortBy *)message)->n_use_op);
-        walk_node(w, ((const PgQuery__SortBy *)message)->node);
+        walk_sort(w, (const PgQuery__SortBy *)message);
         return;
     case NODE(EXECUTE_STMT): // also in CREATE TABLE AS EXECUTE: the text was seen earlier, not now
         w->writes_unknown = true;

@@ -8,6 +8,7 @@
 
 #include "proxy/sql/analysis.h"
 #include "proxy/sql/casts.h"
+#include "proxy/sql/columns.h"
 #include "proxy/sql/fixed.h"
 
 enum { WALK_NAMES_MAX = 256 }; // distinct names of a kind; more: not cached, and a barrier
@@ -34,6 +35,7 @@ struct walk {
     struct walk_names types;
     struct walk_names perhaps;
     struct fixed fixed;
+    struct columns columns;
     const struct walk_scope *scope; // borrows
     const struct walk_level *level; // borrows
     const PgQuery__RangeVar *target; // of the writing statement that is being walked; borrows

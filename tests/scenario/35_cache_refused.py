@@ -38,7 +38,7 @@ NEVER = [
     "SELECT count(*) FROM information_schema.tables", "SELECT count(*) FROM pg_catalog.pg_type, t", "SELECT * FROM vnow",
     "SELECT id FROM m", "SELECT id FROM unlogged", "SELECT nextval('s')", "SELECT id, nextval('s') FROM t", "SELECT last_value FROM s",
     "SELECT lies(1) FROM t", "SELECT reads()", "SELECT id FROM t WHERE reads() > 0", "SELECT id FROM t WHERE id === 1",
-    "SELECT m FROM ty", "SELECT a FROM ty", "SELECT x FROM ty", "SELECT id FROM ty WHERE m = 'ok'",
+    "SELECT * FROM ty", "SELECT x FROM ty", "SELECT id FROM ty WHERE x = 'pg_class'", "SELECT id FROM ty ORDER BY x",
     "SELECT current_setting('work_mem') FROM t", "SELECT inet_client_port() FROM t",
     "SELECT pg_backend_pid(), id FROM t", "SELECT txid_current() FROM t", "SELECT version() FROM t", "SELECT xmin FROM t", "SELECT ctid FROM t",
     "SELECT tableoid FROM t", "SELECT t.xmax FROM t", "SELECT id FROM t TABLESAMPLE bernoulli(100)", "SELECT to_regclass('t') FROM t",

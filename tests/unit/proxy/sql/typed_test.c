@@ -4,9 +4,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
+#include "proxy/sql/columns.h"
 #include "proxy/sql/resolve.h"
 #include "proxy/sql/typed.h"
 
@@ -22,14 +24,30 @@ static void add(struct catalog_builder *b, const char *name, const char *columns
                                 });
 }
 
+static void add_odd(struct catalog_builder *b, const char *name, const char *columns)
+{
+    static uint32_t oid = 17384;
+    catalog_builder_relation(b, &(struct catalog_relation){
+                                    .schema = slice_str("public"),
+                                    .name = slice_str(name),
+                                    .oid = oid++,
+                                    .columns = slice_str(columns),
+                                    .odd_columns = true,
+                                });
+}
+
 static struct catalog *make_catalog(void)
 {
     struct catalog_builder *b = catalog_builder_new(1);
+    add_odd(b, "places", "o 2 idd 2 ato 4 names 4 geomu 4 pair");
+    add_odd(b, "marks", "o 2 ido 4 whats 4 mark");
+    add_odd(b, "unseen", "");
     add(b, "dates", "d 2 ato 4 word", false);
     add(b, "texts", "o 2 ato 1 x", false);
     add(b, "times", "d 2 tid 4 when", true);
     add(b, "broken", "d 9 at", false);
     add(b, "unknown", "", false);
+    catalog_builder_name(b, slice_str("mark"));
     catalog_builder_name(b, slice_str("mood"));
     catalog_builder_name(b, slice_str("pair"));
     catalog_builder_name(b, slice_str("day"));
@@ -73,6 +91,114 @@ static void test_columns(void **state)
     check("select at::date, at::time, ti::interval from dates, times", BYPASS_NONE);
     check("select date_trunc('day', now.at)::date from dates now", BYPASS_NONE);
     check("select coalesce(word, at)::date from dates", BYPASS_CAST);
+}
+
+// places: geom may be shown, pair may not; marks: mark may be shown.
+static void test_odd_columns(void **state)
+{
+    static const char *const good[] = {
+        "select id, name from places where id = 1 order by name",
+        "select geom from places where id = 1",
+        "select id, p.geom, mark as m from places p join marks using (id) order by p.id, what",
+        "select count(*) from places where name like 'a%'",
+        "select * from marks where id in (1, 2) order by id",
+        "select m.* from marks m, dates d where m.id = d.at",
+        "select marks from marks",
+        "select geom as g, id from places order by name, id limit 3",
+        "select mark from marks where exists (select * from places where places.id = marks.id)",
+        "select mark from marks where exists (select geom, pair from places)",
+        "select mark from marks where id in (select id from places)",
+        "select at::date, mark from places, marks",
+        "select p.name, p.id from places p group by name, p.id having count(*) > 1",
+        "with w as (select id from places) select mark from marks join w on w.id = marks.id",
+        "select a.geom, b.geom from places a left join places b on a.id = b.id",
+        "select row_number() over (order by id), geom from places",
+        "select distinct id from places",
+        "select id from places where geom is not null and pair is null",
+        "select count(*) filter (where geom is null) from places",
+        "select id from places union select id from marks",
+    };
+    static const char *const bad[] = {
+        "select pair from places",
+        "select * from places",
+        "select p.* from places p",
+        "select places from places",
+        "select id from places where geom = 'a'",
+        "select id from places order by geom",
+        "select id from places order by geom is null, geom",
+        "select geom from places order by 1",
+        "select geom as g from places order by g",
+        "select id as x, geom as y from places group by x, y",
+        "select mark, id from marks order by 2",
+        "select * from marks order by 1",
+        "select geom, count(*) from places group by 1",
+        "select mark, count(*) from marks group by rollup (mark)",
+        "select distinct mark from marks",
+        "select distinct on (id) mark from marks",
+        "select distinct * from marks",
+        "select mark from marks union all select mark from marks",
+        "select mark from marks union select what from marks",
+        "(select mark from marks) except (select mark from marks)",
+        "select count(mark) from marks",
+        "select max(mark) from marks",
+        "select mark::text from marks",
+        "select mark || 'x' from marks",
+        "select (mark) collate \"C\" from marks",
+        "select id from marks a join marks b using (mark)",
+        "select a.id from marks a natural join marks b",
+        "select x from marks as m(x, y, z)",
+        "select z from marks as m(x, y, z) where z = y",
+        "select j.id from (marks a join dates b on true) as j(p, q, r)",
+        "select s.mark from (select mark from marks) s",
+        "select 1 from (select * from marks) s",
+        "with w as (select * from marks) select id from w",
+        "with w(a) as (select mark from marks) select a from w order by a",
+        "select (select mark from marks limit 1)",
+        "select array(select mark from marks)",
+        "select id from places where (id, geom) in (select id, mark from marks)",
+        "select id from marks where id in (select mark from marks)",
+        "select id from marks where exists (select distinct mark from marks)",
+        "select id from marks where exists (select mark from marks group by 1)",
+        "select id from marks where exists (select mark = what from marks)",
+        "select count(marks) from marks",
+        "select id from marks order by marks",
+        "select row_to_json(m) from marks m",
+        "select row_to_json(m.*) from marks m",
+        "select (m).mark from marks m",
+        "select (m).* from marks m",
+        "select row(m.*) from marks m",
+        "select m.to_json from marks m",
+        "select m.count from marks m",
+        "select lag(mark) over (order by id) from marks",
+        "select rank() over (order by mark) from marks",
+        "select sum(id) filter (where mark = what) from marks",
+        "select case mark when 'a' then 1 end from marks",
+        "select coalesce(mark, what) from marks",
+        "select m.id from dates d, lateral (select * from marks where marks.id = d.at) m",
+        "select id from unseen",
+        "values ((select mark from marks))",
+        "table places",
+    };
+    for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++)
+        check(good[i], BYPASS_NONE);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        check(bad[i], BYPASS_COLUMN_TYPE);
+    check("table marks", BYPASS_NONE);
+    check("select \"größe\" from marks", BYPASS_COLUMN_TYPE);
+}
+
+static void test_many_columns(void **state)
+{
+    static char sql[64 * 1024];
+    for (int shown = 0; shown < 2; shown++) {
+        for (int n = 500; n < 700; n += 100) {
+            int at = snprintf(sql, sizeof(sql), "select %s", shown ? "id" : "coalesce(id");
+            for (int i = 0; i < n; i++)
+                at += snprintf(sql + at, sizeof(sql) - (size_t)at, ", c%d", i);
+            snprintf(sql + at, sizeof(sql) - (size_t)at, "%s from marks", shown ? "" : ")");
+            check(sql, n > COLUMNS_MAX ? BYPASS_COLUMN_TYPE : BYPASS_NONE);
+        }
+    }
 }
 
 static void test_types(void **state)
@@ -129,6 +255,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_odd_columns),
+        cmocka_unit_test(test_many_columns),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_zones),
         cmocka_unit_test(test_parameters),

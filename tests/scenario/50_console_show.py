@@ -2,14 +2,13 @@
 """Every SHOW command: PgBouncer's columns in its order and types, our own last, and values that move."""
 import os
 import re
-import shutil
 import signal
 import struct
-import subprocess
 
 import cluster
+import drivers
 from pgwire import bind, cstring, describe, execute, message, parse, query, startup, sync
-from runner import ROOT, Skip, limit
+from runner import limit
 
 SOCKET = ("type user database replication state addr port local_addr local_port connect_time request_time wait "
           "wait_us close_needed ptr link remote_pid tls application_name prepared_statements id").split()
@@ -473,35 +472,25 @@ def test_invalidation(ctx):
 # ---- drivers (see 60_drivers.py)
 
 
-def drive(ctx, program, *argv):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-    environment |= {"PGPASSWORD": "app-secret", "NODE_PATH": f"/usr/share/nodejs:{ROOT}/build/node/node_modules"}
+def drive(ctx, program, argv=drivers.PYTHON):
     p = ctx.proxy(auth_type="scram-sha-256", admin_users="app")
-    done = subprocess.run([*argv, f"{ROOT}/tests/drivers/{program}", "127.0.0.1", str(p.port), ctx.db, "app"],
-                          capture_output=True, text=True, timeout=80, check=False, env=environment)
-    if any(words in done.stderr for words in ("No module named", "Cannot find module")):
-        raise Skip("not installed: make drivers")
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    ctx.note(done.stdout.strip().splitlines()[-1])
+    ctx.note(drivers.run(argv, program, p, ctx.db))
 
 
 def test_psycopg3(ctx):
-    drive(ctx, "psycopg3_console.py", "/usr/bin/python3")
+    drive(ctx, "psycopg3_console.py")
 
 
 def test_asyncpg(ctx):
-    drive(ctx, "asyncpg_console.py", "/usr/bin/python3")
+    drive(ctx, "asyncpg_console.py")
 
 
 @limit(90)
 def test_jdbc(ctx):
-    if not os.path.exists("/usr/share/java/postgresql.jar") or not shutil.which("javac"):
-        raise Skip("no pgjdbc: make drivers")
-    drive(ctx, "JdbcConsole.java", "java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp",
-          "/usr/share/java/postgresql.jar")
+    drivers.need_jdbc()
+    drive(ctx, "JdbcConsole.java", drivers.JAVA)
 
 
 def test_node_postgres(ctx):
-    if not shutil.which("node"):
-        raise Skip("no node-postgres: make drivers")
-    drive(ctx, "node_console.js", "node")
+    drivers.need_node_postgres()
+    drive(ctx, "node_console.js", drivers.NODE)

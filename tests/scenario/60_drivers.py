@@ -2,16 +2,11 @@
 """Real client libraries. Each driver's program is tests/drivers/NAME_*.py (or .js, .java) and gets
 host, port, database and user; it ends with status 0 and prints what it did. Those whose library is not
 installed are skipped: `make test` and `make drivers` install what they can."""
-import os
-import shutil
 import subprocess
 import threading
 
-from runner import ROOT, Skip, limit
-
-JDBC = "/usr/share/java/postgresql.jar"
-ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("PG")} | {
-    "PGPASSWORD": "app-secret", "NODE_PATH": f"/usr/share/nodejs:{ROOT}/build/node/node_modules"}
+import drivers
+from runner import limit
 
 
 class Neighbours:
@@ -36,19 +31,11 @@ class Neighbours:
             thread.result()
 
 
-def drive(ctx, p, program, argv=("/usr/bin/python3",)):
+def drive(ctx, p, program, argv=drivers.PYTHON):
     neighbours = Neighbours(ctx, p) if p.settings["pool_mode"] == "transaction" else None
-    done = subprocess.run([*argv, f"{ROOT}/tests/drivers/{program}", "127.0.0.1", str(p.port), ctx.db, "app"],
-                          capture_output=True, text=True, timeout=80, check=False, env=ENVIRONMENT)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    ctx.note(done.stdout.strip().splitlines()[-1])
+    ctx.note(drivers.run(argv, program, p, ctx.db))
     if neighbours:
         neighbours.end()
-
-
-def module(name):
-    if subprocess.run(["/usr/bin/python3", "-c", f"import {name}"], capture_output=True, check=False).returncode:
-        raise Skip(f"no {name}: make drivers")
 
 
 def pooled(ctx, **options):
@@ -72,42 +59,38 @@ def test_psycopg2_with_cache(ctx):
 
 @limit(90)
 def test_psycopg3(ctx):
-    module("psycopg")
+    drivers.need_module("psycopg")
     drive(ctx, pooled(ctx), "psycopg3_basics.py")
 
 
 @limit(90)
 def test_asyncpg(ctx):
-    module("asyncpg")
+    drivers.need_module("asyncpg")
     drive(ctx, pooled(ctx), "asyncpg_basics.py")
 
 
 @limit(90)
 def test_django(ctx):
-    module("django")
+    drivers.need_module("django")
     drive(ctx, pooled(ctx), "django_basics.py")
 
 
 @limit(90)
 def test_sqlalchemy(ctx):
-    module("sqlalchemy")
+    drivers.need_module("sqlalchemy")
     drive(ctx, pooled(ctx), "sqlalchemy_basics.py")
 
 
 @limit(90)
 def test_jdbc(ctx):
-    if not os.path.exists(JDBC) or not shutil.which("javac"):
-        raise Skip("no pgjdbc: make drivers")
-    drive(ctx, pooled(ctx, ignore_startup_parameters="extra_float_digits"), "JdbcBasics.java",
-          ("java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", JDBC))
+    drivers.need_jdbc()
+    drive(ctx, pooled(ctx, ignore_startup_parameters="extra_float_digits"), "JdbcBasics.java", drivers.JAVA)
 
 
 @limit(90)
 def test_node_postgres(ctx):
-    node = shutil.which("node")
-    if not node or subprocess.run([node, "-e", "require('pg')"], capture_output=True, check=False, env=ENVIRONMENT).returncode:
-        raise Skip("no node-postgres: make drivers")
-    drive(ctx, pooled(ctx, ignore_startup_parameters="extra_float_digits"), "node_basics.js", (node,))
+    drivers.need_node_postgres()
+    drive(ctx, pooled(ctx, ignore_startup_parameters="extra_float_digits"), "node_basics.js", drivers.NODE)
 
 
 def known_to_the_database(ctx, method):
@@ -128,11 +111,9 @@ def test_users_of_the_database(ctx):
     """By md5 (which is SCRAM, as the secret is), SCRAM, and in the clear; one library each."""
     ran = 0
     for method, program, argv, there in (
-            ("scram-sha-256", "psycopg2_basics.py", ("/usr/bin/python3",), True),
-            ("md5", "node_basics.js", ("node",), shutil.which("node") and not subprocess.run(
-                ["node", "-e", "require('pg')"], capture_output=True, check=False, env=ENVIRONMENT).returncode),
-            ("scram-sha-256", "JdbcBasics.java", ("java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", JDBC),
-             os.path.exists(JDBC) and shutil.which("javac"))):
+            ("scram-sha-256", "psycopg2_basics.py", drivers.PYTHON, True),
+            ("md5", "node_basics.js", drivers.NODE, drivers.has_node_postgres()),
+            ("scram-sha-256", "JdbcBasics.java", drivers.JAVA, drivers.has_jdbc())):
         if there:
             drive(ctx, known_to_the_database(ctx, method), program, argv)
             ran += 1
@@ -155,5 +136,5 @@ SELECT 'done' \\g
 """
 
     done = subprocess.run(["psql", "-X", "-At", "-h", "127.0.0.1", "-p", str(p.port), "-U", "app", ctx.db],
-                          input=script, capture_output=True, text=True, timeout=50, check=False, env=ENVIRONMENT)
+                          input=script, capture_output=True, text=True, timeout=50, check=False, env=drivers.ENVIRONMENT)
     assert done.returncode == 0 and "done" in done.stdout, done.stdout + done.stderr

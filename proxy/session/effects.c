@@ -138,10 +138,16 @@ static void note_captures(struct client *client, const struct analysis *analysis
         return;
     struct domain *domain = domain_canonical(client->route->domain);
     const struct resolution *r = effects_meaning(client, analysis);
-    if (r == NULL ? resolution_front_runs_code(client->worker->resolutions, domain, analysis)
-                  : r->barrier)
+    bool runs_code = r != NULL && r->barrier, new_name = r != NULL && r->pending;
+    if (r == NULL) { // by whatever path
+        enum catalog_answer answer =
+            resolution_front_runs_code(client->worker->resolutions, domain, analysis);
+        runs_code = answer == CATALOG_FOUND;
+        new_name = answer == CATALOG_PENDING;
+    }
+    if (runs_code)
         effects_of(client)->barrier = true;
-    if (r != NULL && r->pending && domain_learns_names(domain))
+    if (new_name && domain_learns_names(domain))
         effects_of(client)->new_name = true;
     if (r == NULL || !r->captured)
         return;

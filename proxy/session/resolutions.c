@@ -108,9 +108,14 @@ size_t resolution_front_tables(struct resolution_front *front, struct domain *do
     return count;
 }
 
-bool resolution_front_runs_code(struct resolution_front *front, struct domain *domain,
-                                const struct analysis *analysis)
+enum catalog_answer resolution_front_runs_code(struct resolution_front *front,
+                                               struct domain *domain,
+                                               const struct analysis *analysis)
 {
     const struct catalog *catalog = catalog_of(front, domain);
-    return catalog != NULL && resolve_may_run_code(analysis, catalog);
+    enum catalog_answer answer =
+        catalog != NULL ? captured_runs_code(analysis, catalog) : CATALOG_PENDING;
+    if (answer == CATALOG_PENDING)
+        ask_for_names(domain, analysis);
+    return answer;
 }

@@ -2,6 +2,7 @@
 // What statements mean for the catalog in force: the catalogs that a worker holds, and in front of
 // them its memory of resolutions. One thread.
 #pragma once
+#include "proxy/sql/captured.h"
 #include "proxy/sql/resolve.h"
 
 struct domain;
@@ -25,6 +26,7 @@ size_t resolution_front_tables(struct resolution_front *front, struct domain *do
                                const struct analysis *analysis, const struct profile *profile,
                                struct rule_table *tables, size_t max);
 
-// May reading what it reads run code that is not PostgreSQL's own, whatever the search path is?
-bool resolution_front_runs_code(struct resolution_front *front, struct domain *domain,
-                                const struct analysis *analysis);
+// captured_runs_code(), by the catalog in force; asks for the names that are not known.
+enum catalog_answer resolution_front_runs_code(struct resolution_front *front,
+                                               struct domain *domain,
+                                               const struct analysis *analysis);

@@ -9,6 +9,7 @@
 #include "cache/ledger.h"
 #include "cache/rules.h"
 #include "proxy/sql/builtins.h"
+#include "proxy/sql/captured.h"
 #include "proxy/sql/typed.h"
 
 enum {
@@ -374,15 +375,14 @@ static void resolve_functions(struct resolving *r)
     const struct analysis *a = r->analysis;
     for (uint32_t i = 0; i < a->functions.count; i++) {
         const struct sql_name *name = &a->functions.at[i];
-        if (is_unqualified(name) && catalog_captures_function(r->catalog, name->name))
+        if (captured_function(r->catalog, name))
             capture(r, BYPASS_UNKNOWN_FUNCTION);
         if ((int)catalog_function(r->catalog, name->name) >
             (int)builtin_function_volatility(name->name))
             deny(r, BYPASS_VOLATILE_FUNCTION);
     }
     for (uint32_t i = 0; i < a->fields.count; i++)
-        if (catalog_captures_function(r->catalog, a->fields.at[i].name) ||
-            (a->gets && catalog_captures_getter(r->catalog, a->fields.at[i].name)))
+        if (captured_field(r->catalog, a, &a->fields.at[i]))
             capture(r, BYPASS_UNKNOWN_FUNCTION);
 }
 
@@ -391,7 +391,7 @@ static void resolve_operators(struct resolving *r)
     const struct analysis *a = r->analysis;
     for (uint32_t i = 0; i < a->operators.count; i++) {
         const struct sql_name *name = &a->operators.at[i];
-        if (is_unqualified(name) && catalog_captures_operator(r->catalog, name->name))
+        if (captured_operator(r->catalog, name))
             capture(r, BYPASS_OPERATOR);
         if ((int)catalog_operator(r->catalog, name->name) >
             (int)builtin_operator_volatility(name->name))
@@ -567,14 +567,6 @@ void resolution_unref(struct resolution **pointer)
         return;
     TAG_CLEAR(r);
     mem_free(r);
-}
-
-bool resolve_may_run_code(const struct analysis *a, const struct catalog *catalog)
-{
-    for (uint32_t i = 0; i < a->reads.count; i++)
-        if (catalog_runs_code(catalog, a->reads.at[i].name))
-            return true;
-    return false;
 }
 
 void analysis_names(const struct analysis *a,

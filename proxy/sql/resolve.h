@@ -64,10 +64,6 @@ struct resolution {
 struct resolution *resolve(const struct analysis *a, const struct catalog *catalog,
                            const struct search_path *path);
 
-// May one of the relations that it reads, in whatever schema it is, run code that is not
-// PostgreSQL's own? For when the search path is not known.
-bool resolve_may_run_code(const struct analysis *a, const struct catalog *catalog);
-
 struct resolution *resolution_ref(struct resolution *r);
 void resolution_unref(struct resolution **r); // clears the caller's pointer
 

@@ -360,6 +360,34 @@ def test_view_that_writes(ctx):
     assert n > 20, "hardly any of them wrote"
 
 
+def test_view_that_writes_read_for_the_first_time(ctx):
+    """It is not known yet, and by which path its name is looked for is not either: it may have written."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); CREATE TABLE one(id int); INSERT INTO one VALUES (1);"
+            "CREATE FUNCTION bump() RETURNS int LANGUAGE sql VOLATILE AS 'UPDATE t SET n = n + 1 RETURNING n';"
+            "CREATE FUNCTION lower(one) RETURNS text LANGUAGE sql VOLATILE AS 'SELECT bump()::text';"
+            + "".join(f"CREATE VIEW v{i} AS SELECT bump() FROM one;" for i in range(24)) + "GRANT ALL ON ALL TABLES IN SCHEMA public TO app")
+    p = ctx.cache_proxy(default_pool_size=8, **ALONE)
+    w, judge = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    pinned = ctx.keep(p.connect(ctx.db))
+    pinned.query("CREATE TEMP TABLE own()")
+    read = "SELECT n FROM t WHERE id = 1"
+    ways = [("BEGIN; SELECT * FROM v{}; COMMIT",), ("SELECT 1; SELECT * FROM v{}",), ("BEGIN", "SET LOCAL work_mem = '1MB'", "SELECT * FROM v{}", "COMMIT"), ("SELECT set_config('search_path', 'public', false), (SELECT count(*) FROM v{})",),
+            ("SELECT 1; SELECT lower(one) FROM one",)]
+    n = 0
+    for i in range(20):
+        for statement in ways[i % 5]:
+            ctx.wait_hit(p, lambda: judge.query(read))
+            w.query(statement.format(i))
+            seen, n = judge.value(read), int(ctx.sql(read)[0][0])
+            assert seen == str(n), f"{statement}: {seen} instead of {n}"
+    for i in range(20, 24):
+        ctx.wait_hit(p, lambda: judge.query(read))
+        pinned.query(f"SELECT * FROM v{i}")
+        seen, n = judge.value(read), int(ctx.sql(read)[0][0])
+        assert seen == str(n), f"pinned: {seen} instead of {n}"
+    assert n == 24
+
+
 def test_readings_that_write_nothing(ctx):
     """Reading what is harmless stops nobody's hits."""
     ctx.sql(SETUP + "CREATE SEQUENCE s; GRANT ALL ON s TO app;" + MORE)

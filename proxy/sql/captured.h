@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Users' code that a statement does not name, or not as such: a function or an operator that may be
+// Code of users that a statement does not name, or not as such: a function or an operator that may be
+#pragma once
+#include "cache/catalog.h"
+#include "proxy/sql/analysis.h"
+
+bool captured_function(const struct catalog *c, const struct sql_name *name);
+bool captured_operator(const struct catalog *c, const struct sql_name *name);
+// t.f or (x).f, a name of the analysis' fields.
+bool captured_field(const struct catalog *c, const struct analysis *a,
+                    const struct sql_name *name);
+
+// May it run such code, whatever the search path is? FOUND: yes; ABSENT: no; PENDING: it reads what
+// is not known yet.
+enum catalog_answer captured_runs_code(const struct analysis *a, const struct catalog *catalog);

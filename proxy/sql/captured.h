@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-// Users' code that a statement does not name, or not as such: a function or an operator that may be
 // Code of users that a statement does not name, or not as such: a function or an operator that may
 // be meant by the name of one of PostgreSQL's own, and what runs behind what it reads. Pure; any
 // thread.

@@ -8,32 +8,8 @@
 #include "base/protection.h"
 #include "cache/lineage.h"
 #include "proxy/control/triggers.h"
+#include "proxy/control/types_sql.h"
 #include "proxy/sql/builtins.h"
-
-// ---- Types --------------------------------------------------------------------------------------
-
-#define LITERAL_OF(...) "'{" #__VA_ARGS__ "}'"
-#define ARRAY_OF(...) LITERAL_OF(__VA_ARGS__) "::oid[]"
-#define OWN_SAFE_TYPES ARRAY_OF(BUILTIN_SAFE_TYPES)
-
-// And users' enums (their labels are watched), domains and arrays of safe ones, unless somebody
-// made a cast or a way to compare for them: those would run unseen. A row type is not safe.
-// Timely: time, timetz, and what is made of them.
-#define SAFE_TYPES                                                                                 \
-    " touched AS MATERIALIZED (SELECT castsource AS oid FROM pg_cast WHERE oid >= 16384"           \
-    "  UNION SELECT casttarget FROM pg_cast WHERE oid >= 16384"                                    \
-    "  UNION SELECT opcintype FROM pg_opclass WHERE oid >= 16384),"                                \
-    " made AS MATERIALIZED (SELECT t.oid, t.typtype,"                                              \
-    "  CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END AS of_type FROM pg_type t"  \
-    "  WHERE t.oid >= 16384 AND (t.typtype IN ('e', 'd') OR (t.typtype = 'b'"                      \
-    "   AND t.typcategory = 'A' AND t.typelem <> 0 AND t.typoutput = 'array_out'::regproc))"       \
-    "  AND NOT EXISTS (SELECT FROM touched WHERE touched.oid = t.oid)),"                           \
-    " safe(oid) AS (SELECT unnest(" OWN_SAFE_TYPES ") UNION ALL"                                   \
-    "  SELECT made.oid FROM made WHERE made.typtype = 'e' UNION"                                   \
-    "  SELECT made.oid FROM safe JOIN made ON made.of_type = safe.oid AND made.typtype <> 'e')"
-#define TIMELY_TYPES                                                                               \
-    " timely(oid) AS (SELECT unnest('{1083,1183,1266,1270}'::oid[]) UNION"                         \
-    "  SELECT made.oid FROM timely JOIN made ON made.of_type = timely.oid)"
 
 // ---- Relations ----------------------------------------------------------------------------------
 
@@ -83,11 +59,6 @@
     "    AND c.relreplident = 'f'))),"
 
 // All columns of what is in use by its name, by kind (catalog.h); bytes of the name, the name.
-// The binary form's is often called stable for client_encoding's sake alone (textsend).
-#define SHOWS_ALIKE                                                                                \
-    " (SELECT count(*) = 1 + (y.typsend <> 0)::int FROM pg_proc p WHERE p.prolang IN (12, 13)"     \
-    "   AND ((p.oid = y.typoutput AND p.provolatile = 'i')"                                        \
-    "    OR (p.oid = y.typsend AND p.provolatile <> 'v')))"
 #define COLUMNS_BY_KIND                                                                            \
     " CASE WHEN u.how LIKE '%n%' THEN (SELECT string_agg(concat_ws(' ', CASE"                      \
     "   WHEN a.atttypid = ANY ('{" BUILTIN_DATETIME_TYPES "}'::oid[]) THEN 'd'"                    \

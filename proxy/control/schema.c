@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proxy/control/triggers.h"
+#include "proxy/control/types_sql.h"
 
 // The role or the database may have defaults of any kind; a reading must neither wait for a
 // standby nor be cancelled, must name things in the server's encoding, and its plans, by index, are
@@ -42,6 +43,7 @@ const char schema_identity_sql[] =
 //                  are watched by this row, their triggers and replica identities alone
 //   pg_attribute   columns' names, types, privileges; a changed default or check constraint also
 //                  shows here or in pg_class
+//   pg_type        of those columns, where users made it; and domains of the tables' rows
 //   pg_trigger     only the first one shows in pg_class
 //   pg_index       which indexes are the primary key and the replica identity: their columns are
 //                  what a row is known by
@@ -75,11 +77,22 @@ const char schema_identity_sql[] =
 #define OF_EACH(from, when, columns, table, of)                                                    \
     " (SELECT " SUM("concat(x.a, ' ', x.b)") " FROM " from " r CROSS JOIN LATERAL (SELECT "        \
     columns " FROM " table " WHERE " of " = r.oid OFFSET 0) x" when "),"
+// What is made of their row types, and of that in turn; by index.
+#define DOMAINS_OF_ROWS                                                                            \
+    " (WITH RECURSIVE x(oid) AS (SELECT d.objid FROM c JOIN pg_depend d ON d.refobjid = c.reltype" \
+    "   AND d.refclassid = 'pg_type'::regclass AND d.classid = 'pg_type'::regclass"                \
+    "  UNION SELECT d.objid FROM x JOIN pg_depend d ON d.refobjid = x.oid"                         \
+    "   AND d.refclassid = 'pg_type'::regclass AND d.classid = 'pg_type'::regclass)"               \
+    "  SELECT " SUM("x.oid::text") " FROM x),"
 #define FINGERPRINT                                                                                \
     "concat_ws(' ',"                                                                               \
     " (SELECT " SUM("concat(c.oid, ' ', c.x)") " FROM c),"                                         \
     " (SELECT " SUM("concat(m.oid, ' ', m.x)") " FROM m),"                                         \
     OF_EACH("c", "", "xmin AS a, attnum AS b", "pg_attribute", "attnum > 0 AND attrelid")          \
+    OF_EACH("c", "", "y.oid AS a, y.xmin AS b",                                                    \
+            "pg_attribute t JOIN pg_type y ON y.oid = t.atttypid",                                 \
+            "t.atttypid >= 16384 AND t.attnum > 0 AND t.attrelid")                                 \
+    DOMAINS_OF_ROWS                                                                                \
     OF_EACH("c", " WHERE r.relhastriggers", "oid AS a, xmin AS b", "pg_trigger", "tgrelid")        \
     OF_EACH("m", " WHERE r.relhastriggers", "oid AS a, xmin AS b", "pg_trigger", "tgrelid")        \
     OF_EACH("c", "", "indexrelid AS a, xmin AS b", "pg_index",                                     \
@@ -125,7 +138,7 @@ const char schema_identity_sql[] =
     "pg_current_wal_flush_lsn(), pg_current_wal_insert_lsn(), pg_current_snapshot()"
 #define WATCHED                                                                                    \
     "oid, xmin AS x, relhastriggers, relhasrules, relhassubclass, relrowsecurity, relnamespace,"   \
-    " relreplident"
+    " relreplident, reltype"
 #define RELATIONS_IN_USE                                                                           \
     "WITH c AS MATERIALIZED (SELECT " WATCHED " FROM pg_class"                                     \
     "  WHERE relname = ANY ($1::name[]) AND relpersistence <> 't'"                                 \
@@ -149,30 +162,18 @@ const char schema_fingerprint_sql[] = RELATIONS_IN_USE "SELECT " FINGERPRINT;
 // win, and those on types that columns may have which are cached: domains, enums, arrays, rows.
 // Beside an extension's own type (a base type), a literal may be on its side: these count, unless
 // the operator is the extension's own, immutable, and in C (as hstore's -> is).
-#define USERS_BASE_TYPE(side)                                                                      \
-    "EXISTS (SELECT FROM pg_type y WHERE y.oid = o." side " AND y.oid >= 16384"                    \
-    "   AND y.typtype IN ('b', 'r', 'm') AND y.typcategory <> 'A')"
-#define OWN(class, object)                                                                         \
-    "EXISTS (SELECT FROM pg_depend d WHERE d.classid = '" class "'::regclass"                      \
-    "   AND d.objid = " object " AND d.deptype = 'e')"
-#define OWN_OF_OWN_TYPE                                                                            \
-    "(u.provolatile = 'i' AND u.prolang IN (12, 13) AND u.prokind IN ('f', 'a')"                   \
-    " AND EXISTS (SELECT FROM pg_type y WHERE y.oid = ANY (u.proargtypes) AND y.oid >= 16384"      \
-    "   AND y.typtype = 'b' AND y.typcategory <> 'A')"                                             \
-    " AND NOT EXISTS (SELECT FROM pg_aggregate a JOIN pg_proc t ON t.oid IN (a.aggtransfn,"        \
-    "    a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn,"             \
-    "    a.aggminvtransfn, a.aggmfinalfn) WHERE a.aggfnoid = u.oid"                                \
-    "   AND NOT (t.provolatile = 'i' AND t.prolang IN (12, 13)))"                                  \
-    " AND " OWN("pg_proc", "u.oid") ")"
-// Nobody made a cast or a way to compare for the type.
-#define UNTOUCHED(type)                                                                            \
-    " NOT EXISTS (SELECT FROM pg_cast k WHERE " type " IN (k.castsource, k.casttarget))"           \
-    " AND NOT EXISTS (SELECT FROM pg_opclass b WHERE b.opcintype = " type ")"
+//
+// t.f may be a cast as well: to a domain that is made of rows. And a column of a builtin type may
+// be cast unseen to a user's, for an operator or a function of that: then nothing is certain (c).
 //
 // And users' enums and arrays of them that are untouched, by oid (s); and all types of the names in
 // use, e those that are such enums, y all others.
 const char schema_captures_sql[] =
-    "SELECT DISTINCT 'f', u.proname::text, '' FROM pg_proc u WHERE u.oid >= 16384"
+    "WITH RECURSIVE rows(oid, name) AS (SELECT y.oid, y.typname FROM pg_type y JOIN pg_type b"
+    "   ON b.oid = y.typbasetype WHERE y.typtype = 'd' AND b.typtype = 'c'"
+    "  UNION SELECT y.oid, y.typname FROM rows JOIN pg_type y ON y.typbasetype = rows.oid"
+    "   AND y.typtype = 'd')"
+    " SELECT DISTINCT 'f', u.proname::text, '' FROM pg_proc u WHERE u.oid >= 16384"
     " AND (EXISTS (SELECT FROM pg_proc b WHERE b.proname = u.proname AND b.oid < 16384)"
     "  OR (u.pronargs > 0 AND u.pronargs - u.pronargdefaults <= 1 AND EXISTS (SELECT FROM pg_type y"
     "   WHERE y.oid = u.proargtypes[0] AND y.typtype IN ('c', 'p', 'd'))))"
@@ -185,8 +186,9 @@ const char schema_captures_sql[] =
     " AND NOT (o.oprleft = 0 AND " USERS_BASE_TYPE("oprright") ")"
     " AND NOT ((" USERS_BASE_TYPE("oprleft") " OR " USERS_BASE_TYPE("oprright") ")"
     "   AND p.provolatile = 'i' AND p.prolang = 13 AND " OWN("pg_operator", "o.oid") ")"
+    " UNION ALL SELECT 'f', r.name::text, '' FROM rows r"
     " UNION ALL SELECT 'c', 'cast', '' FROM pg_cast k WHERE k.oid >= 16384"
-    " AND k.castsource < 16384 AND k.casttarget < 16384"
+    " AND k.castsource < 16384 AND (k.casttarget < 16384 OR (k.castcontext = 'i' AND NOT " DULL "))"
     " UNION ALL SELECT 't', 'parser', '' FROM pg_ts_parser p WHERE p.oid >= 16384"
     " UNION ALL SELECT 't', 'template', '' FROM pg_ts_template t WHERE t.oid >= 16384"
     " UNION ALL SELECT 'c', y.typname::text, '' FROM pg_type y WHERE y.oid >= 16384"

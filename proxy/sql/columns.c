@@ -175,13 +175,13 @@ void columns_join(struct columns *c, const PgQuery__JoinExpr *join)
     add_alias(c, join->join_using_alias);
 }
 
-// It asks for rows, not for what is in them.
+// It asks for rows, not for what is in them; unless they are grouped or sorted by an output.
 void columns_exists(struct columns *c, const PgQuery__SubLink *link)
 {
     const PgQuery__Node *query = link->subselect;
     if (link->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK && query != NULL &&
         query->node_case == NODE(SELECT_STMT) && !compares_outputs(query->select_stmt) &&
-        !counts_outputs(query->select_stmt))
+        query->select_stmt->n_sort_clause + query->select_stmt->n_group_clause == 0)
         c->ignored = query->select_stmt;
 }
 

@@ -67,6 +67,54 @@ def test_refused(ctx):
     assert p.cache()["bypass_column_type"] >= len(REFUSED) - 4
 
 
+def test_types_that_change(ctx):
+    """The binary form of a type, and what its rows may be cast to, both made directly."""
+    ctx.sql(SETUP)
+    p = ctx.cache_proxy(max_staleness="60ms", hidden_code_check=0)
+    c, d = ctx.keep(p.connect(ctx.db)), ctx.keep(ctx.pg.connect(ctx.db, "app"))
+    read = unit("SELECT email FROM person WHERE id = 1", binary=True)
+    assert ctx.wait_hit(p, lambda: c.ask(read)).raw == d.ask(read).raw
+    ctx.sql("CREATE FUNCTION other_send(citext) RETURNS bytea LANGUAGE internal VOLATILE AS 'textsend'; ALTER TYPE citext SET (SEND = other_send)")
+    before = p.cache()["bypass_column_type"]
+
+    def refused():
+        c.ask(read)
+        return p.cache()["bypass_column_type"] > before
+    p.wait(refused, "a type that is not shown any more")
+    ctx.never_hit(p, lambda: c.ask(read))
+    ctx.sql("CREATE TABLE rowed(id int); INSERT INTO rowed VALUES (1); GRANT ALL ON rowed TO app; CREATE SEQUENCE calls; GRANT ALL ON calls TO app")
+    ctx.wait_hit(p, lambda: c.query("SELECT rowed.id FROM rowed"))
+    ctx.sql("CREATE FUNCTION seen(rowed) RETURNS bool LANGUAGE sql VOLATILE AS $$SELECT nextval('calls') > 0$$; CREATE DOMAIN dom AS rowed CHECK (seen(VALUE)); CREATE DOMAIN dom2 AS dom")
+    for sql in ("SELECT r.dom FROM rowed r", "SELECT r.dom2 FROM rowed r", "SELECT id FROM rowed r WHERE r.dom IS NOT NULL"):
+        def judged(s=sql):
+            known = p.cache()["bypass_unknown_function"]
+            c.query(s)
+            return p.cache()["bypass_unknown_function"] > known
+        p.wait(judged, "a field that is a cast")
+        ctx.never_hit(p, lambda s=sql: c.query(s))
+
+
+def test_casts_unseen(ctx):
+    """A user's cast from a type of PostgreSQL's to one of an extension's makes something else of a builtin's name."""
+    ctx.sql(SETUP + "CREATE TABLE pt(id int, p point); INSERT INTO pt VALUES (1, '(1,2)'); GRANT ALL ON pt TO app;")
+    p = ctx.cache_proxy(max_staleness="60ms", hidden_code_check=0)
+    c = ctx.keep(p.connect(ctx.db))
+    ctx.wait_hit(p, lambda: c.query("SELECT id FROM pt"))
+    ctx.sql("CREATE FUNCTION tell(point) RETURNS citext LANGUAGE plpgsql VOLATILE AS $$BEGIN RETURN clock_timestamp()::text; END$$;"
+            "CREATE CAST (point AS citext) WITH FUNCTION tell(point) AS IMPLICIT")
+
+    def refused():
+        before = p.cache()["bypass_cast"]
+        c.query("SELECT id FROM pt")
+        return p.cache()["bypass_cast"] > before
+    p.wait(refused, "the cast")
+    for sql in ("SELECT max(p) FROM pt", "SELECT p = p FROM pt"):
+        ctx.never_hit(p, lambda s=sql: c.query(s))
+        assert c.value("SELECT max(p) FROM pt") != c.value("SELECT max(p) FROM pt")
+    ctx.sql("DROP CAST (point AS citext); CREATE TYPE mood AS ENUM ('sad'); CREATE CAST (varchar AS mood) WITH INOUT AS IMPLICIT")
+    ctx.wait_hit(p, lambda: c.query("SELECT id FROM pt"))
+
+
 def test_changes(ctx):
     """Of rows and of types, directly and through the proxy."""
     ctx.sql(SETUP)

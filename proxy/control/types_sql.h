@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parts of queries of the catalogs: which types are safe to compute with or to show, and which code
+// of users may run unseen. Internal to proxy/control (closure.c, schema.c).
+#pragma once
+#include "proxy/sql/builtins.h"
+
+// ---- Types --------------------------------------------------------------------------------------
+
+#define LITERAL_OF(...) "'{" #__VA_ARGS__ "}'"
+#define ARRAY_OF(...) LITERAL_OF(__VA_ARGS__) "::oid[]"
+#define OWN_SAFE_TYPES ARRAY_OF(BUILTIN_SAFE_TYPES)
+
+// And users' enums (their labels are watched), domains and arrays of safe ones, unless somebody
+// made a cast or a way to compare for them: those would run unseen. A row type is not safe.
+// Timely: time, timetz, and what is made of them.
+#define SAFE_TYPES                                                                                 \
+    " touched AS MATERIALIZED (SELECT castsource AS oid FROM pg_cast WHERE oid >= 16384"           \
+    "  UNION SELECT casttarget FROM pg_cast WHERE oid >= 16384"                                    \
+    "  UNION SELECT opcintype FROM pg_opclass WHERE oid >= 16384),"                                \
+    " made AS MATERIALIZED (SELECT t.oid, t.typtype,"                                              \
+    "  CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END AS of_type FROM pg_type t"  \
+    "  WHERE t.oid >= 16384 AND (t.typtype IN ('e', 'd') OR (t.typtype = 'b'"                      \
+    "   AND t.typcategory = 'A' AND t.typelem <> 0 AND t.typoutput = 'array_out'::regproc))"       \
+    "  AND NOT EXISTS (SELECT FROM touched WHERE touched.oid = t.oid)),"                           \
+    " safe(oid) AS (SELECT unnest(" OWN_SAFE_TYPES ") UNION ALL"                                   \
+    "  SELECT made.oid FROM made WHERE made.typtype = 'e' UNION"                                   \
+    "  SELECT made.oid FROM safe JOIN made ON made.of_type = safe.oid AND made.typtype <> 'e')"
+#define TIMELY_TYPES                                                                               \
+    " timely(oid) AS (SELECT unnest('{1083,1183,1266,1270}'::oid[]) UNION"                         \
+    "  SELECT made.oid FROM timely JOIN made ON made.of_type = timely.oid)"
+
+// Reviewed: what their values look like depends on no setting of theirs, as a label does not say.
+#define REVIEWED_EXTENSIONS "'{citext,cube,hstore,ip4r,isn,ltree,postgis,seg,vector}'::name[]"
+// The binary form's is often called stable for client_encoding's sake alone (textsend).
+#define SHOWS_ALIKE                                                                                \
+    " (SELECT count(*) = 1 + (y.typsend <> 0)::int FROM pg_proc p JOIN pg_depend d"                \
+    "   ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'"                \
+    "   JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = ANY (" REVIEWED_EXTENSIONS ")"   \
+    "   WHERE p.prolang IN (12, 13) AND ((p.oid = y.typoutput AND p.provolatile = 'i')"            \
+    "    OR (p.oid = y.typsend AND p.provolatile <> 'v')))"
+
+// ---- Code ---------------------------------------------------------------------------------------
+
+#define USERS_BASE_TYPE(side)                                                                      \
+    "EXISTS (SELECT FROM pg_type y WHERE y.oid = o." side " AND y.oid >= 16384"                    \
+    "   AND y.typtype IN ('b', 'r', 'm') AND y.typcategory <> 'A')"
+
+// Nobody made a cast or a way to compare for the type.
+#define UNTOUCHED(type)                                                                            \
+    " NOT EXISTS (SELECT FROM pg_cast k WHERE " type " IN (k.castsource, k.casttarget))"           \
+    " AND NOT EXISTS (SELECT FROM pg_opclass b WHERE b.opcintype = " type ")"
+
+// It is an extension's own.
+#define OWN(class, object)                                                                         \
+    "EXISTS (SELECT FROM pg_depend d WHERE d.classid = '" class "'::regclass"                      \
+    "   AND d.objid = " object " AND d.deptype = 'e')"
+
+// A function (u) of an extension's that takes its own type: all of it is immutable and in C.
+#define OWN_OF_OWN_TYPE                                                                            \
+    "(u.provolatile = 'i' AND u.prolang IN (12, 13) AND u.prokind IN ('f', 'a')"                   \
+    " AND u.pronargdefaults = 0"                                                                   \
+    " AND EXISTS (SELECT FROM unnest(u.proargtypes) y(oid) WHERE y.oid >= 16384)"                  \
+    " AND NOT EXISTS (SELECT FROM pg_type y WHERE (y.oid = ANY (u.proargtypes)"                    \
+    "    OR y.oid = u.prorettype) AND NOT CASE WHEN y.oid < 16384 THEN y.typtype <> 'p'"           \
+    "    ELSE y.typtype = 'b' AND y.typcategory <> 'A' AND " OWN("pg_type", "y.oid")               \
+    "     AND NOT EXISTS (SELECT FROM pg_proc i WHERE i.oid IN (y.typinput, y.typoutput)"          \
+    "      AND NOT (i.provolatile = 'i' AND i.prolang IN (12, 13))) END)"                          \
+    " AND NOT EXISTS (SELECT FROM pg_aggregate a JOIN pg_proc t ON t.oid IN (a.aggtransfn,"        \
+    "    a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn,"             \
+    "    a.aggminvtransfn, a.aggmfinalfn) WHERE a.aggfnoid = u.oid"                                \
+    "   AND NOT (t.provolatile = 'i' AND t.prolang IN (12, 13)))"                                  \
+    " AND " OWN("pg_proc", "u.oid") ")"
+
+// A cast (k) that may be made unseen and makes nothing uncertain: an extension's own, immutable and
+// in C, or what reads an enum's label.
+#define DULL                                                                                       \
+    "CASE k.castmethod WHEN 'b' THEN true"                                                         \
+    " WHEN 'f' THEN EXISTS (SELECT FROM pg_proc p WHERE p.oid = k.castfunc AND p.provolatile = 'i'"\
+    "   AND p.prolang IN (12, 13) AND " OWN("pg_proc", "p.oid") ")"                                \
+    " ELSE EXISTS (SELECT FROM pg_type y JOIN pg_proc p ON p.oid = y.typinput"                     \
+    "   WHERE y.oid = k.casttarget AND (y.typtype = 'e' OR (p.provolatile = 'i'"                   \
+    "    AND p.prolang IN (12, 13) AND " OWN("pg_proc", "p.oid") "))) END"

@@ -77,15 +77,29 @@ static void forget_statements(struct relay *relay, bool of_client_too)
     owed_names_dropped(relay->server, of_client_too ? relay->client : NULL);
 }
 
+// Behind DISCARD ALL, in the same batch: something that may have left what was noted of it.
+static bool runs_more(const struct ops *ops)
+{
+    bool more = false;
+    for (uint32_t i = 1; i < ops->count && !more && ops_nth(ops, i)->kind != OP_SYNC; i++) {
+        enum op_kind kind = ops_nth(ops, i)->kind;
+        more = kind == OP_BIND || kind == OP_EXECUTE || kind == OP_QUERY || kind == OP_FUNCTION;
+    }
+    return more;
+}
+
 // Where it was ours (a reset), this was done when it was sent, with what follows a reset.
 static void forget_session(struct relay *relay)
 {
-    relay->server->profile = NULL;
-    relay->server->profile_epoch = 0;
-    relay->server->fresh = true;
-    align_forget(relay->server);
+    struct server *server = relay->server;
+    bool more = runs_more(&server->ops);
+    server->profile = NULL;
+    server->profile_epoch = 0;
+    server->fresh = !more;
+    server->needs_reset |= more;
+    align_forget(server);
     if (relay->client != NULL)
-        client_discarded(relay->client);
+        client_discarded(relay->client, more);
 }
 
 static const char discard_all[] = "DISCARD ALL", deallocate_all[] = "DEALLOCATE ALL";

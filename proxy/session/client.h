@@ -250,7 +250,8 @@ static inline bool client_pins_session(const struct client *client)
 // answered by that.
 bool client_is_aligning(const struct client *client);
 void client_pin(struct client *client, enum pin pin);
-void client_discarded(struct client *client); // DISCARD ALL was answered
+// DISCARD ALL was answered. more: other things were sent behind it that are not answered yet.
+void client_discarded(struct client *client, bool more);
 // To a client that would wait in vain, its pool's last failure: the server's own sentence if it
 // has waited for that, else PgBouncer's for a pool that has been failing.
 void client_refuse(struct client *client, bool waited);

@@ -182,10 +182,12 @@ static void note_writes(struct client *client, const struct analysis *analysis,
     e->catalog = catalog;
 }
 
-// SET LOCAL, and its like: names may mean something else until the transaction ends.
+// SET LOCAL, and its like: names may mean something else until the transaction ends. DISCARD ALL:
+// to what is sent behind it in the same batch.
 static bool changes_locally(const struct analysis *analysis)
 {
-    if (analysis->kind == STATEMENT_SET || analysis->kind == STATEMENT_MULTI)
+    if (analysis->kind == STATEMENT_SET || analysis->kind == STATEMENT_MULTI ||
+        analysis->kind == STATEMENT_DISCARD)
         return true;
     for (uint32_t i = 0; i < analysis->functions.count; i++)
         if (slice_is(analysis->functions.at[i].name, "set_config"))

@@ -317,14 +317,17 @@ void client_pin(struct client *client, enum pin pin)
     client->pins |= 1u << pin;
 }
 
-void client_discarded(struct client *client)
+void client_discarded(struct client *client, bool more)
 {
-    client->pins = 0;
     sequences_forgotten(client);
     listening_forget(client);
-    client->must_verify = client->unseen = false;
     client->discarded = true;
-    mentioned_free(&client->mentioned);
+    client->must_verify = more; // what it is pinned for may be what came behind
+    if (!more) {
+        client->pins = 0;
+        client->unseen = false;
+        mentioned_free(&client->mentioned);
+    }
     gucs_unref(&client->wanted);
     client->wanted = gucs_ref(client->given);
 }

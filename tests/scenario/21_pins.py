@@ -3,7 +3,7 @@
 pipelined behind a reset, in settings of invented names. And a server that was reset begins anew."""
 import time
 
-from pgwire import query
+from pgwire import bind, execute, parse, query, sync
 
 
 def two(ctx, size=2, user="app", **settings):
@@ -61,6 +61,31 @@ def test_set_behind_discard_all(ctx):
     for _ in range(3):
         assert b.value("SHOW statement_timeout") == "0"
         assert a.value("SHOW statement_timeout") == "12345ms"
+
+
+BEHIND_DISCARD = {
+    "SET search_path = aside": "SHOW search_path",
+    "SELECT set_config('app.x', '1', false)": "SELECT coalesce(current_setting('app.x', true), '')",
+    "CREATE TEMP TABLE own()": "SELECT coalesce(to_regclass('own')::text, '')",
+    "SELECT pg_advisory_lock_shared(1)": "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
+}
+
+
+def test_behind_discard_all_in_a_batch(ctx):
+    """Nor of what was sent behind it before the Sync: it is its client's alone."""
+    a, b = two(ctx, 2)
+    d = ctx.direct("app")
+    for sql, show in BEHIND_DISCARD.items():
+        before = d.value(show)
+        for w in (a, d):
+            w.ask(parse("DISCARD ALL") + bind() + execute() + parse(sql) + bind() + execute() + sync()).check()
+        time.sleep(0.05)
+        for _ in range(3):
+            assert b.value(show) == before, sql
+            assert a.value(show) == d.value(show) != before, sql
+        for w in (a, d):
+            w.query("DISCARD ALL")
+            assert w.value(show) == before, sql
 
 
 def test_temporary_function(ctx):

@@ -280,3 +280,17 @@ def test_failed_write(ctx):
         for _ in range(5):
             assert c.value(READ) == "0"
     assert ctx.wait_hit(p, lambda: c.value(READ)) == "0"
+
+
+def test_behind_discard_all(ctx):
+    """A write behind DISCARD ALL, in one batch with it, is to what the names mean then."""
+    ctx.sql(SETUP + "CREATE SCHEMA aside; GRANT USAGE ON SCHEMA aside TO app; CREATE TABLE aside.t AS SELECT 1 AS id, 7 AS n; GRANT ALL ON aside.t TO app")
+    p = ctx.cache_proxy(hidden_code_check=0)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    a.query("SET search_path = aside")
+    assert ctx.wait_hit(p, lambda: a.value(READ)) == "7"
+    assert ctx.wait_hit(p, lambda: b.value(READ)) == "0"
+    a.query("SELECT n FROM t WHERE id = 2")
+    with ctx.pg.stream_held(ctx.db):
+        a.ask(parse("DISCARD ALL") + bind() + execute() + parse("UPDATE t SET n = 1 WHERE id = 1") + bind() + execute() + sync()).check()
+        assert b.value(READ) == "1"

@@ -215,6 +215,23 @@ static void put_prepared(struct buf *sql, const struct statement_names *named)
                         " FROM pg_catalog.pg_prepared_statements WHERE from_sql)", n);
 }
 
+// None is a setting of its own where the user, or the database, has another role to begin with.
+static void put_no_role(struct buf *sql, const char *user)
+{
+    buf_printf(sql, " UNION ALL SELECT 'role', 'none'"
+                    " WHERE pg_catalog.current_setting('role') OPERATOR(pg_catalog.=) 'none'"
+                    " AND EXISTS (SELECT FROM pg_catalog.pg_db_role_setting,"
+                    " pg_catalog.unnest(setconfig) s WHERE s OPERATOR(pg_catalog.~~) 'role=%%'"
+                    " AND (setdatabase OPERATOR(pg_catalog.=) 0::pg_catalog.oid"
+                    " OR setdatabase OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database"
+                    " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))"
+                    " AND (setrole OPERATOR(pg_catalog.=) 0::pg_catalog.oid"
+                    " OR setrole OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_roles"
+                    " WHERE rolname OPERATOR(pg_catalog.=) ");
+    quote_literal(sql, user);
+    buf_printf(sql, ")))");
+}
+
 void remains_question(struct buf *sql, const char *user, const struct mentioned *mentioned,
                       const struct mentioned *heard, const struct gucs *known,
                       const struct statement_names *named)
@@ -229,6 +246,7 @@ void remains_question(struct buf *sql, const char *user, const struct mentioned 
     buf_printf(sql, "%s UNION ALL SELECT 'session_authorization', session_user::pg_catalog.text"
                     " WHERE session_user::pg_catalog.text OPERATOR(pg_catalog.<>) ", kinds);
     quote_literal(sql, user);
+    put_no_role(sql, user);
     put_prepared(sql, named);
     buf_u8(sql, 0);
 }

@@ -122,6 +122,23 @@ def test_role(ctx):
     assert a.value("SELECT current_user") == "app"
 
 
+def test_no_role(ctx):
+    """Where the user begins with another role, NONE is a setting like any other: its client's."""
+    ctx.sql(f"GRANT other TO app; ALTER ROLE app IN DATABASE {ctx.db} SET role = other")
+    try:
+        p = ctx.proxy(default_pool_size=1)
+        a, b = (ctx.keep(p.connect(ctx.db)) for _ in range(2))
+        for sql in ("SET ROLE NONE", "SELECT set_config('role', 'none', false)", "SET SESSION AUTHORIZATION app"):
+            a.query(sql)
+            for _ in range(3):
+                assert b.value("SELECT current_user") == "other", sql
+                assert a.value("SELECT current_user") == "app", sql
+            a.query("RESET ROLE")
+            assert [w.value("SELECT current_user") for w in (a, b)] == ["other"] * 2, sql
+    finally:
+        ctx.sql(f"ALTER ROLE app IN DATABASE {ctx.db} RESET role; REVOKE other FROM app")
+
+
 def test_role_that_is_lost(ctx):
     """Nothing of a client runs in a session that could not be made its own."""
     ctx.sql("GRANT other TO app; CREATE TABLE seen(who text); GRANT ALL ON seen TO PUBLIC")

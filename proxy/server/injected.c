@@ -37,9 +37,11 @@ static void note_profile(struct server *server, struct slice body)
     server->profile_asked = false;
     // What a session on the old target looks like says nothing of those on the new one.
     bool counts = server_is_known(server) && !server_is_obsolete(server);
+    // Another session of the same settings may be another one: 0 is no epoch.
+    uint64_t epoch = server->bare || server->needs_reset ? 0 : server->profile_epoch;
     if (profile_identity(body, &where, &row) && leads_where_it_should(server, where))
         server->profile = route_profile_note(server->route, server->applied, counts,
-                                             buf_slice(&row), server->profile_epoch);
+                                             buf_slice(&row), epoch);
     buf_fini(&row);
 }
 

@@ -283,7 +283,7 @@ static bool ready(struct server *server)
     log_debug("S-%p: %s/%s logged in to server", (void *)server, route->database, route->user);
     sender_begin(&worker->to_server, &server->conn);
     const struct config_database *db = database_of(server);
-    if (server->connect_query_sent && db != NULL && route->pool->mode != POOL_SESSION)
+    if (server->connect_query_sent && db != NULL && server_has_base(server))
         align_ask_base(server, db->connect_query ? db->connect_query : "");
     if (route->domain != NULL)
         server_ask_profile(server);

@@ -96,6 +96,7 @@ static void forget_session(struct relay *relay)
     server->profile = NULL;
     server->profile_epoch = 0;
     server->fresh = !more;
+    server->bare = server->connect_query_sent;
     server->needs_reset |= more;
     align_forget(server);
     if (relay->client != NULL)

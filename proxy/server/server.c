@@ -182,19 +182,25 @@ static void begin_reset(struct server *server)
         server_close(server, "server conn crashed?");
 }
 
+bool server_has_base(const struct server *server)
+{
+    return server->route->pool->mode != POOL_SESSION || server->route->domain != NULL;
+}
+
 // What a new session begins with; on the to_server bracket. The profile is asked for by its user.
-void server_freshen(struct server *server)
+bool server_freshen(struct server *server)
 {
     const struct config_database *db =
         config_database(server->worker->config, server->route->database);
-    server->fresh = false;
+    server->fresh = server->bare = false;
     server->profile = NULL;
     server->profile_epoch = 0;
-    if (db != NULL && db->connect_query != NULL && db->connect_query[0] != '\0') {
-        server_inject(server, PURPOSE_CONNECT, db->connect_query);
-        if (server->route->pool->mode != POOL_SESSION)
-            align_ask_base(server, db->connect_query);
-    }
+    if (db == NULL || db->connect_query == NULL || db->connect_query[0] == '\0')
+        return false;
+    server_inject(server, PURPOSE_CONNECT, db->connect_query);
+    if (server_has_base(server))
+        align_ask_base(server, db->connect_query);
+    return true;
 }
 
 // A cancel request keeps it from being given back, or does not any more.

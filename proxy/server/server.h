@@ -118,6 +118,7 @@ struct server {
     bool needs_reset;        // something of the client may be left in the session
     bool needs_settings_reset; // ... but nothing beyond settings
     bool fresh;              // the session was made new: connect_query and profile are due
+    bool bare;               // what connect_query made is gone from it, in part at least
     uint64_t number;         // of this connection, never used twice
     uint64_t generation;     // of the route's target, when it was opened
     unsigned tls_era;        // of the TLS settings, when it was connected; tls_context.h
@@ -162,7 +163,10 @@ void server_attach(struct server *server, struct worker *worker);
 void server_release(struct server *server);
 // To the pool at once, or to the waiter that is served next.
 void server_give_back(struct server *server);
-void server_freshen(struct server *server);
+bool server_freshen(struct server *server); // true: connect_query runs
+// Is what connect_query made of its session to be told from what its client did? In session mode
+// nobody else gets it; but what is answered from memory depends on that.
+bool server_has_base(const struct server *server);
 // Does the configuration, or the name of its host, mean another server by now, or the same one
 // spoken to in another way?
 bool server_is_obsolete(struct server *server);

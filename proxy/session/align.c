@@ -25,10 +25,13 @@ static void inject(struct server *server, enum op_purpose purpose, struct buf *s
 
 // ---- making it the client's ----
 
-static void align_vars(struct client *client, struct server *server)
+// connects: behind connect_query, which may have set any.
+static void align_vars(struct client *client, struct server *server, bool connects)
 {
     struct buf sql = {0};
-    vars_difference(client->vars, server->vars, &sql);
+    struct vars *have = connects ? vars_none(client->vars->registry) : vars_ref(server->vars);
+    vars_difference(client->vars, have, &sql);
+    vars_unref(&have);
     buf_u8(&sql, 0);
     inject(server, PURPOSE_ALIGN, &sql);
     // Values that no server has seen yet may be refused: nothing runs before that is known.
@@ -84,12 +87,11 @@ void align_session(struct client *client, struct server *server, bool newly)
     if (!differs && !resets && !unknown && !forgets && !server->fresh)
         return;
     sender_begin(&worker->to_server, &server->conn);
-    if (server->fresh)
-        server_freshen(server);
+    bool connects = server->fresh && server_freshen(server);
     if (forgets)
         server_inject(server, PURPOSE_RESET, sequences_forget);
-    if (differs)
-        align_vars(client, server);
+    if (differs || connects)
+        align_vars(client, server, connects);
     if (resets)
         align_settings(client, server);
     if (unknown)
@@ -221,7 +223,7 @@ struct profile *align_profile(const struct client *client, uint64_t epoch)
     if (server == NULL || server->profile == NULL || server->profile_epoch != epoch ||
         server->profile_asked || !gucs_equal(server->applied, client->wanted))
         return any;
-    if (any == NULL && server_is_known(server)) // there were too many of them
+    if (any == NULL && server_is_known(server) && !server->bare) // there were too many of them
         route_profile_keep(client->route, client->wanted, server->profile, epoch);
     return server->profile;
 }
@@ -380,7 +382,9 @@ void align_looked(struct client *client, struct server *server)
     }
     struct gucs *now = gucs_new(&remains->settings);
     struct gucs *own = gucs_without(now, server->base);
-    if (lacks_some(now, server->base)) // connect_query is due again
+    bool lacks = lacks_some(now, server->base);
+    bool bare = lacks || (server->bare && server->base == NULL);
+    if (lacks) // connect_query is due again
         server->needs_settings_reset = true;
     gucs_unref(&now);
     if (is_anybodys(client, server, own, remains->kinds)) {
@@ -391,12 +395,14 @@ void align_looked(struct client *client, struct server *server)
         return;
     }
     route_note_custom(client->route, own);
-    if (own != NULL || server->applied != NULL) { // what was asked before says nothing of now
+    // What was asked before says nothing of now.
+    if (own != NULL || server->applied != NULL || bare != server->bare) {
         server->profile = NULL;
         server->profile_epoch = 0;
     }
     gucs_unref(&server->applied);
     server->applied = own; // the count moves
+    server->bare = bare;
     want_what_is_left(client, own);
     client->wanted_proven = true;
     align_give_back(client, client->resets, remains->own_vars);

@@ -261,6 +261,16 @@ def test_connect_query_is_reset(ctx):
         assert b.value("SELECT current_user") == "other", reset
 
 
+def test_connect_query_does_not_undo(ctx):
+    """Where it runs again, a client's reported settings are still what the client was told."""
+    p = with_connect_query(ctx, "SET timezone = 'Asia/Tokyo'")
+    a = ctx.keep(p.connect(ctx.db))
+    assert a.value("SHOW timezone") == "Asia/Tokyo"
+    a.query("DISCARD ALL")
+    zone = ctx.direct("app").value("SHOW timezone")
+    assert [a.value("SHOW timezone") for _ in range(3)] == [zone] * 3
+
+
 def test_connect_query_with_a_name_of_its_own(ctx):
     p = with_connect_query(ctx, "SET app.env = 'prod'")
     a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))

@@ -208,3 +208,45 @@ def test_empty_temporary_schemas(ctx):
     a.query("DROP TABLE t")
     for _ in range(5):
         assert [w.value("SELECT n FROM t WHERE id = 1") for w in (a, c)] == ["0", "0"]
+
+
+def by_connect_query(ctx):
+    """Two sessions for which connect_query has named a schema, and a read there that hits."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); CREATE SCHEMA aside; CREATE TABLE aside.t AS SELECT 1 AS id, 7 AS n;"
+            "GRANT USAGE ON SCHEMA aside TO app; GRANT ALL ON t, aside.t TO app")
+    p = ctx.cache_proxy(databases={ctx.db: ctx.server(connect_query="'SET search_path = aside, public'")}, pool_mode="session", hidden_code_check=0)
+    a, b = (ctx.keep(p.connect(ctx.db)) for _ in range(2))
+    for w in (a, b):
+        assert ctx.wait_hit(p, lambda w=w: w.value(READ)) == "7"
+    return p, a, b
+
+
+READ = "SELECT n FROM t WHERE id = 1"
+
+
+def test_what_connect_query_made(ctx):
+    """What is left of it after RESET is another session than those that still have it."""
+    p, a, b = by_connect_query(ctx)
+    b.query("RESET search_path")
+    for _ in range(5):
+        assert [w.value(READ) for w in (a, b)] == ["7", "0"]
+    for n in range(1, 4):
+        with p.connect(ctx.db, "postgres") as w:
+            w.query(f"CREATE TABLE new{n}()")  # sessions are looked at anew
+        assert ctx.wait_hit(p, lambda: b.value(READ)) == str(n - 1)
+        with p.connect(ctx.db) as c:
+            assert c.value(READ) == "7"
+        assert ctx.wait_hit(p, lambda: a.value(READ)) == "7"
+        ctx.sql(f"UPDATE t SET n = {n}")
+        p.wait(lambda want=str(n): b.value(READ) == want, "what was written directly")
+
+
+def test_what_discard_took(ctx):
+    """The same after DISCARD ALL, and after what is asked of that session later."""
+    p, a, b = by_connect_query(ctx)
+    for sql in ("DISCARD ALL", "SET work_mem = '1MB'", "RESET work_mem"):
+        b.query(sql)
+        assert ctx.wait_hit(p, lambda: b.value(READ)) == "0"
+        with p.connect(ctx.db) as c:
+            assert c.value(READ) == "7", sql
+        assert a.value(READ) == "7", sql

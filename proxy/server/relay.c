@@ -128,6 +128,14 @@ static void on_complete(struct relay *relay, struct slice body, const struct op 
     owed_copy_ended(relay->server);
 }
 
+// What is only asked for there changes nothing: the server has a new configuration, and a session
+// that is the client's own has it as well. (Another's is made true again for each client.)
+static bool tells_of_itself(const struct client *client, enum op_purpose purpose)
+{
+    return client->mode == POOL_SESSION &&
+           (purpose == PURPOSE_PROFILE || purpose == PURPOSE_VERIFY || purpose == PURPOSE_LEARN);
+}
+
 static void on_parameter(struct relay *relay, struct slice message, const struct op *op)
 {
     struct reader r = reader_of(slice_of(message.at + 5, message.len - 5));
@@ -144,7 +152,7 @@ static void on_parameter(struct relay *relay, struct slice message, const struct
     if (client == NULL)
         return;
     bool injected = op != NULL && op->origin == OP_INJECTED;
-    if (injected && op->purpose != PURPOSE_ALIGN)
+    if (injected && op->purpose != PURPOSE_ALIGN && !tells_of_itself(client, op->purpose))
         return;
     // Aligning confirms a value, perhaps in the server's own spelling: then the client hears it.
     // One that was not greeted yet hears it then.
@@ -249,6 +257,15 @@ static bool on_ready(struct relay *relay, struct slice message, struct op *op)
     return true;
 }
 
+// The session that made the reply being recorded. (A reload of the server's configuration may have
+// changed what it reports, and been told in front of that.)
+static bool is_as_its_key_says(const struct relay *relay)
+{
+    const struct server *server = relay->server;
+    return server->profile == server->fill_profile && relay->client != NULL &&
+           vars_equal(relay->client->vars, server->vars);
+}
+
 static bool on_copy_in(struct relay *relay)
 {
     struct client *client = relay->client;
@@ -301,8 +318,8 @@ static bool session_message(struct relay *relay, char type, struct slice message
     case 'C':
         on_complete(relay, body, op);
         if (!injected) {
-            if (server->fill != NULL && server->profile != server->fill_profile) {
-                counter_add(&relay->worker->cache.abandoned, 1); // another session than the key's
+            if (server->fill != NULL && !is_as_its_key_says(relay)) {
+                counter_add(&relay->worker->cache.abandoned, 1);
                 fill_abandon(&server->fill);
             }
             if (server->fill != NULL)

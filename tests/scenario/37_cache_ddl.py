@@ -202,6 +202,54 @@ def test_configuration_reloaded(ctx):
         p.wait(lambda sql=read, old=before: c.value(sql) == old, f"{before} again ({setting})")
 
 
+READ_AT = "SELECT at FROM s WHERE id = 1"
+SETUP_AT = "CREATE TABLE s(id int PRIMARY KEY, at timestamptz); INSERT INTO s VALUES (1, '2020-01-01 00:00+00'); GRANT ALL ON s TO PUBLIC"
+
+
+def test_time_zone_reloaded(ctx):
+    """A server tells of its new time zone in front of an answer: that is none for those who have the old one."""
+    ctx.sql(SETUP_AT)
+    p = ctx.cache_proxy(default_pool_size=2, hidden_code_check=0)
+    a, b, c = (ctx.keep(p.connect(ctx.db)) for _ in range(3))
+    for sql in ("BEGIN; SELECT 1", "COMMIT"):
+        for w in (a, b):  # each has one of the servers
+            w.query(sql)
+    before, zone = ctx.wait_hit(p, lambda: a.value(READ_AT)), a.value("SHOW TimeZone")
+    try:
+        ctx.pg.configure(timezone="Asia/Tokyo")
+        a.query("BEGIN; SELECT 1")
+        b.query(READ_AT)  # on the other one, which has not read it yet
+        a.query("COMMIT")
+        c.query(f"SET TimeZone = '{zone}'")
+        assert [c.value(READ_AT) for _ in range(3)] == [before] * 3
+        assert ctx.wait_hit(p, lambda: c.value(READ_AT)) == before
+    finally:
+        ctx.pg.configure(timezone=None)
+
+
+def test_time_zone_reloaded_in_session_mode(ctx):
+    """Who has not set one gets the new one, and is told, whatever the server was asked first."""
+    ctx.sql(SETUP_AT)
+    p = ctx.cache_proxy(pool_mode="session", hidden_code_check=0)
+    a, b, d = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db)), ctx.direct("app")
+    zone = a.value("SHOW TimeZone")
+    b.query(f"SET TimeZone = '{zone}'")
+    before = d.value(READ_AT)
+    for w in (a, b):
+        assert ctx.wait_hit(p, lambda w=w: w.value(READ_AT)) == before
+    try:
+        ctx.pg.configure(timezone="Asia/Tokyo")
+        after = d.value(READ_AT)
+        assert after != before
+        for _ in range(3):
+            assert [w.value(READ_AT) for w in (a, b)] == [after, before]
+        assert a.parameters["TimeZone"] == "Asia/Tokyo"
+        for w, want in ((a, after), (b, before)):
+            assert ctx.wait_hit(p, lambda w=w: w.value(READ_AT)) == want
+    finally:
+        ctx.pg.configure(timezone=None)
+
+
 def test_owner_of_the_database(ctx):
     """He alone is a member of pg_database_owner, and no row of pg_auth_members says so."""
     ctx.sql("CREATE TABLE o(n int); INSERT INTO o VALUES (1); GRANT SELECT ON o TO pg_database_owner;"

@@ -18,6 +18,14 @@
 #include "proxy/sql/keys.h"
 #include "proxy/worker.h"
 
+// Where its server writes: since a RELOAD the route's may be another. NULL: nobody follows it.
+static struct domain *domain_of(const struct client *client)
+{
+    const struct server *server = client->server;
+    return server != NULL && server->counted_in != NULL ? server->counted_in
+                                                        : client->route->domain;
+}
+
 static bool has_slot(const uint32_t *slots, uint8_t count, uint32_t slot)
 {
     for (uint8_t i = 0; i < count; i++)
@@ -120,9 +128,11 @@ const struct resolution *effects_meaning(struct client *client, const struct ana
 {
     // Where the search path may have been changed, names may mean other tables than they did.
     const struct server *server = client->server;
-    struct domain *domain = domain_canonical(client->route->domain);
+    struct domain *of_route = client->route->domain;
+    struct domain *domain = domain_canonical(domain_of(client));
     if (server == NULL || server->profile == NULL || client_pins_session(client) ||
-        (client->effects != NULL && client->effects->path_unknown) ||
+        (client->effects != NULL && client->effects->path_unknown) || of_route == NULL ||
+        domain_canonical(of_route) != domain ||
         server->profile_epoch != ledger_epoch(domain_ledger(domain)))
         return NULL;
     return resolution_front_get(client->worker->resolutions, domain,
@@ -136,7 +146,7 @@ static void note_captures(struct client *client, const struct analysis *analysis
     if (analysis->functions.count == 0 && analysis->operators.count == 0 &&
         analysis->reads.count == 0)
         return;
-    struct domain *domain = domain_canonical(client->route->domain);
+    struct domain *domain = domain_canonical(domain_of(client));
     const struct resolution *r = effects_meaning(client, analysis);
     bool runs_code = r != NULL && r->barrier, new_name = r != NULL && r->pending;
     if (r == NULL) { // by whatever path
@@ -174,7 +184,7 @@ static void note_writes(struct client *client, const struct analysis *analysis,
     if (analysis->writes.count == 0)
         return;
     const struct resolution *r = effects_meaning(client, analysis);
-    uint64_t catalog = domain_catalog_version(domain_canonical(client->route->domain));
+    uint64_t catalog = domain_catalog_version(domain_canonical(domain_of(client)));
     if (r == NULL || r->barrier || (e->count + e->held_count > 0 && e->catalog != catalog))
         e->barrier = true;
     else
@@ -277,10 +287,11 @@ void effects_note(struct client *client, const struct analysis *analysis,
     // Then what changes the meaning of names: in one text of several statements, in any order.
     if (analysis != NULL && analysis->bypass != BYPASS_NONE && changes_locally(analysis))
         effects_of(client)->path_unknown = true;
-    if (client->route->domain != NULL && analysis != NULL &&
+    const bool followed = domain_of(client) != NULL;
+    if (followed && analysis != NULL &&
         (client->effects == NULL || !client->effects->barrier))
         note_captures(client, analysis);
-    if (client->route->domain != NULL &&
+    if (followed &&
         (analysis == NULL || !analysis_only_reads(analysis) || analysis->may_end_transaction))
         note_writes(client, analysis, values);
     if (analysis == NULL || analysis->effects != 0 || client->pins != 0)
@@ -291,7 +302,7 @@ void effects_note_arguments(struct client *client, const struct analysis *analys
 {
     uint32_t others = analysis->effects & ~(uint32_t)(EFFECT_PREPARE | EFFECT_EXECUTE);
     note_session(client, analysis, others);
-    if (client->route->domain == NULL)
+    if (domain_of(client) == NULL)
         return;
     if (analysis->ddl) // CREATE TABLE AS EXECUTE
         effects_of(client)->ddl = true;
@@ -317,7 +328,7 @@ static struct ticket_slots slots_of(const struct effects *e)
 void effects_publish(struct client *client)
 {
     const struct effects *e = client->effects;
-    struct domain *domain = client->route->domain;
+    struct domain *domain = domain_of(client);
     if (domain == NULL || e == NULL)
         return;
     if (e->count > 0 || e->held_count > 0 || e->barrier || e->ddl)
@@ -336,7 +347,7 @@ void effects_publish(struct client *client)
 void effects_in_doubt(struct client *client, uint32_t process)
 {
     struct effects *e = client->effects;
-    struct domain *domain = client->route->domain;
+    struct domain *domain = domain_of(client);
     hidden_settle(client);
     if (domain == NULL || !effects_any(e))
         return;

@@ -294,3 +294,41 @@ def test_behind_discard_all(ctx):
     with ctx.pg.stream_held(ctx.db):
         a.ask(parse("DISCARD ALL") + bind() + execute() + parse("UPDATE t SET n = 1 WHERE id = 1") + bind() + execute() + sync()).check()
         assert b.value(READ) == "1"
+
+
+def two_names(ctx, **settings):
+    """A database under two names, read through both, and what gives the first to another one."""
+    ctx.sql(SETUP)
+    other = ctx.new_database()
+    ctx.sql(SETUP, database=other)
+    p = ctx.cache_proxy(databases={"a": ctx.server(), "b": ctx.server(), ctx.db: ctx.server()}, hidden_code_check=0, **settings)
+    a, b = ctx.keep(p.connect("a")), ctx.keep(p.connect("b"))
+    for c in (a, b):
+        assert ctx.wait_hit(p, lambda c=c: c.value(READ)) == "0"
+
+    def retarget():
+        p.databases["a"] = ctx.server(dbname=other)
+        p.reload()
+        assert ctx.wait_hit(p, lambda: b.value(READ)) == "0"
+    return a, b, retarget
+
+
+def test_name_that_moves_in_a_transaction(ctx):
+    """What is written is written where it began, whatever its database's name means since a RELOAD."""
+    a, b, retarget = two_names(ctx)
+    for sql in ("BEGIN", "UPDATE t SET n = 1 WHERE id = 1"):
+        a.query(sql)
+    retarget()
+    with ctx.pg.stream_held(ctx.db):
+        a.query("COMMIT")
+        assert b.value(READ) == "1"
+
+
+def test_name_that_moves_in_session_mode(ctx):
+    """A session's server stays where it is."""
+    a, b, retarget = two_names(ctx, pool_mode="session")
+    retarget()
+    with ctx.pg.stream_held(ctx.db):
+        for n in range(1, 4):
+            a.query(f"UPDATE t SET n = {n} WHERE id = 1")
+            assert b.value(READ) == str(n)

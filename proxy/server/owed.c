@@ -59,7 +59,7 @@ static void undo(struct server *server, struct client *client, struct op *op, st
     }
     given_undo(server, op);
     if (op->purpose == PURPOSE_EVICT && !redone)
-        prepared_add(&server->prepared, op->after);
+        prepared_add(&server->prepared, op->after, server->prepared.odd);
     if (client == NULL)
         return;
     if (op->renames)
@@ -92,7 +92,7 @@ void owed_names_dropped(struct server *server, struct client *client)
     for (uint32_t i = 1; i < server->ops.count; i++) {
         const struct op *op = ops_nth(&server->ops, i);
         if (op->kind == OP_PARSE && op->origin != OP_LOCAL && !op->unnamed && op->after != NULL)
-            prepared_add(&server->prepared, op->after);
+            prepared_add(&server->prepared, op->after, server->prepared.odd);
     }
     if (client == NULL)
         return;

@@ -9,6 +9,7 @@ struct prepared_node {
     struct link link;
     struct statement *statement; // counts
     uint32_t edition;            // of the statement, when it was prepared here
+    bool odd;
 };
 
 static struct prepared_node *find(const struct prepared *prepared, uint64_t number)
@@ -54,16 +55,29 @@ bool prepared_is_spoilt(const struct prepared *prepared, const struct statement 
     return node != NULL && node->edition != statement->edition;
 }
 
-void prepared_add(struct prepared *prepared, struct statement *statement)
+void prepared_add(struct prepared *prepared, struct statement *statement, bool odd)
 {
     if (find(prepared, statement->number) != NULL)
         return;
+    prepared->odd |= odd;
     struct prepared_node *node = mem_new(struct prepared_node);
     node->statement = statement_ref(statement);
     node->edition = statement->edition;
+    node->odd = odd;
     hash_insert(&prepared->table, &node->node, statement->number);
     link_init(&node->link);
     list_push_front(&prepared->used, &node->link);
+}
+
+void prepared_settle(struct prepared *prepared)
+{
+    list_each(&prepared->used, l)
+    {
+        struct prepared_node *node = container_of(l, struct prepared_node, link);
+        if (node->odd)
+            node->edition = node->statement->edition - 1;
+    }
+    prepared->odd = false;
 }
 
 static void drop(struct prepared *prepared, struct prepared_node *node)

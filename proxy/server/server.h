@@ -53,6 +53,7 @@ const char *server_state_name(enum server_state state);
 struct prepared {
     struct hash_table table;
     struct list used; // most recent first
+    bool odd;         // some, or the unnamed one, were read by settings of a moment
 };
 
 struct server {
@@ -216,7 +217,9 @@ void prepared_spoil(struct prepared *prepared, uint64_t number);
 // Here only: it is to be read anew.
 void prepared_outdate(struct prepared *prepared, uint64_t number);
 bool prepared_is_spoilt(const struct prepared *prepared, const struct statement *statement);
-void prepared_add(struct prepared *prepared, struct statement *statement);
+// odd: its client may have settings just now that are not those of its scope.
+void prepared_add(struct prepared *prepared, struct statement *statement, bool odd);
+void prepared_settle(struct prepared *prepared); // what is odd is to be read anew, here
 void prepared_remove(struct prepared *prepared, const struct statement *statement);
 struct statement *prepared_oldest(struct prepared *prepared); // borrows
 void prepared_clear(struct prepared *prepared);

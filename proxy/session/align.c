@@ -84,6 +84,10 @@ void align_session(struct client *client, struct server *server, bool newly)
     uint64_t epoch = route->domain ? ledger_epoch(domain_ledger(route->domain)) : 0;
     bool unknown = route->domain != NULL && (server->profile_epoch != epoch || resets);
     bool forgets = newly && sequences_take(client, server);
+    if (newly && server->prepared.odd) {
+        prepared_settle(&server->prepared);
+        server->unnamed = 0;
+    }
     if (!differs && !resets && !unknown && !forgets && !server->fresh)
         return;
     sender_begin(&worker->to_server, &server->conn);

@@ -95,6 +95,7 @@ struct client {
     bool realigned : 1;        // it got another server because the first could not be aligned
     bool unseen : 1;           // settings of the open transaction beside `mentioned`
     bool must_verify : 1;      // the session is to be looked at when the transaction is over
+    bool reads_oddly : 1;      // settings by which texts are read may not be those of vars, wanted
     bool looking : 1;          // that was asked, and not answered yet
     bool in_transaction : 1;   // xact_us counts
     bool ended_here : 1;       // one ended in this turn that no server knew of

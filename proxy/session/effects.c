@@ -284,6 +284,8 @@ void effects_note(struct client *client, const struct analysis *analysis,
         hidden_note(client, analysis);
     else if (values != NULL)
         hidden_note_unread(client, values->text);
+    client->reads_oddly |= analysis == NULL || analysis->rereads ||
+                           (analysis->effects & EFFECT_UNKNOWN) != 0;
     // Then what changes the meaning of names: in one text of several statements, in any order.
     if (analysis != NULL && analysis->bypass != BYPASS_NONE && changes_locally(analysis))
         effects_of(client)->path_unknown = true;

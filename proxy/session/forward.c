@@ -262,7 +262,7 @@ static void forward_named_parse(struct client *client, struct slice message, str
         return;
     }
     op->after = statement_ref(statement);
-    prepared_add(&server->prepared, statement);
+    prepared_add(&server->prepared, statement, client->reads_oddly);
     sharing_parse(client, statement->name, statement);
     route_count(client->route, client->worker, injected_parses, 1);
 }
@@ -303,6 +303,7 @@ static enum step forward_parse(struct client *client, struct slice *data, struct
     } else {
         struct op *op = push(client, OP_PARSE);
         server->unnamed = statement->number;
+        server->prepared.odd |= client->reads_oddly;
         set_unnamed(client, op, statement);
         sender_put(session_to_server(client), message);
     }

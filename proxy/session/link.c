@@ -396,6 +396,7 @@ void client_finished(struct client *client)
         client->must_verify = false;
         client->pins = 0;
     }
+    client->reads_oddly = false;
     if (client->mode == POOL_SESSION && hidden_ask(server))
         return;
     bool keep = client->pins != 0 || client->mode == POOL_SESSION;

@@ -59,7 +59,7 @@ static void ensure_prepared(struct client *client, struct statement *statement)
     struct op *op = ops_push(&server->ops, OP_PARSE, OP_INJECTED, PURPOSE_PREPARE);
     op->after = statement_ref(statement);
     sharing_parse(client, statement->name, statement);
-    prepared_add(&server->prepared, statement);
+    prepared_add(&server->prepared, statement, client->reads_oddly);
     route_count(client->route, client->worker, injected_parses, 1);
 }
 
@@ -78,6 +78,7 @@ static void ensure_unnamed(struct client *client)
         op->unnamed = true;
         sharing_parse(client, "", client->unnamed);
         server->unnamed = client->unnamed->number;
+        server->prepared.odd |= client->reads_oddly;
         route_count(client->route, client->worker, injected_parses, 1);
     }
 }

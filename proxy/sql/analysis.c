@@ -180,6 +180,7 @@ static struct analysis *analysis_of(const struct walk *w)
         .reasons = w->reasons,
         .effects = w->effects,
         .resets = w->resets,
+        .rereads = w->rereads,
         .reads = copy_names(&room, &w->reads),
         .catalogs = copy_names(&room, &w->catalogs),
         .writes = copy_names(&room, &w->writes),

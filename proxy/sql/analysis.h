@@ -177,6 +177,7 @@ struct analysis {
     bool zones;             // calls timezone(): a time's zone would be that of the day
     bool on_conflict;       // INSERT ... ON CONFLICT: may tell of any row of its table
     bool searches_text;     // by text search configurations, which are to be watched
+    bool rereads;           // SET or RESET of a setting by which texts and constants are read
     bool unlistens;         // one UNLISTEN, of channel or of all
     bool names_are_ascii;   // else the bytes of names are in the client's encoding
     size_t bytes;           // memory it holds, for the bound in texts.h

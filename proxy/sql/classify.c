@@ -109,8 +109,24 @@ static void note_reset(struct walk *w, const char *name)
     w->effects |= effect_of_setting(name) | EFFECT_RESET;
 }
 
+// Does the meaning of a text depend on it, for good once that was prepared? (PostgreSQL itself sees
+// to the search path and the role.) name: empty for all.
+static bool is_for_reading(const char *name)
+{
+    static const char *const names[] = {
+        "array_nulls", "backslash_quote",       "lc_monetary",
+        "timezone_abbreviations", "transform_null_equals", "xmloption",
+    };
+    bool found = name[0] == '\0' || (analysis_setting_reported(name) >= 0 &&
+                                     strcasecmp(name, "application_name") != 0);
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names) && !found; i++)
+        found = strcasecmp(name, names[i]) == 0;
+    return found;
+}
+
 static struct classified classify_set(struct walk *w, const PgQuery__VariableSetStmt *s)
 {
+    w->rereads |= s->name == NULL || is_for_reading(s->name);
     switch (s->kind) {
     case PG_QUERY__VARIABLE_SET_KIND__VAR_SET_VALUE:
         if (!s->is_local && !is_transaction_setting(s->name))
@@ -267,6 +283,7 @@ static struct classified classify_discard(struct walk *w, const PgQuery__Discard
 {
     w->effects |= s->target == PG_QUERY__DISCARD_MODE__DISCARD_ALL ? EFFECT_DISCARD_ALL
                                                                     : EFFECT_DISCARD_SOME;
+    w->rereads |= s->target == PG_QUERY__DISCARD_MODE__DISCARD_ALL;
     if (s->target == PG_QUERY__DISCARD_MODE__DISCARD_SEQUENCES)
         w->effects |= EFFECT_DISCARD_SEQUENCES;
     return plain(STATEMENT_DISCARD);

@@ -43,6 +43,7 @@ struct walk {
     uint64_t reasons;   // all of them: bits 1 << enum bypass
     uint32_t effects;
     uint8_t resets;
+    bool rereads;
     bool defines;       // inside a definition: what it names is not run, read or written now
     bool writes_unknown;
     bool calls_unknown_function;

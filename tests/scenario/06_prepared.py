@@ -259,3 +259,28 @@ def test_many_clients_many_servers(ctx):
 
     for t in [ctx.thread(work, who) for who in range(40)]:
         t.result()
+
+
+# What is sent before a Parse (and how many answers it has), the text that it reads then, and what that means to others.
+MOMENTS = {
+    "in one batch": (parse("SET TimeZone = 'Asia/Tokyo'") + bind() + execute(), 0, "SELECT timestamptz '2020-01-01 00:00' = '2020-01-01 00:00+00'"),
+    "in a transaction": (query("BEGIN") + query("SET LOCAL array_nulls = off"), 2, "SELECT ('{NULL}'::text[])[1] IS NULL"),
+    "operators": (query("BEGIN") + query("SET LOCAL transform_null_equals = on"), 2, "SELECT (1 = NULL) IS NULL"),
+    "behind it": (query("SET array_nulls = off"), 1, "SELECT ('{null}'::text[])[1] IS NULL"),
+}
+
+
+def test_settings_of_a_moment(ctx):
+    """A statement that one client had prepared under settings that it made for a moment is read anew for others, who share its
+    text: constants are read when it is prepared."""
+    ctx.sql(f"ALTER DATABASE {ctx.db} SET TimeZone = 'UTC'")
+    p = ctx.proxy(default_pool_size=1)
+    for moment, (before, answers, sql) in MOMENTS.items():
+        a, b = (ctx.keep(p.connect(ctx.db)) for _ in range(2))
+        assert a.ask(before + parse(sql, "s") + bind("s") + execute() + sync(), times=answers + 1).check().rows == [("f",)], moment
+        if a.status == "T":
+            a.query("COMMIT")
+        for _ in range(2):
+            b.ask(parse(sql, f"s{_}") + sync()).check()
+            assert b.ask(bind(f"s{_}") + execute() + sync()).check().value == "t", moment
+        a.close()

@@ -60,7 +60,7 @@ static void test_least_recently_used_leaves(void **state)
     assert_null(prepared_oldest(p));
     assert_false(prepared_has(p, desk->s[0]));
     for (int i = 0; i < 4; i++)
-        prepared_add(p, desk->s[i]);
+        prepared_add(p, desk->s[i], false);
     assert_int_equal(p->table.count, 4);
     assert_ptr_equal(prepared_oldest(p), desk->s[0]);
     assert_true(prepared_has(p, desk->s[0])); // used again
@@ -70,7 +70,7 @@ static void test_least_recently_used_leaves(void **state)
     assert_false(prepared_has(p, desk->s[1]));
     assert_ptr_equal(prepared_oldest(p), desk->s[2]);
     prepared_remove(p, desk->s[1]); // twice is fine
-    prepared_add(p, desk->s[2]);    // is there already
+    prepared_add(p, desk->s[2], false);    // is there already
     assert_int_equal(p->table.count, 3);
     assert_int_equal(desk->s[2]->refs, 2);
     prepared_clear(p);
@@ -84,8 +84,8 @@ static void test_spoilt(void **state)
     struct prepared *p = &desk->prepared;
     prepared_spoil(p, desk->s[0]->number); // not there
     assert_false(prepared_is_spoilt(p, desk->s[0]));
-    prepared_add(p, desk->s[0]);
-    prepared_add(p, desk->s[1]);
+    prepared_add(p, desk->s[0], false);
+    prepared_add(p, desk->s[1], false);
     prepared_spoil(p, 0);
     prepared_spoil(p, desk->s[0]->number);
     assert_true(prepared_is_spoilt(p, desk->s[0]));
@@ -93,7 +93,7 @@ static void test_spoilt(void **state)
     assert_true(prepared_has(p, desk->s[0])); // the server has it still
     prepared_remove(p, desk->s[0]);
     assert_false(prepared_is_spoilt(p, desk->s[0]));
-    prepared_add(p, desk->s[0]); // prepared anew
+    prepared_add(p, desk->s[0], false); // prepared anew
     assert_false(prepared_is_spoilt(p, desk->s[0]));
 }
 
@@ -104,8 +104,8 @@ static void test_spoilt_elsewhere(void **state)
     struct prepared *p = &desk->prepared;
     struct prepared other = {.table = {0}};
     list_init(&other.used);
-    prepared_add(p, desk->s[0]);
-    prepared_add(&other, desk->s[0]);
+    prepared_add(p, desk->s[0], false);
+    prepared_add(&other, desk->s[0], false);
     prepared_outdate(p, desk->s[1]->number); // not there
     prepared_outdate(p, desk->s[0]->number);
     assert_true(prepared_is_spoilt(p, desk->s[0]));
@@ -115,7 +115,7 @@ static void test_spoilt_elsewhere(void **state)
     prepared_spoil(&other, desk->s[0]->number);
     assert_true(prepared_is_spoilt(&other, desk->s[0]));
     prepared_remove(p, desk->s[0]);
-    prepared_add(p, desk->s[0]);
+    prepared_add(p, desk->s[0], false);
     prepared_spoil(&other, desk->s[0]->number); // it is spoilt there already
     assert_false(prepared_is_spoilt(p, desk->s[0]));
     prepared_clear(&other);
@@ -141,7 +141,7 @@ static void test_as_a_list(void **state)
             model[0] = i;
             break;
         case 1:
-            prepared_add(p, desk->s[i]);
+            prepared_add(p, desk->s[i], false);
             if (there)
                 break;
             memmove(model + 1, model, (size_t)n++ * sizeof(*model));
@@ -158,12 +158,34 @@ static void test_as_a_list(void **state)
     }
 }
 
+// Read under settings of a moment: read anew once others may use it, and then as good as any.
+static void test_odd(void **state)
+{
+    struct desk *desk = *state;
+    struct prepared *p = &desk->prepared;
+    prepared_add(p, desk->s[0], false);
+    assert_false(p->odd);
+    prepared_add(p, desk->s[1], true);
+    assert_true(p->odd);
+    assert_false(prepared_is_spoilt(p, desk->s[1]));
+    prepared_settle(p);
+    assert_false(p->odd);
+    assert_true(prepared_is_spoilt(p, desk->s[1]));
+    assert_false(prepared_is_spoilt(p, desk->s[0]));
+    prepared_remove(p, desk->s[1]);
+    prepared_add(p, desk->s[1], false);
+    prepared_settle(p);
+    assert_false(prepared_is_spoilt(p, desk->s[1]));
+    prepared_clear(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_least_recently_used_leaves, open_desk, close_desk),
         cmocka_unit_test_setup_teardown(test_spoilt, open_desk, close_desk),
         cmocka_unit_test_setup_teardown(test_spoilt_elsewhere, open_desk, close_desk),
+        cmocka_unit_test_setup_teardown(test_odd, open_desk, close_desk),
         cmocka_unit_test_setup_teardown(test_as_a_list, open_desk, close_desk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,7 @@ static enum bypass find_statement(struct question *q)
     } else if (!unit->has_parse) {
         named = client->unnamed;
     }
-    if (named != NULL && statement_is_sql(named))
+    if (named != NULL && !session_knows(client, unit->name, named))
         return BYPASS_SHAPE; // as the server has it
     if (unit->has_parse)
         q->statement = session_statement(client, unit->tail, unit->text.len + 1);

@@ -25,10 +25,19 @@ uint64_t session_scope(struct client *client)
     return client->vars->hash ^ client->route->number * 0x9e3779b97f4a7c15u ^ settings;
 }
 
+// Shared ones are prepared anew in the present scope (sharing.c).
+bool session_knows(struct client *client, struct slice name, const struct statement *s)
+{
+    bool anew = name.len > 0 && session_shares_names(client);
+    return !statement_is_sql(s) && (anew || s->scope == session_scope(client));
+}
+
 // Drivers that do not keep their statements say the same one again and again.
 struct statement *session_statement(struct client *client, struct slice tail, size_t text_bytes)
 {
     uint64_t scope = session_scope(client);
+    if (client->reads_oddly && !session_shares_names(client))
+        scope = ~scope; // of no settings that the cache knows
     if (client->unnamed != NULL && statement_is(client->unnamed, scope, tail, text_bytes))
         return statement_ref(client->unnamed);
     return statement_get(client->worker->pooler->statements, client->worker->texts, scope, tail,

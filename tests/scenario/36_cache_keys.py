@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that can change an answer is in its key."""
-from pgwire import bind, execute, parse, query, sync, unit
+from pgwire import bind, close, execute, parse, query, sync, unit
 
 
 def test_settings(ctx):
@@ -250,3 +250,50 @@ def test_what_discard_took(ctx):
         with p.connect(ctx.db) as c:
             assert c.value(READ) == "7", sql
         assert a.value(READ) == "7", sql
+
+
+AT = "SELECT count(*) FROM s WHERE at = '2020-01-01 00:00'::timestamptz"
+ZONE = "SET TimeZone = 'Asia/Tokyo'"
+
+
+def with_constants(ctx, **settings):
+    """Two clients, and PostgreSQL itself, in a zone in which AT finds a row."""
+    ctx.sql("CREATE TABLE s(id int PRIMARY KEY, at timestamptz); INSERT INTO s VALUES (1, '2020-01-01 00:00+00'); GRANT ALL ON s TO PUBLIC;"
+            f"ALTER DATABASE {ctx.db} SET TimeZone = 'UTC'")
+    p = ctx.cache_proxy(hidden_code_check=0, **settings)
+    return p, *(ctx.keep(p.connect(ctx.db)) for _ in range(2)), ctx.direct("app")
+
+
+def test_constants_of_before(ctx):
+    """A statement has its constants by the settings under which it was prepared, whatever was set since: the server's own names
+    in session mode, and the unnamed one."""
+    for settings, name in (({"pool_mode": "session"}, "s"), ({"pool_mode": "session"}, ""), ({"default_pool_size": 1}, "")):
+        ctx.sql("DROP TABLE IF EXISTS s")
+        p, a, b, d = with_constants(ctx, **settings)
+        read = bind(name) + execute() + sync()
+        for w in (a, d):
+            w.ask(parse(ZONE, "z") + sync()).check()
+            w.ask(parse(AT, name) + sync()).check()
+            w.ask(bind("z") + execute() + sync()).check()
+        b.query(ZONE)
+        b.ask(parse(AT, name) + sync()).check()
+        for _ in range(4):
+            assert a.ask(read).value in (d.ask(read).value, "0" if "default_pool_size" in settings else ""), settings  # prepared elsewhere, anew
+            assert b.ask(read).value == "0", settings
+            assert ctx.wait_hit(p, lambda b=b, read=read: b.ask(read).value) == "0"
+
+
+def test_constants_of_a_moment(ctx):
+    """The same of settings that were gone when its Parse was answered."""
+    moments = ((query("BEGIN") + query(ZONE.replace("SET", "SET LOCAL")) + parse(AT, "s") + sync() + query("COMMIT"), 4),
+               (parse(ZONE) + bind() + execute() + parse(AT, "s") + sync() + query("RESET TimeZone"), 2))
+    p, a, b, d = with_constants(ctx, pool_mode="session")
+    read = bind("s") + execute() + sync()
+    b.ask(parse(AT, "s") + sync()).check()
+    for moment, answers in moments:
+        for w in (a, d):
+            w.ask(close("S", "s") + sync()).check()
+            w.ask(moment, times=answers).check()
+        for _ in range(4):
+            assert ctx.wait_hit(p, lambda: b.ask(read).value) == "1"
+            assert a.ask(read).value == d.ask(read).value == "0"

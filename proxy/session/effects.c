@@ -14,6 +14,7 @@
 #include "proxy/session/hidden.h"
 #include "proxy/session/listening.h"
 #include "proxy/session/resolutions.h"
+#include "proxy/session/session.h"
 #include "proxy/session/unsafe.h"
 #include "proxy/sql/keys.h"
 #include "proxy/worker.h"
@@ -264,6 +265,18 @@ static void note_session(struct client *client, const struct analysis *analysis,
     client->must_verify = true;
 }
 
+// A name of its own server, in session mode, that may mean nothing any more: an answer from memory
+// is none to it.
+static void note_names(struct client *client, const struct analysis *analysis)
+{
+    if ((analysis->effects & EFFECT_PREPARE) == 0 || session_shares_names(client))
+        return;
+    if (analysis->kind == STATEMENT_DEALLOCATE && analysis->prepared.len > 0)
+        statement_names_set(&client->names, analysis->prepared, NULL);
+    else if (analysis->kind == STATEMENT_DEALLOCATE || analysis->kind == STATEMENT_MULTI)
+        statement_names_clear(&client->names);
+}
+
 void effects_mention(struct client *client, const struct analysis *analysis, struct slice bytes)
 {
     static const uint32_t naming = EFFECT_SET | EFFECT_SET_CONFIG | EFFECT_FUNCTION |
@@ -296,6 +309,8 @@ void effects_note(struct client *client, const struct analysis *analysis,
     if (followed &&
         (analysis == NULL || !analysis_only_reads(analysis) || analysis->may_end_transaction))
         note_writes(client, analysis, values);
+    if (analysis != NULL)
+        note_names(client, analysis);
     if (analysis == NULL || analysis->effects != 0 || client->pins != 0)
         note_session(client, analysis, analysis ? analysis->effects : EFFECT_UNKNOWN);
 }

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything that can change an answer is in its key."""
+import time
+
 from pgwire import bind, close, execute, parse, query, sync, unit
 
 
@@ -76,7 +78,6 @@ def test_search_path_of_role(ctx):
         assert o.value(read) == "alt"
     for n in range(5):
         ctx.sql(f"UPDATE alt.t SET v = 'alt{n}'")
-        import time
         time.sleep(0.26)
         assert o.value(read) == f"alt{n}"
 
@@ -297,3 +298,21 @@ def test_constants_of_a_moment(ctx):
         for _ in range(4):
             assert ctx.wait_hit(p, lambda: b.ask(read).value) == "1"
             assert a.ask(read).value == d.ask(read).value == "0"
+
+
+def test_name_that_is_gone(ctx):
+    """In session mode SQL takes the server's own names away: then there is nothing to be answered, whoever else has it."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); GRANT ALL ON t TO app")
+    p = ctx.cache_proxy(pool_mode="session", hidden_code_check=0)
+    b = ctx.keep(p.connect(ctx.db))
+    read = bind("s") + execute() + sync()
+    b.ask(parse(READ, "s") + sync()).check()
+    for end in ("DEALLOCATE s", "SELECT 1; DEALLOCATE s", "DEALLOCATE ALL"):
+        a = ctx.keep(p.connect(ctx.db))
+        a.ask(parse(READ, "s") + sync()).check()
+        assert ctx.wait_hit(p, lambda: a.ask(read).value) == "0"
+        a.query(end)
+        for _ in range(4):
+            assert ctx.wait_hit(p, lambda: b.ask(read).value) == "0"
+            time.sleep(0.02)  # what is left in the session is known
+            assert a.ask(read).sqlstate() == "26000", end

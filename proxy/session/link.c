@@ -321,8 +321,10 @@ void client_discarded(struct client *client, bool more)
 {
     sequences_forgotten(client);
     listening_forget(client);
-    client->discarded = true;
     client->must_verify = more; // what it is pinned for may be what came behind
+    client->discarded = !align_must_look(client);
+    if (!client->discarded)
+        client->resets = UINT8_MAX; // but for what was set behind it: align_looked()
     if (!more) {
         client->pins = 0;
         client->unseen = false;

@@ -88,6 +88,21 @@ def test_behind_discard_all_in_a_batch(ctx):
             assert w.value(show) == before, sql
 
 
+def test_given_and_behind_discard_all(ctx):
+    """What a client gave at its start counts again, but for what it has set in the same batch."""
+    p = ctx.proxy(default_pool_size=1)
+    given = {"TimeZone": "America/Lima", "DateStyle": "German, DMY", "search_path": "given", "work_mem": "7MB"}
+    a, d = ctx.keep(p.connect(ctx.db, **given)), ctx.direct("app", **given)
+    for w in (a, d):
+        w.query("SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'ISO, MDY'; SET search_path = other; SET work_mem = '9MB'")
+        w.ask(b"".join(parse(sql) + bind() + execute() for sql in ("DISCARD ALL", "SET TimeZone = 'Asia/Kolkata'", "SET search_path = behind")) + sync()).check()
+    for _ in range(2):
+        shown = [[w.value(f"SHOW {name}") for name in given] for w in (a, d)]
+        assert shown[0] == shown[1], shown
+    for name in ("TimeZone", "DateStyle"):
+        assert a.parameters[name] == d.parameters[name], name
+
+
 def test_temporary_function(ctx):
     """It is its client's alone."""
     a, b = two(ctx)

@@ -20,28 +20,39 @@
 #include "config/config.h"
 #include "proxy/pooler.h"
 #include "proxy/server/resolver.h"
+#include "proxy/session/client.h"
+#include "proxy/session/origin.h"
 #include "proxy/takeover/handover.h"
 #include "proxy/wire/socket.h"
 #include "proxy/worker.h"
 
-enum { SOCKETS_MAX = 32, PAUSE_S = 1 };
+enum { SOCKETS_MAX = 32, PAUSE_S = 1, AT_ONCE_MAX = 64, PATIENCE = 4 };
 
 struct door {
     struct listener *listener;
     int fd;
     bool local;
     char path[108]; // of a unix socket in the file system
+    // Of the thread that accepts:
     ev_io io;
+    int at_once;       // so many are tried
+    int in_a_row;      // of turns that had so many
+    unsigned int turn; // the last one in which somebody knocked
 };
 
 struct listener {
-    struct ev_loop *loop;
+    struct ev_loop *loop;  // of the thread that accepts
+    struct worker *worker; // borrows; there is but one, and it accepts; NULL: the main thread does
     struct pooler *pooler;
-    struct config *config; // counts
-    int next_worker;
-    int count;
+    int count;             // constant, as is what the doors are
+    // Written by the main thread. Who accepts holds the lock from the look at the first two until
+    // somebody is accepted: when they have changed, nobody comes in any more.
+    pthread_mutex_t lock;
     bool stopped, suspended;
-    bool given; // another process listens on these sockets, too
+    struct config *config; // counts
+    bool given;            // the main thread's: another process listens on these sockets, too
+    // Of the thread that accepts:
+    int next_worker;
     ev_timer pause; // after running out of descriptors
     struct door doors[SOCKETS_MAX];
 };
@@ -54,11 +65,43 @@ static void rest_awhile(struct listener *listener)
     ev_timer_start(listener->loop, &listener->pause);
 }
 
+static void close_doors(struct listener *listener)
+{
+    for (int i = 0; i < listener->count; i++) {
+        if (listener->doors[i].fd >= 0)
+            close(listener->doors[i].fd);
+        listener->doors[i].fd = -1;
+    }
+}
+
+void listener_attend(struct listener *listener)
+{
+    pthread_mutex_lock(&listener->lock);
+    bool stopped = listener->stopped, open = !stopped && !listener->suspended;
+    pthread_mutex_unlock(&listener->lock);
+    ev_timer_stop(listener->loop, &listener->pause);
+    for (int i = 0; i < listener->count; i++) {
+        if (open)
+            ev_io_start(listener->loop, &listener->doors[i].io);
+        else
+            ev_io_stop(listener->loop, &listener->doors[i].io);
+    }
+    if (stopped)
+        close_doors(listener); // behind their watchers: libev insists
+}
+
 static void on_rested(struct ev_loop *loop, ev_timer *timer, int events)
 {
-    struct listener *listener = timer->data;
-    for (int i = 0; i < listener->count && !listener->stopped && !listener->suspended; i++)
-        ev_io_start(loop, &listener->doors[i].io);
+    listener_attend(timer->data);
+}
+
+// Something has changed for who accepts.
+static void tell(struct listener *listener)
+{
+    if (listener->worker != NULL)
+        worker_mail_attend(listener->worker, listener);
+    else
+        listener_attend(listener);
 }
 
 void listener_suspend(struct listener *listener, bool suspended)
@@ -66,14 +109,10 @@ void listener_suspend(struct listener *listener, bool suspended)
     if (listener->stopped)
         return;
     listener->given &= suspended && listener->suspended; // as long as it stays so
+    pthread_mutex_lock(&listener->lock);
     listener->suspended = suspended;
-    ev_timer_stop(listener->loop, &listener->pause);
-    for (int i = 0; i < listener->count; i++) {
-        if (suspended)
-            ev_io_stop(listener->loop, &listener->doors[i].io);
-        else
-            ev_io_start(listener->loop, &listener->doors[i].io);
-    }
+    pthread_mutex_unlock(&listener->lock);
+    tell(listener);
 }
 
 void listener_hand_over(struct listener *listener, struct question *q)
@@ -82,24 +121,65 @@ void listener_hand_over(struct listener *listener, struct question *q)
         listener->given |= handover_listener(q, listener->doors[i].fd);
 }
 
+// False, with errno: nobody.
+static bool let_in(struct listener *listener, const struct door *door, struct newcomer *who)
+{
+    *who = (struct newcomer){.fd = -1, .local = door->local};
+    errno = EAGAIN;
+    pthread_mutex_lock(&listener->lock);
+    const struct settings *settings = config_settings(listener->config);
+    if (!listener->stopped && !listener->suspended)
+        who->fd = origin_accept(&who->origin, door->fd, settings->listen_port);
+    if (who->fd >= 0)
+        socket_tune_accepted(who->fd, settings);
+    who->has_spoken = !door->local && settings->tcp_defer_accept;
+    pthread_mutex_unlock(&listener->lock);
+    return who->fd >= 0;
+}
+
+static void lead_in(struct listener *listener, const struct newcomer *who)
+{
+    struct pooler *pooler = listener->pooler;
+    if (listener->worker != NULL) {
+        client_new(listener->worker, who);
+        return;
+    }
+    worker_mail_accepted(pooler->workers[listener->next_worker], who);
+    listener->next_worker = (listener->next_worker + 1) % pooler->worker_count;
+}
+
+// To find that nobody is left costs as much as somebody does. Who is not taken now knocks again in
+// the next turn; where that goes on, more are taken at once.
+static void note_all_came(struct door *door, bool again)
+{
+    door->in_a_row = again ? door->in_a_row + 1 : 0;
+    if (door->in_a_row < PATIENCE || door->at_once == AT_ONCE_MAX)
+        return;
+    door->in_a_row = 0;
+    door->at_once *= 2;
+}
+
 static void on_knock(struct ev_loop *loop, ev_io *io, int events)
 {
     struct door *door = io->data;
     struct listener *listener = door->listener;
-    struct pooler *pooler = listener->pooler;
-    for (int i = 0; i < 64; i++) {
-        int fd = accept4(door->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-                log_error("accept() failed: %s", strerror(errno));
-                rest_awhile(listener);
-            }
+    struct newcomer who;
+    bool again = ev_iteration(loop) == door->turn + 1;
+    door->turn = ev_iteration(loop);
+    for (int i = 0; i < door->at_once; i++) {
+        if (let_in(listener, door, &who)) {
+            lead_in(listener, &who);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+            log_error("accept() failed: %s", strerror(errno));
+            rest_awhile(listener);
+            return;
+        } else if (errno != ECONNABORTED) { // that one was gone already
+            door->at_once = door->at_once > 1 ? door->at_once / 2 : 1;
+            door->in_a_row = 0;
             return;
         }
-        socket_tune(fd, door->local, config_settings(listener->config));
-        worker_mail_accepted(pooler->workers[listener->next_worker], fd, door->local);
-        listener->next_worker = (listener->next_worker + 1) % pooler->worker_count;
     }
+    note_all_came(door, again);
 }
 
 static bool add(struct listener *listener, int fd, bool local, const char *path)
@@ -110,7 +190,10 @@ static bool add(struct listener *listener, int fd, bool local, const char *path)
     door->listener = listener;
     door->fd = fd;
     door->local = local;
+    door->at_once = 1;
     snprintf(door->path, sizeof(door->path), "%s", path);
+    if (!local)
+        socket_tune_listening(fd, config_settings(listener->config));
     ev_io_init(&door->io, on_knock, fd, EV_READ);
     door->io.data = door;
     ev_io_start(listener->loop, &door->io);
@@ -286,7 +369,9 @@ struct listener *listener_new(struct ev_loop *loop, struct pooler *pooler,
                               char *error, size_t error_bytes)
 {
     struct listener *listener = mem_new(struct listener);
-    listener->loop = loop;
+    pthread_mutex_init(&listener->lock, NULL);
+    listener->worker = pooler->worker_count == 1 ? pooler->workers[0] : NULL;
+    listener->loop = listener->worker != NULL ? listener->worker->loop : loop;
     listener->pooler = pooler;
     listener->config = config_ref((struct config *)(uintptr_t)config);
     ev_timer_init(&listener->pause, on_rested, 0, 0);
@@ -309,34 +394,50 @@ struct listener *listener_new(struct ev_loop *loop, struct pooler *pooler,
 void listener_configure(struct listener *listener, struct config *config)
 {
     const struct settings *now = config_settings(config);
+    struct config *old = listener->config;
     bool defer = now->tcp_defer_accept;
-    bool changed = config_settings(listener->config)->tcp_defer_accept != defer;
-    config_unref(&listener->config);
+    bool changed = config_settings(old)->tcp_defer_accept != defer;
+    pthread_mutex_lock(&listener->lock);
     listener->config = config_ref(config);
-    for (int i = 0; i < listener->count && changed && !listener->stopped; i++)
-        if (!listener->doors[i].local)
+    pthread_mutex_unlock(&listener->lock);
+    config_unref(&old);
+    for (int i = 0; i < listener->count && !listener->stopped; i++) {
+        if (listener->doors[i].local)
+            continue;
+        socket_tune_listening(listener->doors[i].fd, now);
+        if (changed)
             socket_defer_accept(listener->doors[i].fd, defer);
+    }
+}
+
+static void stop(struct listener *listener)
+{
+    pthread_mutex_lock(&listener->lock);
+    listener->stopped = true;
+    pthread_mutex_unlock(&listener->lock);
+    for (int i = 0; i < listener->count; i++)
+        if (listener->doors[i].path[0] != '\0' && !listener->given)
+            unlink(listener->doors[i].path);
 }
 
 void listener_stop(struct listener *listener)
 {
     if (listener->stopped)
         return;
-    listener->stopped = true;
-    ev_timer_stop(listener->loop, &listener->pause);
-    for (int i = 0; i < listener->count; i++) {
-        ev_io_stop(listener->loop, &listener->doors[i].io);
-        close(listener->doors[i].fd);
-        if (listener->doors[i].path[0] != '\0' && !listener->given)
-            unlink(listener->doors[i].path);
-    }
+    stop(listener);
+    tell(listener);
 }
 
 void listener_free(struct listener *listener)
 {
     if (listener == NULL)
         return;
-    listener_stop(listener);
+    if (!listener->stopped)
+        stop(listener);
+    if (listener->worker == NULL) // else it has ended, with its loop
+        listener_attend(listener);
+    close_doors(listener);
     config_unref(&listener->config);
+    pthread_mutex_destroy(&listener->lock);
     mem_free(listener);
 }

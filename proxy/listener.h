@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The sockets on which clients come in: TCP and unix, in the control thread's loop, which deals
-// accepted connections out to the workers in turn. Sockets that systemd passes are taken as they
-// are. Owner: the main thread.
+// The sockets on which clients come in: TCP and unix. A worker that is the only one accepts by
+// itself; else the control thread does, and deals accepted connections out to the workers in turn,
+// so that each has as many of those that stay for long. Sockets that systemd passes are taken as
+// they are. Owner: the main thread, which calls these but for listener_attend().
 #pragma once
 #include <ev.h>
 #include <stdbool.h>
@@ -22,5 +23,8 @@ void listener_suspend(struct listener *listener, bool suspended);
 // Gives the sockets to another process (takeover/handover.h), until it is let go on.
 void listener_hand_over(struct listener *listener, struct question *q);
 void listener_configure(struct listener *listener, struct config *config); // after a reload
-void listener_stop(struct listener *listener); // no new clients; sockets are closed
-void listener_free(struct listener *listener); // NULL is fine; unix socket files are removed
+void listener_stop(struct listener *listener); // no new clients; sockets are closed soon
+// NULL is fine; unix socket files are removed. The workers have ended.
+void listener_free(struct listener *listener);
+// For the worker that accepts: looks whether it is to do so.
+void listener_attend(struct listener *listener);

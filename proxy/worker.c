@@ -18,6 +18,7 @@
 #include "proxy/session/rulings.h"
 #include "proxy/held.h"
 #include "proxy/janitor.h"
+#include "proxy/listener.h"
 #include "proxy/pooler.h"
 #include "proxy/route.h"
 #include "proxy/server/audit.h"
@@ -35,9 +36,12 @@
 
 struct accepted_mail {
     struct mail mail;
-    int fd;
-    bool local;
-    bool ours;
+    struct newcomer who;
+};
+
+struct attend_mail {
+    struct mail mail;
+    struct listener *listener; // borrows; it outlives the worker
 };
 
 struct serve_mail {
@@ -71,24 +75,25 @@ static void wake_worker(void *arg)
     ev_async_send(worker->loop, &worker->wake);
 }
 
-static void mail_client(struct worker *worker, int fd, bool local, bool ours)
+void worker_mail_accepted(struct worker *worker, const struct newcomer *who)
 {
     struct accepted_mail *m = mem_new(struct accepted_mail);
     m->mail.kind = MAIL_ACCEPTED;
-    m->fd = fd;
-    m->local = local;
-    m->ours = ours;
+    m->who = *who;
     mailbox_post(&worker->mailbox, &m->mail);
-}
-
-void worker_mail_accepted(struct worker *worker, int fd, bool local)
-{
-    mail_client(worker, fd, local, false);
 }
 
 void worker_mail_own_client(struct worker *worker, int fd)
 {
-    mail_client(worker, fd, true, true);
+    worker_mail_accepted(worker, &(struct newcomer){.fd = fd, .local = true, .ours = true});
+}
+
+void worker_mail_attend(struct worker *worker, struct listener *listener)
+{
+    struct attend_mail *m = mem_new(struct attend_mail);
+    m->mail.kind = MAIL_ATTEND;
+    m->listener = listener;
+    mailbox_post(&worker->mailbox, &m->mail);
 }
 
 void worker_mail_serve(struct worker *worker, struct route *route)
@@ -297,10 +302,14 @@ static void handle_mail(struct worker *worker, struct mail *mail)
     switch ((enum worker_mail_kind)mail->kind) {
     case MAIL_ACCEPTED: {
         struct accepted_mail *m = container_of(mail, struct accepted_mail, mail);
-        client_new(worker, m->fd, m->local, m->ours);
+        client_new(worker, &m->who);
         mem_free(m);
         return;
     }
+    case MAIL_ATTEND:
+        listener_attend(container_of(mail, struct attend_mail, mail)->listener);
+        mem_free(mail); // its first member
+        return;
     case MAIL_GRANT: {
         struct server *server = container_of(mail, struct server, mail);
         TAG_CHECK(server, SERVER_TAG);
@@ -515,7 +524,7 @@ static void drop_mail(struct mail *mail)
     case MAIL_ACCEPTED: {
         struct accepted_mail *m = container_of(mail, struct accepted_mail, mail);
         struct conn conn;
-        conn_init(&conn, m->fd, NULL, NULL, NULL);
+        conn_init(&conn, m->who.fd, NULL, NULL, NULL);
         conn_close(&conn);
         mem_free(m);
         return;
@@ -534,6 +543,7 @@ static void drop_mail(struct mail *mail)
         route_unref(&container_of(mail, struct serve_mail, mail)->route);
         mem_free(mail); // the mail is its first member, as of those below
         return;
+    case MAIL_ATTEND:
     case MAIL_CANCEL:
     case MAIL_CANCELLED:
     case MAIL_CONFIGURE:

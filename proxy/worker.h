@@ -21,6 +21,8 @@ struct config;
 struct domain;
 struct entry;
 struct effects;
+struct listener;
+struct newcomer;
 struct pooler;
 struct queries;
 struct repeats;
@@ -34,6 +36,7 @@ struct waiting;
 
 enum worker_mail_kind {
     MAIL_ACCEPTED,   // struct accepted_mail: a new client
+    MAIL_ATTEND,     // struct attend_mail: whether to accept any (listener.h)
     MAIL_GRANT,      // the mail inside a server: it is yours, for server->client
     MAIL_SERVE,      // struct serve_mail: somebody waits and you have an idle server
     MAIL_CANCEL,     // struct cancel_mail
@@ -125,7 +128,8 @@ void worker_start(struct worker *worker);
 void worker_join_free(struct worker *worker, bool started);
 
 // Any thread.
-void worker_mail_accepted(struct worker *worker, int fd, bool local);
+void worker_mail_accepted(struct worker *worker, const struct newcomer *who);
+void worker_mail_attend(struct worker *worker, struct listener *listener);
 // One of our own, which needs no password; the fd is one end of a socket pair.
 void worker_mail_own_client(struct worker *worker, int fd);
 void worker_mail_serve(struct worker *worker, struct route *route);

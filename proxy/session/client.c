@@ -55,36 +55,42 @@ const char *pin_name(enum pin pin)
 static void on_readable(struct ev_loop *loop, ev_io *io, int events);
 static void on_writable(struct ev_loop *loop, ev_io *io, int events);
 
-static struct client *make(struct worker *worker, int fd, bool local, bool ours)
+static struct client *make(struct worker *worker, const struct newcomer *who)
 {
     struct client *client = mem_new(struct client);
     TAG_SET(client, CLIENT_TAG);
     client->worker = worker;
     client->number = atomic_fetch_add(&worker->pooler->last_client, 1) + 1;
-    client->local = local;
+    client->local = who->local;
     client->vars = vars_none(worker->pooler->vars);
-    client->ours = client->introduced = ours;
-    origin_of_socket(&client->origin, fd, config_settings(worker->config)->listen_port);
+    client->ours = client->introduced = who->ours;
+    client->origin = who->origin;
+    if (who->origin.kind == ORIGIN_UNKNOWN)
+        origin_of_socket(&client->origin, who->fd, config_settings(worker->config)->listen_port);
     client->connected_us = client->since_us = clock_us();
     client->around_us = client->wrote_us = INT64_MIN;
     link_init(&client->link);
-    conn_init(&client->conn, fd, on_readable, on_writable, client);
+    conn_init(&client->conn, who->fd, on_readable, on_writable, client);
     list_push_back(&worker->clients, &client->link);
     client->conn.held = worker->suspended;
     conn_attach(&client->conn, worker->loop);
     return client;
 }
 
-struct client *client_new(struct worker *worker, int fd, bool local, bool ours)
+struct client *client_new(struct worker *worker, const struct newcomer *who)
 {
-    struct client *client = make(worker, fd, local, ours);
+    struct client *client = make(worker, who);
     worker->pooler->clients++;
-    return client_enters(client) ? client : NULL;
+    if (!client_enters(client))
+        return NULL;
+    if (who->has_spoken && !client->conn.held)
+        ev_feed_event(worker->loop, &client->conn.readable, EV_READ);
+    return client;
 }
 
 struct client *client_take_over(struct worker *worker, int fd)
 {
-    struct client *client = make(worker, fd, false, false);
+    struct client *client = make(worker, &(struct newcomer){.fd = fd});
     worker->pooler->clients++;
     worker->pooler->logged_in++;
     client->counts = true;
@@ -94,7 +100,7 @@ struct client *client_take_over(struct worker *worker, int fd)
 
 void client_new_lookup(struct worker *worker, int fd)
 {
-    make(worker, fd, true, true)->is_lookup = true;
+    make(worker, &(struct newcomer){.fd = fd, .local = true, .ours = true})->is_lookup = true;
 }
 
 void client_describe(const struct client *client, char *text, size_t bytes)

@@ -170,9 +170,17 @@ static inline struct client *client_of_waiter(struct pool_waiter *waiter)
     return container_of(waiter, struct waiting, waiter)->client;
 }
 
-// A new connection; it is in the worker's loop afterwards. ours: the process itself has the other
-// end of it, so nobody is asked for a password. NULL: there were too many, and it was ended.
-struct client *client_new(struct worker *worker, int fd, bool local, bool ours);
+struct newcomer {
+    int fd;
+    bool local;      // by a unix socket
+    bool ours;       // the process itself has the other end, so nobody is asked for a password
+    bool has_spoken; // as far as can be told: it is read at once
+    struct origin origin; // ORIGIN_UNKNOWN: to be asked for
+};
+
+// A new connection; it is in the worker's loop afterwards. NULL: there were too many, and it was
+// ended.
+struct client *client_new(struct worker *worker, const struct newcomer *who);
 // One of ours that runs auth_query: it is not counted among the clients, and its route is that of
 // the very user that it names.
 void client_new_lookup(struct worker *worker, int fd);

@@ -68,18 +68,34 @@ void origin_of_own_end(struct origin *origin, int fd)
         origin_of_address(origin, &here.any, len);
 }
 
+static void of_other_end(struct origin *origin, int fd, const union place *from, socklen_t len,
+                         int listen_port)
+{
+    if (from->any.sa_family == AF_UNIX)
+        of_unix(origin, fd, listen_port);
+    else
+        origin_of_address(origin, &from->any, len);
+}
+
 void origin_of_socket(struct origin *origin, int fd, int listen_port)
 {
     union place from;
     memset(&from, 0, sizeof(from));
     socklen_t len = sizeof(from);
     *origin = (struct origin){0};
-    if (getpeername(fd, &from.any, &len) < 0)
-        return; // it is gone already
-    if (from.any.sa_family == AF_UNIX)
-        of_unix(origin, fd, listen_port);
-    else
-        origin_of_address(origin, &from.any, len);
+    if (getpeername(fd, &from.any, &len) == 0) // else it is gone already
+        of_other_end(origin, fd, &from, len, listen_port);
+}
+
+int origin_accept(struct origin *origin, int listening_fd, int listen_port)
+{
+    union place from = {.any = {.sa_family = AF_UNSPEC}};
+    socklen_t len = sizeof(from);
+    *origin = (struct origin){0};
+    int fd = accept4(listening_fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0)
+        of_other_end(origin, fd, &from, len, listen_port);
+    return fd;
 }
 
 void origin_host(const struct origin *origin, char text[ORIGIN_HOST_BYTES])

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where a client comes from: address and port in figures, or who is at the other end of a unix
 // socket. Taken from the socket when it is accepted, or from what a trusted proxy announced
-// (proxy_header.h). Plain data inside the client; no I/O but asking the kernel about the socket.
-// Who may say so, and what is done with it, does not belong here.
+// (proxy_header.h). Plain data inside the client; no I/O but taking the socket, and asking the
+// kernel about it. Who may say so, and what is done with it, does not belong here.
 #pragma once
 #include <netinet/in.h>
 #include <stddef.h>
@@ -30,6 +30,8 @@ struct origin {
 
 // listen_port: of the unix socket, which has none of its own.
 void origin_of_socket(struct origin *origin, int fd, int listen_port);
+// A client is waited for no longer: accept(), non-blocking. -1 with errno.
+int origin_accept(struct origin *origin, int listening_fd, int listen_port);
 
 // Of an address in hand; and of our own end of a socket.
 void origin_of_address(struct origin *origin, const struct sockaddr *address, socklen_t length);

@@ -290,7 +290,8 @@ static void adopt_stranger(struct worker *worker, struct takeover_row *row, stru
     int domain = AF_UNSPEC;
     socklen_t length = sizeof(domain);
     getsockopt(row->fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
-    struct client *client = client_new(worker, row->fd, domain == AF_UNIX, false);
+    struct client *client = client_new(
+        worker, &(struct newcomer){.fd = row->fd, .local = domain == AF_UNIX});
     row->fd = -1;
     if (client == NULL)
         return;

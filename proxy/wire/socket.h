@@ -37,6 +37,10 @@ static inline ssize_t socket_send(int fd, const void *at, size_t len)
 
 // The tcp_* settings; of a unix socket only the buffer size.
 void socket_tune(int fd, bool local, const struct settings *settings);
+// The same for clients, in two parts: of a listening TCP socket what those that are accepted from
+// it have from it, and may be set anew; and of each one, TCP or not, what is left.
+void socket_tune_listening(int fd, const struct settings *settings);
+void socket_tune_accepted(int fd, const struct settings *settings);
 // What has come is acknowledged at once, not with what we say next: the other side may hold back
 // its next words until then (Nagle's algorithm). Nothing for a unix socket.
 void socket_acknowledge(int fd);

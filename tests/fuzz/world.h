@@ -140,7 +140,8 @@ static inline void world_begin(void)
     world.client = pair[0];
     world.server = -1;
     world.connections = 0;
-    client_new(world.worker, pair[1], true, true);
+    client_new(world.worker,
+               &(struct newcomer){.fd = pair[1], .local = true, .ours = true});
     snprintf(name, sizeof(name), "d%lu", world.executions++);
     buf_u32(&out, 0);
     buf_u32(&out, PROTOCOL_3_0);

@@ -3,6 +3,7 @@
 that systemd passes."""
 import grp
 import os
+import signal
 import socket
 import stat
 import sys
@@ -97,6 +98,48 @@ def test_bad_directories(ctx):
     for name in ("relative", "/" + "x" * 120, "@" + "x" * 120):
         assert f"unix_socket_dir is no usable path: {name}" in fails(only_unix(ctx, unix_socket_dir=name))
     assert "cannot listen on unix:/no/such/place/.s.PGSQL" in fails(only_unix(ctx, unix_socket_dir="/no/such/place"))
+
+
+def test_who_accepts(ctx):
+    """A single worker by itself, else the main thread: a crowd comes in, also those that say nothing at first; nobody
+    while all is suspended, nobody without the right password, nobody after the end has begun."""
+    for workers in (1, 3):
+        p = ctx.proxy(worker_threads=workers, auth_type="md5", max_client_conn=200)
+        admin = p.connect("pgbouncer", "console")
+        crowd = [Wire(p.address) for _ in range(100)]
+        for c in crowd:
+            c.login("app", ctx.db, "app-secret").close()
+        p.reload(tcp_defer_accept=0, tcp_keepalive=0, tcp_socket_buffer=65536)
+        crowd = [Wire(p.address) for _ in range(20)]
+        p.wait(lambda: {r["list"]: int(r["items"]) for r in admin.query("SHOW LISTS").dicts}["login_clients"] >= 20,
+               "those who say nothing")
+        for c in crowd:
+            c.login("app", ctx.db, "app-secret").close()
+        assert p.refused(ctx.db, password="wrong").sqlstate == "28P01"
+        admin.query("SUSPEND")
+        late = Wire(p.address, timeout=0.4)
+        try:
+            late.login("app", ctx.db, "app-secret")
+            raise AssertionError("let in while all is suspended")
+        except TimeoutError:
+            late.close()
+        later = Wire(p.address)
+        admin.query("RESUME")
+        assert later.login("app", ctx.db, "app-secret").value("SELECT 1") == "1"
+        p.signal(signal.SIGTERM)
+        p.wait_log("got SIGTERM")
+
+        def is_shut():
+            try:
+                Wire(p.address).close()
+                return False
+            except ConnectionRefusedError:
+                return True
+        p.wait(is_shut, "its sockets to be closed")
+        assert later.value("SELECT 2") == "2"
+        later.close()
+        admin.close()
+        assert p.wait_end() == 0
 
 
 WRAPPER = """

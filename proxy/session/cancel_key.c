@@ -1,17 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/session/cancel_key.h"
 
+#include <string.h>
 #include <sys/random.h>
 
 #include "base/check.h"
 
 enum { HOPS_MASK = CANCEL_HOPS };
+enum { RANDOM_BYTES = 256 }; // the kernel always gives as many at once
+
+// Those of many keys with one system call. None is given twice, or kept once it was given.
+static void take_random(uint8_t *to, size_t n)
+{
+    static _Thread_local uint8_t bytes[RANDOM_BYTES];
+    static _Thread_local size_t left;
+    if (left < n) {
+        CHECK(getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes));
+        left = sizeof(bytes);
+    }
+    left -= n;
+    memcpy(to, bytes + left, n);
+    explicit_bzero(bytes + left, n);
+}
 
 void key_make(struct key_bytes *key, bool long_one, int peer_id)
 {
     CHECK(peer_id >= 0 && peer_id <= CANCEL_PEER_MAX);
     key->length = CANCEL_PROCESS_BYTES + (long_one ? CANCEL_SECRET_LONG : CANCEL_SECRET_SHORT);
-    CHECK(getrandom(key->at, key->length, 0) == key->length);
+    take_random(key->at, key->length);
     key->peered = peer_id > 0;
     if (key->peered) {
         key->at[1] = (uint8_t)(peer_id & 0xff);

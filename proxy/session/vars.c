@@ -47,9 +47,15 @@ int var_find(const char *name)
 
 // ---- the registry ----
 
+enum { LATEST = 16 };
+
+// Who comes in has several on the way to its own, and is often alone: the latest ones are kept, so
+// that they are not made anew for each.
 struct vars_registry {
     pthread_mutex_t lock;
     struct hash_table table;
+    struct vars *latest[LATEST]; // count; or NULL
+    unsigned made;
 };
 
 struct vars_registry *vars_registry_new(void)
@@ -61,6 +67,8 @@ struct vars_registry *vars_registry_new(void)
 
 void vars_registry_free(struct vars_registry *registry)
 {
+    for (int i = 0; i < LATEST; i++)
+        vars_unref(&registry->latest[i]);
     CHECK(registry->table.count == 0);
     hash_fini(&registry->table);
     pthread_mutex_destroy(&registry->lock);
@@ -153,11 +161,16 @@ static struct vars *get(struct vars_registry *registry, const char *const value[
     while (n != NULL && !has(container_of(n, struct vars, node), value))
         n = hash_next(n);
     struct vars *v = n != NULL ? vars_ref(container_of(n, struct vars, node)) : NULL;
+    struct vars *oldest = NULL;
     if (v == NULL) {
+        struct vars **place = &registry->latest[registry->made++ % LATEST];
         v = make(registry, value);
         hash_insert(&registry->table, &v->node, hash);
+        oldest = *place;
+        *place = vars_ref(v);
     }
     pthread_mutex_unlock(&registry->lock);
+    vars_unref(&oldest);
     return v;
 }
 

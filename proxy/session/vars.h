@@ -39,7 +39,7 @@ const char *var_name(enum followed_var var); // as PostgreSQL writes it
 int var_find(const char *name);              // any case; -1: not followed
 
 struct vars_registry *vars_registry_new(void);
-void vars_registry_free(struct vars_registry *registry); // none may be left
+void vars_registry_free(struct vars_registry *registry); // nobody may have one any more
 
 struct vars *vars_none(struct vars_registry *registry); // nothing is set; the caller gets a count
 struct vars *vars_ref(struct vars *v);

@@ -20,7 +20,8 @@ uint8_t *buf_grow(struct buf *b, size_t n)
     if (want < b->len + n)
         want = b->len + n;
     b->capacity = want < UINT32_MAX ? (uint32_t)want : UINT32_MAX;
-    b->at = mem_realloc(b->at, b->capacity);
+    // A fresh one is much cheaper by its own call.
+    b->at = b->at != NULL ? mem_realloc(b->at, b->capacity) : mem_alloc(b->capacity);
     return b->at + b->len;
 }
 

@@ -4,30 +4,27 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
 #include "base/check.h"
 #include "base/mem.h"
 
-static uint64_t seed; // written once under pthread_once, then only read
-static pthread_once_t seed_once = PTHREAD_ONCE_INIT;
+static uint64_t seed; // written before main()
 
-static void seed_draw(void)
+__attribute__((constructor)) static void seed_draw(void)
 {
     CHECK(getrandom(&seed, sizeof(seed), 0) == (ssize_t)sizeof(seed));
 }
 
 uint64_t hash_seed(void)
 {
-    pthread_once(&seed_once, seed_draw);
     return seed;
 }
 
 uint64_t hash_bytes(const void *bytes, size_t n)
 {
-    return XXH3_64bits_withSeed(bytes, n, hash_seed());
+    return XXH3_64bits_withSeed(bytes, n, seed);
 }
 
 void hash_fini(struct hash_table *t)

@@ -40,8 +40,7 @@ static void pair(struct buf *out, const char *name, const char *value)
 
 static bool send_now(struct server *server, const struct buf *message)
 {
-    conn_queue(&server->conn, buf_slice(message));
-    if (conn_flush(&server->conn) != CONN_ERROR)
+    if (conn_say(&server->conn, buf_slice(message)) != CONN_ERROR)
         return true;
     server_close(server, "server conn crashed?");
     return false;

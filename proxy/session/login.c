@@ -126,9 +126,9 @@ void login_ask(struct client *client, uint32_t code, struct slice data)
 {
     struct buf out = {0};
     message_auth(&out, code, data);
-    conn_queue(&client->conn, buf_slice(&out));
+    enum conn_result result = conn_say(&client->conn, buf_slice(&out));
     buf_fini(&out);
-    if (conn_flush(&client->conn) == CONN_ERROR)
+    if (result == CONN_ERROR)
         client_close(client, "client unexpected eof");
 }
 

@@ -24,8 +24,7 @@ enum { ASKED_SSL = 1, ASKED_GSS = 2 }; // client->asked_encryption
 
 bool startup_say(struct client *client, struct slice bytes)
 {
-    conn_queue(&client->conn, bytes);
-    if (conn_flush(&client->conn) != CONN_ERROR)
+    if (conn_say(&client->conn, bytes) != CONN_ERROR)
         return true;
     client_close(client, "client unexpected eof");
     return false;

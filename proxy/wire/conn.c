@@ -96,10 +96,8 @@ static void read_or_not(struct conn *conn)
         ev_feed_event(conn->loop, &conn->readable, EV_READ); // the socket may never tell
 }
 
-void conn_want_read(struct conn *conn, bool wanted)
+void conn_want_read_otherwise(struct conn *conn, bool wanted)
 {
-    if (conn->loop == NULL || (conn->reads == wanted && conn->tls == NULL))
-        return;
     conn->reads = wanted;
     read_or_not(conn);
 }
@@ -152,7 +150,7 @@ struct slice conn_kept(struct conn *conn)
     return buf_slice(&conn->in);
 }
 
-void conn_keep(struct conn *conn, struct slice rest)
+void conn_keep_some(struct conn *conn, struct slice rest)
 {
     if (conn->from_area) {
         if (rest.len > 0)
@@ -204,6 +202,22 @@ void conn_append(struct conn *conn, struct slice raw)
         conn->out_sent = 0;
     }
     buf_put(&conn->out, raw);
+}
+
+enum conn_result conn_say(struct conn *conn, struct slice bytes)
+{
+    conn_send_posted(conn);
+    if (conn->tls == NULL && !conn->given && !conn_has_output(conn)) {
+        ssize_t put = socket_send(conn->fd, bytes.at, bytes.len);
+        if (put > 0) {
+            conn->sent += (uint32_t)put;
+            bytes = slice_skip(bytes, (size_t)put);
+        }
+    }
+    if (bytes.len == 0)
+        return CONN_OK;
+    conn_queue(conn, bytes);
+    return conn_flush(conn);
 }
 
 void conn_queue(struct conn *conn, struct slice bytes)

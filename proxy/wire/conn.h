@@ -46,7 +46,12 @@ void conn_close(struct conn *conn); // may be called twice
 
 void conn_attach(struct conn *conn, struct ev_loop *loop); // starts reading
 void conn_detach(struct conn *conn);                       // leaves the loop, keeps the socket
-void conn_want_read(struct conn *conn, bool wanted);       // backpressure
+void conn_want_read_otherwise(struct conn *conn, bool wanted);
+static inline void conn_want_read(struct conn *conn, bool wanted) // backpressure
+{
+    if (conn->loop != NULL && (conn->reads != wanted || conn->tls != NULL))
+        conn_want_read_otherwise(conn, wanted);
+}
 
 void conn_await_writable(struct conn *conn);               // it is in a loop
 // Another one is called from now on. It may be called in place of itself.
@@ -62,7 +67,14 @@ enum conn_result conn_read(struct conn *conn, uint8_t *area, struct slice *run);
 // What was received earlier and kept, without reading; follow it by conn_keep as well.
 struct slice conn_kept(struct conn *conn);
 // rest: the tail of the run that is to be seen again by the next conn_read.
-void conn_keep(struct conn *conn, struct slice rest);
+void conn_keep_some(struct conn *conn, struct slice rest);
+static inline void conn_keep(struct conn *conn, struct slice rest)
+{
+    if (conn->from_area && rest.len == 0) // the usual case
+        conn->from_area = false;
+    else
+        conn_keep_some(conn, rest);
+}
 
 static inline bool conn_has_output(const struct conn *conn)
 {
@@ -80,6 +92,8 @@ static inline bool conn_awaits_writable(const struct conn *conn)
 enum conn_result conn_flush(struct conn *conn);
 // What a sender has for it goes out, or is queued.
 void conn_send_posted(struct conn *conn);
+// Queues and flushes: what the socket takes at once is not copied.
+enum conn_result conn_say(struct conn *conn, struct slice bytes);
 // Queues bytes (copied) behind what is queued already.
 void conn_queue(struct conn *conn, struct slice bytes);
 // The same of what is to go out as it is; for tls.c.

@@ -589,8 +589,8 @@ enum cached client_try_cache(struct client *client, struct slice data, bool may_
 
 bool client_try_repeat(struct client *client, struct slice data)
 {
-    struct question q;
-    if (!repeats_find(client->worker->repeats, client, data, &q) || !answer_again(&q))
+    struct question *q = repeats_find(client->worker->repeats, client, data);
+    if (q == NULL || !answer_again(q))
         return false;
     client->behind = 0;
     client->unit_decided = false;

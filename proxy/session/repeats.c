@@ -18,7 +18,8 @@ enum {
 
 struct repeat {
     uint64_t hash;
-    struct question question; // counts analysis, resolution, statement; its slices are in data
+    struct question question; // counts analysis, resolution, statement; its slices are in data;
+                              // its client is who asked last, and may be gone
     uint64_t route;           // number
     struct vars *vars;        // counts
     struct gucs *wanted;      // counts
@@ -77,7 +78,7 @@ static bool holds(const struct repeat *r, const struct client *client)
     struct domain *domain = route->domain;
     struct stamp now;
     if (r->route != route->number || r->vars != client->vars ||
-        !gucs_equal(r->wanted, client->wanted) || domain == NULL ||
+        (r->wanted != client->wanted && !gucs_equal(r->wanted, client->wanted)) || domain == NULL ||
         domain_canonical(domain) != q->domain)
         return false;
     if (!q->unit.simple && !q->unit.has_parse) {
@@ -101,25 +102,23 @@ static uint64_t hash_of(const struct client *client, struct slice data)
     return hash_bytes(data.at, data.len) ^ whose * 0x9e3779b97f4a7c15u;
 }
 
-bool repeats_find(struct repeats *repeats, struct client *client, struct slice data,
-                  struct question *q)
+struct question *repeats_find(struct repeats *repeats, struct client *client, struct slice data)
 {
     repeats->looked = data.len <= BYTES_MAX && is_plain(client) &&
                       (repeats->luck > 0 || ++repeats->unlucky % UNLUCKY_TRIES == 0);
     if (!repeats->looked)
-        return false;
+        return NULL;
     uint64_t hash = repeats->hash = hash_of(client, data);
     struct repeat *r = repeats->places[hash % PLACES];
     if (r == NULL || r->hash != hash || r->bytes != data.len ||
         memcmp(r->data, data.at, data.len) != 0 || !holds(r, client)) {
         repeats->luck -= repeats->luck > 0;
-        return false;
+        return NULL;
     }
     repeats->luck = LUCK_MAX;
     r->used = true;
-    *q = r->question;
-    q->client = client;
-    return true;
+    r->question.client = client;
+    return &r->question;
 }
 
 static bool is_worth_it(const struct repeats *repeats, const struct question *q)

@@ -19,9 +19,8 @@ struct repeats;
 struct repeats *repeats_new(void);
 void repeats_free(struct repeats *repeats); // NULL is fine
 
-// Is this run of bytes, as a whole, a unit that is known? Fills *q, which borrows from here until
-// repeats_note() or a new configuration.
-bool repeats_find(struct repeats *repeats, struct client *client, struct slice data,
-                  struct question *q);
+// Is this run of bytes, as a whole, a unit that is known? The question is lent, as this client's,
+// until the next call or a new configuration. NULL: it is not.
+struct question *repeats_find(struct repeats *repeats, struct client *client, struct slice data);
 // q, which came as these bytes, was answered from memory.
 void repeats_note(struct repeats *repeats, const struct question *q, struct slice data);

@@ -159,12 +159,10 @@ struct statement *statement_ref(struct statement *s)
     return s;
 }
 
-void statement_unref(struct statement **at)
+void statement_let_go(struct statement **at)
 {
     struct statement *s = *at;
     *at = NULL;
-    if (s == NULL)
-        return;
     uint32_t refs = atomic_load_explicit(&s->refs, memory_order_relaxed);
     while (refs > 1)
         if (atomic_compare_exchange_weak_explicit(&s->refs, &refs, refs - 1, memory_order_release,

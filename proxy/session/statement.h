@@ -75,7 +75,12 @@ bool statement_is(const struct statement *s, uint64_t scope, struct slice tail, 
 // Of the users' types among those declared: does the catalog (NULL: none yet) know each as safe?
 bool statement_types_known(const struct statement *s, const struct catalog *catalog);
 struct statement *statement_ref(struct statement *s);
-void statement_unref(struct statement **s); // NULL inside is fine; clears the pointer
+void statement_let_go(struct statement **s);
+static inline void statement_unref(struct statement **s) // NULL inside is fine; clears the pointer
+{
+    if (*s != NULL)
+        statement_let_go(s);
+}
 
 // ---- one client's names; the unnamed statement is kept by the session itself ----
 

@@ -134,36 +134,43 @@ static size_t total(const struct sender *s)
     return bytes;
 }
 
-static bool is_posted_last(const struct sender *s, uint32_t at)
+// Copied to where small runs lie; false: there is no room.
+static bool gather(struct sender *s, size_t bytes)
 {
-    return s->posted > 0 && s->posts[s->posted - 1].conn == s->conn &&
-           s->posts[s->posted - 1].at + s->posts[s->posted - 1].len == at;
+    if (bytes > SENDER_SMALL_BYTES || SENDER_SCRATCH_BYTES - s->scratch_used < bytes)
+        return false;
+    for (int i = 0; i < s->count; i++) {
+        memcpy(s->scratch + s->scratch_used, s->runs[i].iov_base, s->runs[i].iov_len);
+        s->scratch_used += s->runs[i].iov_len;
+    }
+    return true;
 }
 
 // False: it must be sent now.
 static bool post(struct sender *s)
 {
     struct conn *conn = s->conn;
-    size_t bytes = s->count == 1 ? s->runs[0].iov_len : total(s);
-    if (bytes > SENDER_SMALL_BYTES || s->posted == SENDER_POSTS || conn_has_output(conn) ||
-        conn->loop == NULL || (conn->posted != NULL && conn->posted != s))
+    bool first = conn->posted == NULL;
+    if (s->posted == SENDER_POSTS || conn_has_output(conn) || conn->loop == NULL ||
+        (!first && conn->posted != s))
         return false;
-    const uint8_t *first = s->runs[0].iov_base;
-    bool there = s->count == 1 && s->end == s->scratch + s->scratch_used;
-    if (!there && SENDER_SCRATCH_BYTES - s->scratch_used < bytes)
+    size_t bytes = s->runs[0].iov_len;
+    if (s->count > 1 || s->end != s->scratch + s->scratch_used) { // it does not lie there alone
+        bytes = total(s);
+        if (!gather(s, bytes))
+            return false;
+    } else if (bytes > SENDER_SMALL_BYTES) {
         return false;
-    uint32_t at = (uint32_t)(there ? (size_t)(first - s->scratch) : s->scratch_used);
-    for (int i = 0; i < s->count && !there; i++) {
-        memcpy(s->scratch + s->scratch_used, s->runs[i].iov_base, s->runs[i].iov_len);
-        s->scratch_used += s->runs[i].iov_len;
     }
-    if (is_posted_last(s, at)) {
+    uint32_t at = (uint32_t)(s->scratch_used - bytes);
+    if (!first && s->posts[s->posted - 1].conn == conn &&
+        s->posts[s->posted - 1].at + s->posts[s->posted - 1].len == at) {
         s->posts[s->posted - 1].len += (uint32_t)bytes;
-    } else {
-        s->posts[s->posted].conn = conn;
-        s->posts[s->posted].at = at;
-        s->posts[s->posted++].len = (uint32_t)bytes;
+        return true;
     }
+    s->posts[s->posted].conn = conn;
+    s->posts[s->posted].at = at;
+    s->posts[s->posted++].len = (uint32_t)bytes;
     conn->posted = s;
     return true;
 }

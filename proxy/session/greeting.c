@@ -13,6 +13,8 @@
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
+enum { GREETING_BYTES = 1000 }; // more than there usually are
+
 void client_logged_in(struct client *client)
 {
     if (!client_comes_in(client))
@@ -48,6 +50,7 @@ void client_greet(struct client *client)
         return;
     }
     struct buf out = {0};
+    buf_room(&out, GREETING_BYTES);
     message_auth(&out, AUTH_OK, slice_of(NULL, 0));
     if (!route_greet(client->route, &client->vars, &out)) {
         buf_fini(&out);

@@ -54,26 +54,10 @@ enum { LATEST = 16 };
 struct vars_registry {
     pthread_mutex_t lock;
     struct hash_table table;
+    struct vars *none;           // counts; with nothing set
     struct vars *latest[LATEST]; // count; or NULL
     unsigned made;
 };
-
-struct vars_registry *vars_registry_new(void)
-{
-    struct vars_registry *registry = mem_new(struct vars_registry);
-    pthread_mutex_init(&registry->lock, NULL);
-    return registry;
-}
-
-void vars_registry_free(struct vars_registry *registry)
-{
-    for (int i = 0; i < LATEST; i++)
-        vars_unref(&registry->latest[i]);
-    CHECK(registry->table.count == 0);
-    hash_fini(&registry->table);
-    pthread_mutex_destroy(&registry->lock);
-    mem_free(registry);
-}
 
 static bool is_same(const char *a, const char *b)
 {
@@ -174,10 +158,29 @@ static struct vars *get(struct vars_registry *registry, const char *const value[
     return v;
 }
 
-struct vars *vars_none(struct vars_registry *registry)
+struct vars_registry *vars_registry_new(void)
 {
     static const char *const nothing[VAR_COUNT];
-    return get(registry, nothing);
+    struct vars_registry *registry = mem_new(struct vars_registry);
+    pthread_mutex_init(&registry->lock, NULL);
+    registry->none = get(registry, nothing);
+    return registry;
+}
+
+void vars_registry_free(struct vars_registry *registry)
+{
+    vars_unref(&registry->none);
+    for (int i = 0; i < LATEST; i++)
+        vars_unref(&registry->latest[i]);
+    CHECK(registry->table.count == 0);
+    hash_fini(&registry->table);
+    pthread_mutex_destroy(&registry->lock);
+    mem_free(registry);
+}
+
+struct vars *vars_none(struct vars_registry *registry)
+{
+    return vars_ref(registry->none);
 }
 
 struct vars *vars_ref(struct vars *v)

@@ -28,7 +28,7 @@ static void add_run(struct sender *s, const uint8_t *at, size_t len)
     s->end = at + len;
 }
 
-uint8_t *sender_room(struct sender *s, size_t n)
+uint8_t *sender_room_apart(struct sender *s, size_t n)
 {
     CHECK(n <= SENDER_SMALL_BYTES);
     // Flushed first, if need be: a flush once the bytes count would take their place away.
@@ -137,11 +137,17 @@ static size_t total(const struct sender *s)
 // Copied to where small runs lie; false: there is no room.
 static bool gather(struct sender *s, size_t bytes)
 {
-    if (bytes > SENDER_SMALL_BYTES || SENDER_SCRATCH_BYTES - s->scratch_used < bytes)
+    if (SENDER_SCRATCH_BYTES - s->scratch_used < bytes)
         return false;
+    uint8_t *to = s->scratch + s->scratch_used;
+    s->scratch_used += bytes;
+    if (s->count == 1) {
+        memcpy(to, s->runs[0].iov_base, bytes);
+        return true;
+    }
     for (int i = 0; i < s->count; i++) {
-        memcpy(s->scratch + s->scratch_used, s->runs[i].iov_base, s->runs[i].iov_len);
-        s->scratch_used += s->runs[i].iov_len;
+        memcpy(to, s->runs[i].iov_base, s->runs[i].iov_len);
+        to += s->runs[i].iov_len;
     }
     return true;
 }
@@ -154,14 +160,10 @@ static bool post(struct sender *s)
     if (s->posted == SENDER_POSTS || conn_has_output(conn) || conn->loop == NULL ||
         (!first && conn->posted != s))
         return false;
-    size_t bytes = s->runs[0].iov_len;
-    if (s->count > 1 || s->end != s->scratch + s->scratch_used) { // it does not lie there alone
-        bytes = total(s);
-        if (!gather(s, bytes))
-            return false;
-    } else if (bytes > SENDER_SMALL_BYTES) {
+    size_t bytes = s->count == 1 ? s->runs[0].iov_len : total(s);
+    bool there = s->count == 1 && s->end == s->scratch + s->scratch_used;
+    if (bytes > SENDER_SMALL_BYTES || (!there && !gather(s, bytes)))
         return false;
-    }
     uint32_t at = (uint32_t)(s->scratch_used - bytes);
     if (!first && s->posts[s->posted - 1].conn == conn &&
         s->posts[s->posted - 1].at + s->posts[s->posted - 1].len == at) {

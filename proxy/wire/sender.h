@@ -41,7 +41,17 @@ void sender_begin(struct sender *s, struct conn *conn);
 // Always copied: for bytes that do not live until the flush.
 void sender_copy(struct sender *s, struct slice bytes);
 // n bytes (at most SENDER_SMALL_BYTES) that the caller fills in at once.
-uint8_t *sender_room(struct sender *s, size_t n);
+uint8_t *sender_room_apart(struct sender *s, size_t n);
+static inline uint8_t *sender_room(struct sender *s, size_t n)
+{
+    uint8_t *at = s->scratch + s->scratch_used;
+    if (s->end != at || SENDER_SCRATCH_BYTES - s->scratch_used < n || n > SENDER_SMALL_BYTES)
+        return sender_room_apart(s, n);
+    s->runs[s->count - 1].iov_len += n; // small ones in a row are one run
+    s->scratch_used += n;
+    s->end = at + n;
+    return at;
+}
 // Borrowed or copied, see above.
 void sender_put_apart(struct sender *s, struct slice bytes);
 static inline void sender_put(struct sender *s, struct slice bytes)

@@ -170,11 +170,19 @@ static char *target_of(struct route *route, const struct config_database *db)
     return target;
 }
 
+static void forget_greeting(struct greeting *greeting)
+{
+    vars_unref(&greeting->given);
+    vars_unref(&greeting->has);
+    buf_fini(&greeting->said);
+}
+
 // What its servers have told of themselves.
 static void forget_servers(struct route *route)
 {
     pthread_mutex_lock(&route->lock);
     route->has_welcome = false;
+    forget_greeting(&route->greeting);
     route->password_refused = false;
     gucs_unref(&route->accepted);
     vars_unref(&route->defaults);
@@ -272,6 +280,7 @@ static void route_free(struct route *route)
     mentioned_fini(&route->custom);
     leave_learnt(route);
     buf_fini(&route->welcome);
+    forget_greeting(&route->greeting);
     gucs_unref(&route->accepted);
     vars_unref(&route->defaults);
     drop_password(route);
@@ -321,6 +330,7 @@ void route_welcome(struct route *route, struct slice messages, const struct vars
     if (!route->welcomed)
         follow(route);
     pthread_mutex_lock(&route->lock);
+    forget_greeting(&route->greeting);
     buf_clear(&route->welcome);
     buf_put(&route->welcome, messages);
     for (int i = 0; i < VAR_COUNT; i++)
@@ -351,20 +361,31 @@ static void greet_parameter(struct slice message, const struct vars *client, str
         buf_put(out, message);
 }
 
+static void make_greeting(struct route *route, struct vars *client)
+{
+    struct greeting *greeting = &route->greeting;
+    struct slice rest = buf_slice(&route->welcome);
+    struct frame frame;
+    forget_greeting(greeting);
+    while (frame_read(rest, &frame) == FRAME_OK && frame.length <= rest.len) {
+        greet_parameter(slice_of(rest.at, frame.length), client, &greeting->said);
+        rest = slice_of(rest.at + frame.length, rest.len - frame.length);
+    }
+    greeting->given = vars_ref(client);
+    greeting->has = vars_ref(client);
+    vars_default(&greeting->has, route->defaults);
+}
+
 bool route_greet(struct route *route, struct vars **client, struct buf *out)
 {
-    enum { ROOM_BYTES = 200 }; // for what is said before and behind, and longer values
     pthread_mutex_lock(&route->lock);
     bool ready = route->has_welcome;
     if (ready) {
-        struct slice rest = buf_slice(&route->welcome);
-        struct frame frame;
-        buf_room(out, rest.len + ROOM_BYTES);
-        while (frame_read(rest, &frame) == FRAME_OK && frame.length <= rest.len) {
-            greet_parameter(slice_of(rest.at, frame.length), *client, out);
-            rest = slice_of(rest.at + frame.length, rest.len - frame.length);
-        }
-        vars_default(client, route->defaults);
+        if (route->greeting.given != *client)
+            make_greeting(route, *client);
+        buf_put(out, buf_slice(&route->greeting.said));
+        vars_unref(client);
+        *client = vars_ref(route->greeting.has);
     }
     pthread_mutex_unlock(&route->lock);
     return ready;

@@ -24,6 +24,13 @@ struct domain;
 struct learnt;
 struct pooler;
 
+// What the client that was greeted last has heard, which most likely gave what the next one gives.
+struct greeting {
+    struct vars *given; // counts; by the client; NULL: nobody was greeted yet
+    struct vars *has;   // counts; with the defaults
+    struct buf said;
+};
+
 struct route {
     uint32_t tag;
     struct hash_node node;
@@ -56,6 +63,7 @@ struct route {
     bool has_welcome;
     struct buf welcome;    // ParameterStatus messages of a fresh session
     struct vars *defaults; // counts; the followed settings of a fresh session
+    struct greeting greeting;
     struct gucs *accepted; // counts; settings given at a start that a server took last
     bool forced;           // its database has a user of its own
     bool has_keys;         // of a client's SCRAM login, for the server's (pass-through)

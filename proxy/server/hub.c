@@ -42,7 +42,6 @@ static struct hub *hub_new(struct worker *worker, struct route *route)
     struct hub *hub = mem_new(struct hub);
     link_init(&hub->link);
     list_init(&hub->requests);
-    hub->came_from = -1;
     hub->worker = worker;
     hub->route = route_ref(route);
     list_push_back(&worker->hubs, &hub->link);
@@ -153,12 +152,12 @@ void hub_listen(struct client *client, struct slice name)
 }
 
 // Those of several workers may have come to one: each listens to what its own clients do.
-bool hub_join(struct client *client, struct slice name, int came_from)
+bool hub_join(struct client *client, struct slice name, uint32_t process)
 {
     list_each(&client->worker->hubs, l)
     {
         struct hub *hub = container_of(l, struct hub, link);
-        if (hub->route != client->route || hub->came_from != came_from || !hub->ready)
+        if (hub->route != client->route || !hub->ready || hub->server->process != process)
             continue;
         subscribe(client, channel_of(hub, name))->active = true;
         return true;
@@ -172,6 +171,16 @@ void hub_take_over(struct server *server)
     hub->server = server;
     hub->ready = true;
     server->hub = hub;
+}
+
+void hub_go_on(struct worker *worker)
+{
+    list_each(&worker->hubs, l)
+    {
+        struct hub *hub = container_of(l, struct hub, link);
+        if (hub->ready && hub->server->conn.loop == NULL) // not one that is being opened
+            conn_attach(&hub->server->conn, worker->loop);
+    }
 }
 
 bool hub_is_settled(const struct hub *hub)

@@ -38,7 +38,6 @@ struct hub {
     struct route *route;  // counts
     struct server *server; // borrows; NULL while closed
     bool ready;           // the server is logged in
-    int came_from;        // the number of its worker in another process; -1: it is our own
     struct hash_table channels;
     struct list requests; // what the server was asked, and is to be asked, in order
 };
@@ -47,10 +46,13 @@ struct hub {
 // has said all that it had to say before.
 void hub_listen(struct client *client, struct slice name);
 // The same of a channel that the hub's server listens to already, for clients that came with it.
-// came_from: the worker of the other process, whose hub it was. False: there is no such server.
-bool hub_join(struct client *client, struct slice name, int came_from);
-// A server that was opened by another process, and listens to what its clients will join.
+// process: of that server; there may be several of one route, each as far as it has been read.
+// False: there is no such server.
+bool hub_join(struct client *client, struct slice name, uint32_t process);
+// A server that was opened by another process, and listens to what its clients will join. It is not
+// read before hub_go_on(): what it says is theirs.
 void hub_take_over(struct server *server);
+void hub_go_on(struct worker *worker); // all of them have joined
 // Is nothing under way between the hub and its server?
 bool hub_is_settled(const struct hub *hub);
 // The client's subscription to the channel; NULL: none.

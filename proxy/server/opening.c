@@ -269,10 +269,10 @@ struct server *server_take_over(struct worker *worker, struct route *route, int 
     list_push_back(&worker->servers, &server->link);
     if (hub) {
         hub_take_over(server);
-    } else {
-        pool_take_over(route->pool, &server->slot, worker->number, server->opened_us);
-        server->counted = true;
+        return server;
     }
+    pool_take_over(route->pool, &server->slot, worker->number, server->opened_us);
+    server->counted = true;
     conn_attach(&server->conn, worker->loop);
     return server;
 }

@@ -81,15 +81,20 @@ static struct worker *worker_of(struct pooler *pooler, const struct takeover_row
     return pooler->workers[number % (unsigned)pooler->worker_count];
 }
 
-static void post(struct pooler *pooler, struct takeover_row *client, struct takeover_row *server)
+static void post_to(struct worker *worker, struct takeover_row *client,
+                    struct takeover_row *server)
 {
     struct adopted *mail = mem_new(struct adopted);
     mail->mail.kind = MAIL_ADOPT;
     mail->client = client;
     mail->server = server;
-    struct worker *worker = worker_of(pooler, client != NULL ? client : server);
-    pooler->adopting++;
+    worker->pooler->adopting++;
     mailbox_post(&worker->mailbox, &mail->mail);
+}
+
+static void post(struct pooler *pooler, struct takeover_row *client, struct takeover_row *server)
+{
+    post_to(worker_of(pooler, client != NULL ? client : server), client, server);
 }
 
 static struct takeover_row *take_link(struct takeover *takeover, const struct takeover_row *client)
@@ -125,6 +130,8 @@ void adoption_post(struct takeover *takeover, struct pooler *pooler)
         clients++;
         servers += server != NULL;
     }
+    for (int i = 0; i < pooler->worker_count; i++)
+        post_to(pooler->workers[i], NULL, NULL);
     log_info("taken over: %zu clients, %zu servers", clients, servers);
 }
 
@@ -151,8 +158,6 @@ static void adopt_idle(struct worker *worker, struct takeover_row *row)
     bool hub = head.kind == CARRIED_HUB;
     struct server *server = server_take_over(worker, route, row->fd, hub);
     row->fd = -1;
-    if (hub)
-        server->hub->came_from = head.worker;
     judge_tls(server);
     bool good = carried_take_server(&r, server, NULL) && server->doomed == NULL &&
                 ops_empty(&server->ops) && server->status == 'I';
@@ -256,7 +261,7 @@ static bool adopt_state(struct client *client, struct adopted *mail, struct read
     if (linked != (mail->server != NULL) || (linked && !adopt_linked(client, mail->server)))
         return false;
     bool deferred = transaction_is_ours(&client->transaction);
-    return carried_take_channels(r, client, head->worker) &&
+    return carried_take_channels(r, client) &&
            (!deferred || client->route->domain != NULL);
 }
 
@@ -316,8 +321,10 @@ void adoption_arrived(struct worker *worker, struct adopted *mail)
 {
     if (mail->client != NULL)
         adopt_client(worker, mail);
-    else
+    else if (mail->server != NULL)
         adopt_idle(worker, mail->server);
+    else
+        hub_go_on(worker);
     adoption_drop(mail);
     struct pooler *pooler = worker->pooler;
     if (--pooler->adopting == 0)

@@ -13,7 +13,7 @@ struct worker;
 
 struct adopted { // MAIL_ADOPT
     struct mail mail;
-    struct takeover_row *client, *server; // own; one of them may be NULL
+    struct takeover_row *client, *server; // own; one of them may be NULL; both: that was all
 };
 
 // Numbers that must go on where they were, and what is known of routes. The main thread, once the

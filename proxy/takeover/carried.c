@@ -268,12 +268,13 @@ void carried_put_channels(struct buf *out, const struct client *client)
     {
         const struct subscription *s = container_of(l, struct subscription, of_client);
         put_bytes(out, slice_of(s->channel->name, s->channel->name_bytes));
+        buf_u32(out, s->channel->hub->server->process); // of an active one: see fit.c
         count++;
     }
     store_u32(out->at + count_at, count);
 }
 
-bool carried_take_channels(struct reader *r, struct client *client, int came_from)
+bool carried_take_channels(struct reader *r, struct client *client)
 {
     if (!take_bool(r))
         return reader_done(r);
@@ -283,7 +284,8 @@ bool carried_take_channels(struct reader *r, struct client *client, int came_fro
     uint32_t count = reader_u32(r);
     for (uint32_t i = 0; i < count && reader_ok(r); i++) {
         struct slice name = take_bytes(r);
-        if (reader_ok(r) && !hub_join(client, name, came_from))
+        uint32_t process = reader_u32(r);
+        if (reader_ok(r) && !hub_join(client, name, process))
             return false; // nobody has listened since
     }
     return reader_done(r);

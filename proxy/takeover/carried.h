@@ -16,7 +16,7 @@ struct worker;
 
 // What is behind the head may change with it: another version's state is not read. The head stays
 // as it is, and so does the listener's process behind it.
-enum { CARRIED_VERSION = 2 };
+enum { CARRIED_VERSION = 3 };
 
 enum carried_kind {
     CARRIED_LISTENER,
@@ -48,7 +48,7 @@ void carried_put_client(struct buf *out, const struct client *client);
 bool carried_take_client(struct reader *r, struct client *client, enum carried_kind kind);
 // What it listens to: once it is wholly there.
 void carried_put_channels(struct buf *out, const struct client *client);
-bool carried_take_channels(struct reader *r, struct client *client, int came_from);
+bool carried_take_channels(struct reader *r, struct client *client);
 
 // Is there a place for what the server owes?
 bool carried_takes_op(const struct op *op);

@@ -93,7 +93,7 @@ static struct client *carry(struct client *client)
     struct client *taken = taken_client();
     struct reader r = behind_head(&out, CARRIED_CLIENT);
     assert_true(carried_take_client(&r, taken, CARRIED_CLIENT));
-    assert_true(carried_take_channels(&r, taken, 0));
+    assert_true(carried_take_channels(&r, taken));
     buf_fini(&out);
     return taken;
 }
@@ -233,7 +233,7 @@ static void test_channels(void **state)
     struct route *route = taken_route();
     struct server *server = server_take_over(world.worker, route, taken_socket(), true);
     route_unref(&route);
-    server->hub->came_from = 3;
+    server->process = 3;
     struct listening *listening = listening_of(client);
     buf_cstr(&listening->waiting, "waiting");
     buf_cstr(&listening->unlisten, "unlisten");
@@ -242,14 +242,19 @@ static void test_channels(void **state)
     carried_put_channels(&out, client);
     struct client *taken = taken_client();
     struct reader r = reader_of(buf_slice(&out));
-    assert_true(carried_take_channels(&r, taken, 3));
+    assert_true(carried_take_channels(&r, taken));
     assert_string_equal(taken->listening->waiting.at, "waiting");
     assert_string_equal(taken->listening->unlisten.at, "unlisten");
     assert_true(hub_find(taken, slice_str("news"))->active);
-    // Nobody listens for those of another worker.
+    // Another server of the route is not the one that has been read so far.
+    server->process = 4;
     struct client *other = taken_client();
     r = reader_of(buf_slice(&out));
-    assert_false(carried_take_channels(&r, other, 4));
+    assert_false(carried_take_channels(&r, other));
+    // What it says is not read before all who are to hear it have come.
+    assert_null(server->conn.loop);
+    hub_go_on(world.worker);
+    assert_ptr_equal(server->conn.loop, world.worker->loop);
     buf_fini(&out);
 }
 
@@ -478,7 +483,7 @@ static bool takes_client(struct slice record)
 {
     struct reader r = reader_of(record);
     struct client *client = taken_client();
-    return carried_take_client(&r, client, CARRIED_CLIENT) && carried_take_channels(&r, client, 0);
+    return carried_take_client(&r, client, CARRIED_CLIENT) && carried_take_channels(&r, client);
 }
 
 static bool takes_server(struct slice record)

@@ -144,9 +144,9 @@ static void test_who_listens_goes_with_who_hears_for_it(void **state)
     struct server *server = server_take_over(world.worker, route, taken_socket(), true);
     struct hub *hub = server->hub;
     route_unref(&route);
-    hub->came_from = 0;
+    server->process = 7;
     listening_of(client);
-    assert_true(hub_join(client, slice_str("news"), 0));
+    assert_true(hub_join(client, slice_str("news"), 7));
     struct subscription *subscription = hub_find(client, slice_str("news"));
     CHECK_WITH(fit_client, client, FIT_SOON, subscription->active = false,
                subscription->active = true)

@@ -220,7 +220,7 @@ struct profile *profiles_note(struct profiles *p, struct gucs *settings, bool al
         p->all = profile;
         p->count++;
     }
-    if (alone || profile->settings == 0)
+    if (epoch != 0 && (alone || profile->settings == 0))
         profiles_keep(p, settings, profile, epoch);
     return profile;
 }

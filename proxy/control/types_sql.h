@@ -74,7 +74,7 @@
 // A cast (k) that may be made unseen and makes nothing uncertain: an extension's own, immutable and
 // in C, or what reads an enum's label.
 #define DULL                                                                                       \
-    "CASE k.castmethod WHEN 'b' THEN true"                                                         \
+    "CASE k.castmethod WHEN 'b' THEN " OWN("pg_cast", "k.oid")                                     \
     " WHEN 'f' THEN EXISTS (SELECT FROM pg_proc p WHERE p.oid = k.castfunc AND p.provolatile = 'i'"\
     "   AND p.prolang IN (12, 13) AND " OWN("pg_proc", "p.oid") ")"                                \
     " ELSE EXISTS (SELECT FROM pg_type y JOIN pg_proc p ON p.oid = y.typinput"                     \

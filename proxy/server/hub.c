@@ -151,13 +151,20 @@ void hub_listen(struct client *client, struct slice name)
         ask(hub, "LISTEN", channel, subscription);
 }
 
+uint64_t hub_number(const struct hub *hub)
+{
+    const struct server *server = hub->server;
+    struct reader secret = reader_of(buf_slice(&server->secret));
+    return (uint64_t)server->process << 32 | reader_u32(&secret);
+}
+
 // Those of several workers may have come to one: each listens to what its own clients do.
-bool hub_join(struct client *client, struct slice name, uint32_t process)
+bool hub_join(struct client *client, struct slice name, uint64_t number)
 {
     list_each(&client->worker->hubs, l)
     {
         struct hub *hub = container_of(l, struct hub, link);
-        if (hub->route != client->route || !hub->ready || hub->server->process != process)
+        if (hub->route != client->route || !hub->ready || hub_number(hub) != number)
             continue;
         subscribe(client, channel_of(hub, name))->active = true;
         return true;

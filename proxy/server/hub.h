@@ -46,9 +46,12 @@ struct hub {
 // has said all that it had to say before.
 void hub_listen(struct client *client, struct slice name);
 // The same of a channel that the hub's server listens to already, for clients that came with it.
-// process: of that server; there may be several of one route, each as far as it has been read.
-// False: there is no such server.
-bool hub_join(struct client *client, struct slice name, uint32_t process);
+// number: of that hub; there may be several of one route, each as far as it has been read. False:
+// there is no such hub.
+bool hub_join(struct client *client, struct slice name, uint64_t number);
+// The same in another process that has its server: the number of the server's process, and what
+// that has said of its cancel key. It has a server.
+uint64_t hub_number(const struct hub *hub);
 // A server that was opened by another process, and listens to what its clients will join. It is not
 // read before hub_go_on(): what it says is theirs.
 void hub_take_over(struct server *server);

@@ -69,6 +69,12 @@ void prepared_add(struct prepared *prepared, struct statement *statement, bool o
     list_push_front(&prepared->used, &node->link);
 }
 
+bool prepared_is_odd(const struct prepared *prepared, const struct statement *statement)
+{
+    const struct prepared_node *node = find(prepared, statement->number);
+    return node != NULL && node->odd;
+}
+
 void prepared_settle(struct prepared *prepared)
 {
     list_each(&prepared->used, l)

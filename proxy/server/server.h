@@ -114,6 +114,7 @@ struct server {
     struct database_identity leads_to; // ... and to where it leads
     struct fill *fill;       // owns; the reply being recorded
     struct profile *fill_profile; // borrows from the route; of the session that its key is for
+    uint64_t fill_vars[2];   // and what that key has of its vars
     struct audit *audit;     // owns; that it is asked for; audit.h
 
     bool needs_reset;        // something of the client may be left in the session
@@ -220,6 +221,7 @@ bool prepared_is_spoilt(const struct prepared *prepared, const struct statement 
 // odd: its client may have settings just now that are not those of its scope.
 void prepared_add(struct prepared *prepared, struct statement *statement, bool odd);
 void prepared_settle(struct prepared *prepared); // what is odd is to be read anew, here
+bool prepared_is_odd(const struct prepared *prepared, const struct statement *statement);
 void prepared_remove(struct prepared *prepared, const struct statement *statement);
 struct statement *prepared_oldest(struct prepared *prepared); // borrows
 void prepared_clear(struct prepared *prepared);

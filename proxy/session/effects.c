@@ -269,7 +269,14 @@ static void note_session(struct client *client, const struct analysis *analysis,
 // is none to it.
 static void note_names(struct client *client, const struct analysis *analysis)
 {
-    if ((analysis->effects & EFFECT_PREPARE) == 0 || session_shares_names(client))
+    if (session_shares_names(client))
+        return;
+    bool unread = analysis == NULL || (analysis->effects & EFFECT_UNKNOWN) != 0;
+    if (unread || analysis->kind == STATEMENT_DO) {
+        statement_names_clear(&client->names);
+        return;
+    }
+    if ((analysis->effects & EFFECT_PREPARE) == 0)
         return;
     if (analysis->kind == STATEMENT_DEALLOCATE && analysis->prepared.len > 0)
         statement_names_set(&client->names, analysis->prepared, NULL);
@@ -309,7 +316,7 @@ void effects_note(struct client *client, const struct analysis *analysis,
     if (followed &&
         (analysis == NULL || !analysis_only_reads(analysis) || analysis->may_end_transaction))
         note_writes(client, analysis, values);
-    if (analysis != NULL)
+    if (analysis != NULL || values != NULL)
         note_names(client, analysis);
     if (analysis == NULL || analysis->effects != 0 || client->pins != 0)
         note_session(client, analysis, analysis ? analysis->effects : EFFECT_UNKNOWN);

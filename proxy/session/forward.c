@@ -248,7 +248,8 @@ static void forward_named_parse(struct client *client, struct slice message, str
     bool has = prepared_has(&server->prepared, statement);
     // Outside a transaction and a pipeline, what is wrong with it can be mended later (rerun.h).
     bool doubtful = server->status != 'I' || !ops_empty(&server->ops) ||
-                    prepared_is_spoilt(&server->prepared, statement);
+                    prepared_is_spoilt(&server->prepared, statement) ||
+                    prepared_is_odd(&server->prepared, statement);
     if (has && doubtful)
         sharing_forget(client, statement); // whether the server takes a Parse now, only it can say
     else if (!has)

@@ -30,7 +30,7 @@ struct origin {
 
 // listen_port: of the unix socket, which has none of its own.
 void origin_of_socket(struct origin *origin, int fd, int listen_port);
-// A client is waited for no longer: accept(), non-blocking. -1 with errno.
+// Accepts a client, and says where it comes from. -1 with errno; EAGAIN: nobody waits.
 int origin_accept(struct origin *origin, int listening_fd, int listen_port);
 
 // Of an address in hand; and of our own end of a socket.

@@ -19,7 +19,7 @@
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
-uint64_t session_scope(struct client *client)
+uint64_t session_scope(const struct client *client)
 {
     uint64_t settings = client->wanted ? client->wanted->planning_hash : 0;
     return client->vars->hash ^ client->route->number * 0x9e3779b97f4a7c15u ^ settings;

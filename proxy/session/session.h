@@ -25,7 +25,7 @@ enum step local_message(struct client *client, struct slice *data, struct frame 
 enum step local_drop(struct client *client, struct slice *data, struct frame frame);
 
 // Statements are shared within it: the route, and the settings that constants are read by.
-uint64_t session_scope(struct client *client);
+uint64_t session_scope(const struct client *client);
 // Are its constants, where it has this name, read by the settings that the client has now?
 bool session_knows(struct client *client, struct slice name, const struct statement *s);
 // statement_get() within it. The caller gets a count.

@@ -12,7 +12,7 @@ bool captured_operator(const struct catalog *c, const struct sql_name *name)
 }
 
 bool captured_field(const struct catalog *c, const struct analysis *a,
-                              const struct sql_name *name)
+                    const struct sql_name *name)
 {
     return catalog_captures_function(c, name->name) ||
            (a->gets && catalog_captures_getter(c, name->name));

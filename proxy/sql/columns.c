@@ -112,8 +112,10 @@ struct columns_level columns_enter(struct columns *c, const PgQuery__SelectStmt 
 {
     struct columns_level outer = {c->outputs, c->n_outputs, c->outputs_ignored};
     bool is_top = select == c->top, ignored = select == c->ignored;
-    c->outputs = is_top || ignored ? select->target_list : NULL;
-    c->n_outputs = is_top || ignored ? select->n_target_list : 0;
+    bool looked_for = (is_top || ignored) && select->n_target_list <= COLUMNS_MAX;
+    c->all_computed |= is_top && !looked_for;
+    c->outputs = looked_for ? select->target_list : NULL;
+    c->n_outputs = looked_for ? select->n_target_list : 0;
     c->outputs_ignored = ignored;
     if (is_top)
         c->by_number = counts_outputs(select);
@@ -144,6 +146,8 @@ static const PgQuery__ResTarget *output_of(const struct columns *c,
 
 void columns_reference(struct columns *c, const PgQuery__ColumnRef *reference)
 {
+    if (c->all_computed)
+        return; // there is nothing more to learn
     const PgQuery__ResTarget *output = output_of(c, reference);
     bool unused = reference == c->tested || (output != NULL && c->outputs_ignored);
     if (reference->n_fields == 0 || unused)

@@ -164,9 +164,9 @@ static void put_session(struct buf *out, const struct client *client)
     CLIENT_FLAGS(PUT_FLAG)
 #undef PUT_FLAG
     put_mentioned(out, client->mentioned);
-    put_names(out, &client->names);
-    put_statement(out, client->unnamed);
-    put_statement(out, client->saying);
+    put_names(out, &client->names, session_scope(client));
+    put_statement(out, client->unnamed, session_scope(client));
+    put_statement(out, client->saying, session_scope(client));
     buf_u8(out, client->resets);
     buf_u32(out, client->stream_left);
     buf_u32(out, client->pins);
@@ -268,7 +268,7 @@ void carried_put_channels(struct buf *out, const struct client *client)
     {
         const struct subscription *s = container_of(l, struct subscription, of_client);
         put_bytes(out, slice_of(s->channel->name, s->channel->name_bytes));
-        buf_u32(out, s->channel->hub->server->process); // of an active one: see fit.c
+        buf_u64(out, hub_number(s->channel->hub)); // of an active one: see fit.c
         count++;
     }
     store_u32(out->at + count_at, count);
@@ -284,8 +284,8 @@ bool carried_take_channels(struct reader *r, struct client *client)
     uint32_t count = reader_u32(r);
     for (uint32_t i = 0; i < count && reader_ok(r); i++) {
         struct slice name = take_bytes(r);
-        uint32_t process = reader_u32(r);
-        if (reader_ok(r) && !hub_join(client, name, process))
+        uint64_t number = reader_u64(r);
+        if (reader_ok(r) && !hub_join(client, name, number))
             return false; // nobody has listened since
     }
     return reader_done(r);
@@ -299,7 +299,7 @@ enum { OP_RENAMES = 1, OP_UNNAMES = 2, OP_UNNAMED = 4, OP_QUIET = 8, OP_MUTE = 1
 
 // Not what a Parse of its own gives the server: that has it by a name that means nothing here, and
 // gets it again when it is used.
-static void put_op(struct buf *out, const struct op *op)
+static void put_op(struct buf *out, const struct op *op, uint64_t scope)
 {
     buf_u8(out, op->kind);
     buf_u8(out, op->origin);
@@ -308,7 +308,7 @@ static void put_op(struct buf *out, const struct op *op)
                           (op->unnamed ? OP_UNNAMED : 0) | (op->quiet ? OP_QUIET : 0) |
                           (op->mute ? OP_MUTE : 0)));
     put_bytes(out, slice_of(op->name, op->name_bytes));
-    put_statement(out, op->before);
+    put_statement(out, op->before, scope);
 }
 
 static bool takes_purpose(uint8_t purpose)
@@ -381,11 +381,12 @@ void carried_put_server(struct buf *out, const struct server *server)
     buf_u32(out, server->stream_left);
     buf_u32(out, server->early_syncs);
     put_bytes(out, buf_slice(&server->conn.in));
+    uint64_t scope = server->client != NULL ? session_scope(server->client) : 0;
     buf_u32(out, server->ops.count);
     for (uint32_t i = 0; i < server->ops.count; i++)
-        put_op(out, ops_nth(&server->ops, i));
+        put_op(out, ops_nth(&server->ops, i), scope);
     if (server->client != NULL)
-        put_names(out, &server->named);
+        put_names(out, &server->named, scope);
 }
 
 static void take_work(struct reader *r, struct server *server, struct client *client)

@@ -95,11 +95,13 @@ void take_mentioned(struct reader *r, struct mentioned *mentioned)
 
 // ---- statements ----
 
-void put_statement(struct buf *out, const struct statement *statement)
+void put_statement(struct buf *out, const struct statement *statement, uint64_t scope)
 {
     buf_u32(out, statement != NULL ? statement->text_bytes : 0);
-    if (statement != NULL)
-        put_bytes(out, statement_tail(statement));
+    if (statement == NULL)
+        return;
+    buf_u8(out, statement->scope == scope);
+    put_bytes(out, statement_tail(statement));
 }
 
 struct statement *take_statement(struct reader *r, struct client *client)
@@ -107,24 +109,33 @@ struct statement *take_statement(struct reader *r, struct client *client)
     uint32_t text_bytes = reader_u32(r);
     if (text_bytes == 0)
         return NULL;
+    uint64_t scope = session_scope(client);
+    if (!take_bool(r))
+        scope = ~scope; // no other client's, and not what it will have
     struct slice tail = take_bytes(r);
     r->failed |= text_bytes > tail.len || tail.at[text_bytes - 1] != '\0';
     if (!reader_ok(r))
         return NULL;
     return statement_get(client->worker->pooler->statements, client->worker->texts,
-                         session_scope(client), tail, text_bytes);
+                         scope, tail, text_bytes);
 }
+
+struct putting {
+    struct buf *out;
+    uint64_t scope;
+};
 
 static void put_name(const char *name, struct statement *statement, void *arg)
 {
-    put_text(arg, name);
-    put_statement(arg, statement);
+    struct putting *p = arg;
+    put_text(p->out, name);
+    put_statement(p->out, statement, p->scope);
 }
 
-void put_names(struct buf *out, const struct statement_names *names)
+void put_names(struct buf *out, const struct statement_names *names, uint64_t scope)
 {
     buf_u32(out, names->table.count);
-    statement_names_each(names, put_name, out);
+    statement_names_each(names, put_name, &(struct putting){out, scope});
 }
 
 void take_names(struct reader *r, struct client *client, struct statement_names *names)

@@ -34,8 +34,10 @@ struct gucs *take_gucs(struct reader *r); // the caller's count; NULL: none
 void put_mentioned(struct buf *out, const struct mentioned *mentioned); // NULL is fine
 void take_mentioned(struct reader *r, struct mentioned *mentioned);
 
-// Statements come to be in the client's present scope.
-void put_statement(struct buf *out, const struct statement *statement); // NULL is fine
+// Statements come to be in the client's scope if that is theirs, else in one of their own: what was
+// read by other settings than those of now stays so. scope: of their client (session_scope()).
+void put_statement(struct buf *out, const struct statement *statement, // NULL is fine
+                   uint64_t scope);
 struct statement *take_statement(struct reader *r, struct client *client); // the caller's count
-void put_names(struct buf *out, const struct statement_names *names);
+void put_names(struct buf *out, const struct statement_names *names, uint64_t scope);
 void take_names(struct reader *r, struct client *client, struct statement_names *names);

@@ -284,3 +284,17 @@ def test_settings_of_a_moment(ctx):
             b.ask(parse(sql, f"s{_}") + sync()).check()
             assert b.ask(bind(f"s{_}") + execute() + sync()).check().value == "t", moment
         a.close()
+
+
+def test_settings_of_a_moment_pinned(ctx):
+    """Nor does the same client, on the server that it keeps, get that again for a statement of another name."""
+    p = ctx.proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    c.query("CREATE TEMP TABLE pins()")
+    sql = "SELECT ('{NULL}'::text[])[1] IS NULL"
+    c.query("BEGIN")
+    c.query("SET LOCAL array_nulls = off")
+    assert c.ask(parse(sql, "s1") + run("s1")).check().value == "f"
+    c.query("COMMIT")
+    for name in ("s2", "s3"):
+        assert c.ask(parse(sql, name) + run(name)).check().value == "t"

@@ -316,3 +316,15 @@ def test_name_that_is_gone(ctx):
             assert ctx.wait_hit(p, lambda: b.ask(read).value) == "0"
             time.sleep(0.02)  # what is left in the session is known
             assert a.ask(read).sqlstate() == "26000", end
+
+
+def test_name_that_code_took_away(ctx):
+    """The same, where no text says so."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); GRANT ALL ON t TO app")
+    p = ctx.cache_proxy(pool_mode="session", hidden_code_check=0)
+    c = ctx.keep(p.connect(ctx.db))
+    c.ask(parse(READ, "s") + sync()).check()
+    read = bind("s") + execute() + sync()
+    ctx.wait_hit(p, lambda: c.ask(read).check())
+    c.query("DO $$BEGIN EXECUTE 'DEALLOCATE s'; END$$")
+    assert c.ask(read).sqlstate() == "26000"

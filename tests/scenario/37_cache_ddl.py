@@ -250,6 +250,34 @@ def test_time_zone_reloaded_in_session_mode(ctx):
         ctx.pg.configure(timezone=None)
 
 
+def test_time_zone_reloaded_before_a_login_in_session_mode(ctx):
+    """Who comes gets a server that tells of it only when it is asked for itself, in front of the client's answer."""
+    ctx.sql(SETUP_AT)
+    p = ctx.cache_proxy(pool_mode="session", hidden_code_check=0, default_pool_size=12)
+    a, d = ctx.keep(p.connect(ctx.db)), ctx.direct("app")
+    zone, before = a.value("SHOW TimeZone"), d.value(READ_AT)
+    others = [ctx.keep(p.connect(ctx.db)) for _ in range(4)]
+    for w in others:
+        w.query("SELECT 1")
+    for w in others:
+        w.close()
+    p.wait(lambda: int(p.pool(ctx.db)["sv_idle"]) + int(p.pool(ctx.db)["sv_used"]) > 0, "a server that nobody has")
+    try:
+        ctx.pg.configure(timezone="Asia/Tokyo")
+        after = d.value(READ_AT)
+        ctx.wait_hit(p, lambda: a.value(READ_AT))  # what sessions look like now is known
+        for n in range(4):
+            read = f"{READ_AT} AND {n} = {n}"
+            comes, old = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+            said = comes.value(read)  # by the time zone that it has been told, whichever that is
+            assert said == (after if comes.parameters["TimeZone"] == "Asia/Tokyo" else before)
+            old.query(f"SET TimeZone = '{zone}'")
+            assert [old.value(read) for _ in range(3)] == [before] * 3
+            assert ctx.wait_hit(p, lambda w=old, sql=read: w.value(sql)) == before
+    finally:
+        ctx.pg.configure(timezone=None)
+
+
 def test_owner_of_the_database(ctx):
     """He alone is a member of pg_database_owner, and no row of pg_auth_members says so."""
     ctx.sql("CREATE TABLE o(n int); INSERT INTO o VALUES (1); GRANT SELECT ON o TO pg_database_owner;"

@@ -237,7 +237,7 @@ static void test_channels(void **state)
     struct listening *listening = listening_of(client);
     buf_cstr(&listening->waiting, "waiting");
     buf_cstr(&listening->unlisten, "unlisten");
-    assert_true(hub_join(client, slice_str("news"), 3));
+    assert_true(hub_join(client, slice_str("news"), hub_number(server->hub)));
     struct buf out = {0};
     carried_put_channels(&out, client);
     struct client *taken = taken_client();

@@ -146,7 +146,7 @@ static void test_who_listens_goes_with_who_hears_for_it(void **state)
     route_unref(&route);
     server->process = 7;
     listening_of(client);
-    assert_true(hub_join(client, slice_str("news"), 7));
+    assert_true(hub_join(client, slice_str("news"), hub_number(hub)));
     struct subscription *subscription = hub_find(client, slice_str("news"));
     CHECK_WITH(fit_client, client, FIT_SOON, subscription->active = false,
                subscription->active = true)

@@ -121,8 +121,8 @@ static void test_statements_come_to_be_in_the_clients_scope(void **state)
     struct client *client = taken_client();
     struct statement *s = taken_statement("SELECT $1");
     struct buf out = {0};
-    put_statement(&out, s);
-    put_statement(&out, NULL);
+    put_statement(&out, s, s->scope);
+    put_statement(&out, NULL, s->scope);
     struct reader r = reader_of(buf_slice(&out));
     struct statement *taken = take_statement(&r, client);
     assert_true(slice_eq(statement_tail(taken), statement_tail(s)));
@@ -131,6 +131,14 @@ static void test_statements_come_to_be_in_the_clients_scope(void **state)
     assert_null(take_statement(&r, client));
     assert_true(reader_done(&r));
     statement_unref(&taken);
+    // What was read by other settings than its client has now is nobody else's.
+    struct buf other = {0};
+    put_statement(&other, s, s->scope + 1);
+    r = reader_of(buf_slice(&other));
+    taken = take_statement(&r, client);
+    assert_true(taken->scope != session_scope(client) && reader_done(&r));
+    statement_unref(&taken);
+    buf_fini(&other);
     // Its text ends within it, with a NUL.
     const uint32_t bad[] = {statement_tail(s).len + 1, 3, UINT32_MAX};
     for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
@@ -151,7 +159,7 @@ static void test_names(void **state)
     struct buf out = {0};
     statement_names_set(&names, slice_str("a"), one);
     statement_names_set(&names, slice_str("b"), two);
-    put_names(&out, &names);
+    put_names(&out, &names, 0);
     struct reader r = reader_of(buf_slice(&out));
     take_names(&r, client, &client->names);
     assert_true(reader_done(&r) && client->names.table.count == 2);

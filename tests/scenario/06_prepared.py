@@ -294,7 +294,7 @@ def test_settings_of_a_moment_pinned(ctx):
     sql = "SELECT ('{NULL}'::text[])[1] IS NULL"
     c.query("BEGIN")
     c.query("SET LOCAL array_nulls = off")
-    assert c.ask(parse(sql, "s1") + run("s1")).check().value == "f"
+    assert c.ask(parse(sql, "s1") + bind("s1") + execute() + sync()).check().value == "f"
     c.query("COMMIT")
     for name in ("s2", "s3"):
-        assert c.ask(parse(sql, name) + run(name)).check().value == "t"
+        assert c.ask(parse(sql, name) + bind(name) + execute() + sync()).check().value == "t"

@@ -2,6 +2,7 @@
 #include "proxy/login/ldap_login.h"
 
 #include <ldap.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -96,8 +97,17 @@ static bool list_uris(const struct asking *a, struct buf *uris)
     return true;
 }
 
+// The library makes its global options ready at its first use: two threads may not do so at once.
+static void begin_library(void)
+{
+    int version;
+    ldap_get_option(NULL, LDAP_OPT_PROTOCOL_VERSION, &version);
+}
+
 static bool call(struct asking *a)
 {
+    static pthread_once_t begun = PTHREAD_ONCE_INIT;
+    pthread_once(&begun, begin_library);
     struct buf uris = {0};
     if (!list_uris(a, &uris)) {
         buf_fini(&uris);

@@ -316,10 +316,10 @@ void effects_note(struct client *client, const struct analysis *analysis,
     if (followed &&
         (analysis == NULL || !analysis_only_reads(analysis) || analysis->may_end_transaction))
         note_writes(client, analysis, values);
-    if (analysis != NULL || values != NULL)
-        note_names(client, analysis);
     if (analysis == NULL || analysis->effects != 0 || client->pins != 0)
         note_session(client, analysis, analysis ? analysis->effects : EFFECT_UNKNOWN);
+    if (analysis != NULL || (values != NULL && values->text.len > 0))
+        note_names(client, analysis); // last: the statement may go with its name
 }
 
 void effects_note_arguments(struct client *client, const struct analysis *analysis)

@@ -381,6 +381,8 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
         sequences_ask(client, meaning->analysis, true);
     const char *as = sharing_name(client, name, meaning);
     const bool shares = session_shares_names(client);
+    // What it runs may take names away, its own among them.
+    struct statement *held = meaning != NULL && !shares ? statement_ref(meaning) : NULL;
     enum given_says says = SAYS_NOTHING;
     if (meaning != NULL && !vars_text_is_plain(client->vars, statement_text(meaning))) {
         effects_note(client, NULL, &(struct key_values){.text = statement_text(meaning)});
@@ -416,6 +418,7 @@ static enum step forward_bind(struct client *client, struct slice *data, struct 
     op->kept = kept;
     if (says != SAYS_NOTHING || client->saying != NULL)
         note_saying(client, says != SAYS_NOTHING ? meaning : NULL);
+    statement_unref(&held);
     route_count(client->route, client->worker, binds, 1);
     size_t head = 5 + portal.len + 1 + name.len + 1;
     if (as == (const char *)name.at || name.len == 0) {

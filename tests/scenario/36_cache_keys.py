@@ -328,3 +328,14 @@ def test_name_that_code_took_away(ctx):
     ctx.wait_hit(p, lambda: c.ask(read).check())
     c.query("DO $$BEGIN EXECUTE 'DEALLOCATE s'; END$$")
     assert c.ask(read).sqlstate() == "26000"
+
+
+def test_name_that_its_own_statement_takes_away(ctx):
+    """It is there until it has been run."""
+    p = ctx.cache_proxy(pool_mode="session")
+    c = ctx.keep(p.connect(ctx.db))
+    for _ in range(5):
+        for sql in ("DEALLOCATE s", "DEALLOCATE ALL", "DO $$BEGIN EXECUTE 'DEALLOCATE s'; END$$"):
+            c.ask(parse(sql, "s") + sync()).check()
+            c.ask(bind("s") + execute() + sync())
+            assert c.ask(bind("s") + execute() + sync()).sqlstate() == "26000", sql

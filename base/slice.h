@@ -31,6 +31,14 @@ static inline bool slice_is(struct slice a, const char *text)
     return slice_eq(a, slice_str(text));
 }
 
+static inline bool slice_is_ascii(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.at[i] >= 0x80)
+            return false;
+    return true;
+}
+
 // What follows the first n bytes (n <= len).
 static inline struct slice slice_skip(struct slice s, size_t n)
 {

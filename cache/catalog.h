@@ -64,9 +64,8 @@ struct catalog_relation {
     bool odd_columns;   // some are of kind 's' or 'u'
     struct slice columns; // by kind, bytes of the name, name; with a space between the last two.
                           // 'd': of a type of date and time, 'o': of another that is known to be
-                          // safe; 's': of one that others made, which may be shown (its output
-                          // function is immutable, and in C); 'u': of any other. Empty if it is
-                          // by_oid
+                          // safe; 's': of one of a reviewed extension, which may be shown; 'u': of
+                          // any other. Empty if it is by_oid
     // Set by the builder, owned by the catalog.
     uint64_t reasons;         // all that there are against caching: bits 1 << enum bypass
     bool writes_itself_known; // writes_known, but for those below

@@ -19,14 +19,6 @@ int64_t loads_due_us(const struct loads *l)
     return wanted(l) ? l->sent_us + 3 * l->took_us : INT64_MAX;
 }
 
-static bool is_ascii(struct slice name)
-{
-    for (size_t i = 0; i < name.len; i++)
-        if (name.at[i] >= 0x80)
-            return false;
-    return true;
-}
-
 // Names are ASCII or UTF-8. On a server of another encoding the latter would mean something else,
 // or be an error that spoils the whole load: they stay unknown, and their statements uncached.
 size_t loads_begin(struct loads *l, bool utf8, int64_t now_us, struct slice *names)
@@ -34,7 +26,7 @@ size_t loads_begin(struct loads *l, bool utf8, int64_t now_us, struct slice *nam
     size_t n = domain_names(l->domain, names, LOADS_NAMES_MAX), kept = 0;
     l->names_loaded = n;
     for (size_t i = 0; i < n; i++)
-        if (utf8 || is_ascii(names[i]))
+        if (utf8 || slice_is_ascii(names[i]))
             names[kept++] = names[i];
     l->flush = l->schema_changed || l->ddl_waiting > 0;
     l->schema_changed = false;

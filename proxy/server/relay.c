@@ -93,8 +93,7 @@ static void forget_session(struct relay *relay)
 {
     struct server *server = relay->server;
     bool more = runs_more(&server->ops);
-    server->profile = NULL;
-    server->profile_epoch = 0;
+    server_forget_profile(server);
     server->fresh = !more;
     server->bare = server->connect_query_sent;
     server->needs_reset |= more;

@@ -193,8 +193,7 @@ bool server_freshen(struct server *server)
     const struct config_database *db =
         config_database(server->worker->config, server->route->database);
     server->fresh = server->bare = false;
-    server->profile = NULL;
-    server->profile_epoch = 0;
+    server_forget_profile(server);
     if (db == NULL || db->connect_query == NULL || db->connect_query[0] == '\0')
         return false;
     server_inject(server, PURPOSE_CONNECT, db->connect_query);

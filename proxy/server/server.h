@@ -202,6 +202,11 @@ static inline bool server_may_have(const struct server *server, const struct pro
 {
     return server->profile_epoch == epoch && (server->profile == profile || server->profile_asked);
 }
+static inline void server_forget_profile(struct server *server)
+{
+    server->profile = NULL;
+    server->profile_epoch = 0;
+}
 // Has its session nothing but what is known to be made in it? Else a policy may find settings there
 // that no key tells.
 static inline bool server_is_known(const struct server *server)

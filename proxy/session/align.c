@@ -71,8 +71,7 @@ static void align_settings(struct client *client, struct server *server)
     server->foreign = server->applied != NULL;
     gucs_unref(&server->applied);
     server->applied = gucs_ref(client->wanted);
-    server->profile = NULL;
-    server->profile_epoch = 0;
+    server_forget_profile(server);
 }
 
 void align_session(struct client *client, struct server *server, bool newly)
@@ -401,8 +400,7 @@ void align_looked(struct client *client, struct server *server)
     route_note_custom(client->route, own);
     // What was asked before says nothing of now.
     if (own != NULL || server->applied != NULL || bare != server->bare) {
-        server->profile = NULL;
-        server->profile_epoch = 0;
+        server_forget_profile(server);
     }
     gucs_unref(&server->applied);
     server->applied = own; // the count moves

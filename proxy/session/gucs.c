@@ -127,17 +127,9 @@ void gucs_draft_fini(struct gucs_draft *draft)
     draft->count = 0;
 }
 
-static bool is_ascii(struct slice text)
-{
-    for (size_t i = 0; i < text.len; i++)
-        if (text.at[i] >= 0x80)
-            return false;
-    return true;
-}
-
 void gucs_draft_add(struct gucs_draft *draft, struct slice name, struct slice value)
 {
-    bool plain = draft->encoding == NULL || (is_ascii(name) && is_ascii(value));
+    bool plain = draft->encoding == NULL || (slice_is_ascii(name) && slice_is_ascii(value));
     uint8_t *at = buf_room(&draft->bytes, name.len + value.len + 3);
     for (size_t i = 0; i < name.len; i++)
         at[i] = (uint8_t)tolower(name.at[i]);

@@ -158,14 +158,6 @@ void listening_answer(struct client *client, const char *sqlstate, const char *w
 
 // ---- notifications ----
 
-static bool is_ascii(struct slice bytes)
-{
-    for (size_t i = 0; i < bytes.len; i++)
-        if (bytes.at[i] >= 0x80)
-            return false;
-    return true;
-}
-
 static bool may_be_told(const struct client *client)
 {
     return (client->state == CLIENT_IDLE || client->state == CLIENT_LINKED) &&
@@ -177,7 +169,7 @@ void listening_notify(struct client *client, struct slice message, const char *e
     const char *own = client->vars->value[VAR_CLIENT_ENCODING];
     struct slice text = slice_skip(message, MESSAGE_HEADER_BYTES + 4); // behind the process
     bool same = own == NULL || encoding == NULL || strcasecmp(own, encoding) == 0;
-    if (!same && !is_ascii(text)) {
+    if (!same && !slice_is_ascii(text)) {
         client_fail(client, "22P05", "a notification cannot be told in the client's encoding");
         return;
     }

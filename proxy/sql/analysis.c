@@ -109,18 +109,10 @@ static struct sql_names copy_names(struct room *room, const struct walk_names *f
     return copy;
 }
 
-static bool bytes_are_ascii(struct slice bytes)
-{
-    for (size_t i = 0; i < bytes.len; i++)
-        if (bytes.at[i] >= 0x80)
-            return false;
-    return true;
-}
-
 static bool is_ascii(const struct walk_names *names)
 {
     for (uint32_t i = 0; i < names->count; i++)
-        if (!bytes_are_ascii(names->at[i].schema) || !bytes_are_ascii(names->at[i].name))
+        if (!slice_is_ascii(names->at[i].schema) || !slice_is_ascii(names->at[i].name))
             return false;
     return true;
 }
@@ -315,17 +307,15 @@ static struct analysis *analyse_tree(const PgQuery__ParseResult *tree, struct sl
     }
     calls_judge_fields(&w);
     columns_end(&w.columns);
-    if (tree->n_stmts != 1 || all.kind != STATEMENT_SELECT)
-        columns_row(&w.columns); // nobody will ask
     if (w.reads.count == 0)
         walk_deny(&w, BYPASS_NO_RELATION); // nothing could end the entry, and it is cheap anyway
     if (w.zones && is_of_times(&w))
         walk_deny(&w, BYPASS_VOLATILE_FUNCTION);
     struct analysis *a = analysis_of(&w);
     a->kind = all.kind;
-    if (tree->n_stmts != 1 || !bytes_are_ascii(a->prepared))
+    if (tree->n_stmts != 1 || !slice_is_ascii(a->prepared))
         a->prepared.len = 0;
-    if (tree->n_stmts != 1 || !bytes_are_ascii(a->channel)) {
+    if (tree->n_stmts != 1 || !slice_is_ascii(a->channel)) {
         a->channel.len = 0;
         a->unlistens = false;
     }

@@ -23,13 +23,6 @@ static uint32_t hash_of(struct slice name)
     return (uint32_t)hash_bytes(name.at, name.len);
 }
 
-static bool is_ascii(const char *name)
-{
-    while (*name > 0)
-        name++;
-    return *name == 0;
-}
-
 static bool has(const uint32_t *names, uint16_t n, uint32_t name)
 {
     for (uint16_t i = 0; i < n; i++)
@@ -40,7 +33,7 @@ static bool has(const uint32_t *names, uint16_t n, uint32_t name)
 
 static void add(struct columns *c, uint32_t **names, uint16_t *n, uint32_t name)
 {
-    if (has(*names, *n, name))
+    if (c->all_computed || has(*names, *n, name))
         return;
     if (*n == COLUMNS_MAX) {
         c->all_computed = true;
@@ -54,13 +47,14 @@ static void add(struct columns *c, uint32_t **names, uint16_t *n, uint32_t name)
 // A name that is not ASCII has other bytes in the catalog, perhaps.
 static void add_computed(struct columns *c, const char *name)
 {
-    c->all_computed |= !is_ascii(name);
+    c->all_computed |= !slice_is_ascii(slice_str(name));
     add(c, &c->computed, &c->n_computed, hash_of(slice_str(name)));
 }
 
 static void add_shown(struct columns *c, const char *name, const char *alias)
 {
-    if (c->n_shown == COLUMNS_MAX || !is_ascii(name) || !is_ascii(alias)) {
+    if (c->n_shown == COLUMNS_MAX || !slice_is_ascii(slice_str(name)) ||
+        !slice_is_ascii(slice_str(alias))) {
         c->all_computed = true;
         return;
     }
@@ -89,8 +83,9 @@ static bool compares_outputs(const PgQuery__SelectStmt *s)
 
 void columns_begin(struct columns *c, const PgQuery__Node *statement)
 {
-    if (statement != NULL && statement->node_case == NODE(SELECT_STMT) &&
-        !compares_outputs(statement->select_stmt))
+    if (statement == NULL || statement->node_case != NODE(SELECT_STMT))
+        c->all_computed = true; // nobody will ask
+    else if (!compares_outputs(statement->select_stmt))
         c->top = statement->select_stmt;
 }
 

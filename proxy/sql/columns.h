@@ -40,7 +40,7 @@ struct columns_level { // of a SELECT, for the one inside it
 
 void columns_fini(struct columns *c);
 
-// statement: the only one of its text.
+// statement: the only one of its text; NULL: there are several.
 void columns_begin(struct columns *c, const PgQuery__Node *statement);
 struct columns_level columns_enter(struct columns *c, const PgQuery__SelectStmt *select);
 void columns_leave(struct columns *c, struct columns_level outer);

@@ -25,14 +25,6 @@ static bool is_text(uint32_t type)
 
 // ---- Forms --------------------------------------------------------------------------------------
 
-static bool is_ascii(struct slice bytes)
-{
-    for (size_t i = 0; i < bytes.len; i++)
-        if (bytes.at[i] >= 0x80)
-            return false;
-    return true;
-}
-
 static bool add(struct column *c, uint64_t form)
 {
     if (c->n == KEYS_MAX)
@@ -43,7 +35,7 @@ static bool add(struct column *c, uint64_t form)
 
 static bool letters_are_sure(const struct column *c, struct slice bytes)
 {
-    return !rowkey_has_letters(c->type) || c->from->utf8 || is_ascii(bytes);
+    return !rowkey_has_letters(c->type) || c->from->utf8 || slice_is_ascii(bytes);
 }
 
 // A user's type is told apart from another one by its oid.

@@ -13,7 +13,7 @@ void arena_free(struct arena *arena); // its memory is free for others as far as
 
 void *arena_alloc(struct arena *arena, size_t bytes); // uninitialised; NULL: ordinary memory
 void *arena_resize(struct arena *arena, void *block, size_t bytes); // of the same arena
-void arena_release(void *block); // of any arena
+void arena_release(void *block); // of any arena; ordinary memory goes back sooner by mem_free()
 
 // What an allocation of so many bytes really takes.
 size_t arena_size(size_t bytes);

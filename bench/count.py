@@ -33,6 +33,8 @@ CASES = (
     ("prepared", "pgweir", "select", "prepared"),
     ("hit, simple", "pgweir-cache", "hot", "simple"),
     ("hit, prepared", "pgweir-cache", "hot", "prepared"),
+    ("miss, simple", "pgweir-cache", "unique", "simple"),
+    ("miss, prepared", "pgweir-cache", "unique", "prepared"),
 )
 HOT_KEYS = 20      # few, so that the warm-up meets them all
 # A proxy under valgrind is some fifty times slower: freshness must not run out meanwhile.
@@ -54,8 +56,11 @@ class Counter:
 
     def load(self, target, kind, protocol, clients, queries):
         """Asks `queries` for each client, and looks at every answer."""
-        keys = HOT_KEYS if kind == "hot" else self.generator.rows
-        self.generator.run(target, protocol, clients, "--queries", str(queries), "--keys", str(keys))
+        if kind == "unique":
+            keys = self.generator.unique(clients * queries)
+        else:
+            keys = ["--keys", str(HOT_KEYS if kind == "hot" else self.generator.rows)]
+        self.generator.run(target, protocol, clients, "--queries", str(queries), *keys)
 
     def settle(self, target, kind, protocol):
         """Opens the pool, and of a cache waits until it follows and has what will be asked for. Always the

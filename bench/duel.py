@@ -56,10 +56,10 @@ class Generator:
         self.unique_from = 0
         self.seed = 0
 
-    def unique(self):
-        """Options for questions that no earlier run has asked, up to UNIQUE_STEP of them."""
+    def unique(self, step=UNIQUE_STEP):
+        """Options for questions that no earlier run has asked, up to `step` of them."""
         first = 1 + self.unique_from
-        self.unique_from = (self.unique_from + UNIQUE_STEP) % (self.rows - UNIQUE_STEP)
+        self.unique_from = (self.unique_from + step) % (self.rows - step)
         return ["--order", "sequence", "--first", str(first), "--keys", str(self.rows - first)]
 
     def command(self, target, protocol, clients, *more):

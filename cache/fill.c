@@ -39,7 +39,7 @@ static struct entry *move(struct fill *f)
 {
     size_t bytes = entry_bytes(f->entry, f->entry->body_len);
     struct entry *entry = memcpy(arena_alloc(f->arena, bytes), f->entry, bytes);
-    arena_release(f->entry);
+    mem_free(f->entry);
     return entry;
 }
 
@@ -82,7 +82,8 @@ struct entry *fill_commit(struct fill **fill, int64_t now_us)
     *fill = NULL;
     struct entry *entry = f->entry;
     if (f->too_large) {
-        entry_unref(&entry);
+        mem_free(entry);
+        entry = NULL;
     } else {
         entry = move(f);
         entry->filled_us = now_us;
@@ -98,6 +99,6 @@ void fill_abandon(struct fill **fill)
     *fill = NULL;
     if (f == NULL)
         return;
-    entry_unref(&f->entry);
+    mem_free(f->entry);
     mem_free(f);
 }

@@ -293,6 +293,8 @@ static void take_rules(struct worker *worker)
 {
     repeats_free(worker->repeats);
     worker->repeats = worker->resolutions != NULL ? repeats_new() : NULL;
+    asked_free(worker->asked);
+    worker->asked = worker->resolutions != NULL ? asked_new() : NULL;
     rulings_free(worker->rulings);
     worker->rulings = worker->resolutions != NULL ? rulings_new(worker->config) : NULL;
 }
@@ -579,6 +581,7 @@ void worker_join_free(struct worker *worker, bool started)
     gucs_common_fini(&worker->common_settings);
     client_free_spare_waiting(worker);
     repeats_free(worker->repeats);
+    asked_free(worker->asked);
     rulings_free(worker->rulings);
     audits_free(worker->audits);
     config_unref(&worker->config);

@@ -25,6 +25,7 @@ struct listener;
 struct newcomer;
 struct pooler;
 struct queries;
+struct asked;
 struct repeats;
 struct resolution_front;
 struct route;
@@ -85,6 +86,7 @@ struct worker {
     struct gucs_common common_settings; // that clients gave at their start
     struct rulings *rulings;   // owns; of the configuration in force; likewise
     struct repeats *repeats;   // owns; likewise
+    struct asked *asked;       // owns; likewise
     struct audits *audits;     // owns; likewise
     struct list clients;       // struct client
     struct entrance entrance;  // those of them that have not logged in

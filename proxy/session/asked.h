@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A unit that the cache is asked for, and what is known of it on its way to an answer. Shared by
-// cached.c (is it there, may it be served), filling.c (what it depends on, how it is recorded) and
-// repeats.c (it was asked before), and by nobody else.
+// examine.c (may it be asked for), cached.c (is it there, may it be served), filling.c (what it
+// depends on, how it is recorded) and repeats.c (it was asked before), and by nobody else.
 #pragma once
 #include "cache/key.h"
 #include "cache/ledger.h"
@@ -33,12 +33,32 @@ struct question {
     bool handed;           // answered by what was handed on: no entry, and nothing to audit
     struct slice key;      // borrows
     struct key_hash hash;
+    const struct dependencies *dependencies; // borrows; NULL: nobody asked for them yet
 };
 
-// filling.c. Tables; of those of which only rows with certain keys are read, those keys. Where a
-// key cannot be told, or there are too many of them, the table.
+// What a reply depends on: slots of the ledger.
 enum { DEPENDENCIES_MAX = 512 };
-size_t filling_dependencies(const struct question *q, uint32_t out[DEPENDENCIES_MAX]);
+struct dependencies {
+    size_t n;
+    uint32_t slots[DEPENDENCIES_MAX];
+};
+
+// What one unit after the other needs room for (client.h says whose it is).
+struct asked {
+    struct dependencies dependencies; // of the last question that needed them
+    struct question missed; // the last one, if it was not in memory and its client had no server;
+                            // without a client: nothing
+};
+
+// examine.c. BYPASS_NONE: all but the key and what comes behind it is known of it.
+enum bypass question_examine(struct question *q);
+// It was examined in this turn, before its client had the server that it has now. Would the same
+// have been found with it?
+bool question_suits_server(const struct question *q);
+
+// filling.c. Tables; of those of which only rows with certain keys are read, those keys. Where a
+// key cannot be told, or there are too many of them, the table. Lent until the next question's.
+const struct dependencies *filling_dependencies(struct question *q);
 // Records the reply that the server will give, when all that the key says is true of it.
 void filling_begin(struct question *q);
 // The flight that the client leads, if it does, goes on with this very key.

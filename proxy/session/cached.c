@@ -3,6 +3,7 @@
 // (cache/); here its questions get their answers: which text, which tables, which settings, how
 // fresh, and where the bytes go.
 #include "base/clock.h"
+#include "base/mem.h"
 #include "base/protection.h"
 #include "cache/fill.h"
 #include "cache/key.h"
@@ -25,145 +26,6 @@
 #include "proxy/sql/keys.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
-
-// ---- may it be asked? ----
-
-static enum bypass find_statement(struct question *q)
-{
-    struct client *client = q->client;
-    struct unit *unit = &q->unit;
-    if (unit->simple) {
-        q->analysis = texts_front_analysis(client->worker->texts, unit->text);
-        return BYPASS_NONE;
-    }
-    bool shared = session_shares_names(client);
-    struct statement *named = NULL;
-    if (unit->name.len > 0) {
-        named = statement_names_find(&client->names, unit->name);
-        if (unit->has_parse && (named != NULL || !shared))
-            return BYPASS_SHAPE; // an error to come, or a name that the server must know
-    } else if (!unit->has_parse) {
-        named = client->unnamed;
-    }
-    if (named != NULL && !session_knows(client, unit->name, named))
-        return BYPASS_SHAPE; // as the server has it
-    if (unit->has_parse)
-        q->statement = session_statement(client, unit->tail, unit->text.len + 1);
-    else if (named != NULL)
-        q->statement = statement_ref(named);
-    else
-        return BYPASS_SHAPE;
-    q->analysis = q->statement->analysis;
-    return BYPASS_NONE;
-}
-
-// Only reasons that a rule may put aside?
-static bool only(uint64_t reasons, uint64_t more)
-{
-    return (reasons & ~(RULES_FORCEABLE | more)) == 0;
-}
-
-// As far as the text can tell.
-static enum bypass examine_text(const struct question *q)
-{
-    const struct analysis *a = q->analysis;
-    const struct rulings *rulings = q->client->worker->rulings;
-    if (a->hints.nocache)
-        return BYPASS_HINT;
-    bool may_be_forced = rulings_has_rules(rulings) &&
-                         only(a->reasons, 1ull << BYPASS_NO_RELATION) &&
-                         (a->effects & ~(uint32_t)EFFECT_FUNCTION) == 0;
-    return may_be_forced ? BYPASS_NONE : a->bypass;
-}
-
-// What the rules and hints say of it, once it is known who asks and what the names mean.
-static enum bypass examine_ruling(struct question *q)
-{
-    struct worker *worker = q->client->worker;
-    const struct resolution *r = q->resolution;
-    if (q->analysis->hints.any || rulings_has_rules(worker->rulings))
-        q->ruling = rulings_find(worker->rulings, q->client->route, worker->resolutions, q->domain,
-                                 q->profile, q->analysis, text_of(q));
-    if (q->ruling.excluded)
-        return q->ruling.on_request ? BYPASS_ON_REQUEST : BYPASS_RULE;
-    uint64_t with_ttl = q->ruling.ttl_us > 0 ? 1ull << BYPASS_NO_RELATION : 0;
-    if (r->bypass != BYPASS_NONE && !(q->ruling.forced && only(r->reasons, with_ttl)))
-        return r->bypass;
-    return q->without_events && !q->ruling.ttl_without_events ? BYPASS_OFF : BYPASS_NONE;
-}
-
-// Where a policy asks for settings: is each of them in the key?
-static enum bypass examine_settings(const struct question *q)
-{
-    const struct server *server = q->client->server;
-    if (q->resolution->settings == 0)
-        return BYPASS_NONE;
-    if (server != NULL && !server_is_known(server))
-        return BYPASS_SESSION_STATE;
-    return q->profile->settings == q->resolution->settings ? BYPASS_NONE : BYPASS_NO_PROFILE;
-}
-
-// A user's type is cast, compared and read by what was made for it: for an enum that is nothing.
-static bool has_strange_types(const struct question *q)
-{
-    if (q->statement == NULL || !q->statement->of_users_types)
-        return false;
-    struct catalog *catalog = domain_catalog_ref(q->domain);
-    bool strange = !statement_types_known(q->statement, catalog);
-    catalog_unref(&catalog);
-    return strange;
-}
-
-static enum bypass examine(struct question *q)
-{
-    struct client *client = q->client;
-    enum bypass bypass = find_statement(q);
-    if (bypass == BYPASS_NONE && !vars_text_is_plain(client->vars, text_of(q))) {
-        q->analysis = NULL; // not to be believed
-        bypass = BYPASS_ENCODING;
-    }
-    if (bypass == BYPASS_NONE)
-        bypass = examine_text(q);
-    if (bypass != BYPASS_NONE)
-        return bypass;
-    if (q->unit.has_max_rows)
-        return BYPASS_MAX_ROWS;
-    if (client_pins_session(client) || !client->vars->standard_strings)
-        return BYPASS_SESSION_STATE;
-    if (client->server != NULL && server_is_obsolete(client->server))
-        return BYPASS_SESSION_STATE; // on another database than the route's, perhaps
-    if (q->statement != NULL && q->statement->parameters != BYPASS_NONE)
-        return q->statement->parameters;
-    if (!q->unit.simple && unit_has_datetime_word(q->unit.bind) &&
-        !protection_is_off(PROTECTION_DATETIME))
-        return BYPASS_DATETIME_WORD;
-    q->domain = domain_canonical(client->route->domain);
-    q->ledger = domain_ledger(q->domain);
-    // Before the catalog is read: a new catalog is published before the epoch rises, so what was
-    // resolved by an old one carries an old epoch.
-    if (!ledger_stamp(q->ledger, &q->stamp)) {
-        if (!rulings_any_without_events(client->worker->rulings))
-            return BYPASS_OFF;
-        q->without_events = true;
-        q->stamp = (struct stamp){.epoch = q->stamp.epoch | 1}; // the ledger never agrees with that
-    }
-    q->profiles_edition = route_profiles_edition(client->route);
-    q->profile = align_profile(client, q->stamp.epoch);
-    if (q->profile == NULL)
-        return BYPASS_NO_PROFILE;
-    if (!q->profile->cacheable)
-        return BYPASS_TRANSACTION;
-    if (client->server != NULL &&
-        !server_may_have(client->server, q->profile, q->stamp.epoch))
-        return BYPASS_NO_PROFILE;
-    if (has_strange_types(q))
-        return BYPASS_CAST;
-    q->catalog_version = domain_catalog_version(q->domain);
-    q->resolution = resolution_front_get(client->worker->resolutions, q->domain, q->analysis,
-                                         q->profile, session_speaks_utf8(client));
-    enum bypass settings = q->resolution ? examine_settings(q) : BYPASS_CATALOG_PENDING;
-    return settings != BYPASS_NONE ? settings : examine_ruling(q);
-}
 
 // ---- what is said of it ----
 
@@ -404,14 +266,13 @@ static bool follow(struct question *q, bool *landed)
     if (client->flight != NULL || (f != NULL && f->alone) ||
         config_settings(client->worker->config)->cache_follow_timeout_us == 0)
         return false;
-    uint32_t slots[DEPENDENCIES_MAX];
-    size_t n = filling_dependencies(q, slots);
+    const struct dependencies *d = filling_dependencies(q);
     struct flight_ask ask = {
         .worker = (unsigned)client->worker->number,
         .may_follow = client->server == NULL && (f == NULL || f->times < FOLLOWS_MAX),
-        .known = ledger_look(q->ledger, slots, n),
+        .known = ledger_look(q->ledger, d->slots, d->n),
     };
-    switch (ledger_judge(q->ledger, q->stamp, slots, n, 0, INT64_MAX, INT64_MIN)) {
+    switch (ledger_judge(q->ledger, q->stamp, d->slots, d->n, 0, INT64_MAX, INT64_MIN)) {
     case LEDGER_OFF:
     case LEDGER_CLOSED:
     case LEDGER_BARRIER:
@@ -506,11 +367,48 @@ static bool note_nothing_read(struct question *q)
     return true;
 }
 
-static enum cached ask(struct question *q, bool may_hit)
+// What becomes of a unit that is not answered from memory. Without a server it will be asked about
+// again, once there is one.
+static void conclude(struct question *q, enum bypass bypass)
 {
     struct client *client = q->client;
     struct statistics *statistics = &client->worker->cache;
-    enum bypass bypass = examine(q);
+    client->unit_decided = bypass != BYPASS_NONE || client->server != NULL;
+    if (bypass != BYPASS_NONE) {
+        statistics_bypass(statistics, bypass);
+    } else if (client->server != NULL) {
+        counter_add(&statistics->misses, 1);
+        filling_begin(q);
+    }
+    if (client->unit_decided && client->worker->queries != NULL)
+        tracked_not_hit(client, text_of(q), bypass);
+    if (client->unit_decided && q->analysis != NULL && q->analysis->hints.any) {
+        counter_add(&statistics->hint_unknown, q->analysis->hints.unknown);
+        if (q->analysis->hints.explain)
+            explain_miss(q, bypass);
+    }
+    bool filling = client->server != NULL && client->server->fill != NULL && filling_is_led(q);
+    if (client->unit_decided && !filling)
+        lead_end(client, FLIGHT_LEFT);
+}
+
+// Takes the question's statement with it.
+static void keep_missed(struct question *q)
+{
+    q->client->worker->asked->missed = *q;
+    q->statement = NULL;
+}
+
+static void forget_missed(struct asked *asked)
+{
+    statement_unref(&asked->missed.statement);
+    asked->missed.client = NULL;
+}
+
+static enum cached ask(struct question *q, bool may_hit)
+{
+    struct client *client = q->client;
+    enum bypass bypass = question_examine(q);
     may_hit &= client->server == NULL || client->server->profile == q->profile;
     if (bypass == BYPASS_NONE && transaction_needs_time(client, q->analysis))
         bypass = BYPASS_TRANSACTION_TIME;
@@ -537,31 +435,24 @@ static enum cached ask(struct question *q, bool may_hit)
         client->behind += client->behind < 100;
     else if (!note_nothing_read(q))
         client->behind = 0;
-    client->unit_decided = bypass != BYPASS_NONE || client->server != NULL;
-    if (bypass != BYPASS_NONE) {
-        statistics_bypass(statistics, bypass);
-    } else if (client->server != NULL) {
-        counter_add(&statistics->misses, 1);
-        filling_begin(q);
-    }
-    if (client->unit_decided && client->worker->queries != NULL)
-        tracked_not_hit(client, text_of(q), bypass);
-    if (client->unit_decided && q->analysis != NULL && q->analysis->hints.any) {
-        counter_add(&statistics->hint_unknown, q->analysis->hints.unknown);
-        if (q->analysis->hints.explain)
-            explain_miss(q, bypass);
-    }
-    bool filling = client->server != NULL && client->server->fill != NULL && filling_is_led(q);
-    if (client->unit_decided && !filling)
-        lead_end(client, FLIGHT_LEFT);
+    conclude(q, bypass);
+    if (bypass == BYPASS_NONE && client->server == NULL)
+        keep_missed(q);
     return CACHED_MISS;
+}
+
+// What a unit is until something else is noted of it.
+static void begin_unit(struct client *client)
+{
+    client->went_around = true;
+    client->unit_left = 0;
 }
 
 enum cached client_try_cache(struct client *client, struct slice data, bool may_hit, size_t *used)
 {
     struct question q = {.client = client};
-    client->went_around = true; // until something else is noted of this unit
-    client->unit_left = 0;
+    begin_unit(client);
+    forget_missed(client->worker->asked);
     switch (unit_read(data, &q.unit)) {
     case UNIT_MORE:
         return CACHED_MORE;
@@ -585,6 +476,32 @@ enum cached client_try_cache(struct client *client, struct slice data, bool may_
     }
     statement_unref(&q.statement);
     return cached;
+}
+
+// Nothing was asked between: what is borrowed is still there, key and slots are this question's.
+bool client_fill_missed(struct client *client)
+{
+    struct asked *asked = client->worker->asked;
+    struct question *q = &asked->missed;
+    bool holds = q->client == client && question_suits_server(q);
+    if (holds) {
+        begin_unit(client);
+        conclude(q, BYPASS_NONE);
+    }
+    forget_missed(asked);
+    return holds;
+}
+
+struct asked *asked_new(void)
+{
+    return mem_new(struct asked);
+}
+
+void asked_free(struct asked *asked)
+{
+    if (asked != NULL)
+        forget_missed(asked);
+    mem_free(asked);
 }
 
 bool client_try_repeat(struct client *client, struct slice data)

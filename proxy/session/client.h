@@ -288,3 +288,9 @@ enum cached {
 bool client_try_repeat(struct client *client, struct slice data);
 enum cached client_try_cache(struct client *client, struct slice data, bool may_hit,
                              size_t *used);
+// It was a miss just now, without a server, and the client got one at once: its answer is recorded
+// as if the cache had been tried again. False: that is to be done.
+bool client_fill_missed(struct client *client);
+// What units need room for on their way (asked.h): a worker's, made anew with each configuration.
+struct asked *asked_new(void);
+void asked_free(struct asked *asked); // NULL is fine

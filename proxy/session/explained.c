@@ -125,9 +125,10 @@ static void end_miss(struct explained *e, const char *what)
 void explained_stored(struct client *client, size_t bytes)
 {
     char what[64];
+    if (client->explained == NULL || client->explained->sentence.len == 0)
+        return;
     snprintf(what, sizeof(what), "of %zu bytes is stored", bytes);
-    if (client->explained != NULL && client->explained->sentence.len > 0)
-        end_miss(client->explained, what);
+    end_miss(client->explained, what);
 }
 
 void explained_ready(struct client *client, struct sender *to_client)

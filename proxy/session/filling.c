@@ -11,8 +11,12 @@ enum { DEPENDENCY_KEYS_MAX = 64 };
 _Static_assert(DEPENDENCIES_MAX >= RESOLVE_SLOTS_MAX + DEPENDENCY_KEYS_MAX * 2 + 128,
                "tables, keys, and the rows slots of their tables");
 
-size_t filling_dependencies(const struct question *q, uint32_t out[DEPENDENCIES_MAX])
+const struct dependencies *filling_dependencies(struct question *q)
 {
+    if (q->dependencies != NULL)
+        return q->dependencies;
+    struct dependencies *found = &q->client->worker->asked->dependencies;
+    uint32_t *out = found->slots;
     const struct resolution *r = q->resolution;
     bool simple = q->unit.simple;
     struct key_values values = {
@@ -38,7 +42,8 @@ size_t filling_dependencies(const struct question *q, uint32_t out[DEPENDENCIES_
         if (r->read_scans[i].space != r->read_scans[i].table)
             out[n++] = ledger_columns_slot(r->read_scans[i].table);
     }
-    return n;
+    found->n = n;
+    return q->dependencies = found;
 }
 
 // ---- recording ----
@@ -58,24 +63,23 @@ void filling_begin(struct question *q)
         !gucs_equal(server->applied, client->wanted) || server->needs_reset || server->fill != NULL)
         return;
     note_unit(q, misses_count(worker), true);
-    uint32_t slots[DEPENDENCIES_MAX];
-    size_t n = filling_dependencies(q, slots);
+    const struct dependencies *d = filling_dependencies(q);
     enum ledger_verdict verdict =
-        ledger_judge(q->ledger, q->stamp, slots, n, 0, INT64_MAX, INT64_MIN);
+        ledger_judge(q->ledger, q->stamp, d->slots, d->n, 0, INT64_MAX, INT64_MIN);
     // A write to what it reads is not yet placed, or not yet known to be visible: the reply would
     // be dead on arrival.
     bool dead = (verdict == LEDGER_DEAD || verdict == LEDGER_CLOSED) && q->ruling.ttl_us == 0;
     bool led = filling_is_led(q);
     struct ledger_known known = {0};
     if (dead && led)
-        known = ledger_look(q->ledger, slots, n);
+        known = ledger_look(q->ledger, d->slots, d->n);
     if (dead && !known.settled)
         return;
     size_t max = (size_t)config_settings(worker->config)->cache_max_entry_size_bytes;
     size_t limit = store_entry_limit_bytes(worker->pooler->store);
     server->fill = fill_begin(&(struct fill_plan){
         .arena = store_arena(worker->pooler->store), .key = q->key,
-        .hash = q->hash, .stamp = q->stamp, .slots = slots, .n_slots = (uint32_t)n,
+        .hash = q->hash, .stamp = q->stamp, .slots = d->slots, .n_slots = (uint32_t)d->n,
         .max_bytes = max < limit ? max : limit});
     fill_asked(server->fill, worker->now_us);
     server->fill_profile = q->profile;

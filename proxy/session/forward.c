@@ -169,7 +169,7 @@ static enum step forward_query(struct client *client, struct slice *data, struct
         const uint8_t *nul = memchr(body.at, '\0', body.len);
         text = slice_of(body.at, (size_t)(nul - body.at));
         if (vars_text_is_plain(client->vars, text))
-            analysis = texts_front_analysis(client->worker->texts, text);
+            analysis = texts_front_read(client->worker->texts, text);
     }
     uint32_t why;
     if (unsafe_refuses(client, analysis, &why)) {

@@ -147,6 +147,7 @@ static struct repeat *repeat_new(const struct question *q, struct slice data, ui
     unit->name = moved(unit->name, data, r->data);
     unit->tail = moved(unit->tail, data, r->data);
     unit->bind = moved(unit->bind, data, r->data);
+    r->question.dependencies = NULL;
     r->question.key = slice_of(r->data + data.len, q->key.len);
     analysis_ref(q->analysis);
     resolution_ref((struct resolution *)(uintptr_t)q->resolution);

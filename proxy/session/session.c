@@ -202,7 +202,8 @@ static enum step step(struct client *client, struct slice *data)
         if (next != STEP_SERVER)
             return next;
     }
-    if (client->server == NULL) {
+    const bool at_rest = client->server == NULL;
+    if (at_rest) {
         enum step rest = local_message(client, data, frame);
         if (rest == STEP_SERVER)
             rest = rest_unit(client, data, frame);
@@ -212,7 +213,7 @@ static enum step step(struct client *client, struct slice *data)
     const bool quiet = client_is_quiet(client);
     if ((quiet || client_is_aligning(client)) && !client->unit_decided) {
         client->unit_decided = true;
-        if (client->route->domain != NULL) {
+        if (client->route->domain != NULL && !(at_rest && client_fill_missed(client))) {
             size_t used = 0;
             // One that just got its server was looked up already.
             bool may_hit =
@@ -254,8 +255,11 @@ struct slice client_session(struct client *client, struct slice data)
 {
     enum step next = STEP_ON;
     client->kept_from = client->server != NULL && client->server->kept.len > 0 ? data.at : NULL;
+    struct texts_front *texts = client->worker->texts;
+    texts_front_moved(texts);
     while (next == STEP_ON && data.len > 0 && client->state != CLIENT_CLOSED && !must_wait(client))
         next = client->stream_left > 0 ? stream(client, &data) : step(client, &data);
+    texts_front_moved(texts);
     if (client->state == CLIENT_CLOSED)
         return slice_of(NULL, 0);
     if (client->kept_from != NULL)

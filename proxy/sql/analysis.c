@@ -11,6 +11,7 @@
 #include "proxy/sql/classify.h"
 #include "proxy/sql/comments.h"
 #include "proxy/sql/parse.h"
+#include "proxy/sql/pattern.h"
 #include "proxy/sql/walk.h"
 
 enum { ANALYSIS_TAG = 0x616e6c73 };
@@ -377,6 +378,7 @@ void analysis_unref(struct analysis **pointer)
     if (atomic_fetch_sub_explicit(&a->refs, 1, memory_order_acq_rel) != 1)
         return;
     TAG_CLEAR(a);
+    pattern_free(a->pattern);
     mem_free(a);
 }
 

@@ -156,6 +156,7 @@ struct analysis {
     struct sql_names types;     // that constants are cast to, as if they were a user's enums
     struct sql_names perhaps;   // (x).f, where f may be a type that x is cast to
     struct sql_keys keys;
+    struct pattern *pattern;    // owns; where keys are constants: finds them in texts like this one
     struct sql_columns columns; // of what is cacheable
     struct slice prepared;      // the name in one PREPARE, EXECUTE (also in EXPLAIN and in CREATE
                                 // TABLE AS) or DEALLOCATE; empty: none, or not in ASCII
@@ -181,7 +182,7 @@ struct analysis {
     bool unlistens;         // one UNLISTEN, of channel or of all
     bool names_are_ascii;   // else the bytes of names are in the client's encoding
     size_t bytes;           // memory it holds, for the bound in texts.h
-    uint64_t hash;          // of its template; 0: not from texts.h
+    uint64_t hash;          // of its template; 0: not from texts.h, as with the pattern
     _Atomic uint64_t coded_memo; // what learnt.h found last
 };
 

@@ -4,7 +4,7 @@
 #include "base/reader.h"
 #include "cache/ledger.h"
 #include "cache/rowkey.h"
-#include "proxy/sql/template.h"
+#include "proxy/sql/pattern.h"
 
 enum { TEXT = 25, VARCHAR = 1043, UNKNOWN = 705 };
 
@@ -298,6 +298,15 @@ struct constants {
     struct template_constant at[TEMPLATE_CONSTANTS_MAX];
 };
 
+static size_t constants_of(const struct key_values *v, struct template_constant *out)
+{
+    size_t n;
+    const struct pattern *like = v->analysis->pattern;
+    if (like != NULL && pattern_constants(like, v->text, out, &n))
+        return n;
+    return template_constants(v->text, out);
+}
+
 static bool column_values(struct column *c, uint16_t fix, struct constants *constants)
 {
     const struct sql_keys *keys = &c->from->analysis->keys;
@@ -306,7 +315,7 @@ static bool column_values(struct column *c, uint16_t fix, struct constants *cons
         const struct sql_value *value = &keys->values[i];
         if (value->kind != SQL_PARAMETER && !constants->known) {
             constants->known = true;
-            constants->n = template_constants(c->from->text, constants->at);
+            constants->n = constants_of(c->from, constants->at);
         }
         if (value->kind == SQL_PARAMETER ? !add_parameter(c, value)
                                          : !add_constant(c, value, constants->at, constants->n))

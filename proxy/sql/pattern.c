@@ -2,7 +2,6 @@
 #include "proxy/sql/pattern.h"
 
 #include "base/mem.h"
-#include "proxy/sql/template.h"
 
 enum { BEGINNING = 16 }; // the bytes that choose a set; constants seldom come earlier
 
@@ -48,7 +47,8 @@ static inline bool same(const uint8_t *a, const uint8_t *b, size_t n)
 // Constants begin with a digit or a quote in both texts and are of the same kind, so no token
 // between them can tell the texts apart by those; and what is read of a constant here is what
 // template_of() reads of it.
-bool pattern_fits(const struct pattern *p, struct slice sql)
+static inline bool read_by(const struct pattern *p, struct slice sql,
+                           struct template_constant *out)
 {
     const uint8_t *known = p->bytes;
     size_t at = 0;
@@ -63,10 +63,25 @@ bool pattern_fits(const struct pattern *p, struct slice sql)
         size_t bytes = template_constant_at(sql, at, (uint8_t)p->at[i].kind);
         if (bytes == 0)
             return false;
+        if (out != NULL)
+            out[i] = (struct template_constant){slice_of(sql.at + at, bytes),
+                                                (uint8_t)p->at[i].kind};
         at += bytes;
     }
     size_t rest = (size_t)(p->bytes + p->len - known);
     return sql.len - at == rest && same(known, sql.at + at, rest);
+}
+
+bool pattern_fits(const struct pattern *p, struct slice sql)
+{
+    return read_by(p, sql, NULL);
+}
+
+bool pattern_constants(const struct pattern *p, struct slice sql, struct template_constant *out,
+                       size_t *n)
+{
+    *n = p->count;
+    return read_by(p, sql, out);
 }
 
 static struct pattern **set_of(struct patterns *all, struct slice sql)

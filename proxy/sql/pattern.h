@@ -6,6 +6,7 @@
 // Not here: what is known of the text (its owner's, in `of`).
 #pragma once
 #include "base/slice.h"
+#include "proxy/sql/template.h"
 
 enum {
     PATTERN_CONSTANTS_MAX = 16,
@@ -32,6 +33,9 @@ struct pattern *pattern_new(struct slice sql);
 void pattern_free(struct pattern *p);
 // True only if template_of() makes the same of both.
 bool pattern_fits(const struct pattern *p, struct slice sql);
+// The same; what template_constants() finds in sql is in out then, PATTERN_CONSTANTS_MAX at most.
+bool pattern_constants(const struct pattern *p, struct slice sql, struct template_constant *out,
+                       size_t *n);
 
 // Patterns by how they begin; the last one that fitted stands first. Owned by one thread.
 struct patterns {

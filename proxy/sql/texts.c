@@ -73,6 +73,8 @@ struct texts_front {
     struct text *places[FRONT_PLACES]; // count
     struct text *last;                // counts; one that is too long for a place
     struct luck same, alike;          // of looking among verbatim, and among patterns
+    struct slice last_read;           // borrows; empty: none, or another was asked for since
+    struct analysis *last_analysis;   // borrows; of that
     uint8_t template[TEMPLATE_MAX_BYTES];
 };
 
@@ -115,6 +117,14 @@ static void text_unref(struct text *text)
     mem_free(text);
 }
 
+static bool has_constant_keys(const struct sql_keys *keys)
+{
+    for (uint16_t i = 0; i < keys->n_values; i++)
+        if (keys->values[i].kind != SQL_PARAMETER)
+            return true;
+    return false;
+}
+
 // Analyses the text itself, not its template: the placeholders are not SQL.
 static struct text *text_new(const struct text_key *key, struct slice sql)
 {
@@ -125,8 +135,12 @@ static struct text *text_new(const struct text_key *key, struct slice sql)
     link_init(&text->link);
     if (len > 0)
         memcpy(text->bytes, key->bytes.at, len);
-    text->analysis = analysis_new(sql);
-    text->analysis->hash = key->hash;
+    struct analysis *a = text->analysis = analysis_new(sql);
+    a->hash = key->hash;
+    if (!key->verbatim && has_constant_keys(&a->keys)) {
+        a->pattern = pattern_new(sql);
+        a->bytes += a->pattern != NULL ? sizeof(*a->pattern) + sql.len : 0;
+    }
     return text;
 }
 
@@ -338,7 +352,7 @@ static struct text *front_text(struct texts_front *front, struct slice sql)
     return text;
 }
 
-struct analysis *texts_front_analysis(struct texts_front *front, struct slice sql)
+static struct analysis *front_analysis(struct texts_front *front, struct slice sql)
 {
     if (sql.len > VERBATIM_BYTES || !worth_a_look(&front->same))
         return front_text(front, sql)->analysis;
@@ -359,4 +373,24 @@ struct analysis *texts_front_analysis(struct texts_front *front, struct slice sq
     if (sql.len > 0)
         memcpy(known->bytes, sql.at, sql.len);
     return text->analysis;
+}
+
+struct analysis *texts_front_analysis(struct texts_front *front, struct slice sql)
+{
+    front->last_read.len = 0; // what it is may be let go of
+    return front_analysis(front, sql);
+}
+
+struct analysis *texts_front_read(struct texts_front *front, struct slice sql)
+{
+    if (sql.len == 0 || sql.at != front->last_read.at || sql.len != front->last_read.len) {
+        front->last_analysis = front_analysis(front, sql);
+        front->last_read = sql;
+    }
+    return front->last_analysis;
+}
+
+void texts_front_moved(struct texts_front *front)
+{
+    front->last_read.len = 0;
 }

@@ -35,3 +35,7 @@ void texts_front_free(struct texts_front *front);
 // The hot path. The analysis is borrowed: valid until the next call with this front; take a
 // reference to keep it.
 struct analysis *texts_front_analysis(struct texts_front *front, struct slice sql);
+// The same for bytes that stay as and where they are until texts_front_moved(): asked for twice in
+// a row they are known by their place.
+struct analysis *texts_front_read(struct texts_front *front, struct slice sql);
+void texts_front_moved(struct texts_front *front);

@@ -78,6 +78,20 @@ static bool same_template(struct slice a, struct slice b)
     return !x.verbatim && !y.verbatim && slice_eq(x.bytes, y.bytes);
 }
 
+// A pattern finds what taking the text apart finds.
+static void same_constants(const struct pattern *p, struct slice text)
+{
+    struct template_constant found[PATTERN_CONSTANTS_MAX], all[TEMPLATE_CONSTANTS_MAX];
+    size_t n;
+    assert_true(pattern_constants(p, text, found, &n));
+    assert_int_equal(n, template_constants(text, all));
+    for (size_t i = 0; i < n; i++) {
+        assert_ptr_equal(found[i].raw.at, all[i].raw.at);
+        assert_int_equal(found[i].raw.len, all[i].raw.len);
+        assert_int_equal(found[i].kind, all[i].kind);
+    }
+}
+
 static void test_never_too_much(void **state)
 {
     struct dice dice = dice_of(7);
@@ -100,6 +114,7 @@ static void test_never_too_much(void **state)
             alike += same;
             if (p != NULL && pattern_fits(p, other)) {
                 fitted++;
+                same_constants(p, other);
                 if (!same)
                     fail_msg("%.*s is not %.*s", (int)other.len, (const char *)other.at,
                              (int)one.len, (const char *)one.at);

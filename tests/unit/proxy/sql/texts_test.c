@@ -78,6 +78,31 @@ static void test_not_terminated(void **state)
     texts_free(texts);
 }
 
+static void test_known_by_its_place(void **state)
+{
+    struct texts *texts = texts_new(1000, PLENTY_BYTES);
+    struct texts_front *front = texts_front_new(texts);
+    char bytes[] = "select * from t", other[] = "delete from u";
+    struct slice sql = slice_str(bytes);
+    struct analysis *a = texts_front_read(front, sql);
+    assert_ptr_equal(texts_front_read(front, sql), a);
+    memcpy(bytes, "update t set a=1", sql.len); // not said: so it is not looked at again
+    assert_ptr_equal(texts_front_read(front, sql), a);
+    sql.len--;
+    assert_int_equal(texts_front_read(front, sql)->kind, STATEMENT_UNKNOWN);
+    sql.len++;
+    memcpy(bytes, "delete from abcd", sql.len);
+    assert_int_equal(texts_front_read(front, sql)->kind, STATEMENT_WRITE);
+    memcpy(bytes, "select * from t", sql.len);
+    texts_front_moved(front);
+    assert_int_equal(texts_front_read(front, sql)->kind, STATEMENT_SELECT);
+    memcpy(bytes, "delete from abcd", sql.len);
+    assert_int_equal(texts_front_analysis(front, slice_str(other))->kind, STATEMENT_WRITE);
+    assert_int_equal(texts_front_read(front, sql)->kind, STATEMENT_WRITE); // another came between
+    texts_front_free(front);
+    texts_free(texts);
+}
+
 static void test_bounded(void **state)
 {
     struct texts *texts = texts_new(320, PLENTY_BYTES);
@@ -240,6 +265,7 @@ int main(void)
         cmocka_unit_test(test_verbatim_is_not_template),
         cmocka_unit_test(test_unreadable_is_remembered),
         cmocka_unit_test(test_not_terminated),
+        cmocka_unit_test(test_known_by_its_place),
         cmocka_unit_test(test_bounded),
         cmocka_unit_test(test_long),
         cmocka_unit_test(test_threads),

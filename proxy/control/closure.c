@@ -67,6 +67,11 @@
     "   JOIN pg_type y ON y.oid = a.atttypid LEFT JOIN safe ON safe.oid = y.oid"                   \
     "  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) END,"
 
+// What a materialized view was made of runs when it is refreshed; reading it reads its own rows.
+#define IS_VIEWS_RULE(rule)                                                                        \
+    rule ".ev_type = '1' AND EXISTS (SELECT FROM pg_class v WHERE v.oid = " rule ".ev_class"       \
+    " AND v.relkind = 'v')"
+
 // how: n by its name, v a view or a policy reads it, t it is above or below another table.
 // side effects: can a write to it touch anything else, by a trigger, or by what a function in a
 // default, a check or a domain does? Functions of PostgreSQL's own leave no row in pg_depend.
@@ -80,7 +85,7 @@ const char closure_relations_sql[] =
     "   UNION ALL SELECT i.inhparent, 't' FROM pg_inherits i WHERE i.inhrelid = closure.oid"
     "   UNION ALL SELECT m[1]::oid, 'v' FROM pg_rewrite w,"
     "    regexp_matches(w.ev_action::text, ':relid (\\d+)', 'g') m"
-    "    WHERE w.ev_class = closure.oid AND w.ev_type = '1'"
+    "    WHERE w.ev_class = closure.oid AND " IS_VIEWS_RULE("w")
     "   UNION ALL SELECT m[1]::oid, 'v' FROM pg_policy p,"
     "    regexp_matches(p.polqual::text, ':relid (\\d+)', 'g') m"
     "    WHERE p.polrelid = closure.oid AND p.polcmd IN ('r', '*')) e),"
@@ -140,15 +145,17 @@ static uint32_t oid_of(const PGresult *result, int row, int column)
     return (uint32_t)strtoul(PQgetvalue(result, row, column), NULL, 10);
 }
 
-// Does the stream report its own rows' changes? A partitioned table has none. Triggers also tell of
-// tables that are not logged.
+// Does the stream report its own rows' changes? A partitioned table has none; new ones of a
+// materialized view come with a change of its row in pg_class. Triggers also tell of tables that
+// are not logged.
 static bool relation_reported(const PGresult *r, int row, bool notified)
 {
     if (!is(r, row, RELATION_PERSISTENCE, 'p') && !protection_is_off(PROTECTION_UNREPORTED) &&
         !(notified && is(r, row, RELATION_PERSISTENCE, 'u')))
         return false;
     return is(r, row, RELATION_KIND, 'p') ||
-           (is(r, row, RELATION_KIND, 'r') && is(r, row, RELATION_HEAP, 't'));
+           ((is(r, row, RELATION_KIND, 'r') || is(r, row, RELATION_KIND, 'm')) &&
+            is(r, row, RELATION_HEAP, 't'));
 }
 
 // Is there nothing but its rows in a reply, and is each change of them seen? Without what is around
@@ -345,7 +352,7 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
 const char closure_parts_sql[] =
     "WITH RECURSIVE " SAFE_TYPES ","
     " tree AS MATERIALIZED (SELECT ev_class AS oid, '' AS who, ev_action::text AS t FROM pg_rewrite"
-    "   WHERE ev_class = ANY ($1::oid[]) AND ev_type = '1'"
+    "   WHERE ev_class = ANY ($1::oid[]) AND " IS_VIEWS_RULE("pg_rewrite")
     "  UNION ALL SELECT polrelid, CASE WHEN polcmd IN ('r', '*') AND c.relrowsecurity THEN 'P'"
     "    ELSE 'W' END, polqual::text FROM pg_policy JOIN pg_class c ON c.oid = polrelid"
     "   WHERE polrelid = ANY ($1::oid[]) AND polqual IS NOT NULL"

@@ -60,7 +60,8 @@ const char *publication_watch_sql(int version)
     "  FROM pg_publication p CROSS JOIN unnest($1::oid[]) u(oid)"                                  \
     "   CROSS JOIN LATERAL (SELECT * FROM pg_class r WHERE r.oid = u.oid OFFSET 0) c"              \
     "   LEFT JOIN t ON t.relid = c.oid"                                                            \
-    "  WHERE p.pubname = $2::name AND c.relkind = 'r' AND NOT coalesce(t.relid IS NOT NULL"        \
+    "  WHERE p.pubname = $2::name AND c.relkind IN ('r', 'm')"                                     \
+    "   AND NOT coalesce(t.relid IS NOT NULL"                                                      \
     "   AND p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND NOT t.filtered"      \
     "   AND NOT (c.relispartition AND (p.pubviaroot OR EXISTS (SELECT"                             \
     "     FROM pg_partition_ancestors(c.oid) a(oid) JOIN pg_inherits i ON i.inhrelid = a.oid"      \

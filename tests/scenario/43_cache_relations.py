@@ -37,6 +37,7 @@ CREATE VIEW invoker WITH (security_invoker) AS SELECT id, n FROM t;
 CREATE VIEW checked AS SELECT id, n FROM t WHERE n < 100 WITH CHECK OPTION;
 CREATE VIEW "odd {QUERY :funcid 12 ""name" AS SELECT id AS "{XMLEXPR :relid 1259 " FROM t;
 CREATE VIEW none AS SELECT 1 AS one;
+CREATE MATERIALIZED VIEW mat AS SELECT id, n, now() AS made, random() AS dice FROM t; CREATE VIEW v_mat AS SELECT id, made FROM mat WHERE n = 1;
 CREATE VIEW v_user AS SELECT id, current_user, session_user, user, current_catalog, current_setting('a.b', true) AS s FROM t;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO app, other;
 """
@@ -44,7 +45,7 @@ GRANT ALL ON ALL TABLES IN SCHEMA public TO app, other;
 HITS = [
     "SELECT * FROM v ORDER BY id", "SELECT day, c FROM v WHERE id = 3", "SELECT * FROM vv ORDER BY 1", "SELECT * FROM vp ORDER BY 1",
     "SELECT * FROM vm ORDER BY m", "SELECT * FROM vr", "SELECT * FROM barrier ORDER BY id", "SELECT * FROM invoker ORDER BY id",
-    "SELECT * FROM checked ORDER BY id", "SELECT * FROM \"odd {QUERY :funcid 12 \"\"name\" ORDER BY 1", "SELECT * FROM none", "SELECT * FROM v_user ORDER BY id",
+    "SELECT * FROM checked ORDER BY id", "SELECT * FROM mat ORDER BY id", "SELECT * FROM v_mat ORDER BY id", "SELECT m.dice FROM mat m JOIN t USING (id) WHERE id = 3", "SELECT * FROM \"odd {QUERY :funcid 12 \"\"name\" ORDER BY 1", "SELECT * FROM none", "SELECT * FROM v_user ORDER BY id",
     "SELECT v.id FROM v, t WHERE v.id = t.id AND EXISTS (SELECT 1 FROM vv WHERE vv.id = t.id) ORDER BY 1",
     "SELECT * FROM part ORDER BY id", "SELECT * FROM part WHERE id = 12", "SELECT count(*), sum(n) FROM part2", "SELECT * FROM part2a ORDER BY id",
     "SELECT * FROM part1 WHERE id = 1", "SELECT * FROM parent ORDER BY id", "SELECT * FROM ONLY parent", "SELECT * FROM child ORDER BY id",
@@ -87,7 +88,7 @@ CREATE FUNCTION fn(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1';
 CREATE FUNCTION of_row(t) RETURNS timestamptz LANGUAGE sql VOLATILE AS 'SELECT clock_timestamp()';
 CREATE FUNCTION eq(int, int) RETURNS bool LANGUAGE sql VOLATILE AS 'SELECT $1 = $2';
 CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = eq);
-CREATE UNLOGGED TABLE unlogged(id int); CREATE MATERIALIZED VIEW mat AS SELECT * FROM t;
+CREATE UNLOGGED TABLE unlogged(id int);
 CREATE TABLE secret(id int); ALTER TABLE secret ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON secret USING (now() > '2020-01-01');
 CREATE TYPE pair AS (a int, b timestamptz); CREATE TABLE composite(id int, p pair);
 CREATE TYPE dressed AS ENUM ('a', 'b'); CREATE TABLE with_cast(id int, m dressed); CREATE DOMAIN dd AS dressed; CREATE TABLE with_cast2(id int, m dd[]);
@@ -99,7 +100,7 @@ CREATE TABLE zoned(id int, t timetz); CREATE TABLE half(id int) PARTITION BY RAN
 CREATE TABLE mum(id int); CREATE UNLOGGED TABLE kid() INHERITS (mum);
 CREATE VIEW v_now AS SELECT id FROM t WHERE at < now(); CREATE VIEW v_date AS SELECT id, current_date FROM t; CREATE VIEW v_fn AS SELECT fn(id) FROM t;
 CREATE VIEW v_op AS SELECT id FROM t WHERE id === 1; CREATE VIEW v_random AS SELECT id FROM t ORDER BY random(); CREATE VIEW v_cat AS SELECT relname FROM pg_class;
-CREATE VIEW v_unlogged AS SELECT * FROM unlogged; CREATE VIEW v_mat AS SELECT * FROM mat; CREATE VIEW v_secret AS SELECT * FROM secret;
+CREATE VIEW v_unlogged AS SELECT * FROM unlogged; CREATE VIEW v_secret AS SELECT * FROM secret;
 CREATE VIEW v_composite AS SELECT id, (p).a FROM composite; CREATE VIEW v_seq AS SELECT nextval('s') FROM t; CREATE VIEW v_ctid AS SELECT ctid, xmin FROM t;
 CREATE VIEW v_text AS SELECT id FROM t WHERE v::date > '2020-01-01'; CREATE VIEW v_fts AS SELECT to_tsvector('english', v) FROM t; CREATE VIEW v_lock AS SELECT id FROM t FOR UPDATE;
 CREATE VIEW v_sample AS SELECT id FROM t TABLESAMPLE bernoulli(100); CREATE VIEW v_xml AS SELECT xmlelement(name x, v) FROM t; CREATE VIEW v_setting AS SELECT current_setting('work_mem') FROM t;
@@ -117,7 +118,7 @@ REFUSED = {
     "unknown_function": ["SELECT * FROM v_fn", "SELECT * FROM v_cast", "SELECT fn(id) FROM t", "SELECT t.of_row FROM t", "SELECT (t).of_row FROM t"],
     "operator": ["SELECT * FROM v_op", "SELECT id FROM t WHERE id === 1", "SELECT q @@@ 'a' FROM ty"],
     "catalog_relation": ["SELECT * FROM v_cat", "SELECT * FROM pg_class"],
-    "relation_kind": ["SELECT * FROM v_unlogged", "SELECT * FROM v_mat", "SELECT * FROM mat", "SELECT * FROM half", "SELECT * FROM v_half", "SELECT * FROM mum", "SELECT last_value FROM s"],
+    "relation_kind": ["SELECT * FROM v_unlogged", "SELECT * FROM half", "SELECT * FROM v_half", "SELECT * FROM mum", "SELECT last_value FROM s"],
     "policy_function": ["SELECT * FROM secret", "SELECT * FROM v_secret"],
     "column_type": ["SELECT * FROM composite", "SELECT * FROM v_composite", "SELECT * FROM with_cast", "SELECT * FROM with_cast2", "SELECT * FROM zoned", "SELECT * FROM v_reg", "SELECT * FROM v_xml", "SELECT * FROM v_info",
                     "SELECT * FROM v_whole", "SELECT * FROM v_tz"],
@@ -198,7 +199,18 @@ P = ("CREATE TABLE {s}.p(id int, n int) PARTITION BY RANGE (id); CREATE TABLE {s
      "CREATE TABLE {s}.loose(id int, n int); INSERT INTO {s}.p VALUES (1, 0); INSERT INTO {s}.loose VALUES (11, 0); GRANT ALL ON {s}.p, {s}.p1, {s}.loose TO app, other;"
      "CREATE VIEW {s}.vp AS SELECT * FROM {s}.p; GRANT SELECT ON {s}.vp TO other;")
 E = "CREATE TYPE {s}.mood AS ENUM ('sad', 'ok'); CREATE TABLE {s}.e(id int, m {s}.mood); INSERT INTO {s}.e VALUES (1, 'sad'), (2, 'ok'); GRANT ALL ON {s}.e TO app, other;"
+M = T + "CREATE MATERIALIZED VIEW {s}.m AS SELECT id, n FROM {s}.t; CREATE UNIQUE INDEX ON {s}.m(id); GRANT ALL ON {s}.m TO app, other; ALTER MATERIALIZED VIEW {s}.m OWNER TO app;"
 CHANGES = {
+    "refresh": (M, "SELECT * FROM {s}.m ORDER BY 1", "UPDATE {s}.t SET n = 9; REFRESH MATERIALIZED VIEW {s}.m; UPDATE {s}.t SET n = 10; REFRESH MATERIALIZED VIEW {s}.m", ""),
+    "refresh of one row": (M, "SELECT n FROM {s}.m WHERE id = 1", "UPDATE {s}.t SET n = 9; REFRESH MATERIALIZED VIEW {s}.m", "DELETE FROM {s}.t; REFRESH MATERIALIZED VIEW {s}.m"),
+    "refresh concurrently": (M, "SELECT * FROM {s}.m ORDER BY 1", "UPDATE {s}.t SET n = 9 WHERE id = 1; REFRESH MATERIALIZED VIEW CONCURRENTLY {s}.m",
+                             "DELETE FROM {s}.t WHERE id = 2; REFRESH MATERIALIZED VIEW CONCURRENTLY {s}.m"),
+    "refresh in a transaction": (M, "SELECT * FROM {s}.m ORDER BY 1", "BEGIN; UPDATE {s}.t SET n = 9; REFRESH MATERIALIZED VIEW {s}.m; COMMIT", "BEGIN; UPDATE {s}.t SET n = 8; REFRESH MATERIALIZED VIEW {s}.m; ROLLBACK"),
+    "refresh with no data": (M, "SELECT * FROM {s}.m ORDER BY 1", "REFRESH MATERIALIZED VIEW {s}.m WITH NO DATA", "REFRESH MATERIALIZED VIEW {s}.m"),
+    "refresh behind a view": (M + "CREATE VIEW {s}.vm AS SELECT max(n) FROM {s}.m; GRANT SELECT ON {s}.vm TO other; ALTER VIEW {s}.vm OWNER TO app", "SELECT * FROM {s}.vm",
+                              "UPDATE {s}.t SET n = 9; REFRESH MATERIALIZED VIEW {s}.m", ""),
+    "a materialized view instead of a table": (M, "SELECT * FROM {s}.m ORDER BY 1", "BEGIN; DROP MATERIALIZED VIEW {s}.m; CREATE TABLE {s}.m AS SELECT 7 AS id, 7 AS n; GRANT SELECT ON {s}.m TO other; COMMIT",
+                                               "UPDATE {s}.m SET n = 8"),
     "replace view": (V, "SELECT * FROM {s}.v ORDER BY 1", "CREATE OR REPLACE VIEW {s}.v AS SELECT id, n * 2 AS n FROM {s}.t", ""),
     "replace inner view": (V + "CREATE VIEW {s}.o AS SELECT * FROM {s}.v; GRANT SELECT ON {s}.o TO other", "SELECT * FROM {s}.o ORDER BY 1",
                            "CREATE OR REPLACE VIEW {s}.v AS SELECT id, n + 7 AS n FROM {s}.t", ""),

@@ -311,11 +311,12 @@ def test_encoding_of_the_role(ctx):
 
 def test_outside(ctx):
     """Other tables go around the cache, and SHOW CACHE QUERIES says why; so does what reads them as well."""
-    ctx.sql(PUBLISHED + "CREATE VIEW v AS SELECT t.n FROM t JOIN silent USING (id); GRANT SELECT ON v TO app")
+    ctx.sql(PUBLISHED + "CREATE VIEW v AS SELECT t.n FROM t JOIN silent USING (id); GRANT SELECT ON v TO app;"
+            "CREATE MATERIALIZED VIEW m AS SELECT n FROM t; GRANT SELECT ON m TO app")
     p = ctx.cache_proxy(publication="pub", track_queries=100)
     c = ctx.keep(p.connect(ctx.db))
     ctx.wait_hit(p, lambda: c.query(READ))
-    for read in (SILENT, "SELECT t.n FROM t, silent WHERE t.id = 1", "SELECT n FROM v"):
+    for read in (SILENT, "SELECT t.n FROM t, silent WHERE t.id = 1", "SELECT n FROM v", "SELECT n FROM m"):
         check_refused(ctx, p, c, read, "not_published")
     row = [r for r in p.console("SHOW CACHE QUERIES") if "FROM silent" in r["query"]][0]
     assert (row["reason"], row["meaning"], row["hits"]) == \

@@ -7,6 +7,7 @@
 
 #include "base/protection.h"
 #include "cache/lineage.h"
+#include "proxy/control/result.h"
 #include "proxy/control/triggers.h"
 #include "proxy/control/types_sql.h"
 #include "proxy/sql/builtins.h"
@@ -130,53 +131,40 @@ enum relation_column {
     RELATION_COLUMNS,
 };
 
-static struct slice value(const PGresult *result, int row, int column)
-{
-    return slice_of(PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column));
-}
-
-static bool is(const PGresult *result, int row, int column, char c)
-{
-    return PQgetvalue(result, row, column)[0] == c;
-}
-
-static uint32_t oid_of(const PGresult *result, int row, int column)
-{
-    return (uint32_t)strtoul(PQgetvalue(result, row, column), NULL, 10);
-}
-
 // Does the stream report its own rows' changes? A partitioned table has none; new ones of a
 // materialized view come with a change of its row in pg_class. Triggers also tell of tables that
 // are not logged.
 static bool relation_reported(const PGresult *r, int row, bool notified)
 {
-    if (!is(r, row, RELATION_PERSISTENCE, 'p') && !protection_is_off(PROTECTION_UNREPORTED) &&
-        !(notified && is(r, row, RELATION_PERSISTENCE, 'u')))
+    bool told = result_is(r, row, RELATION_PERSISTENCE, 'p') ||
+                (notified && result_is(r, row, RELATION_PERSISTENCE, 'u'));
+    if (!told && !protection_is_off(PROTECTION_UNREPORTED))
         return false;
-    return is(r, row, RELATION_KIND, 'p') ||
-           ((is(r, row, RELATION_KIND, 'r') || is(r, row, RELATION_KIND, 'm')) &&
-            is(r, row, RELATION_HEAP, 't'));
+    return result_is(r, row, RELATION_KIND, 'p') ||
+           ((result_is(r, row, RELATION_KIND, 'r') || result_is(r, row, RELATION_KIND, 'm')) &&
+            result_flag(r, row, RELATION_HEAP));
 }
 
 // Is there nothing but its rows in a reply, and is each change of them seen? Without what is around
 // it, and what its policies say.
 static enum bypass relation_bypass(const PGresult *r, int row, bool notified)
 {
-    if (oid_of(r, row, RELATION_OID) < 16384)
+    if (result_oid(r, row, RELATION_OID) < 16384)
         return BYPASS_CATALOG_RELATION;
-    if (!is(r, row, RELATION_KIND, 'v') && !relation_reported(r, row, notified))
+    bool view = result_is(r, row, RELATION_KIND, 'v');
+    if (!view && !relation_reported(r, row, notified))
         return BYPASS_RELATION_KIND;
-    if (notified && !is(r, row, RELATION_KIND, 'v') && !is(r, row, RELATION_NOTIFIES, 't'))
+    if (!view && notified && !result_flag(r, row, RELATION_NOTIFIES))
         return BYPASS_NOT_NOTIFIED;
-    return is(r, row, RELATION_ROW_CAST, 't') ? BYPASS_CAST : BYPASS_NONE;
+    return result_flag(r, row, RELATION_ROW_CAST) ? BYPASS_CAST : BYPASS_NONE;
 }
 
 // A policy may call functions too, so row security counts as an effect.
 static bool relation_writes_known(const PGresult *r, int row)
 {
-    return (is(r, row, RELATION_KIND, 'r') || is(r, row, RELATION_KIND, 'p')) &&
-           is(r, row, RELATION_RULES, 'f') && is(r, row, RELATION_ROW_SECURITY, 'f') &&
-           is(r, row, RELATION_SIDE_EFFECTS, 'f');
+    return (result_is(r, row, RELATION_KIND, 'r') || result_is(r, row, RELATION_KIND, 'p')) &&
+           !result_flag(r, row, RELATION_RULES) && !result_flag(r, row, RELATION_ROW_SECURITY) &&
+           !result_flag(r, row, RELATION_SIDE_EFFECTS);
 }
 
 // The next of what KEY_COLUMNS gave; false: there is none. The text ends with a NUL, of libpq's.
@@ -263,26 +251,26 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
     for (int row = 0; row < rows; row++) {
         const char *how = PQgetvalue(result, row, RELATION_HOW);
         bool named = strchr(how, 'n') != NULL;
-        struct slice oid = value(result, row, RELATION_OID);
+        struct slice oid = result_value(result, row, RELATION_OID);
         struct catalog_relation relation = {
-            .schema = value(result, row, RELATION_SCHEMA),
-            .name = value(result, row, RELATION_NAME),
-            .oid = oid_of(result, row, RELATION_OID),
+            .schema = result_value(result, row, RELATION_SCHEMA),
+            .name = result_value(result, row, RELATION_NAME),
+            .oid = result_oid(result, row, RELATION_OID),
             .bypass = relation_bypass(result, row, notified),
             .writes_known = relation_writes_known(result, row),
-            .key = relation_key(value(result, row, RELATION_KEY),
-                                value(result, row, RELATION_TOLD)),
+            .key = relation_key(result_value(result, row, RELATION_KEY),
+                                result_value(result, row, RELATION_TOLD)),
             .by_oid = !named,
-            .columns = value(result, row, RELATION_COLUMN_KINDS),
-            .odd_columns = !is(result, row, RELATION_TYPES_SAFE, 't'),
-            .has_times = is(result, row, RELATION_TIMES, 't'),
+            .columns = result_value(result, row, RELATION_COLUMN_KINDS),
+            .odd_columns = !result_flag(result, row, RELATION_TYPES_SAFE),
+            .has_times = result_flag(result, row, RELATION_TIMES),
             .unreported = relation_reported(result, row, notified) ? BYPASS_NONE
                                                                    : BYPASS_RELATION_KIND,
-            .is_view = is(result, row, RELATION_KIND, 'v'),
-            .is_partitioned = is(result, row, RELATION_KIND, 'p'),
-            .stands_for_others = is(result, row, RELATION_KIND, 'v') ||
-                                 is(result, row, RELATION_KIND, 'p') ||
-                                 is(result, row, RELATION_CHILDREN, 't'),
+            .is_view = result_is(result, row, RELATION_KIND, 'v'),
+            .is_partitioned = result_is(result, row, RELATION_KIND, 'p'),
+            .stands_for_others = result_is(result, row, RELATION_KIND, 'v') ||
+                                 result_is(result, row, RELATION_KIND, 'p') ||
+                                 result_flag(result, row, RELATION_CHILDREN),
         };
         catalog_builder_relation(builder, &relation);
         list_add(&oids->all, oid);
@@ -292,7 +280,7 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
     buf_cstr(&oids->all, "}");
     buf_cstr(&oids->others, "}");
     buf_cstr(&oids->members, "}");
-    if (rows > CLOSURE_RELATIONS_MAX || (rows > 0 && is(result, 0, RELATION_TRUNCATED, 't')))
+    if (rows > CLOSURE_RELATIONS_MAX || (rows > 0 && result_is(result, 0, RELATION_TRUNCATED, 't')))
         lineage_truncated(catalog_builder_lineage(builder));
     return true;
 }
@@ -515,17 +503,17 @@ static void add_setting(struct catalog_builder *builder, uint32_t oid, bool poli
 static bool add_part(struct catalog_builder *builder, const PGresult *r, int row)
 {
     struct lineage *l = catalog_builder_lineage(builder);
-    uint32_t oid = oid_of(r, row, PART_OID);
-    struct slice item = value(r, row, PART_ITEM);
+    uint32_t oid = result_oid(r, row, PART_OID);
+    struct slice item = result_value(r, row, PART_ITEM);
     char mark = PQgetvalue(r, row, PART_MARK)[0];
     int kind = PQgetvalue(r, row, PART_KIND)[0];
     bool policy = kind >= 'A' && kind <= 'Z';
     switch (tolower(kind)) {
     case 'i':
-        lineage_child(l, oid, oid_of(r, row, PART_ITEM));
+        lineage_child(l, oid, result_oid(r, row, PART_ITEM));
         return true;
     case 'u':
-        lineage_uses(l, oid, oid_of(r, row, PART_ITEM));
+        lineage_uses(l, oid, result_oid(r, row, PART_ITEM));
         return true;
     case 'k':
         return add_shown(l, oid, item);

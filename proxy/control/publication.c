@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/control/publication.h"
 
-#include <stdlib.h>
-
 #include "base/mem.h"
 #include "cache/lineage.h"
+#include "proxy/control/result.h"
 
 enum { VERSION_SCHEMAS = 150000 }; // FOR TABLES IN SCHEMA, row filters, column lists
 
@@ -89,7 +88,7 @@ bool publication_add(struct catalog_builder *builder, const PGresult *result, ch
     if (PQnfields(result) != COLUMNS)
         return false;
     for (int row = 0; row < PQntuples(result); row++) {
-        uint32_t oid = (uint32_t)strtoul(PQgetvalue(result, row, COLUMN_OID), NULL, 10);
+        uint32_t oid = result_oid(result, row, COLUMN_OID);
         switch (PQgetvalue(result, row, COLUMN_KIND)[0]) {
         case 'm':
             mem_free(*mark);

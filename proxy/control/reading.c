@@ -14,6 +14,7 @@
 #include "proxy/control/connection.h"
 #include "proxy/control/notified.h"
 #include "proxy/control/publication.h"
+#include "proxy/control/result.h"
 #include "proxy/control/schema.h"
 
 enum { READING_TAG = 0x4ead1e60, SILENCE_MAX_S = 15 };
@@ -242,37 +243,19 @@ static void prepare_next(struct reading_connection *r)
     }
 }
 
-static bool flag(const PGresult *result, int column)
-{
-    return PQgetvalue(result, 0, column)[0] == 't';
-}
-
-static uint64_t number(const PGresult *result, int column)
-{
-    return strtoull(PQgetvalue(result, 0, column), NULL, 10);
-}
-
-static uint64_t lsn(const PGresult *result, int column)
-{
-    unsigned high, low;
-    if (sscanf(PQgetvalue(result, 0, column), "%X/%X", &high, &low) != 2)
-        return 0;
-    return (uint64_t)high << 32 | low;
-}
-
 static void take_identity(struct reading_connection *r, const PGresult *result)
 {
     r->identity = (struct reading_identity){
-        .database = {.started_us = number(result, SCHEMA_IDENTITY_STARTED_US),
-                     .database_oid = (uint32_t)number(result, SCHEMA_IDENTITY_DATABASE_OID)},
-        .version = (int)number(result, SCHEMA_IDENTITY_VERSION),
-        .in_recovery = flag(result, SCHEMA_IDENTITY_RECOVERY),
+        .database = {.started_us = result_number(result, 0, SCHEMA_IDENTITY_STARTED_US),
+                     .database_oid = result_oid(result, 0, SCHEMA_IDENTITY_DATABASE_OID)},
+        .version = (int)result_number(result, 0, SCHEMA_IDENTITY_VERSION),
+        .in_recovery = result_flag(result, 0, SCHEMA_IDENTITY_RECOVERY),
         .logical = strcmp(PQgetvalue(result, 0, SCHEMA_IDENTITY_WAL_LEVEL), "logical") == 0,
-        .utf8 = flag(result, SCHEMA_IDENTITY_UTF8),
-        .may_replicate = flag(result, SCHEMA_IDENTITY_MAY_REPLICATE),
-        .triggers = flag(result, SCHEMA_IDENTITY_TRIGGERS),
-        .wal_block_bytes = (uint32_t)number(result, SCHEMA_IDENTITY_WAL_BLOCK),
-        .wal_segment_bytes = (uint32_t)number(result, SCHEMA_IDENTITY_WAL_SEGMENT),
+        .utf8 = result_flag(result, 0, SCHEMA_IDENTITY_UTF8),
+        .may_replicate = result_flag(result, 0, SCHEMA_IDENTITY_MAY_REPLICATE),
+        .triggers = result_flag(result, 0, SCHEMA_IDENTITY_TRIGGERS),
+        .wal_block_bytes = (uint32_t)result_number(result, 0, SCHEMA_IDENTITY_WAL_BLOCK),
+        .wal_segment_bytes = (uint32_t)result_number(result, 0, SCHEMA_IDENTITY_WAL_SEGMENT),
     };
 }
 
@@ -288,8 +271,8 @@ static enum reading_schema schema(const struct reading_connection *r, const PGre
 static void give_reading(struct reading_connection *r, const PGresult *result)
 {
     struct reading reading = {
-        .flush_lsn = lsn(result, 0),
-        .insert_lsn = lsn(result, 1),
+        .flush_lsn = result_lsn(result, 0, 0),
+        .insert_lsn = result_lsn(result, 0, 1),
         .snapshot = slice_str(PQgetvalue(result, 0, 2)),
         .schema = schema(r, result),
     };
@@ -302,7 +285,7 @@ static void give_backends(struct reading_connection *r, const PGresult *result)
     size_t n = (size_t)PQntuples(result);
     uint32_t *alive = mem_alloc((n + 1) * sizeof(*alive));
     for (size_t i = 0; i < n; i++)
-        alive[i] = (uint32_t)strtoul(PQgetvalue(result, (int)i, 0), NULL, 10);
+        alive[i] = result_oid(result, (int)i, 0);
     idle(r);
     r->listener.backends(r->listener.arg, alive, n); // r may be gone
     mem_free(alive);
@@ -373,7 +356,8 @@ static void advance(struct reading_connection *r, const PGresult *result)
         return;
     case STEP_HORIZON:
         idle(r);
-        r->listener.horizon(r->listener.arg, number(result, 0), flag(result, 1));
+        r->listener.horizon(r->listener.arg, result_number(result, 0, 0),
+                            result_flag(result, 0, 1));
         return;
     case STEP_FLUSH:
         idle(r);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/control/result.h"
 #include "proxy/control/triggers.h"
 #include "proxy/control/types_sql.h"
 
@@ -214,17 +215,12 @@ const char schema_flush_sql[] = "SELECT pg_logical_emit_message(true, 'pgweir', 
 
 // ---- Answers ----------------------------------------------------------------------------------
 
-static struct slice value(const PGresult *result, int row, int column)
-{
-    return slice_of(PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column));
-}
-
 bool schema_add_captures(struct catalog_builder *builder, const PGresult *result)
 {
     if (PQnfields(result) != 3)
         return false;
     for (int row = 0; row < PQntuples(result); row++) {
-        struct slice name = value(result, row, 1);
+        struct slice name = result_value(result, row, 1);
         switch (PQgetvalue(result, row, 0)[0]) {
         case 'f':
             catalog_builder_capture_function(builder, name);
@@ -246,8 +242,8 @@ bool schema_add_captures(struct catalog_builder *builder, const PGresult *result
             break;
         case 'e':
         case 'y':
-            catalog_builder_type(builder, value(result, row, 2), name,
-                                 PQgetvalue(result, row, 0)[0] == 'e');
+            catalog_builder_type(builder, result_value(result, row, 2), name,
+                                 result_is(result, row, 0, 'e'));
             break;
         default:
             return false;

@@ -344,6 +344,29 @@ test_changes_through_proxy.limit = test_changes_directly.limit = 90
 
 # ---- effects
 
+def test_refresh_beside_writes(ctx):
+    """Nothing in the stream tells of a REFRESH in a transaction that writes rows as well, and the bound is wide: all the
+    same, who has seen the new rows around the cache does not get the old ones from it."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); CREATE MATERIALIZED VIEW m AS SELECT n FROM t; GRANT ALL ON t, m TO app")
+    p = ctx.cache_proxy(max_staleness="10s", **ALONE)
+    c, d = ctx.keep(p.connect(ctx.db)), ctx.keep(ctx.pg.connect(ctx.db))
+    table, view = "SELECT n FROM t WHERE id = 1", "SELECT n FROM m"
+    for n in range(1, 6):
+        for sql in (table, view):
+            ctx.wait_hit(p, lambda s=sql: c.query(s))
+        d.query(f"BEGIN; UPDATE t SET n = {n}; REFRESH MATERIALIZED VIEW m; COMMIT")
+        p.wait(lambda want=str(n): c.value(table) == want, "the new row of the table")
+        assert c.value("SELECT n FROM m WHERE random() >= 0") == str(n)
+        for _ in range(3):
+            assert c.value(view) == str(n), "the rows went back"
+    # The view itself comes and goes the same way.
+    ctx.wait_hit(p, lambda: c.query(view))
+    d.query("BEGIN; UPDATE t SET n = 7; DROP MATERIALIZED VIEW m; CREATE TABLE m AS SELECT 8 AS n; GRANT SELECT ON m TO app; COMMIT")
+    p.wait(lambda: c.value(table) == "7", "the new row of the table")
+    assert c.value("SELECT n FROM m WHERE random() >= 0") == "8"
+    assert c.value(view) == "8", "what was dropped came back"
+
+
 def test_view_that_writes(ctx):
     """Reading a view whose function writes is a write: everybody sees it at once, in every way to read the view."""
     ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); CREATE TABLE one(id int); INSERT INTO one VALUES (1);"

@@ -236,28 +236,33 @@ static bool is_column(const struct column *a, const struct column *b)
            (a->place == NULL || strcmp(a->place, b->place) == 0);
 }
 
-// The values to which one of the parts of an AND restricts the column.
+static bool is_bool(const PgQuery__Node *node, PgQuery__BoolExprType type)
+{
+    return node->node_case == NODE(BOOL_EXPR) && node->bool_expr->boolop == type;
+}
+
+// The values to which an arm restricts the column: one of the parts of an AND does, or all arms of
+// another OR. What was taken before that failed does not stay.
 static bool take_arm(struct fixed *f, const PgQuery__Node *node, const struct column *wanted)
 {
     struct column column, same = {.name = NULL};
     uint16_t first = f->n_values;
-    if (node->node_case == NODE(A_EXPR)) {
-        if (take_comparison(f, node->a_expr, &column, &same) && same.name == NULL &&
-            is_column(&column, wanted))
+    bool either = is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__OR_EXPR);
+    if (node->node_case == NODE(A_EXPR) && take_comparison(f, node->a_expr, &column, &same) &&
+        same.name == NULL && is_column(&column, wanted))
+        return true;
+    if (either || is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR)) {
+        size_t taken = 0, n = node->bool_expr->n_args;
+        for (size_t i = 0; i < n && (either ? taken == i : taken == 0); i++)
+            taken += take_arm(f, node->bool_expr->args[i], wanted);
+        if (either ? taken == n : taken == 1)
             return true;
-        f->n_values = first;
-        return false;
     }
-    if (node->node_case != NODE(BOOL_EXPR) ||
-        node->bool_expr->boolop != PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR)
-        return false;
-    for (size_t i = 0; i < node->bool_expr->n_args; i++)
-        if (take_arm(f, node->bool_expr->args[i], wanted))
-            return true;
+    f->n_values = first;
     return false;
 }
 
-// The columns of which an arm may say something.
+// The columns of which an arm may say something: of another OR, what its first arm does.
 static void name_columns(struct fixed *f, const PgQuery__Node *node, struct column *out, size_t *n)
 {
     struct column column, same = {.name = NULL};
@@ -266,10 +271,11 @@ static void name_columns(struct fixed *f, const PgQuery__Node *node, struct colu
         if (take_comparison(f, node->a_expr, &column, &same) && same.name == NULL)
             out[(*n)++] = column;
         f->n_values = first;
-    } else if (node->node_case == NODE(BOOL_EXPR) &&
-               node->bool_expr->boolop == PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR) {
+    } else if (is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR)) {
         for (size_t i = 0; i < node->bool_expr->n_args; i++)
             name_columns(f, node->bool_expr->args[i], out, n);
+    } else if (is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__OR_EXPR)) {
+        name_columns(f, node->bool_expr->args[0], out, n);
     }
 }
 
@@ -306,12 +312,10 @@ static void add_conditions(struct level *l, const PgQuery__Node *node, int from,
         return;
     if (node->node_case == NODE(A_EXPR)) {
         add_condition(l, node->a_expr, from, to);
-    } else if (node->node_case == NODE(BOOL_EXPR) &&
-               node->bool_expr->boolop == PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR) {
+    } else if (is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR)) {
         for (size_t i = 0; i < node->bool_expr->n_args; i++)
             add_conditions(l, node->bool_expr->args[i], from, to);
-    } else if (node->node_case == NODE(BOOL_EXPR) &&
-               node->bool_expr->boolop == PG_QUERY__BOOL_EXPR_TYPE__OR_EXPR) {
+    } else if (is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__OR_EXPR)) {
         add_either(l, node->bool_expr, from, to);
     }
 }

@@ -2,7 +2,8 @@
 // What a statement fixes: for each place of a relation in it, the columns that equal constants,
 // parameters, or columns that do, in every row that matters. Gathered beside the walk, statement
 // by statement, from what the conditions of FROM and WHERE say together (AND), and from an OR each
-// arm of which says it of one column; nothing under NOT or CASE counts.
+// arm of which says it of one column, other ORs within it included; nothing under NOT or CASE
+// counts.
 //
 // A place in FROM is restricted by WHERE, by ON of the inner joins around it, and by ON of the
 // outer joins around it on whose other side rows are preserved. Then rows without the values are

@@ -168,10 +168,10 @@ def check_alternatives(ctx, p):
     reads = Reads(ctx, p)
     one, pair = "SELECT sum(n) FROM t WHERE {}", "SELECT sum(n) FROM c WHERE {}"
     mine = [one.format("id = 5 OR id = 6"), one.format("(id = 6 OR 5 = id OR id IN (77, 78)) AND n >= 0"),
-            one.format("id = 5 AND n >= 0 OR id = 6 AND n < 0"), pair.format("(a, b) IN ((1, 'x'), (2, 'y'))"),
+            one.format("id = 5 AND n >= 0 OR id = 6 AND n < 0"), one.format("id = 6 OR n >= 0 AND (id = 77 OR (id = 5 OR id = 78))"), pair.format("(a, b) IN ((1, 'x'), (2, 'y'))"),
             pair.format("(b, a) = ('x', 1)"), pair.format("a = 1 AND b = 'x' OR a = 2 AND b = 'y'"),
             unit("SELECT sum(n) FROM c WHERE (a, b) IN (($1, $2), ($3, $4))", [1, "x", 2, "y"])]
-    others = [one.format("id = 7 OR id = 8"), pair.format("(a, b) IN ((1, 'y'), (2, 'x'))"), pair.format("(a, b) = (3, 'x')")]
+    others = [one.format("id = 7 OR id = 8"), one.format("id = 7 OR n >= 0 AND (id = 8 OR id = 9)"), pair.format("(a, b) IN ((1, 'y'), (2, 'x'))"), pair.format("(a, b) = (3, 'x')")]
     n = 0
     for write, see in ((through(ctx, p), reads.dies), (directly(ctx), lambda s, v: wait_seen(ctx, reads, s, v))):
         for t, c in (("id = 5 OR id = 100", "(a, b) = (1, 'x')"), ("id = 5 AND n >= 0 OR id = 100", "(a, b) IN ((1, 'x'), (9, 'z'))"),

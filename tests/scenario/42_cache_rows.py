@@ -134,7 +134,7 @@ def test_what_reads_the_table(ctx):
     p = ctx.cache_proxy()
     reads, write = Reads(ctx, p), through(ctx, p)
     whole = ["SELECT sum(n) FROM t", "SELECT sum(n) FROM t WHERE id = 6 OR name = 'name 5'",
-             "SELECT sum(n) FROM t WHERE id >= 5", "SELECT sum(n) FROM t WHERE NOT id = 6",
+             "SELECT sum(n) FROM t WHERE id = 6 OR (id = 7 OR name = 'name 5')", "SELECT sum(n) FROM t WHERE id >= 5", "SELECT sum(n) FROM t WHERE NOT id = 6",
              "SELECT sum(a.n) FROM t a LEFT JOIN t b ON a.id = 6 AND b.id = 6",
              "SELECT sum(n) FROM t WHERE id = 5.0", "SELECT sum(n) FROM (SELECT * FROM t) x WHERE id IN (5, 6)"]
     for n, script in enumerate(whole, 1):

@@ -89,6 +89,7 @@ static struct sql_keys copy_keys(struct room *room, const struct fixed *f)
     }
     for (uint16_t i = 0; i < f->n_fixes; i++) {
         room->fixes[i] = f->fixes[i];
+        room->fixes[i].other = fixed_link(f, i);
         room->fixes[i].column = copy_bytes(&room->bytes, f->fixes[i].column);
         room->fixes[i].other_column = copy_bytes(&room->bytes, f->fixes[i].other_column);
     }

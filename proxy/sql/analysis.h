@@ -92,7 +92,8 @@ struct sql_value {
 
 enum sql_fix_kind {
     FIX_EQUAL,    // the column equals one of the values
-    FIX_SAME,     // it equals a column of another place of the same statement
+    FIX_SAME,     // likewise, if the other place has such a column of the same type
+    FIX_LINKED,   // it equals a column of another place, whatever is fixed of that
     FIX_SET,      // it is assigned to: not the one that it was
     FIX_CONFLICT, // ON CONFLICT names it
 };
@@ -100,10 +101,11 @@ enum sql_fix_kind {
 struct sql_fix {
     struct slice column;
     uint16_t kind;           // enum sql_fix_kind
-    uint16_t first, count;   // EQUAL, SAME: values (of the other column)
+    uint16_t first, count;   // EQUAL, SAME: values
     uint16_t tuple;          // likewise; above 0: where it equals the n-th of them, it is in a row
                              // whose other columns of this number equal the n-th of theirs
-    uint16_t other;          // SAME: which place
+    bool apart;              // LINKED: two such columns may be of two rows
+    uint16_t other;          // SAME, LINKED: which place; UINT16_MAX: none
     struct slice other_column;
 };
 

@@ -53,7 +53,7 @@ static void look_at(const struct walk *w, const PgQuery__Node *item, const char 
         if (place != NULL && strcmp(name, place) != 0)
             return;
         items->named++;
-        items->plain &= !walk_is_of_with(w, r) && (r->alias == NULL || r->alias->n_colnames == 0);
+        items->plain &= walk_cte(w, r) == NULL && (r->alias == NULL || r->alias->n_colnames == 0);
     } else {
         const PgQuery__Alias *alias = item->node_case == NODE(RANGE_SUBSELECT)
                                           ? item->range_subselect->alias

@@ -5,6 +5,7 @@
 // Not here: what the catalog says then (typed.h).
 #pragma once
 #include <pg_query/pg_query.pb-c.h>
+#include <stdbool.h>
 
 struct walk;
 
@@ -12,6 +13,8 @@ struct walk;
 struct walk_level {
     const PgQuery__SelectStmt *select;
     const struct walk_level *outer;
+    const PgQuery__RangeSubselect *before; // only those before it are; NULL: all
+    bool in_from; // only some are, which is not known: within its FROM, in ON or a function
 };
 
 // All but what is cast.

@@ -3,7 +3,9 @@
 
 #include "base/mem.h"
 #include "proxy/sql/fixed_values.h"
+#include "proxy/sql/linked.h"
 #include "proxy/sql/nodes.h"
+#include "proxy/sql/walk.h"
 
 #define NODE(name) PG_QUERY__NODE__NODE_##name
 
@@ -29,6 +31,7 @@ void fixed_fini(struct fixed *f)
     mem_free(f->constants);
     mem_free(f->scans);
     mem_free(f->fixes);
+    mem_free(f->links);
     mem_free(f->values);
 }
 
@@ -45,6 +48,7 @@ bool fixed_has_room(struct fixed *f)
     if (f->scans == NULL) {
         f->scans = mem_alloc(SCANS_MAX * sizeof(*f->scans));
         f->fixes = mem_alloc(FIXES_MAX * sizeof(*f->fixes));
+        f->links = mem_alloc(FIXES_MAX * sizeof(*f->links));
         f->values = mem_alloc(VALUES_MAX * sizeof(*f->values));
     }
     f->lost |= f->n_scans == SCANS_MAX || f->n_fixes == FIXES_MAX || f->n_values == VALUES_MAX;
@@ -60,13 +64,27 @@ static struct fixed_scan *add_scan(struct fixed *f, const PgQuery__RangeVar *rel
     return s;
 }
 
-// Fixes are added to the scan that was added last.
-static void add_fix(struct fixed *f, struct sql_fix fix)
+// Fixes are added to the scan that was added last. link: of a LINKED one, else NULL.
+static void add_linked_fix(struct fixed *f, struct sql_fix fix, const PgQuery__RangeVar *link)
 {
     if (!fixed_has_room(f))
         return;
+    f->links[f->n_fixes] = link;
     f->fixes[f->n_fixes++] = fix;
     f->scans[f->n_scans - 1].scan.count++;
+}
+
+static void add_fix(struct fixed *f, struct sql_fix fix)
+{
+    add_linked_fix(f, fix, NULL);
+}
+
+uint16_t fixed_link(const struct fixed *f, uint16_t fix)
+{
+    for (uint16_t i = 0; f->links[fix] != NULL && i < f->n_scans; i++)
+        if (f->scans[i].relation == f->links[fix] && f->scans[i].placed)
+            return i;
+    return f->fixes[fix].kind == FIX_LINKED ? UINT16_MAX : f->fixes[fix].other;
 }
 
 void fixed_place(struct fixed *f, const PgQuery__RangeVar *relation, bool written, uint32_t name)
@@ -99,7 +117,7 @@ struct column {
 struct condition {
     int from, to;
     struct column column;
-    struct column same; // its name is NULL: the column equals one of the values
+    struct linked same; // its relation is NULL: the column equals one of the values
     uint16_t first, count;
     uint16_t tuple; // as in a fix
 };
@@ -111,6 +129,8 @@ struct leaf {
 
 struct level { // one SELECT, or one UPDATE or DELETE
     struct fixed *fixed;
+    const struct walk *walk;   // NULL: it is a write's, whose columns are not looked for elsewhere
+    struct linked_sight sight; // of the conditions at hand
     struct leaf leaves[LEAVES_MAX];
     int n_leaves;
     struct condition conditions[CONDITIONS_MAX]; // those beyond are left out
@@ -207,25 +227,60 @@ static bool add_row_comparison(struct level *l, const PgQuery__AExpr *e, int fro
     return true;
 }
 
+// One column equals another, which may be any place's.
+static void add_same(struct level *l, struct column column, struct column same, int from, int to)
+{
+    struct condition c = {.from = from, .to = to, .column = column};
+    if (l->walk != NULL && same.place != NULL && l->n_conditions < CONDITIONS_MAX &&
+        linked_find(l->walk, &l->sight, same.place, same.name, &c.same))
+        l->conditions[l->n_conditions++] = c;
+}
+
+// It equals what a subquery gives.
+static bool add_subquery(struct level *l, const PgQuery__Node *node, const PgQuery__Node *query,
+                         PgQuery__SubLinkType type, int from, int to)
+{
+    struct condition c = {.from = from, .to = to};
+    if (query == NULL || query->node_case != NODE(SUB_LINK) ||
+        query->sub_link->sub_link_type != type)
+        return false;
+    if (l->walk != NULL && take_column(node, &c.column) && l->n_conditions < CONDITIONS_MAX &&
+        linked_output(query->sub_link->subselect, &c.same))
+        l->conditions[l->n_conditions++] = c;
+    return true;
+}
+
 static void add_condition(struct level *l, const PgQuery__AExpr *e, int from, int to)
 {
+    const PgQuery__SubLinkType one = PG_QUERY__SUB_LINK_TYPE__EXPR_SUBLINK;
     struct fixed *f = l->fixed;
+    struct column same = {.name = NULL};
     if (add_row_comparison(l, e, from, to) || l->n_conditions == CONDITIONS_MAX ||
         !fixed_has_room(f))
         return;
-    struct condition c = {.from = from, .to = to, .first = f->n_values};
-    if (!take_comparison(f, e, &c.column, &c.same)) {
-        f->n_values = c.first; // what was taken before it failed
+    if (e->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP && is_equality(e) &&
+        (add_subquery(l, e->lexpr, e->rexpr, one, from, to) ||
+         add_subquery(l, e->rexpr, e->lexpr, one, from, to)))
         return;
-    }
-    c.count = (uint16_t)(f->n_values - c.first);
-    l->conditions[l->n_conditions++] = c;
-    if (c.same.name != NULL && l->n_conditions < CONDITIONS_MAX) { // either way round
-        struct column swap = c.column;
-        c.column = c.same;
-        c.same = swap;
+    struct condition c = {.from = from, .to = to, .first = f->n_values};
+    if (!take_comparison(f, e, &c.column, &same)) {
+        f->n_values = c.first; // what was taken before it failed
+    } else if (same.name != NULL) { // either way round
+        add_same(l, c.column, same, from, to);
+        add_same(l, same, c.column, from, to);
+    } else {
+        c.count = (uint16_t)(f->n_values - c.first);
         l->conditions[l->n_conditions++] = c;
     }
+}
+
+// k IN (SELECT ...), k = ANY (SELECT ...)
+static void add_in(struct level *l, const PgQuery__Node *node, int from, int to)
+{
+    const PgQuery__SubLink *in = node->sub_link;
+    if (in->n_oper_name == 0 ||
+        (in->n_oper_name == 1 && strcmp(node_string(in->oper_name[0]), "=") == 0))
+        add_subquery(l, in->testexpr, node, PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK, from, to);
 }
 
 // ---- Alternatives -------------------------------------------------------------------------------
@@ -317,6 +372,8 @@ static void add_conditions(struct level *l, const PgQuery__Node *node, int from,
             add_conditions(l, node->bool_expr->args[i], from, to);
     } else if (is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__OR_EXPR)) {
         add_either(l, node->bool_expr, from, to);
+    } else if (node->node_case == NODE(SUB_LINK)) {
+        add_in(l, node, from, to);
     }
 }
 
@@ -334,11 +391,14 @@ static void add_from(struct level *l, const PgQuery__Node *node);
 
 static void add_join(struct level *l, const PgQuery__JoinExpr *join)
 {
+    PgQuery__Node *sides[] = {join->larg, join->rarg};
     int from = l->n_leaves;
     add_from(l, join->larg);
     int middle = l->n_leaves;
     add_from(l, join->rarg);
     int to = l->n_leaves;
+    l->sight.items = sides;
+    l->sight.n = 2;
     l->merged |= join->is_natural || join->n_using_clause > 0;
     switch ((int)join->jointype) {
     case PG_QUERY__JOIN_TYPE__JOIN_INNER:
@@ -387,27 +447,6 @@ static bool holds_of(const struct condition *c, int leaf)
     return c->from <= leaf && leaf < c->to;
 }
 
-// The condition that fixes the very column, of the one place that has its qualifier, by values.
-static const struct condition *fixing(const struct level *l, const struct column *column, int *leaf)
-{
-    *leaf = -1;
-    for (int i = 0; column->place != NULL && i < l->n_leaves; i++) {
-        if (strcmp(name_of(&l->leaves[i]), column->place) != 0)
-            continue;
-        if (*leaf >= 0 || l->leaves[i].renamed)
-            return NULL;
-        *leaf = i;
-    }
-    for (int i = 0; *leaf >= 0 && i < l->n_conditions; i++) {
-        const struct condition *c = &l->conditions[i];
-        if (c->same.name == NULL && holds_of(c, *leaf) && c->column.place != NULL &&
-            strcmp(c->column.place, column->place) == 0 &&
-            strcmp(c->column.name, column->name) == 0)
-            return c;
-    }
-    return NULL;
-}
-
 // The scans of a level are added in the order of its leaves.
 static void fix_leaf(struct level *l, int leaf, uint16_t first_scan)
 {
@@ -423,33 +462,29 @@ static void fix_leaf(struct level *l, int leaf, uint16_t first_scan)
         struct sql_fix fix = {.column = slice_str(c->column.name), .kind = FIX_EQUAL,
                               .first = c->first, .count = c->count, .tuple = c->tuple};
         if (l->merged && c->column.place == NULL) {
-            if (l->n_leaves != 2 || c->same.name != NULL)
+            if (l->n_leaves != 2 || c->same.relation != NULL)
                 continue;
             fix.kind = FIX_SAME;
             fix.other = (uint16_t)(first_scan + 1 - leaf);
             fix.other_column = fix.column;
-        } else if (c->same.name != NULL) {
-            int other;
-            const struct condition *fixes = fixing(l, &c->same, &other);
-            if (fixes == NULL || c->column.place == NULL)
-                continue;
-            fix = (struct sql_fix){.column = slice_str(c->column.name), .kind = FIX_SAME,
-                                   .first = fixes->first, .count = fixes->count,
-                                   .tuple = fixes->tuple,
-                                   .other = (uint16_t)(first_scan + other),
-                                   .other_column = slice_str(c->same.name)};
+        } else if (c->same.relation != NULL) {
+            fix.kind = FIX_LINKED;
+            fix.apart = c->same.apart;
+            fix.other_column = slice_str(c->same.column);
         }
-        add_fix(f, fix);
+        add_linked_fix(f, fix, c->same.relation);
     }
 }
 
-void fixed_select(struct fixed *f, const PgQuery__SelectStmt *s)
+void fixed_select(struct fixed *f, const struct walk *w, const PgQuery__SelectStmt *s)
 {
-    struct level l = {.fixed = f};
+    struct level l = {.fixed = f, .walk = w, .sight = {.select = s}};
     if (s->n_from_clause == 0 || !fixed_has_room(f))
         return;
     for (size_t i = 0; i < s->n_from_clause; i++)
         add_from(&l, s->from_clause[i]);
+    l.sight.items = s->from_clause;
+    l.sight.n = s->n_from_clause;
     add_conditions(&l, s->where_clause, 0, l.n_leaves);
     if (l.full)
         return; // none is foreseen: each is read as a whole

@@ -11,13 +11,17 @@
 // rows only. (Equality with a value is never true of NULL, so a row that an outer join makes up
 // fails as well.)
 //
+// What equals a column of another place is linked to it (linked.h).
+//
 // Internal to proxy/sql. Not here: whether these columns are a key, and whether the values can be
-// told (resolve.h, keys.h).
+// told (keyed.h, keys.h).
 #pragma once
 #include <pg_query/pg_query.pb-c.h>
 
 #include "proxy/sql/analysis.h"
 #include "proxy/sql/template.h"
+
+struct walk;
 
 enum { FIXED_PARAMETERS_MAX = 64 }; // of higher ones it is not known how often they occur
 
@@ -33,6 +37,7 @@ struct fixed { // zeroed to begin
     size_t n_constants;
     struct fixed_scan *scans; // own
     struct sql_fix *fixes;    // their columns borrow from the tree
+    const PgQuery__RangeVar **links; // of fixes that are LINKED: to which place; borrow
     struct sql_value *values;
     uint16_t n_scans, n_fixes, n_values;
     uint16_t n_tuples;
@@ -43,10 +48,12 @@ struct fixed { // zeroed to begin
 void fixed_begin(struct fixed *f, struct slice text);
 void fixed_fini(struct fixed *f);
 
-// Before what is in them is walked.
-void fixed_select(struct fixed *f, const PgQuery__SelectStmt *s);
+// Before what is in them is walked. w: where the statement stands, behind its CTEs.
+void fixed_select(struct fixed *f, const struct walk *w, const PgQuery__SelectStmt *s);
 void fixed_write(struct fixed *f, const ProtobufCMessage *statement); // INSERT, UPDATE, DELETE, any
 // The walk has found that a relation is read or written, by which of its names (UINT32_MAX: not
 // noted). One that was not foreseen is read or written as a whole.
 void fixed_place(struct fixed *f, const PgQuery__RangeVar *relation, bool written, uint32_t name);
 void fixed_parameter(struct fixed *f, int32_t number);
+// At the end: to which scan a fix is linked; UINT16_MAX: to none.
+uint16_t fixed_link(const struct fixed *f, uint16_t fix);

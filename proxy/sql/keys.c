@@ -359,7 +359,8 @@ int keys_slots(const struct key_values *values, const struct resolved_scan *scan
             return -1;
         total *= columns[i].n; // at most KEYS_MAX of each of a few columns
     }
-    bool tuples = scan->n > 1 && are_tuples(&values->analysis->keys, scan, columns);
+    bool tuples = scan->n > 1 && !scan->apart &&
+                  are_tuples(&values->analysis->keys, scan, columns);
     if (tuples)
         total = columns[0].n;
     if (total > KEYS_MAX)

@@ -10,11 +10,11 @@
 #include "cache/rules.h"
 #include "proxy/sql/builtins.h"
 #include "proxy/sql/captured.h"
+#include "proxy/sql/keyed.h"
 #include "proxy/sql/typed.h"
 
 enum {
     RESOLUTION_TAG = 0x7265736c,
-    SAME_NAME_MAX = 16, // relations of one name along one path; more are not looked at
     SCANS_MAX = 32,     // places with keys; relations at others are read and written as a whole
 };
 
@@ -46,6 +46,11 @@ struct resolving {
     uint64_t dated; // of the analysis, that a relation has; bits
 };
 
+static struct keyed keyed_of(const struct resolving *r)
+{
+    return (struct keyed){r->analysis, r->catalog, r->path};
+}
+
 static void deny(struct resolving *r, enum bypass reason)
 {
     r->reasons |= 1ull << reason;
@@ -72,123 +77,7 @@ static bool add_slots(struct slots *slots, const uint32_t *more, uint32_t n)
     return true;
 }
 
-// ---- Relations ----------------------------------------------------------------------------------
-
-// All relations that the name may mean for some role: the server skips schemas that the role may
-// not use, which only it knows.
-static enum catalog_answer find(const struct resolving *r, const struct sql_name *name,
-                                const struct catalog_relation **found, size_t *n)
-{
-    *n = 0;
-    if (r->catalog == NULL)
-        return CATALOG_PENDING;
-    if (name->schema.len == 0)
-        return catalog_search(r->catalog, r->path->schemas, r->path->count, name->name, found,
-                              SAME_NAME_MAX, n);
-    enum catalog_answer answer = catalog_find(r->catalog, name->schema, name->name, &found[0]);
-    *n = answer == CATALOG_FOUND;
-    return answer;
-}
-
 // ---- Keys ---------------------------------------------------------------------------------------
-
-// One key of a relation: its first columns, or with REPLICA IDENTITY FULL one column alone.
-struct one_key {
-    const struct catalog_column *columns;
-    uint8_t count;
-    uint64_t space;
-};
-
-static struct one_key first_key(const struct catalog_key *key)
-{
-    return (struct one_key){key->columns, key->count, key->table};
-}
-
-static struct one_key column_key(const struct catalog_key *key, int i)
-{
-    return (struct one_key){&key->columns[i], 1, key->columns[i].alone};
-}
-
-static int column_of(const struct one_key *key, struct slice name)
-{
-    for (int i = 0; i < key->count; i++)
-        if (slice_eq(key->columns[i].name, name))
-            return i;
-    return -1;
-}
-
-// Is the other column known to be of the same form, whatever relation its place means? Then what
-// equals it equals the values. (Not with padding: text that equals the padded value may differ.)
-static bool is_same(const struct resolving *r, const struct sql_fix *fix, enum rowkey_type type)
-{
-    const struct catalog_relation *found[SAME_NAME_MAX];
-    const struct sql_scan *other = &r->analysis->keys.scans[fix->other];
-    size_t n;
-    if (type == ROWKEY_PADDED || other->whole || other->name >= r->analysis->reads.count ||
-        find(r, &r->analysis->reads.at[other->name], found, &n) != CATALOG_FOUND)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        struct one_key told = {found[i]->key.columns, found[i]->key.told, 0};
-        int column = column_of(&told, fix->other_column);
-        if (column < 0 || found[i]->key.columns[column].type != type)
-            return false;
-    }
-    return true;
-}
-
-// A fix for this column of the key; -1: none.
-static int find_fix(const struct resolving *r, const struct sql_scan *scan,
-                    const struct catalog_column *column)
-{
-    for (int i = scan->first; i < scan->first + scan->count; i++) {
-        const struct sql_fix *fix = &r->analysis->keys.fixes[i];
-        if (!slice_eq(fix->column, column->name))
-            continue;
-        if (fix->kind == FIX_EQUAL || (fix->kind == FIX_SAME && is_same(r, fix, column->type)))
-            return i;
-    }
-    return -1;
-}
-
-// Does the statement leave rows the key that they have? ON CONFLICT touches another row if that is
-// in conflict by other columns; by text, perhaps one of other bytes: an index has a collation of
-// its own.
-static bool keeps_key(const struct resolving *r, const struct sql_scan *scan,
-                      const struct one_key *key)
-{
-    int conflicting = 0, conflicts = 0;
-    for (int i = scan->first; i < scan->first + scan->count; i++) {
-        const struct sql_fix *fix = &r->analysis->keys.fixes[i];
-        int column = column_of(key, fix->column);
-        if (fix->kind == FIX_SET && column >= 0)
-            return false;
-        if (fix->kind != FIX_CONFLICT)
-            continue;
-        conflicts++;
-        conflicting += column >= 0 && !rowkey_has_collation(key->columns[column].type);
-    }
-    return conflicts == 0 || (conflicts == key->count && conflicting == key->count);
-}
-
-static bool scan_of(const struct resolving *r, const struct sql_scan *scan,
-                    const struct catalog_relation *relation, const struct one_key *key,
-                    struct resolved_scan *out)
-{
-    if (scan->whole || key->count == 0 || !keeps_key(r, scan, key))
-        return false;
-    *out = (struct resolved_scan){.table = relation->key.table, .space = key->space,
-                                  .given = scan->given, .n = key->count};
-    for (int i = 0; i < key->count; i++) {
-        int fix = find_fix(r, scan, &key->columns[i]);
-        if (fix < 0)
-            return false;
-        out->columns[i].fix = (uint16_t)fix;
-        out->columns[i].type = (uint8_t)key->columns[i].type;
-        out->columns[i].oid = key->columns[i].oid;
-        out->columns[i].modified = key->columns[i].modified;
-    }
-    return true;
-}
 
 // Adds what all places at which it is written fix of this key. False: somewhere it is any row.
 static bool add_written_scans(struct resolving *r, uint32_t name,
@@ -196,13 +85,14 @@ static bool add_written_scans(struct resolving *r, uint32_t name,
 {
     struct scans *scans = &r->write_scans;
     const struct sql_keys *keys = &r->analysis->keys;
+    const struct keyed in = keyed_of(r);
     uint32_t before = scans->count;
     for (uint16_t i = 0; i < keys->n_scans; i++) {
         const struct sql_scan *scan = &keys->scans[i];
         if (scan->name != name || !scan->written)
             continue;
         if (scans->count == SCANS_MAX ||
-            !scan_of(r, scan, relation, &key, &scans->at[scans->count])) {
+            !keyed_scan(&in, scan, relation, &key, &scans->at[scans->count])) {
             scans->count = before;
             return false;
         }
@@ -211,36 +101,20 @@ static bool add_written_scans(struct resolving *r, uint32_t name,
     return scans->count > before;
 }
 
-// One key that a place fixes: the first, or else a column; one that tells rows apart rather than a
-// flag.
-static bool choose_key(const struct resolving *r, const struct sql_scan *scan,
-                       const struct catalog_relation *relation, struct resolved_scan *out)
-{
-    const struct catalog_key *key = &relation->key;
-    struct one_key first = first_key(key);
-    bool chosen = scan_of(r, scan, relation, &first, out);
-    for (int flags = 0; flags < 2; flags++)
-        for (int i = 0; key->full && i < key->told && !chosen; i++) {
-            struct one_key column = column_key(key, i);
-            chosen = (column.columns->type == ROWKEY_BOOLEAN) == flags &&
-                     scan_of(r, scan, relation, &column, out);
-        }
-    return chosen;
-}
-
 // Adds a key for each place at which it is read. False: somewhere it is any row.
 static bool add_read_scans(struct resolving *r, uint32_t name,
                            const struct catalog_relation *relation)
 {
     struct scans *scans = &r->read_scans;
     const struct sql_keys *keys = &r->analysis->keys;
+    const struct keyed in = keyed_of(r);
     uint32_t before = scans->count;
     for (uint16_t i = 0; i < keys->n_scans; i++) {
         const struct sql_scan *scan = &keys->scans[i];
         if (scan->name != name || scan->written)
             continue;
         if (scans->count == SCANS_MAX ||
-            !choose_key(r, scan, relation, &scans->at[scans->count])) {
+            !keyed_choose(&in, scan, relation, &scans->at[scans->count])) {
             scans->count = before;
             return false;
         }
@@ -265,9 +139,10 @@ static bool add_read(struct resolving *r, uint32_t number, const struct catalog_
 static void resolve_read(struct resolving *r, uint32_t number)
 {
     const struct sql_name *name = &r->analysis->reads.at[number];
-    const struct catalog_relation *found[SAME_NAME_MAX];
+    const struct catalog_relation *found[KEYED_SAME_NAME_MAX];
+    const struct keyed in = keyed_of(r);
     size_t n;
-    switch (find(r, name, found, &n)) {
+    switch (keyed_find(&in, name, found, &n)) {
     case CATALOG_PENDING:
         r->pending = true;
         deny(r, BYPASS_CATALOG_PENDING);
@@ -304,7 +179,7 @@ static bool add_written_columns(struct resolving *r, uint32_t number,
     const struct catalog_key *key = &relation->key;
     uint32_t held[CATALOG_COLUMNS_MAX], n = 0;
     for (int i = 0; key->full && i < key->told; i++)
-        if (!add_written_scans(r, number, relation, column_key(key, i)))
+        if (!add_written_scans(r, number, relation, keyed_column(key, i)))
             held[n++] = ledger_rows_slot(key->columns[i].alone);
     return n <= HELD_ALONE_MAX ? add_slots(&r->held, held, n)
                                : add_slot(&r->held, ledger_columns_slot(key->table));
@@ -315,7 +190,7 @@ static bool add_written(struct resolving *r, uint32_t number,
                         const struct catalog_relation *relation)
 {
     const struct catalog_key *key = &relation->key;
-    return (add_written_scans(r, number, relation, first_key(key)) ||
+    return (add_written_scans(r, number, relation, keyed_first(key)) ||
             add_slot(&r->held, ledger_rows_slot(key->table))) &&
            add_written_columns(r, number, relation);
 }
@@ -323,9 +198,10 @@ static bool add_written(struct resolving *r, uint32_t number,
 static void resolve_write(struct resolving *r, uint32_t number)
 {
     const struct sql_name *name = &r->analysis->writes.at[number];
-    const struct catalog_relation *found[SAME_NAME_MAX];
+    const struct catalog_relation *found[KEYED_SAME_NAME_MAX];
+    const struct keyed in = keyed_of(r);
     size_t n;
-    switch (find(r, name, found, &n)) {
+    switch (keyed_find(&in, name, found, &n)) {
     case CATALOG_PENDING:
         r->pending = true;
         r->barrier = true;

@@ -24,6 +24,7 @@ struct resolved_scan {
     uint64_t table; // ledger_table() of the rows
     uint64_t space; // what to pass for it to find key slots: the same, or ledger_column()
     bool given;     // new rows (INSERT)
+    bool apart;     // values of two columns may be of two rows, even if they stand side by side
     uint8_t n;      // columns of the key
     struct {
         uint16_t fix; // in the analysis

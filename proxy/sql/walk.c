@@ -87,17 +87,18 @@ bool walk_is_temporary(const PgQuery__RangeVar *relation)
 
 // ---- Relations ----------------------------------------------------------------------------------
 
-bool walk_is_of_with(const struct walk *w, const PgQuery__RangeVar *relation)
+const PgQuery__CommonTableExpr *walk_cte(const struct walk *w, const PgQuery__RangeVar *relation)
 {
     for (const struct walk_scope *s = w->scope; s != NULL; s = s->outer)
-        if (relation->schemaname[0] == 0 && strcmp(s->name, relation->relname) == 0)
-            return true;
-    return false;
+        if (relation->schemaname[0] == 0 && s->cte != NULL &&
+            strcmp(s->cte->ctename, relation->relname) == 0)
+            return s->cte;
+    return NULL;
 }
 
 void walk_read(struct walk *w, const PgQuery__RangeVar *relation)
 {
-    if (walk_is_of_with(w, relation))
+    if (walk_cte(w, relation) != NULL)
         return;
     if (is_system_schema(relation->schemaname) ||
         (relation->schemaname[0] == 0 && starts_with(relation->relname, "pg_"))) {
@@ -143,7 +144,7 @@ static void walk_with(struct walk *w, const PgQuery__WithClause *with,
             walk_node(w, with->ctes[i]);
         const PgQuery__Node *cte = with->ctes[i];
         bool named = cte->node_case == NODE(COMMON_TABLE_EXPR);
-        scopes[i] = (struct walk_scope){named ? cte->common_table_expr->ctename : "", innermost};
+        scopes[i] = (struct walk_scope){named ? cte->common_table_expr : NULL, innermost};
         innermost = &scopes[i];
         if (!with->recursive)
             w->scope = innermost;
@@ -151,9 +152,11 @@ static void walk_with(struct walk *w, const PgQuery__WithClause *with,
     w->scope = innermost;
     for (size_t i = 0; n > 0 && with->recursive && i < n; i++)
         walk_node(w, with->ctes[i]);
-    struct walk_level level = {(const PgQuery__SelectStmt *)statement, w->level};
-    if (statement->descriptor == &pg_query__select_stmt__descriptor)
+    struct walk_level level = {(const PgQuery__SelectStmt *)statement, w->level, NULL, false};
+    if (statement->descriptor == &pg_query__select_stmt__descriptor) {
+        fixed_select(&w->fixed, w, level.select);
         w->level = &level; // the CTEs do not see what is in its FROM
+    }
     walk_children(w, statement);
     w->level = level.outer;
     w->scope = outer;
@@ -281,10 +284,24 @@ static void walk_column(struct walk *w, const PgQuery__ColumnRef *column)
     walk_fields(w, column->fields, column->n_fields, true);
 }
 
+// In FROM, of which what is in sight is some.
+static void walk_in_from(struct walk *w, const ProtobufCMessage *item)
+{
+    const struct walk_level *level = w->level;
+    struct walk_level some = {.in_from = true};
+    if (level != NULL) {
+        some.select = level->select;
+        some.outer = level->outer;
+        w->level = &some;
+    }
+    walk_children(w, item);
+    w->level = level;
+}
+
 static void walk_range_function(struct walk *w, const ProtobufCMessage *function)
 {
     w->calls_in_from |= !w->defines;
-    walk_children(w, function);
+    walk_in_from(w, function);
 }
 
 static void walk_indirection(struct walk *w, const PgQuery__AIndirection *i)
@@ -297,7 +314,6 @@ static void walk_indirection(struct walk *w, const PgQuery__AIndirection *i)
 
 static void walk_select(struct walk *w, const PgQuery__SelectStmt *s)
 {
-    fixed_select(&w->fixed, s);
     struct columns_level outer = columns_enter(&w->columns, s);
     walk_with(w, s->with_clause, &s->base);
     columns_leave(&w->columns, outer);
@@ -315,12 +331,16 @@ static void walk_dml(struct walk *w, const PgQuery__RangeVar *target,
     w->target = outer;
 }
 
-// Without LATERAL it does not see what stands beside it.
+// Without LATERAL it does not see what stands beside it, with it what stands before it.
 static void walk_subselect(struct walk *w, const PgQuery__RangeSubselect *s)
 {
     const struct walk_level *level = w->level;
-    if (!s->lateral && level != NULL)
-        w->level = level->outer;
+    struct walk_level before = {.before = s};
+    if (level != NULL) {
+        before.select = level->select;
+        before.outer = level->outer;
+        w->level = s->lateral ? &before : level->outer;
+    }
     walk_children(w, &s->base);
     w->level = level;
 }
@@ -341,7 +361,7 @@ static void walk_join(struct walk *w, const PgQuery__JoinExpr *join)
     if (join->is_natural || join->n_using_clause > 0)
         use_operator(w, "", "=");
     columns_join(&w->columns, join);
-    walk_children(w, &join->base);
+    walk_in_from(w, &join->base);
 }
 
 static void walk_sublink(struct walk *w, const PgQuery__SubLink *link)

@@ -18,8 +18,8 @@ struct walk_names {
     uint32_t count;
 };
 
-struct walk_scope { // the names of CTEs that are visible, innermost first
-    const char *name;
+struct walk_scope { // the CTEs that are visible, innermost first
+    const PgQuery__CommonTableExpr *cte; // borrows; NULL: hides nothing
     const struct walk_scope *outer;
 };
 
@@ -78,7 +78,8 @@ void walk_deny(struct walk *w, enum bypass reason);
 bool walk_searches_text(struct walk *w, bool it_does); // notes it; the same
 // Adds a name to one of the lists. Which one it is; UINT32_MAX: it is not noted.
 uint32_t walk_name(struct walk *w, struct walk_names *names, const char *schema, const char *name);
-bool walk_is_of_with(const struct walk *w, const PgQuery__RangeVar *relation); // a CTE's name
+// The CTE that a relation's name means here; NULL: none.
+const PgQuery__CommonTableExpr *walk_cte(const struct walk *w, const PgQuery__RangeVar *relation);
 void walk_read(struct walk *w, const PgQuery__RangeVar *relation);
 void walk_write(struct walk *w, const PgQuery__RangeVar *relation);
 bool walk_is_temporary(const PgQuery__RangeVar *relation); // TEMP, or in pg_temp by name

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/sql/keyed.h"
+
+enum { FIXES_MAX = 1024 }; // that are looked at; of a statement with more none is linked
+
+enum catalog_answer keyed_find(const struct keyed *k, const struct sql_name *name,
+                               const struct catalog_relation **found, size_t *n)
+{
+    *n = 0;
+    if (k->catalog == NULL)
+        return CATALOG_PENDING;
+    if (name->schema.len == 0)
+        return catalog_search(k->catalog, k->path->schemas, k->path->count, name->name, found,
+                              KEYED_SAME_NAME_MAX, n);
+    enum catalog_answer answer = catalog_find(k->catalog, name->schema, name->name, &found[0]);
+    *n = answer == CATALOG_FOUND;
+    return answer;
+}
+
+struct one_key keyed_first(const struct catalog_key *key)
+{
+    return (struct one_key){key->columns, key->count, key->table};
+}
+
+struct one_key keyed_column(const struct catalog_key *key, int i)
+{
+    return (struct one_key){&key->columns[i], 1, key->columns[i].alone};
+}
+
+static int column_of(const struct one_key *key, struct slice name)
+{
+    for (int i = 0; i < key->count; i++)
+        if (slice_eq(key->columns[i].name, name))
+            return i;
+    return -1;
+}
+
+// ---- From place to place ------------------------------------------------------------------------
+
+// What is looked for: a fix with values, for a column of this form.
+struct search {
+    const struct keyed *in;
+    enum rowkey_type type;
+    uint64_t seen[FIXES_MAX / 64]; // fixes that were followed: where they lead is known
+    int fix;                       // the one with values
+    bool apart;
+};
+
+// Is the other column known to be of the same form, whatever relation its place means? Then what
+// equals it equals the values. (Not with padding: text that equals the padded value may differ.)
+static bool is_same(const struct search *s, const struct sql_fix *fix)
+{
+    const struct catalog_relation *found[KEYED_SAME_NAME_MAX];
+    const struct analysis *a = s->in->analysis;
+    size_t n;
+    if (s->type == ROWKEY_PADDED || fix->other >= a->keys.n_scans)
+        return false;
+    const struct sql_scan *other = &a->keys.scans[fix->other];
+    if (other->whole || other->written || other->name >= a->reads.count ||
+        keyed_find(s->in, &a->reads.at[other->name], found, &n) != CATALOG_FOUND)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        struct one_key told = {found[i]->key.columns, found[i]->key.told, 0};
+        int column = column_of(&told, fix->other_column);
+        if (column < 0 || found[i]->key.columns[column].type != s->type)
+            return false;
+    }
+    return true;
+}
+
+static bool find_values(struct search *s, const struct sql_scan *scan, struct slice column);
+
+static bool follow(struct search *s, const struct sql_fix *fix, int number)
+{
+    uint64_t bit = UINT64_C(1) << (number % 64);
+    if (number >= FIXES_MAX || (s->seen[number / 64] & bit) != 0 || !is_same(s, fix))
+        return false;
+    s->seen[number / 64] |= bit;
+    if (!find_values(s, &s->in->analysis->keys.scans[fix->other], fix->other_column))
+        return false;
+    s->apart |= fix->apart;
+    return true;
+}
+
+// Values are taken before links.
+static bool find_values(struct search *s, const struct sql_scan *scan, struct slice column)
+{
+    const struct sql_fix *fixes = s->in->analysis->keys.fixes;
+    int end = scan->first + scan->count;
+    for (int i = scan->first; i < end; i++)
+        if (slice_eq(fixes[i].column, column) &&
+            (fixes[i].kind == FIX_EQUAL || (fixes[i].kind == FIX_SAME && is_same(s, &fixes[i])))) {
+            s->fix = i;
+            return true;
+        }
+    for (int i = scan->first; i < end; i++)
+        if (slice_eq(fixes[i].column, column) && fixes[i].kind == FIX_LINKED &&
+            follow(s, &fixes[i], i))
+            return true;
+    return false;
+}
+
+// ---- Keys ---------------------------------------------------------------------------------------
+
+// Does the statement leave rows the key that they have? ON CONFLICT touches another row if that is
+// in conflict by other columns; by text, perhaps one of other bytes: an index has a collation of
+// its own.
+static bool keeps_key(const struct keyed *k, const struct sql_scan *scan,
+                      const struct one_key *key)
+{
+    int conflicting = 0, conflicts = 0;
+    for (int i = scan->first; i < scan->first + scan->count; i++) {
+        const struct sql_fix *fix = &k->analysis->keys.fixes[i];
+        int column = column_of(key, fix->column);
+        if (fix->kind == FIX_SET && column >= 0)
+            return false;
+        if (fix->kind != FIX_CONFLICT)
+            continue;
+        conflicts++;
+        conflicting += column >= 0 && !rowkey_has_collation(key->columns[column].type);
+    }
+    return conflicts == 0 || (conflicts == key->count && conflicting == key->count);
+}
+
+bool keyed_scan(const struct keyed *k, const struct sql_scan *scan,
+                const struct catalog_relation *relation, const struct one_key *key,
+                struct resolved_scan *out)
+{
+    if (scan->whole || key->count == 0 || !keeps_key(k, scan, key))
+        return false;
+    *out = (struct resolved_scan){.table = relation->key.table, .space = key->space,
+                                  .given = scan->given, .n = key->count};
+    for (int i = 0; i < key->count; i++) {
+        const struct catalog_column *column = &key->columns[i];
+        struct search s = {.in = k, .type = column->type};
+        if (!find_values(&s, scan, column->name))
+            return false;
+        out->apart |= s.apart;
+        out->columns[i].fix = (uint16_t)s.fix;
+        out->columns[i].type = (uint8_t)column->type;
+        out->columns[i].oid = column->oid;
+        out->columns[i].modified = column->modified;
+    }
+    return true;
+}
+
+bool keyed_choose(const struct keyed *k, const struct sql_scan *scan,
+                  const struct catalog_relation *relation, struct resolved_scan *out)
+{
+    const struct catalog_key *key = &relation->key;
+    struct one_key first = keyed_first(key);
+    bool chosen = keyed_scan(k, scan, relation, &first, out);
+    for (int flags = 0; flags < 2; flags++)
+        for (int i = 0; key->full && i < key->told && !chosen; i++) {
+            struct one_key column = keyed_column(key, i);
+            chosen = (column.columns->type == ROWKEY_BOOLEAN) == flags &&
+                     keyed_scan(k, scan, relation, &column, out);
+        }
+    return chosen;
+}

@@ -55,8 +55,7 @@ static size_t keys_bytes(const struct fixed *f)
 
 static bool is_shared(const struct fixed *f, const struct sql_value *v)
 {
-    return v->kind == SQL_PARAMETER &&
-           (v->number >= FIXED_PARAMETERS_MAX || f->uses[v->number] > 1);
+    return v->kind == SQL_PARAMETER && fixed_is_shared(f, v->number);
 }
 
 static size_t columns_bytes(const struct columns *c)

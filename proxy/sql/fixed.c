@@ -35,10 +35,20 @@ void fixed_fini(struct fixed *f)
     mem_free(f->values);
 }
 
-void fixed_parameter(struct fixed *f, int32_t number)
+void fixed_parameter(struct fixed *f, int32_t number, const PgQuery__TypeName *cast)
 {
-    if (number >= 1 && number < FIXED_PARAMETERS_MAX && f->uses[number] < 2)
+    uint32_t type = fixed_cast(cast);
+    if (number < 1 || number >= FIXED_PARAMETERS_MAX)
+        return;
+    f->casts[number] = f->uses[number] == 0 || f->casts[number] == type ? type : 0;
+    if (f->uses[number] < 2)
         f->uses[number]++;
+}
+
+// With a cast to one type everywhere it is of that type, whichever use is met first.
+bool fixed_is_shared(const struct fixed *f, uint16_t number)
+{
+    return number >= FIXED_PARAMETERS_MAX || (f->uses[number] > 1 && f->casts[number] == 0);
 }
 
 // ---- Room ---------------------------------------------------------------------------------------

@@ -41,7 +41,8 @@ struct fixed { // zeroed to begin
     struct sql_value *values;
     uint16_t n_scans, n_fixes, n_values;
     uint16_t n_tuples;
-    uint8_t uses[FIXED_PARAMETERS_MAX]; // of parameters, from 1; 2: two or more
+    uint8_t uses[FIXED_PARAMETERS_MAX];   // of parameters, from 1; 2: two or more
+    uint32_t casts[FIXED_PARAMETERS_MAX]; // what each use of one is cast to; 0: not to one type
     bool lost; // more than there is room for: nothing is known
 };
 
@@ -54,6 +55,8 @@ void fixed_write(struct fixed *f, const ProtobufCMessage *statement); // INSERT,
 // The walk has found that a relation is read or written, by which of its names (UINT32_MAX: not
 // noted). One that was not foreseen is read or written as a whole.
 void fixed_place(struct fixed *f, const PgQuery__RangeVar *relation, bool written, uint32_t name);
-void fixed_parameter(struct fixed *f, int32_t number);
+// cast: what the parameter is cast to there; NULL: it is not.
+void fixed_parameter(struct fixed *f, int32_t number, const PgQuery__TypeName *cast);
+bool fixed_is_shared(const struct fixed *f, uint16_t number); // see sql_value
 // At the end: to which scan a fix is linked; UINT16_MAX: to none.
 uint16_t fixed_link(const struct fixed *f, uint16_t fix);

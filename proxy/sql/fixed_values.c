@@ -102,6 +102,13 @@ static uint32_t cast_oid(const PgQuery__TypeName *type)
     return 0;
 }
 
+uint32_t fixed_cast(const PgQuery__TypeName *type)
+{
+    const uint32_t array = UINT32_C(1) << 31; // of our types no oid has this bit
+    uint32_t oid = cast_oid(type);
+    return oid != 0 && type->n_array_bounds > 0 ? oid | array : oid;
+}
+
 // A constant or a parameter, cast or not. array: the cast must be to an array, if there is one.
 bool fixed_take_value(struct fixed *f, const PgQuery__Node *node, bool array)
 {

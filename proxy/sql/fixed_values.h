@@ -6,6 +6,9 @@
 
 bool fixed_has_room(struct fixed *f); // for one more of anything; in fixed.c
 
+// A type that a value may be cast to, as a number of its own; 0: none of these, or NULL.
+uint32_t fixed_cast(const PgQuery__TypeName *type);
+
 // A constant or a parameter, cast or not. array: the cast must be to an array, if there is one.
 // False: it is none, or there is no room.
 bool fixed_take_value(struct fixed *f, const PgQuery__Node *node, bool array);

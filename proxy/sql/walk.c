@@ -234,16 +234,20 @@ static void walk_expression(struct walk *w, const PgQuery__AExpr *e)
     walk_node(w, e->rexpr);
 }
 
+static void walk_parameter(struct walk *w, const PgQuery__ParamRef *parameter,
+                           const PgQuery__TypeName *cast)
+{
+    w->has_parameters = true;
+    fixed_parameter(&w->fixed, parameter->number, cast);
+}
+
 static void walk_cast(struct walk *w, const PgQuery__TypeCast *cast)
 {
     casts_judge(w, cast);
-    walk_node(w, cast->arg); // the other child is the type's name
-}
-
-static void walk_parameter(struct walk *w, const PgQuery__ParamRef *parameter)
-{
-    w->has_parameters = true;
-    fixed_parameter(&w->fixed, parameter->number);
+    if (cast->arg != NULL && cast->arg->node_case == NODE(PARAM_REF))
+        walk_parameter(w, cast->arg->param_ref, cast->type_name);
+    else
+        walk_node(w, cast->arg); // the other child is the type's name
 }
 
 static void walk_constant(struct walk *w, const PgQuery__AConst *constant)
@@ -475,7 +479,7 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         walk_constant(w, (const PgQuery__AConst *)message);
         return;
     case NODE(PARAM_REF):
-        walk_parameter(w, (const PgQuery__ParamRef *)message);
+        walk_parameter(w, (const PgQuery__ParamRef *)message, NULL);
         return;
     case NODE(COLUMN_REF):
         walk_column(w, (const PgQuery__ColumnRef *)message);

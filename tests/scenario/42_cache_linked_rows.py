@@ -76,7 +76,7 @@ def test_parameters(ctx):
     ctx.sql(SETUP)
     p = ctx.cache_proxy()
     check(ctx, p, [(through(ctx, p), True), (directly(ctx), False)],
-          {name: lambda k, sql=FORMS[name]: unit(sql.format("$1::int", "$1::int"), [k]) for name in ("chain", "annotated", "limited", "with", "lateral")} |
+          {name: lambda k, sql=FORMS[name]: unit(sql.format("$1::int", "$1::int"), [k]) for name in ("chain", "annotated", "limited", "in", "with", "lateral", "alternatives")} |
           {"array": lambda k: unit(FORMS["chain"].replace("a.id = {}", "a.id = ANY($1)"), [f"{{{k},77}}"])})
 
 

@@ -74,8 +74,21 @@ struct catalog_relation {
     const uint32_t *reads;  // slots that a result which reads it depends on
     const uint32_t *writes; // slots that a write through it closes
     const struct catalog_relation **ancestors; // tables that hold its rows too, nearest first
-    const uint8_t *shown;   // a view's: the bytes of its key's names
+    const struct catalog_key *more_keys; // a view's whose rows are of several relations: those of
+                                         // the others; each is told apart by itself
+    const uint8_t *shown;    // a view's: the bytes of its keys' names
+    uint8_t more_key_count;
 };
+
+static inline uint8_t catalog_key_count(const struct catalog_relation *r)
+{
+    return (uint8_t)(1 + r->more_key_count);
+}
+
+static inline const struct catalog_key *catalog_key_at(const struct catalog_relation *r, uint8_t i)
+{
+    return i == 0 ? &r->key : &r->more_keys[i - 1];
+}
 
 enum catalog_volatility { // worst over all overloads of a name in pg_catalog; ordered
     CATALOG_UNKNOWN,      // no such name there, or not loaded

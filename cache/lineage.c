@@ -141,6 +141,7 @@ struct settling {
     uint8_t *done;   // by relation: VIEW_...
 };
 
+enum { SHOWN_KEYS_MAX = 8 }; // of one view; those of more relations are not told apart
 enum { VIEW_NEW, VIEW_UNDER_WAY, VIEW_DONE };
 
 static int compare_relations(const void *a, const void *b)
@@ -323,14 +324,15 @@ static void add_shown(struct catalog_key *key, const struct catalog_column *of, 
 }
 
 // The names that a view gives to a column of the relation; the first only, or all of them.
-static void show_column(const struct settling *s, struct catalog_relation *view,
+static void show_column(const struct settling *s, const struct edge *use, struct catalog_key *key,
                         const struct catalog_column *column, bool first)
 {
     for (size_t i = 0; i < s->lineage->show_count; i++) {
         const struct show *show = &s->lineage->shows[i];
-        if (show->view != view->oid || !slice_eq(show->of, column->name))
+        if (show->view != use->from || show->relation != use->to ||
+            !slice_eq(show->of, column->name))
             continue;
-        add_shown(&view->key, column, show->column);
+        add_shown(key, column, show->column);
         if (first)
             return;
     }
@@ -346,37 +348,88 @@ static bool shows(const struct settling *s, const struct catalog_relation *view,
     return false;
 }
 
-static void own_names(struct catalog_relation *view)
+// The keys of what a view shows, of which only the rows that are asked for count: each is of the
+// relation that one edge leads to.
+struct keys {
+    struct catalog_key at[SHOWN_KEYS_MAX];
+    size_t edge[SHOWN_KEYS_MAX];
+    uint8_t count;
+};
+
+// The key of what a relation below is, or shows, if the view shows that.
+static void show_key(const struct settling *s, const struct catalog_key *key, size_t edge,
+                     struct keys *keys)
 {
-    size_t bytes = 0;
-    for (uint8_t i = 0; i < view->key.told; i++)
-        bytes += view->key.columns[i].name.len;
-    uint8_t *at = mem_alloc(bytes + 1);
-    view->shown = at;
-    for (uint8_t i = 0; i < view->key.told; i++) {
-        struct slice *name = &view->key.columns[i].name;
-        memcpy(at, name->at, name->len);
-        *name = slice_of(at, name->len);
-        at += name->len;
-    }
+    const struct edge *use = &s->lineage->edges[EDGE_USES].at[edge];
+    if (keys->count == SHOWN_KEYS_MAX)
+        return;
+    struct catalog_key *shown = &keys->at[keys->count];
+    *shown = (struct catalog_key){.table = key->table};
+    for (uint8_t i = 0; i < key->count; i++)
+        show_column(s, use, shown, &key->columns[i], true);
+    if (shown->told == key->count)
+        shown->count = key->count;
+    else
+        shown->told = 0;
+    shown->full = key->full;
+    for (uint8_t i = 0; key->full && i < key->told; i++)
+        show_column(s, use, shown, &key->columns[i], false);
+    keys->edge[keys->count] = edge;
+    keys->count += shown->told > 0;
 }
 
-// The key of what a view shows, if it shows that.
-static void show_key(const struct settling *s, struct catalog_relation *view,
-                     const struct catalog_relation *below)
+static bool reads_table(const struct catalog_relation *r, uint64_t table)
 {
-    const struct catalog_key *key = &below->key;
-    view->key = (struct catalog_key){.table = key->table};
-    for (uint8_t i = 0; i < key->count; i++)
-        show_column(s, view, &key->columns[i], true);
-    if (view->key.told == key->count)
-        view->key.count = key->count;
-    else
-        view->key.told = 0;
-    view->key.full = key->full;
-    for (uint8_t i = 0; key->full && i < key->told; i++)
-        show_column(s, view, &key->columns[i], false);
-    own_names(view);
+    for (uint16_t i = 0; i < r->read_count; i++)
+        if (r->reads[i] == ledger_table_slot(table))
+            return true;
+    return false;
+}
+
+// Does the view read these rows in no other way? Else its key does not say which of them count.
+static bool is_only_way(const struct settling *s, const struct catalog_relation *view,
+                        uint64_t table, size_t edge)
+{
+    const struct edges *edges = &s->lineage->edges[EDGE_USES];
+    size_t e = first_edge(edges, view->oid);
+    for (; e < edges->count && edges->at[e].from == view->oid; e++) {
+        size_t to = index_of(s, edges->at[e].to);
+        if (e != edge && to < s->n && reads_table(s->relations[to], table))
+            return false;
+    }
+    return true;
+}
+
+static void keep_keys(const struct settling *s, struct catalog_relation *view, struct keys *keys)
+{
+    uint8_t kept = 0;
+    size_t bytes = 0;
+    for (uint8_t i = 0; i < keys->count; i++) {
+        struct catalog_key *key = &keys->at[i];
+        if (reads_table(view, key->table) || !is_only_way(s, view, key->table, keys->edge[i]))
+            continue;
+        for (uint8_t k = 0; k < key->told; k++)
+            bytes += key->columns[k].name.len;
+        keys->at[kept++] = *key;
+    }
+    if (kept == 0)
+        return;
+    uint8_t *at = mem_alloc(bytes + 1);
+    view->shown = at;
+    for (uint8_t i = 0; i < kept; i++)
+        for (uint8_t k = 0; k < keys->at[i].told; k++) {
+            struct slice *name = &keys->at[i].columns[k].name;
+            memcpy(at, name->at, name->len);
+            *name = slice_of(at, name->len);
+            at += name->len;
+        }
+    view->key = keys->at[0];
+    if (kept == 1)
+        return;
+    struct catalog_key *more = mem_alloc((size_t)(kept - 1) * sizeof(*more));
+    memcpy(more, keys->at + 1, (size_t)(kept - 1) * sizeof(*more));
+    view->more_keys = more;
+    view->more_key_count = (uint8_t)(kept - 1);
 }
 
 // A view is what it reads; so is a table with policies that read others.
@@ -385,6 +438,7 @@ static void settle_view(struct settling *s, size_t at)
     struct catalog_relation *r = s->relations[at];
     const struct edges *edges = &s->lineage->edges[EDGE_USES];
     struct slots reads = {.count = 0};
+    struct keys keys = {.count = 0};
     if (s->done[at] == VIEW_UNDER_WAY) // a circle, which PostgreSQL refuses to read
         deny(r, r->is_view ? BYPASS_RELATION_KIND : BYPASS_ROW_SECURITY);
     if (s->done[at] != VIEW_NEW || !has_edges(s, EDGE_USES, r->oid))
@@ -402,8 +456,8 @@ static void settle_view(struct settling *s, size_t at)
         }
         settle_view(s, to);
         const struct catalog_relation *below = s->relations[to];
-        if (shows(s, r, below))
-            show_key(s, r, below);
+        for (uint8_t i = 0; shows(s, r, below) && i < catalog_key_count(below); i++)
+            show_key(s, catalog_key_at(below, i), e, &keys);
         if (below->bypass != BYPASS_NONE)
             deny(r, below->bypass);
         if (below->bypass != BYPASS_NONE && !r->is_view) // which no rule puts aside
@@ -416,6 +470,7 @@ static void settle_view(struct settling *s, size_t at)
     }
     if (reads.overflow)
         deny(r, BYPASS_UNSUPPORTED);
+    keep_keys(s, r, &keys);
     mem_free((void *)(uintptr_t)r->reads);
     r->reads = copy_slots(&reads);
     r->read_count = reads.count;
@@ -507,5 +562,6 @@ void lineage_release(struct catalog_relation *r)
     mem_free((void *)(uintptr_t)r->reads);
     mem_free((void *)(uintptr_t)r->writes);
     mem_free((void *)(uintptr_t)r->ancestors);
+    mem_free((void *)(uintptr_t)r->more_keys);
     mem_free((void *)(uintptr_t)r->shown);
 }

@@ -16,8 +16,8 @@
 //
 // A partitioned table's key is that of rows below it, whose events raise its key slots as well
 // (touched.c), and so do writes through any table below (resolve.c). Columns alone are keys of it
-// if they are of all tables below. A view that shows rows of one relation has that one's key, by
-// its own names.
+// if they are of all tables below. A view that shows rows of a relation, alone or joined to others,
+// has that one's key, by its own names, if it reads that one's rows in no other way as well.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,8 +36,9 @@ void lineage_free(struct lineage *l);
 void lineage_child(struct lineage *l, uint32_t parent, uint32_t child);
 // A view reads it, or a policy of a table with row security does.
 void lineage_uses(struct lineage *l, uint32_t view, uint32_t relation);
-// The view has exactly the rows of that one relation, but for some that a condition leaves out, and
-// this column of it is that one of the relation. Copies.
+// This column of the view is that one of the relation, which it reads in one place, or NULL where
+// it has no row of that; a row of the view that shows one of the relation's is there whatever other
+// rows that has. Copies.
 void lineage_shows(struct lineage *l, uint32_t view, struct slice column, uint32_t relation,
                    struct slice of);
 void lineage_deny(struct lineage *l, uint32_t oid, enum bypass reason); // the first reason stays

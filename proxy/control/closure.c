@@ -311,16 +311,15 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
 #define DATE_TYPES                                                                                 \
     "1082|1083|1114|1184|1186|1266|3908|3910|3912|1182|1183|1115|1185|1187|1270|3909|3911|3913"
 
-// A column that is one of a relation; and a view that is nothing but rows of the one relation that
-// it reads, perhaps not all of them: no part of it is a query itself, and nothing is gathered,
-// counted or cut off.
+// A column that is one of a relation; and a view that is nothing but rows of what it reads, perhaps
+// joined and not all of them, and that relation in one place: no part of it is a query itself, and
+// nothing is gathered, counted or cut off.
 #define SHOWN                                                                                      \
     "'\\{TARGETENTRY :expr \\{VAR :varno \\d+ :varattno (\\d+) [^{}]*\\} :resno (\\d+) :resname"   \
     " \\S+ :ressortgroupref \\d+ :resorigtbl (\\d+) :resorigcol (\\d+) :resjunk false\\}'"
 #define SHOWS_ROWS                                                                                 \
     "(SELECT count(*) = 1 FROM regexp_matches(t, '\\{QUERY ', 'g'))"                               \
-    " AND (SELECT count(*) = 1 FROM regexp_matches(t, '\\{RANGETBLREF ', 'g'))"                    \
-    " AND t ~ '\\{FROMEXPR :fromlist \\(\\{RANGETBLREF :rtindex \\d+\\}\\) :quals '"               \
+    " AND (SELECT count(*) = 1 FROM regexp_matches(t, ':rtekind 0 :relid ' || m[3] || ' ', 'g'))"  \
     " AND (SELECT count(*) = 13 FROM unnest('{hasAggs false,hasWindowFuncs false,"                 \
     "hasTargetSRFs false,hasSubLinks false,cteList <>,groupClause <>,groupingSets <>,"             \
     "havingQual <>,windowClause <>,distinctClause <>,limitOffset <>,limitCount <>,"                \
@@ -335,7 +334,7 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
 //   c  setting that is asked for by a constant, the bytes of its name    n  ... by another name
 //   g, h  function, operator of policies for what writes or locks, or that are not in force
 //   k  view, relation, how long its column's name is, and this with the relation's behind it: the
-//      view shows rows of this relation alone, and the one column is the other
+//      view shows rows of this relation, perhaps joined to others, and the one column is the other
 // In a tree names have their braces, spaces and the like escaped, so none looks like a field.
 const char closure_parts_sql[] =
     "WITH RECURSIVE " SAFE_TYPES ","

@@ -46,6 +46,20 @@ struct search {
     bool apart;
 };
 
+// Is it a column of this form, as far as is known?
+static bool is_form(const struct catalog_relation *relation, struct slice name,
+                    enum rowkey_type type)
+{
+    for (uint8_t i = 0; i < catalog_key_count(relation); i++) {
+        const struct catalog_key *key = catalog_key_at(relation, i);
+        struct one_key told = {key->columns, key->told, 0};
+        int column = column_of(&told, name);
+        if (column >= 0)
+            return key->columns[column].type == type;
+    }
+    return false;
+}
+
 // Is the other column known to be of the same form, whatever relation its place means? Then what
 // equals it equals the values. (Not with padding: text that equals the padded value may differ.)
 static bool is_same(const struct search *s, const struct sql_fix *fix)
@@ -59,12 +73,9 @@ static bool is_same(const struct search *s, const struct sql_fix *fix)
     if (other->whole || other->written || other->name >= a->reads.count ||
         keyed_find(s->in, &a->reads.at[other->name], found, &n) != CATALOG_FOUND)
         return false;
-    for (size_t i = 0; i < n; i++) {
-        struct one_key told = {found[i]->key.columns, found[i]->key.told, 0};
-        int column = column_of(&told, fix->other_column);
-        if (column < 0 || found[i]->key.columns[column].type != s->type)
+    for (size_t i = 0; i < n; i++)
+        if (!is_form(found[i], fix->other_column, s->type))
             return false;
-    }
     return true;
 }
 
@@ -123,12 +134,11 @@ static bool keeps_key(const struct keyed *k, const struct sql_scan *scan,
 }
 
 bool keyed_scan(const struct keyed *k, const struct sql_scan *scan,
-                const struct catalog_relation *relation, const struct one_key *key,
-                struct resolved_scan *out)
+                const struct catalog_key *of, const struct one_key *key, struct resolved_scan *out)
 {
     if (scan->whole || key->count == 0 || !keeps_key(k, scan, key))
         return false;
-    *out = (struct resolved_scan){.table = relation->key.table, .space = key->space,
+    *out = (struct resolved_scan){.table = of->table, .space = key->space,
                                   .given = scan->given, .n = key->count};
     for (int i = 0; i < key->count; i++) {
         const struct catalog_column *column = &key->columns[i];
@@ -144,17 +154,16 @@ bool keyed_scan(const struct keyed *k, const struct sql_scan *scan,
     return true;
 }
 
-bool keyed_choose(const struct keyed *k, const struct sql_scan *scan,
-                  const struct catalog_relation *relation, struct resolved_scan *out)
+bool keyed_choose(const struct keyed *k, const struct sql_scan *scan, const struct catalog_key *of,
+                  struct resolved_scan *out)
 {
-    const struct catalog_key *key = &relation->key;
-    struct one_key first = keyed_first(key);
-    bool chosen = keyed_scan(k, scan, relation, &first, out);
+    struct one_key first = keyed_first(of);
+    bool chosen = keyed_scan(k, scan, of, &first, out);
     for (int flags = 0; flags < 2; flags++)
-        for (int i = 0; key->full && i < key->told && !chosen; i++) {
-            struct one_key column = keyed_column(key, i);
+        for (int i = 0; of->full && i < of->told && !chosen; i++) {
+            struct one_key column = keyed_column(of, i);
             chosen = (column.columns->type == ROWKEY_BOOLEAN) == flags &&
-                     keyed_scan(k, scan, relation, &column, out);
+                     keyed_scan(k, scan, of, &column, out);
         }
     return chosen;
 }

@@ -32,10 +32,9 @@ enum catalog_answer keyed_find(const struct keyed *k, const struct sql_name *nam
 
 // False: at this place it is any row.
 bool keyed_scan(const struct keyed *k, const struct sql_scan *scan,
-                const struct catalog_relation *relation, const struct one_key *key,
-                struct resolved_scan *out);
+                const struct catalog_key *of, const struct one_key *key, struct resolved_scan *out);
 
 // The same with one key that the place fixes: the first, or else a column; one that tells rows
 // apart rather than a flag.
-bool keyed_choose(const struct keyed *k, const struct sql_scan *scan,
-                  const struct catalog_relation *relation, struct resolved_scan *out);
+bool keyed_choose(const struct keyed *k, const struct sql_scan *scan, const struct catalog_key *of,
+                  struct resolved_scan *out);

@@ -15,6 +15,7 @@
 
 enum {
     RESOLUTION_TAG = 0x7265736c,
+    RESOLVE_KEYS_MAX = 8, // of one relation that are looked at
     SCANS_MAX = 32,     // places with keys; relations at others are read and written as a whole
 };
 
@@ -92,7 +93,7 @@ static bool add_written_scans(struct resolving *r, uint32_t name,
         if (scan->name != name || !scan->written)
             continue;
         if (scans->count == SCANS_MAX ||
-            !keyed_scan(&in, scan, relation, &key, &scans->at[scans->count])) {
+            !keyed_scan(&in, scan, &relation->key, &key, &scans->at[scans->count])) {
             scans->count = before;
             return false;
         }
@@ -102,8 +103,7 @@ static bool add_written_scans(struct resolving *r, uint32_t name,
 }
 
 // Adds a key for each place at which it is read. False: somewhere it is any row.
-static bool add_read_scans(struct resolving *r, uint32_t name,
-                           const struct catalog_relation *relation)
+static bool add_read_scans(struct resolving *r, uint32_t name, const struct catalog_key *key)
 {
     struct scans *scans = &r->read_scans;
     const struct sql_keys *keys = &r->analysis->keys;
@@ -114,7 +114,7 @@ static bool add_read_scans(struct resolving *r, uint32_t name,
         if (scan->name != name || scan->written)
             continue;
         if (scans->count == SCANS_MAX ||
-            !keyed_choose(&in, scan, relation, &scans->at[scans->count])) {
+            !keyed_choose(&in, scan, key, &scans->at[scans->count])) {
             scans->count = before;
             return false;
         }
@@ -125,14 +125,22 @@ static bool add_read_scans(struct resolving *r, uint32_t name,
 
 // ---- Relations, read and written ----------------------------------------------------------------
 
-// Its rows of some keys, and what writes through those above close.
+// Its rows of some keys, or those of a relation that it shows, and all else that it depends on, as
+// what writes through those above close.
 static bool add_read(struct resolving *r, uint32_t number, const struct catalog_relation *found)
 {
-    bool by_key = add_read_scans(r, number, found);
-    uint32_t table = ledger_table_slot(found->key.table);
-    for (uint16_t i = 0; i < found->read_count; i++)
-        if (!(by_key && found->reads[i] == table) && !add_slot(&r->reads, found->reads[i]))
+    uint32_t by_key[RESOLVE_KEYS_MAX];
+    uint8_t n = 0;
+    for (uint8_t i = 0; i < catalog_key_count(found) && n < RESOLVE_KEYS_MAX; i++)
+        if (add_read_scans(r, number, catalog_key_at(found, i)))
+            by_key[n++] = ledger_table_slot(catalog_key_at(found, i)->table);
+    for (uint16_t i = 0; i < found->read_count; i++) {
+        bool keyed = false;
+        for (uint8_t k = 0; k < n; k++)
+            keyed |= by_key[k] == found->reads[i];
+        if (!keyed && !add_slot(&r->reads, found->reads[i]))
             return false;
+    }
     return true;
 }
 

@@ -132,6 +132,83 @@ def test_what_looks_alike(ctx):
         ctx.sql("UPDATE b SET n = id")
 
 
+# ---- Views of joins --------------------------------------------------------------------------------
+
+VIEWS = """
+CREATE VIEW ab AS SELECT a.id AS aid, b.id AS bid, a.n AS an, b.n AS bn, b.a_id AS again FROM a JOIN b ON b.a_id = a.id WHERE a.v = 1;
+CREATE VIEW ac AS SELECT a.id AS aid, c.id AS cid, a.n AS an, c.n AS cn FROM a LEFT JOIN c ON c.id = a.n;
+CREATE VIEW af AS SELECT a.id AS aid, c.id AS cid, a.n AS an, c.n AS cn FROM a FULL JOIN c ON c.id = a.n;
+CREATE VIEW three AS SELECT ab.aid, ab.bid, c.id AS cid, ab.an, ab.bn, c.n AS cn FROM ab RIGHT JOIN c ON c.id = ab.aid;
+CREATE VIEW twice AS SELECT a.id AS aid, x.n AS an FROM a JOIN a x ON x.id = a.id - 1;
+CREATE VIEW again AS SELECT a.id AS aid, ab.an FROM a JOIN ab ON ab.aid = a.id - 1;
+CREATE VIEW over AS SELECT ab.aid, a.n AS an FROM ab JOIN (SELECT * FROM a) a ON a.id = ab.aid - 1;
+CREATE VIEW counted AS SELECT a.id AS aid, count(*) OVER () + sum(a.n) OVER () AS an FROM a JOIN c ON c.id = a.id;
+CREATE VIEW gathered AS SELECT c.id AS aid, sum(a.n) AS an FROM c, a GROUP BY c.id;
+CREATE VIEW cut AS SELECT a.id AS aid, a.n AS an FROM a JOIN c ON c.id = a.id ORDER BY a.n = 6, a.n LIMIT 5;
+CREATE VIEW first AS SELECT DISTINCT ON (c.n > 0) a.id AS aid, a.n AS an FROM a JOIN c ON c.id = a.id ORDER BY c.n > 0, abs(a.n - 6), a.id DESC;
+CREATE VIEW asked AS SELECT a.id AS aid, (SELECT sum(n) FROM a) AS an FROM a JOIN c ON c.id = a.id;
+CREATE VIEW made AS SELECT a.id + c.n - c.n AS aid, (SELECT sum(n) FROM a) AS an FROM a JOIN c ON c.id = a.id;
+CREATE VIEW both_ways AS SELECT a.id AS aid, a.n AS an FROM a JOIN c ON c.id = a.id UNION ALL SELECT 6, n FROM a WHERE id = 5;
+GRANT SELECT ON ab, ac, af, three, twice, again, over, counted, gathered, cut, first, asked, made, both_ways TO app;
+"""
+# By a key of one of its tables, and which one that is.
+OF_VIEWS = [("SELECT sum(an), sum(bn) FROM ab WHERE aid = {}", "a"), ("SELECT sum(an), sum(bn) FROM ab WHERE bid = {}", "b"),
+            ("SELECT sum(an), sum(bn) FROM ab WHERE again = {}", "b by a_id"), ("SELECT an, cn FROM ac WHERE aid = {}", "a"),
+            ("SELECT an, cn FROM ac WHERE cid = {}", "c"), ("SELECT an, cn FROM af WHERE aid = {}", "a"), ("SELECT an, cn FROM af WHERE cid = {}", "c"),
+            ("SELECT sum(an), sum(bn), sum(cn) FROM three WHERE aid = {}", "a"), ("SELECT sum(an), sum(bn), sum(cn) FROM three WHERE cid = {}", "c"),
+            ("SELECT sum(an), sum(bn), sum(cn) FROM three x WHERE x.bid IN ({}, 77)", "b"),
+            ("SELECT ab.an, c.n FROM ab JOIN c ON c.id = ab.aid WHERE ab.aid = {} ORDER BY bid", "a"),
+            ("SELECT c.n, (SELECT sum(bn) FROM ab WHERE aid = c.id) FROM c WHERE c.id = {}", "c")]
+OTHERS = {"a": "UPDATE a SET n = n + 1 WHERE id = 6", "b": "UPDATE b SET n = n + 1 WHERE id = 6", "c": "UPDATE c SET n = n + 1 WHERE id = 6",
+          "b by a_id": "UPDATE b SET n = n + 1 WHERE a_id = 6"}
+
+
+def test_views_of_joins(ctx):
+    """Each table's rows by its own key; of the other tables, any row."""
+    ctx.sql(SETUP + VIEWS)
+    p = ctx.cache_proxy()
+    reads, d = Reads(ctx, p), ctx.direct("app")
+    reads.fill(*(sql.format(5) for sql, _ in OF_VIEWS))
+    for write, at_once in ((through(ctx, p), True), (directly(ctx), False)):
+        for sql, table in OF_VIEWS:
+            mine = sql.format(5)
+            for statement in WRITES + ["UPDATE a SET n = 5 WHERE id = 5", "UPDATE a SET n = 7 WHERE id = 7", "UPDATE b SET n = n + 1 WHERE id = 5", "UPDATE b SET a_id = 5 WHERE id = 5",
+                                       "UPDATE b SET a_id = 6 WHERE id = 5", "UPDATE a SET v = 2 WHERE id = 5", "UPDATE a SET v = 1 WHERE id = 5",
+                                       "UPDATE a SET n = 5 WHERE id = 6", "UPDATE a SET n = 6 WHERE id = 6"]:
+                reads.fill(mine)
+                write(statement)
+                want = rows(d.ask(query(mine)))
+                if at_once:
+                    assert rows(reads.ask(mine)) == want, (sql, statement)
+                else:
+                    p.wait(lambda mine=mine, want=want: rows(reads.ask(mine)) == want, f"{sql}: {statement}")
+            reads.fill(mine)
+            write(OTHERS[table])
+            reads.lives(mine, sql)
+            write("UPDATE a SET n = id", "UPDATE b SET n = id, a_id = id % 10", "UPDATE c SET n = id")
+
+
+def test_views_that_read_more(ctx):
+    """The same table twice, or through another view; what is counted, gathered, cut off: any row counts."""
+    ctx.sql(SETUP + VIEWS)
+    for settings in ({"invalidation": "proxy"}, {}):
+        p = ctx.cache_proxy(**settings)
+        reads, d, write = Reads(ctx, p), ctx.direct("app"), directly(ctx) if settings == {} else through(ctx, p)
+        for view in ("twice", "again", "over", "counted", "gathered", "cut", "first", "asked", "made", "both_ways"):
+            sql, changes = f"SELECT an FROM {view} WHERE aid = 6", 0
+            for statement in ("UPDATE a SET n = 90 WHERE id = 5", "UPDATE a SET n = 1 WHERE id = 5", "UPDATE a SET n = 5 WHERE id = 5",
+                              "UPDATE a SET n = -1 WHERE id = 7 OR id = 6", "UPDATE a SET n = 90 WHERE id = 7", "UPDATE a SET n = 7 WHERE id = 7",
+                              "UPDATE a SET n = 6 WHERE id = 6", "UPDATE a SET n = 6 WHERE id = 7 OR id = 5", "UPDATE a SET n = 8 WHERE id = 7 OR id = 5"):
+                reads.fill(sql)
+                before = rows(reads.ask(sql))
+                write(statement)
+                want = rows(d.ask(query(sql)))
+                changes += want != before
+                p.wait(lambda sql=sql, want=want: rows(reads.ask(sql)) == want, f"{sql}: {statement}")
+            assert changes > 0, view
+            write("UPDATE a SET n = id")
+
+
 # ---- Any of them ---------------------------------------------------------------------------------
 
 TABLES = 8

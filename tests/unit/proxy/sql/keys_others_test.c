@@ -32,7 +32,8 @@ static void add(struct catalog_builder *b, uint32_t oid, const char *name, struc
 
 // f: id is the key, then a, flag, n are columns of a whole row. r is partitioned into l, which
 // tells of its key alone; w into wl, which tells of all. v shows f, vv shows v; vr shows r; part
-// shows f without its key.
+// shows f without its key; join shows f and w, over shows join and r, more shows f, which v that it
+// reads shows as well.
 static int set_up(void **state)
 {
     struct catalog_builder *b = catalog_builder_new(1);
@@ -47,12 +48,13 @@ static int set_up(void **state)
     add(b, 3, "l", own, false, false);
     add(b, 4, "w", whole, true, false);
     add(b, 5, "wl", whole, false, false);
-    const char *const views[] = {"v", "vv", "vr", "part", "other"};
-    for (uint32_t i = 0; i < 5; i++)
+    const char *const views[] = {"v", "vv", "vr", "part", "other", "join", "over", "more"};
+    for (uint32_t i = 0; i < sizeof(views) / sizeof(*views); i++)
         add(b, 10 + i, views[i], (struct catalog_key){.count = 0}, false, true);
     lineage_child(l, 2, 3);
     lineage_child(l, 4, 5);
-    const uint32_t uses[][2] = {{10, 1}, {11, 10}, {12, 2}, {13, 1}, {14, 1}};
+    const uint32_t uses[][2] = {{10, 1}, {11, 10}, {12, 2}, {13, 1}, {14, 1},
+                                {15, 1},  {15, 4},  {16, 15}, {16, 2}, {17, 1}, {17, 10}};
     for (size_t i = 0; i < sizeof(uses) / sizeof(*uses); i++)
         lineage_uses(l, uses[i][0], uses[i][1]);
     lineage_shows(l, 10, slice_str("a"), 1, slice_str("id")); // names may be others'
@@ -61,6 +63,14 @@ static int set_up(void **state)
     lineage_shows(l, 11, slice_str("key"), 10, slice_str("a"));
     lineage_shows(l, 12, slice_str("id"), 2, slice_str("id"));
     lineage_shows(l, 13, slice_str("n"), 1, slice_str("n"));
+    lineage_shows(l, 15, slice_str("id"), 1, slice_str("id"));
+    lineage_shows(l, 15, slice_str("a"), 1, slice_str("a"));
+    lineage_shows(l, 15, slice_str("wid"), 4, slice_str("id"));
+    lineage_shows(l, 16, slice_str("f"), 15, slice_str("id"));
+    lineage_shows(l, 16, slice_str("w"), 15, slice_str("wid"));
+    lineage_shows(l, 16, slice_str("r"), 2, slice_str("id"));
+    lineage_shows(l, 17, slice_str("id"), 1, slice_str("id"));
+    lineage_shows(l, 17, slice_str("x"), 10, slice_str("a"));
     catalog = catalog_builder_finish(b);
     return 0;
 }
@@ -169,6 +179,22 @@ static void reads_through_views(void **state)
     judge("SELECT * FROM other WHERE id = 5", "other;f", false);
 }
 
+static void reads_through_joins(void **state)
+{
+    judge("SELECT * FROM \"join\" WHERE id = 5", "join;f=5;w", false);
+    judge("SELECT * FROM \"join\" WHERE a = 7", "join;f.a=7;w", false);
+    judge("SELECT * FROM \"join\" WHERE wid = 5", "join;f;w=5", false);
+    judge("SELECT * FROM \"join\" WHERE wid = 5 AND id = 6", "join;f=6;w=5", false);
+    judge("SELECT * FROM \"join\" WHERE wid = 5 OR id = 6", "join;f;w", false);
+    judge("SELECT * FROM \"join\" x, \"join\" y WHERE x.id = 5 AND y.wid = 5", "join;f;w", false);
+    judge("SELECT * FROM \"join\" x JOIN r ON r.id = x.wid WHERE x.wid = 5", "join;f;w=5;r=5",
+          false);
+    judge("SELECT * FROM \"join\" x, f WHERE x.id = 5", "join;f=5;w;f", false);
+    judge("SELECT * FROM over WHERE f = 5", "over;join;f=5;w;r", false);
+    judge("SELECT * FROM over WHERE w = 5 AND r = 6", "over;join;f;w=5;r=6", false);
+    judge("SELECT * FROM more WHERE id = 5 AND x = 5", "more;v;f", false);
+}
+
 static void writes_of_columns(void **state)
 {
     judge("UPDATE f SET n = 1 WHERE id = 5", "f=5;f.id=5;f.a;f.flag;f.n", true);
@@ -216,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_by_other_keys),
         cmocka_unit_test(reads_through_views),
+        cmocka_unit_test(reads_through_joins),
         cmocka_unit_test(writes_of_columns),
         cmocka_unit_test(writes_of_trees),
         cmocka_unit_test(many_columns_are_held_by_one_slot),

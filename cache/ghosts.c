@@ -4,17 +4,17 @@
 #include "base/mem.h"
 
 enum {
-    LATELY = 256,  // of each kind: then its figures are halved
+    LATELY = 512,  // of both kinds together: then all figures are halved
     STEPS = 8,     // lean moves so often while as many leave as there are cells
     LEAST_STEP = 16,
     KNOWN = 32,    // of each kind: with fewer there is nothing to compare
-    MORE = 5,      // "more often" is more than 5 to 4: chance alone moves nothing
-    THAN = 4,
+    CLEARLY = 20,  // the rates differ by more than a 20th of who left: less is mostly chance
+    FALL = 4,      // so much faster down than up: what leans for nothing costs more
 };
 
 void ghosts_init(struct ghosts *g)
 {
-    *g = (struct ghosts){0};
+    *g = (struct ghosts){.lean = LEAN_FIRST};
 }
 
 void ghosts_fini(struct ghosts *g)
@@ -30,10 +30,14 @@ static uint16_t print_of(uint64_t hash, bool asked_for)
     return print > 1 ? print : print | 2;
 }
 
-static bool newcomers_come_back_more(const struct ghosts *g)
+// How far lean is to move.
+static int direction(const struct ghosts *g)
 {
-    return g->left[0] >= KNOWN && g->left[1] >= KNOWN &&
-           (uint32_t)THAN * g->back[0] * g->left[1] > (uint32_t)MORE * g->back[1] * g->left[0];
+    if (g->left[0] < KNOWN || g->left[1] < KNOWN)
+        return -1;
+    int clear = g->left[0] * g->left[1] / CLEARLY;
+    int newcomers = g->back[0] * g->left[1], asked_for = g->back[1] * g->left[0];
+    return newcomers - asked_for > clear ? 1 : asked_for - newcomers > clear ? -FALL : 0;
 }
 
 static void step(struct ghosts *g)
@@ -42,10 +46,17 @@ static void step(struct ghosts *g)
     if (++g->since < (every > LEAST_STEP ? every : LEAST_STEP))
         return;
     g->since = 0;
-    if (newcomers_come_back_more(g))
-        g->lean += g->lean < LEAN_MAX;
-    else
-        g->lean -= g->lean > 0;
+    int lean = g->lean + direction(g);
+    g->lean = (uint8_t)(lean < 0 ? 0 : lean < LEAN_MAX ? lean : LEAN_MAX);
+}
+
+// Of both kinds at once: where one does not leave any more, its figures do not stay.
+static void forget_half(struct ghosts *g)
+{
+    for (int kind = 0; kind < 2; kind++) {
+        g->left[kind] /= 2;
+        g->back[kind] /= 2;
+    }
 }
 
 void ghosts_left(struct ghosts *g, uint64_t hash, bool asked_for, size_t cells)
@@ -56,10 +67,9 @@ void ghosts_left(struct ghosts *g, uint64_t hash, bool asked_for, size_t cells)
         g->mask = (uint32_t)(cells - 1);
     }
     g->cells[hash & g->mask] = print_of(hash, asked_for);
-    if (++g->left[asked_for] == LATELY) {
-        g->left[asked_for] /= 2;
-        g->back[asked_for] /= 2;
-    }
+    g->left[asked_for]++;
+    if (g->left[0] + g->left[1] == LATELY)
+        forget_half(g);
     step(g);
 }
 

@@ -2,7 +2,8 @@
 // Who had to leave lately, and who of them was wanted again: what says whether a cache does better
 // by frequency or by recency. Where newcomers that nobody asked for come back more often than
 // entries that had been in use, what is asked for now matters more than what was asked for often:
-// queries come in bursts. Else it is the other way round, and newcomers must wait.
+// queries come in bursts. Where those that had been in use do, it is the other way round, and
+// newcomers must wait.
 //
 // A cell of two bytes for each bucket of the shard's table: the last one that left into it. The
 // owner's lock.
@@ -13,7 +14,7 @@
 
 #include "base/hash.h"
 
-enum { LEAN_MAX = 16, LEAN_WHOLE = 16 };
+enum { LEAN_FIRST = 4, LEAN_MAX = 16, LEAN_WHOLE = 16 };
 
 struct ghosts {
     uint16_t *cells;   // owns; 0: nobody. NULL before the first one left

@@ -12,9 +12,13 @@ enum {
     SAVED_ALWAYS_US = 50, // what any hit saves beside the server's time: the way there and back
 };
 
+// What the age rises by when one leaves, at least. It is too little for anything but to tell equals
+// apart: without it, all that came in one turnover would be of one age.
+static const double AGE_PART = 1e-12;
+
 void ranking_init(struct ranking *r)
 {
-    *r = (struct ranking){.random = 0x9e3779b97f4a7c15u};
+    *r = (struct ranking){.lean = LEAN_FIRST, .random = 0x9e3779b97f4a7c15u};
 }
 
 void ranking_fini(struct ranking *r)
@@ -119,6 +123,7 @@ void ranking_remove(struct ranking *r, struct entry *e)
 // one that was asked for longer ago than they reach lives a little longer once.
 static void grow_older(struct ranking *r, double merit)
 {
+    r->age += r->age * AGE_PART;
     if (merit > r->age)
         r->age = merit;
     if (++r->left < r->count / 8)

@@ -2,9 +2,9 @@
 // Which entry leaves next: a heap by merit. An entry's merit is what it saves for each byte, times
 // how often it was asked for (its worth), on top of the ranking's age when it was last asked for.
 // The age is the merit of the last one that left: so what is not asked for is overtaken, however
-// much it was worth. What has not been asked for since it came has but a part of its merit. Where
-// queries come in bursts, both count less (`lean`): in the end the order is nearly that of the last
-// question.
+// much it was worth; and of equal ones the one leaves that was asked for longest ago. What has not
+// been asked for since it came has but a part of its merit. Where queries come in bursts, both
+// count less (`lean`): in the end the order is nearly that of the last question.
 //
 // A hit only writes in the entry (ranking_asked): its place in the heap is put right when it comes
 // to the top. The owner's lock.

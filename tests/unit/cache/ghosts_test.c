@@ -42,22 +42,46 @@ static void leans_to_what_comes_back(void **state)
     ghosts_fini(&g);
 }
 
-static void steps_are_small(void **state)
+static void rises_slowly_and_falls_quickly(void **state)
 {
     struct dice dice = dice_of(2);
     struct ghosts g;
     ghosts_init(&g);
     turnover(&g, &dice, CELLS / 2, 100, 0);
-    assert_in_range(g.lean, 2, 4);
+    assert_in_range(g.lean, LEAN_FIRST + 2, LEAN_FIRST + 4);
+    turnover(&g, &dice, 2 * CELLS, 100, 0);
+    assert_int_equal(g.lean, LEAN_MAX);
+    turnover(&g, &dice, CELLS, 0, 100);
+    assert_int_equal(g.lean, 0);
     ghosts_fini(&g);
 }
 
-// Only one kind leaves: nothing to compare with.
-static void without_both_kinds_nothing_moves(void **state)
+// Hardly any of either kind: what was learnt stays.
+static void few_move_nothing(void **state)
+{
+    static const unsigned back[][2] = {{3, 3}, {0, 1}, {1, 0}, {2, 0}, {0, 2}};
+    for (size_t i = 0; i < sizeof(back) / sizeof(*back); i++) {
+        struct dice dice = dice_of(3);
+        struct ghosts g;
+        ghosts_init(&g);
+        turnover(&g, &dice, 4 * CELLS, 80, 10);
+        turnover(&g, &dice, 4 * CELLS, back[i][0], back[i][1]);
+        assert_in_range(g.lean, LEAN_MAX - 4, LEAN_MAX);
+        ghosts_fini(&g);
+    }
+}
+
+// Only one kind leaves, as in a loop: nothing to compare with, and old figures do not count.
+static void without_both_kinds_it_falls(void **state)
 {
     struct dice dice = dice_of(3);
     struct ghosts g;
     ghosts_init(&g);
+    turnover(&g, &dice, 4 * CELLS, 50, 0);
+    assert_int_equal(g.lean, LEAN_MAX);
+    for (int i = 0; i < 5 * CELLS; i++)
+        ghosts_left(&g, dice_u64(&dice), false, CELLS);
+    assert_int_equal(g.lean, 0);
     for (int i = 0; i < 4 * CELLS; i++) {
         uint64_t hash = dice_u64(&dice);
         ghosts_left(&g, hash, false, CELLS);
@@ -162,8 +186,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leans_to_what_comes_back),
-        cmocka_unit_test(steps_are_small),
-        cmocka_unit_test(without_both_kinds_nothing_moves),
+        cmocka_unit_test(rises_slowly_and_falls_quickly),
+        cmocka_unit_test(few_move_nothing),
+        cmocka_unit_test(without_both_kinds_it_falls),
         cmocka_unit_test(each_comes_back_once_and_as_itself),
         cmocka_unit_test(the_store_follows_its_questions),
     };

@@ -93,6 +93,30 @@ static void who_is_not_asked_for_leaves(void **state)
     ranking_fini(&r);
 }
 
+// Where only recency counts: equal ones leave in the order in which they were asked for, within the
+// eighth that a turn is long.
+static void of_equals_the_oldest_leaves(void **state)
+{
+    enum { IN = 800 };
+    struct ranking r;
+    ranking_init(&r);
+    r.lean = LEAN_MAX;
+    for (int i = 0; i < 10 * IN; i++) {
+        struct entry *e = make(1, 1000, 100);
+        e->hits = (uint32_t)i; // when it came
+        ranking_add(&r, e);
+        if (i < IN)
+            continue;
+        struct entry *least = ranking_least(&r);
+        if (i > 3 * IN) // of what came at first, nobody had left before: it is of one age
+            assert_in_range(i - (int)least->hits, IN - IN / 8, IN + IN / 8);
+        leave(&r, least);
+    }
+    while (r.count > 0)
+        leave(&r, r.at[0].entry);
+    ranking_fini(&r);
+}
+
 static void figures_are_never_too_low(void **state)
 {
     struct dice dice = dice_of(2);
@@ -123,6 +147,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heap_at_random),
         cmocka_unit_test(who_is_not_asked_for_leaves),
+        cmocka_unit_test(of_equals_the_oldest_leaves),
         cmocka_unit_test(figures_are_never_too_low),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

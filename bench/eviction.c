@@ -15,14 +15,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "cache/fill.h"
 #include "cache/store.h"
 #include "tests/unit/dice.h"
 
-enum { KEYS = 60000, HOT = 10000, HEAD_BYTES = 100, LARGEST_SHARE = 8 };
+enum { KEYS = 60000, HOT = 10000, INDEX_BYTES = 24, LARGEST_SHARE = 8 };
 
 struct world {
-    double weight[KEYS]; // bytes in all
+    double weight[KEYS]; // bytes in all, as the store takes them: any policy would have to
+    double reply[KEYS];  // ... of the reply itself
     double cost[KEYS];
     uint32_t *trace;
     size_t length;
@@ -445,9 +447,30 @@ static double best(const struct world *w, double budget)
 
 // ---- the store itself --------------------------------------------------------------------------
 
-static double store(const struct world *w, double budget)
+static struct entry *make_entry(const struct world *w, struct arena *arena, uint32_t key,
+                                struct slice bytes, struct key_hash hash)
 {
     static const uint8_t zeros[1 << 16];
+    struct fill *f = fill_begin(&(struct fill_plan){
+        .arena = arena, .key = bytes, .hash = hash, .max_bytes = sizeof(zeros)});
+    fill_asked(f, 0), fill_append(f, slice_of(zeros, (size_t)w->reply[key]));
+    return fill_commit(&f, (int64_t)w->cost[key]);
+}
+
+static void weigh(struct world *w)
+{
+    struct arena *arena = arena_new();
+    for (uint32_t key = 0; key < KEYS; key++) {
+        struct slice bytes = slice_of(&key, sizeof(key));
+        struct entry *e = make_entry(w, arena, key, bytes, (struct key_hash){0});
+        w->weight[key] = (double)entry_size(e) + INDEX_BYTES;
+        entry_unref(&e);
+    }
+    arena_free(arena);
+}
+
+static double store(const struct world *w, double budget)
+{
     struct store *s = store_new((size_t)budget, 1);
     struct buf key_buf = {0};
     double saved = 0;
@@ -460,11 +483,7 @@ static double store(const struct world *w, double budget)
         if (e != NULL) {
             saved += w->cost[key];
         } else {
-            struct fill *f = fill_begin(&(struct fill_plan){
-                .arena = store_arena(s), .key = buf_slice(&key_buf), .hash = hash,
-                .max_bytes = sizeof(zeros)});
-            fill_asked(f, 0), fill_append(f, slice_of(zeros, (size_t)w->weight[key] - HEAD_BYTES));
-            e = fill_commit(&f, (int64_t)w->cost[key]);
+            e = make_entry(w, store_arena(s), key, buf_slice(&key_buf), hash);
             store_put(s, e);
         }
         entry_unref(&e);
@@ -576,9 +595,10 @@ int main(int argc, char **argv)
         dice = dice_of(7);
         w.varied = varied;
         for (int key = 0; key < KEYS; key++) {
-            w.weight[key] = HEAD_BYTES + (varied ? floor(64 * pow(64, chance())) : 1000);
+            w.reply[key] = varied ? floor(64 * pow(64, chance())) : 1000;
             w.cost[key] = varied ? floor(100 * pow(1000, chance())) : 1000;
         }
+        weigh(&w);
         printf("%s\n%-12s%5s", varied ? "\n64 to 4096 bytes, 0.1 to 100 ms" : "1000 bytes, 1 ms",
                "", "");
         for (int p = 0; p < POLICIES; p++)

@@ -14,7 +14,7 @@ enum {
 
 void ghosts_init(struct ghosts *g)
 {
-    *g = (struct ghosts){.lean = LEAN_FIRST};
+    *g = (struct ghosts){0};
 }
 
 void ghosts_fini(struct ghosts *g)
@@ -61,6 +61,8 @@ static void forget_half(struct ghosts *g)
 
 void ghosts_left(struct ghosts *g, uint64_t hash, bool asked_for, size_t cells)
 {
+    if (g->cells == NULL)
+        g->lean = LEAN_FIRST;
     if (g->cells == NULL || g->mask + 1 != cells) {
         mem_free(g->cells);
         g->cells = mem_zalloc(cells * sizeof(*g->cells));

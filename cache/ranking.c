@@ -18,7 +18,7 @@ static const double AGE_PART = 1e-12;
 
 void ranking_init(struct ranking *r)
 {
-    *r = (struct ranking){.lean = LEAN_FIRST, .random = 0x9e3779b97f4a7c15u};
+    *r = (struct ranking){.random = 0x9e3779b97f4a7c15u};
 }
 
 void ranking_fini(struct ranking *r)

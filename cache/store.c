@@ -369,7 +369,6 @@ static void clear_shard(struct shard *shard)
     ranking_fini(&shard->ranking);
     ranking_init(&shard->ranking);
     ghosts_fini(&shard->ghosts);
-    ghosts_init(&shard->ghosts);
     pthread_mutex_unlock(&shard->lock);
     leavers_free(&leavers);
 }

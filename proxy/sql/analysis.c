@@ -94,7 +94,7 @@ static struct sql_keys copy_keys(struct room *room, const struct fixed *f)
     }
     for (uint16_t i = 0; i < f->n_values; i++) {
         room->values[i] = f->values[i];
-        room->values[i].shared = is_shared(f, &f->values[i]);
+        room->values[i].shared |= is_shared(f, &f->values[i]);
     }
     return keys;
 }

@@ -86,8 +86,8 @@ struct sql_value {
     uint8_t kind;    // enum sql_value_kind
     bool negative;   // a constant behind a minus
     bool array;      // any of its elements is meant
-    bool shared;     // a parameter that occurs elsewhere, too, which may decide on its type: not
-                     // with the same cast
+    bool shared;     // a parameter whose type something else may decide on: it occurs elsewhere,
+                     // too, not with the same cast, or stands in ARRAY[...] with others
     uint32_t cast;   // type that it is cast to (pg_type.oid; of the elements); 0: it is not
 };
 

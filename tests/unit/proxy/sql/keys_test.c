@@ -670,6 +670,13 @@ static void parameters_fix_keys(void **state)
         {"SELECT * FROM n WHERE id = $1", AS_BINARY(0, "\0\1\0\0\0\0\0\1\0\5"), "n=5"},
         {"SELECT * FROM n WHERE id = $1::int", AS_TEXT(1700, "5"), "n"}, // it is rounded
         {"SELECT * FROM n WHERE id = $1::int", AS_BINARY(0, "\0\0\0\5"), "n=5"},
+        // Its type is that of the array, which the others decide on.
+        {"SELECT * FROM n WHERE id = ANY(ARRAY[$1, 3000000000])",
+         AS_BINARY(0, "\0\0\0\0\0\0\0\5"), "n"},
+        {"SELECT * FROM n WHERE id = ANY(ARRAY[$1, 3000000000])",
+         AS_BINARY(20, "\0\0\0\0\0\0\0\5"), "n=5;n=3000000000"},
+        {"SELECT * FROM n WHERE id = ANY(ARRAY[$1::int8, 3000000000])",
+         AS_BINARY(0, "\0\0\0\0\0\0\0\5"), "n=5;n=3000000000"},
         {"SELECT * FROM s WHERE name = $1", AS_TEXT(0, "x"), "s=x"},
         {"SELECT * FROM s WHERE name = $1", AS_BINARY(1043, "x"), "s=x"},
         {"SELECT * FROM s WHERE name = $1", AS_TEXT(1042, "x"), "s"},

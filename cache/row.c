@@ -78,7 +78,16 @@ static uint8_t form_of_text(struct slice text, uint64_t *out)
 static bool is_printed_bare(enum rowkey_type type)
 {
     return type == ROWKEY_INTEGER || type == ROWKEY_OID || type == ROWKEY_NUMERIC ||
-           type == ROWKEY_BOOLEAN;
+           type == ROWKEY_BOOLEAN || type == ROWKEY_DOUBLE || type == ROWKEY_BITS;
+}
+
+// Between B' and '; of a domain there are only quotes, which are gone. What is not so has no form.
+static struct slice bits_of(const struct value *v)
+{
+    struct slice s = v->bytes;
+    if (v->kind == VALUE_BARE && s.len >= 3 && s.at[s.len - 1] == '\'' && skip(&s, "B'"))
+        s.len--;
+    return s;
 }
 
 static uint8_t form_of(enum rowkey_type type, const struct value *v, uint64_t *out)
@@ -89,7 +98,7 @@ static uint8_t form_of(enum rowkey_type type, const struct value *v, uint64_t *o
         return ROW_EQUALS_NONE;
     if (v->kind == VALUE_BARE && !is_printed_bare(type))
         return ROW_UNTOLD;
-    struct slice text = v->bytes;
+    struct slice text = type == ROWKEY_BITS ? bits_of(v) : v->bytes;
     if (v->kind == VALUE_QUOTED && memchr(text.at, '\'', text.len) != NULL) {
         for (size_t i = 0; i < text.len && n < sizeof(plain); i++) {
             plain[n++] = text.at[i];

@@ -5,6 +5,9 @@
 
 #include "base/hash.h"
 #include "base/reader.h"
+#include "cache/rowkey_address.h"
+#include "cache/rowkey_number.h"
+#include "cache/rowkey_parts.h"
 #include "cache/rowkey_time.h"
 
 enum { // pg_type.dat
@@ -17,15 +20,23 @@ enum { // pg_type.dat
     INT4OID = 23,
     TEXTOID = 25,
     OIDOID = 26,
+    CIDROID = 650,
+    FLOAT8OID = 701,
+    MACADDR8OID = 774,
     MACADDROID = 829,
+    INETOID = 869,
     BPCHAROID = 1042,
     VARCHAROID = 1043,
     DATEOID = 1082,
     TIMEOID = 1083,
     TIMESTAMPOID = 1114,
     TIMESTAMPTZOID = 1184,
+    INTERVALOID = 1186,
+    BITOID = 1560,
+    VARBITOID = 1562,
     NUMERICOID = 1700,
     UUIDOID = 2950,
+    PG_LSNOID = 3220,
     ANYENUMOID = 3500,
 };
 
@@ -69,13 +80,30 @@ enum rowkey_type rowkey_type_of(uint32_t type_oid)
         return ROWKEY_TIMESTAMP;
     case TIMESTAMPTZOID:
         return ROWKEY_TIMESTAMPTZ;
+    case MACADDR8OID:
+        return ROWKEY_MACADDR8;
+    case INETOID:
+        return ROWKEY_INET;
+    case CIDROID:
+        return ROWKEY_CIDR;
+    case PG_LSNOID:
+        return ROWKEY_LSN;
+    case INTERVALOID:
+        return ROWKEY_INTERVAL;
+    case FLOAT8OID:
+        return ROWKEY_DOUBLE;
+    case BITOID:
+    case VARBITOID:
+        return ROWKEY_BITS;
     }
     return ROWKEY_NONE;
 }
 
 // A padded column meets text by losing its blanks, so the value's own may be dropped as well: more
 // values have one form than are equal. A padded value and a column of text are refused: which of
-// the two equalities is taken depends on more than the types. A name and text are compared as text.
+// the two equalities is taken depends on more than the types. A name and text are compared as text,
+// a float8 and other numbers as float8 (not so a float4, which is compared as what it was rounded
+// to), an inet and a cidr as inet.
 bool rowkey_accepts(enum rowkey_type column, uint32_t type_oid)
 {
     enum rowkey_type value = rowkey_type_of(type_oid);
@@ -83,7 +111,10 @@ bool rowkey_accepts(enum rowkey_type column, uint32_t type_oid)
         return false;
     return value == column ||
            ((column == ROWKEY_PADDED || column == ROWKEY_NAME) && value == ROWKEY_TEXT) ||
-           ((column == ROWKEY_NUMERIC || column == ROWKEY_OID) && value == ROWKEY_INTEGER);
+           ((column == ROWKEY_NUMERIC || column == ROWKEY_OID) && value == ROWKEY_INTEGER) ||
+           (column == ROWKEY_DOUBLE && (value == ROWKEY_INTEGER || value == ROWKEY_NUMERIC)) ||
+           (column == ROWKEY_INET && value == ROWKEY_CIDR) ||
+           (column == ROWKEY_CIDR && value == ROWKEY_INET);
 }
 
 bool rowkey_has_letters(enum rowkey_type type)
@@ -99,7 +130,7 @@ bool rowkey_has_collation(enum rowkey_type type)
 bool rowkey_is_rounded(enum rowkey_type type)
 {
     return type == ROWKEY_NUMERIC || type == ROWKEY_TIME || type == ROWKEY_TIMESTAMP ||
-           type == ROWKEY_TIMESTAMPTZ;
+           type == ROWKEY_TIMESTAMPTZ || type == ROWKEY_INTERVAL;
 }
 
 bool rowkey_comes_last(enum rowkey_type type)
@@ -119,25 +150,6 @@ static uint64_t of_integer(int64_t value)
     return hash_bytes(&value, sizeof(value));
 }
 
-static bool is_digit(uint8_t c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_space(uint8_t c) // isspace() of the C locale, as the server's readers use it
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static struct slice trim(struct slice s)
-{
-    while (s.len > 0 && is_space(s.at[0]))
-        s = slice_skip(s, 1);
-    while (s.len > 0 && is_space(s.at[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 static struct slice without_padding(struct slice s)
 {
     while (s.len > 0 && s.at[s.len - 1] == ' ')
@@ -148,14 +160,14 @@ static struct slice without_padding(struct slice s)
 // A sign and decimal digits; other ways to write an integer (of later releases) are refused.
 static bool integer_text(struct slice s, uint64_t *out)
 {
-    s = trim(s);
+    s = rowkey_trim(s);
     bool negative = s.len > 0 && s.at[0] == '-';
     if (s.len > 0 && (s.at[0] == '-' || s.at[0] == '+'))
         s = slice_skip(s, 1);
     uint64_t value = 0, limit = (uint64_t)INT64_MAX + negative;
     for (size_t i = 0; i < s.len; i++) {
         uint8_t c = s.at[i];
-        if (!is_digit(c) || value > (limit - (c - '0')) / 10)
+        if (!rowkey_is_digit(c) || value > (limit - (c - '0')) / 10)
             return false;
         value = value * 10 + (c - '0');
     }
@@ -177,14 +189,6 @@ static bool integer_binary(struct slice bytes, int64_t *value)
     return true;
 }
 
-static int nibble(uint8_t c)
-{
-    if (is_digit(c))
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 // 32 digits; hyphens and braces mean nothing.
 static bool uuid_text(struct slice s, uint64_t *out)
 {
@@ -195,7 +199,7 @@ static bool uuid_text(struct slice s, uint64_t *out)
     for (size_t i = 0; i < s.len; i++) {
         if (s.at[i] == '-')
             continue;
-        int digit = nibble(s.at[i]);
+        int digit = rowkey_nibble(s.at[i]);
         if (digit < 0 || n == 32)
             return false;
         bytes[n / 2] = (uint8_t)(n % 2 == 0 ? digit << 4 : bytes[n / 2] | digit);
@@ -218,7 +222,7 @@ static bool boolean_text(struct slice s, uint64_t *out)
         size_t least;
     } words[] = {{"false", 1}, {"true", 1}, {"no", 1}, {"yes", 1},
                  {"off", 2},   {"on", 2},   {"0", 1},  {"1", 1}};
-    s = trim(s);
+    s = rowkey_trim(s);
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
         size_t n = 0;
         while (n < s.len && words[i].word[n] != '\0' && lower(s.at[n]) == words[i].word[n])
@@ -234,11 +238,11 @@ static bool boolean_text(struct slice s, uint64_t *out)
 // Decimal digits. With a zero in front the releases differ: since 16 it is octal.
 static bool oid_text(struct slice s, uint64_t *out)
 {
-    s = trim(s);
+    s = rowkey_trim(s);
     bool plain = s.len == 1 || (s.len > 1 && s.len <= 10 && s.at[0] != '0');
     uint64_t value = 0;
     for (size_t i = 0; plain && i < s.len; i++) {
-        plain = is_digit(s.at[i]);
+        plain = rowkey_is_digit(s.at[i]);
         value = value * 10 + (s.at[i] - '0');
     }
     *out = of_integer((int64_t)value);
@@ -281,9 +285,9 @@ static bool bytes_text(struct slice s, uint64_t *out)
         const uint8_t *at = s.at + i;
         size_t left = s.len - i;
         if (hex) {
-            if (left < 2 || nibble(at[0]) < 0 || nibble(at[1]) < 0)
+            if (left < 2 || rowkey_nibble(at[0]) < 0 || rowkey_nibble(at[1]) < 0)
                 return false;
-            bytes[n] = (uint8_t)(nibble(at[0]) << 4 | nibble(at[1]));
+            bytes[n] = (uint8_t)(rowkey_nibble(at[0]) << 4 | rowkey_nibble(at[1]));
             i += 2;
         } else if (at[0] != '\\') {
             if (at[0] >= 0x80)
@@ -305,21 +309,85 @@ static bool bytes_text(struct slice s, uint64_t *out)
     return true;
 }
 
-// Six times two digits, with colons or hyphens between.
-static bool macaddr_text(struct slice s, uint64_t *out)
+// Two numbers of up to eight hexadecimal digits, with a slash between.
+static bool lsn_text(struct slice s, uint64_t *out)
 {
-    uint8_t bytes[6];
-    for (size_t i = 0; s.len == 17 && i < 6; i++) {
-        const uint8_t *at = s.at + 3 * i;
-        if (nibble(at[0]) < 0 || nibble(at[1]) < 0 ||
-            (i < 5 && (at[2] != s.at[2] || (at[2] != ':' && at[2] != '-'))))
+    uint32_t half[2] = {0, 0};
+    int at = 0, digits = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        int digit = rowkey_nibble(s.at[i]);
+        if (s.at[i] == '/' && at == 0 && digits > 0) {
+            at = 1;
+            digits = 0;
+        } else if (digit < 0 || ++digits > 8) {
             return false;
-        bytes[i] = (uint8_t)(nibble(at[0]) << 4 | nibble(at[1]));
+        } else {
+            half[at] = half[at] << 4 | (uint32_t)digit;
+        }
     }
-    if (s.len != 17)
-        return false;
-    *out = hash_bytes(bytes, sizeof(bytes));
+    *out = of_integer((int64_t)((uint64_t)half[0] << 32 | half[1]));
+    return at == 1 && digits > 0;
+}
+
+// Of zeros and ones.
+static bool bits_text(struct slice s, uint64_t *out)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.at[i] != '0' && s.at[i] != '1')
+            return false;
+    *out = of_bytes(s);
     return true;
+}
+
+// varbit_send(): how many, and the bits, the first one highest.
+static bool bits_binary(struct slice bytes, uint64_t *out)
+{
+    char text[ROWKEY_VALUE_BYTES];
+    struct reader r = reader_of(bytes);
+    uint32_t count = reader_u32(&r);
+    if (!reader_ok(&r) || count > sizeof(text) || bytes.len != 4 + (count + 7) / 8)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        text[i] = bytes.at[4 + i / 8] >> (7 - i % 8) & 1 ? '1' : '0';
+    return bits_text(slice_of(text, count), out);
+}
+
+static uint64_t of_interval(struct rowkey_interval interval)
+{
+    return hash_bytes(&interval, sizeof(interval));
+}
+
+static bool interval_text(struct slice s, uint64_t *out)
+{
+    struct rowkey_interval interval;
+    if (!rowkey_span(s, &interval))
+        return false;
+    *out = of_interval(interval);
+    return true;
+}
+
+// interval_send(). Infinite ones, of release 17, have no text: they meet no event's.
+static bool interval_binary(struct slice bytes, uint64_t *out)
+{
+    struct reader r = reader_of(bytes);
+    int64_t us = (int64_t)reader_u64(&r), days = (int32_t)reader_u32(&r);
+    int64_t months = (int32_t)reader_u32(&r);
+    *out = of_interval(rowkey_interval_of(months, days, us));
+    return reader_done(&r);
+}
+
+// Of float8 and of integers, which are cast to it. A numeric is read as text alone.
+static bool double_binary(uint32_t type_oid, struct slice bytes, uint64_t *out)
+{
+    enum rowkey_type type = rowkey_type_of(type_oid);
+    int64_t integer;
+    double value;
+    if (type == ROWKEY_NUMERIC || !integer_binary(bytes, &integer))
+        return false;
+    if (type == ROWKEY_INTEGER)
+        return rowkey_double((double)integer, out);
+    memcpy(&value, &integer, sizeof(value));
+    return bytes.len == sizeof(value) && rowkey_double(value, out);
 }
 
 static bool time_text(enum rowkey_type type, struct slice s, uint64_t *out)
@@ -351,60 +419,6 @@ static bool date_binary(struct slice bytes, uint64_t *out)
     return days >= YEAR_1 && days <= YEAR_9999_END;
 }
 
-// Decimal digits with a sign and a dot, without what does not count: 5, 05.00 and +5. are one.
-static bool numeric_text(struct slice s, uint64_t *out)
-{
-    s = trim(s);
-    bool negative = s.len > 0 && s.at[0] == '-';
-    if (s.len > 0 && (s.at[0] == '-' || s.at[0] == '+'))
-        s = slice_skip(s, 1);
-    size_t dot = s.len, digits = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.at[i] == '.' && dot == s.len)
-            dot = i;
-        else if (is_digit(s.at[i]))
-            digits++;
-        else
-            return false; // also exponents, NaN and infinities
-    }
-    if (digits == 0 || s.len > ROWKEY_VALUE_BYTES)
-        return false;
-    size_t from = 0, to = s.len;
-    while (from < dot && s.at[from] == '0')
-        from++;
-    while (dot < s.len && (s.at[to - 1] == '0' || to - 1 == dot)) {
-        bool was_dot = --to == dot;
-        if (was_dot)
-            break;
-    }
-    uint64_t form = hash_bytes(s.at + from, to - from);
-    *out = negative && to > from ? ~form : form;
-    return true;
-}
-
-// numeric_send(): count of digits, weight of the first, sign, scale; digits to the base 10000.
-static bool numeric_binary(struct slice bytes, uint64_t *out)
-{
-    enum { NEGATIVE = 0x4000, DIGITS_MAX = 32 };
-    struct reader r = reader_of(bytes);
-    int count = (int16_t)reader_u16(&r), weight = (int16_t)reader_u16(&r);
-    uint16_t sign = reader_u16(&r);
-    reader_u16(&r);
-    if (!reader_ok(&r) || count < 0 || count > DIGITS_MAX || weight >= DIGITS_MAX ||
-        weight < -DIGITS_MAX || (sign != 0 && sign != NEGATIVE))
-        return false;
-    char text[3 * DIGITS_MAX * 4 + 8];
-    int n = snprintf(text, sizeof(text), "%s0", sign == NEGATIVE ? "-" : "");
-    for (int at = weight < 0 ? -1 : weight, taken = 0; at >= 0 || taken < count; at--) {
-        uint16_t digit = at <= weight && taken < count ? reader_u16(&r) : 0;
-        taken += at <= weight && taken < count;
-        if (digit > 9999)
-            return false;
-        n += snprintf(text + n, sizeof(text) - (size_t)n, at == -1 ? ".%04u" : "%04u", digit);
-    }
-    return reader_done(&r) && numeric_text(slice_of(text, (size_t)n), out);
-}
-
 // ---- All of them --------------------------------------------------------------------------------
 
 bool rowkey_text(enum rowkey_type column, struct slice text, uint64_t *out)
@@ -429,7 +443,7 @@ bool rowkey_text(enum rowkey_type column, struct slice text, uint64_t *out)
     case ROWKEY_DATE:
         return date_text(text, out);
     case ROWKEY_NUMERIC:
-        return numeric_text(text, out);
+        return rowkey_numeric_text(text, out);
     case ROWKEY_OID:
         return oid_text(text, out);
     case ROWKEY_CHAR:
@@ -440,11 +454,24 @@ bool rowkey_text(enum rowkey_type column, struct slice text, uint64_t *out)
     case ROWKEY_BYTES:
         return bytes_text(text, out);
     case ROWKEY_MACADDR:
-        return macaddr_text(text, out);
+        return rowkey_macaddr_text(text, out);
     case ROWKEY_TIME:
     case ROWKEY_TIMESTAMP:
     case ROWKEY_TIMESTAMPTZ:
         return time_text(column, text, out);
+    case ROWKEY_MACADDR8:
+        return rowkey_macaddr8_text(text, out);
+    case ROWKEY_INET:
+    case ROWKEY_CIDR:
+        return rowkey_inet_text(text, column == ROWKEY_CIDR, out);
+    case ROWKEY_LSN:
+        return lsn_text(text, out);
+    case ROWKEY_INTERVAL:
+        return interval_text(text, out);
+    case ROWKEY_DOUBLE:
+        return rowkey_double_text(text, out);
+    case ROWKEY_BITS:
+        return bits_text(text, out);
     }
     return false;
 }
@@ -482,6 +509,7 @@ bool rowkey_binary(enum rowkey_type column, uint32_t type_oid, struct slice byte
     case ROWKEY_TIME:
     case ROWKEY_TIMESTAMP:
     case ROWKEY_TIMESTAMPTZ: // microseconds; infinities have no text, so they meet no event's
+    case ROWKEY_LSN:
         if (bytes.len != 8 || !integer_binary(bytes, &integer))
             return false;
         *out = of_integer(integer);
@@ -493,11 +521,23 @@ bool rowkey_binary(enum rowkey_type column, uint32_t type_oid, struct slice byte
         return date_binary(bytes, out);
     case ROWKEY_NUMERIC:
         if (rowkey_type_of(type_oid) != ROWKEY_INTEGER)
-            return numeric_binary(bytes, out);
+            return rowkey_numeric_binary(bytes, out);
         if (!integer_binary(bytes, &integer))
             return false;
         snprintf(text, sizeof(text), "%lld", (long long)integer);
-        return numeric_text(slice_str(text), out);
+        return rowkey_numeric_text(slice_str(text), out);
+    case ROWKEY_MACADDR8:
+        *out = of_bytes(bytes);
+        return bytes.len == 8;
+    case ROWKEY_INET:
+    case ROWKEY_CIDR:
+        return rowkey_inet_binary(bytes, column == ROWKEY_CIDR, out);
+    case ROWKEY_INTERVAL:
+        return interval_binary(bytes, out);
+    case ROWKEY_DOUBLE:
+        return double_binary(type_oid, bytes, out);
+    case ROWKEY_BITS:
+        return bits_binary(bytes, out);
     }
     return false;
 }

@@ -32,12 +32,19 @@ enum rowkey_type {
     ROWKEY_NAME,    // equal bytes, at most 63
     ROWKEY_ENUM,    // by the label
     ROWKEY_MACADDR,
+    ROWKEY_MACADDR8,
+    ROWKEY_INET,
+    ROWKEY_CIDR, // the same forms, but for what a cidr cannot have
+    ROWKEY_LSN,
     ROWKEY_BYTES,
     ROWKEY_TIME,
     ROWKEY_TIMESTAMP,   // of the years 1 to 9999; as text in ISO's form
     ROWKEY_TIMESTAMPTZ, // likewise, with a numeric offset
+    ROWKEY_INTERVAL,
+    ROWKEY_DOUBLE,      // float8, finite
+    ROWKEY_BITS,        // bit, varbit
 };
-enum { ROWKEY_TYPES = ROWKEY_TIMESTAMPTZ + 1 };
+enum { ROWKEY_TYPES = ROWKEY_BITS + 1 };
 
 // The form of a column of this type (pg_type.oid); ROWKEY_NONE: it has none. Of an enum the type to
 // ask for is anyenum, of a domain what it is based on.

@@ -91,7 +91,9 @@ static uint32_t cast_oid(const PgQuery__TypeName *type)
     } types[] = {{"int2", 21},     {"int4", 23},   {"int8", 20},        {"text", 25},
                  {"varchar", 1043}, {"uuid", 2950}, {"bool", 16},        {"date", 1082},
                  {"numeric", 1700}, {"oid", 26},    {"bytea", 17},       {"name", 19},
-                 {"macaddr", 829},  {"time", 1083}, {"timestamp", 1114}, {"timestamptz", 1184}};
+                 {"macaddr", 829},  {"time", 1083}, {"timestamp", 1114}, {"timestamptz", 1184},
+                 {"float8", 701},  {"inet", 869},  {"cidr", 650},        {"varbit", 1562},
+                 {"interval", 1186}};
     if (type == NULL || type->setof || type->pct_type || type->n_typmods > 0 ||
         type->n_names < 1 || type->n_names > 2 ||
         (type->n_names == 2 && strcmp(node_string(type->names[0]), "pg_catalog") != 0))

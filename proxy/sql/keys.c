@@ -159,7 +159,9 @@ static uint32_t element_of(uint32_t array)
     static const uint32_t pairs[][2] = {
         {1000, 16},      {1001, 17},   {1002, 18},   {1003, 19},   {1005, 21},   {1007, 23},
         {1016, 20},      {1009, TEXT}, {1028, 26},   {1040, 829},  {1014, 1042}, {1015, VARCHAR},
-        {1182, 1082},    {1183, 1083}, {1115, 1114}, {1185, 1184}, {1231, 1700}, {2951, 2950}};
+        {1182, 1082},    {1183, 1083}, {1115, 1114}, {1185, 1184}, {1231, 1700}, {2951, 2950},
+        {1022, 701},     {1041, 869},  {651, 650},   {775, 774},   {1561, 1560}, {1563, 1562},
+        {3221, 3220},    {1187, 1186}};
     for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
         if (pairs[i][0] == array)
             return pairs[i][1];
@@ -237,10 +239,12 @@ static bool add_parameter(struct column *c, const struct sql_value *value)
 
 static bool is_number(enum rowkey_type type)
 {
-    return type == ROWKEY_INTEGER || type == ROWKEY_NUMERIC || type == ROWKEY_OID;
+    return type == ROWKEY_INTEGER || type == ROWKEY_NUMERIC || type == ROWKEY_OID ||
+           type == ROWKEY_DOUBLE;
 }
 
-// A number without a cast is an integer where it fits eight bytes, and then compares as one.
+// A number without a cast is an integer where it fits eight bytes, and then compares as one; a
+// float8 is compared with the float8 that it is cast to, which is that of its digits.
 static bool add_number(struct column *c, const struct sql_value *value, struct slice raw)
 {
     uint8_t text[ROWKEY_VALUE_BYTES];

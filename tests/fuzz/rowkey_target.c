@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Values of keys: text that is understood has one form, and the binary form of the same value, made
 // here anew, has the same one.
+#include <arpa/inet.h>
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -16,7 +18,8 @@ const size_t target_rounds = 300000;
 
 enum {
     BOOL = 16, BYTEA = 17, INT8 = 20, INT2 = 21, INT4 = 23, TEXT = 25, OID = 26, TIME = 1083,
-    TIMESTAMP = 1114, TIMESTAMPTZ = 1184, UUID = 2950,
+    TIMESTAMP = 1114, TIMESTAMPTZ = 1184, UUID = 2950, FLOAT8 = 701, INET = 869, INTERVAL = 1186,
+    VARBIT = 1562, LSN = 3220,
 };
 
 static void check_agree(enum rowkey_type type, uint32_t oid, struct slice bytes, uint64_t expected)
@@ -117,6 +120,110 @@ static void check_oid(struct slice bytes)
     check_agree(ROWKEY_OID, OID, slice_of(at, 4), key);
 }
 
+// A float8, with as many digits as tell it apart from others, and with the fifteen that count.
+static void check_double(struct slice bytes)
+{
+    uint8_t at[8] = {0};
+    struct reader r = reader_of(slice_of(at, 8));
+    char text[64];
+    double value;
+    uint64_t key;
+    memcpy(at, bytes.at, bytes.len < 8 ? bytes.len : 8);
+    uint64_t pattern = reader_u64(&r);
+    memcpy(&value, &pattern, sizeof(value));
+    if (!isnormal(value) && value != 0)
+        return;
+    for (int digits = 16; digits >= 14; digits--) {
+        snprintf(text, sizeof(text), "%.*e", digits, value);
+        double read = strtod(text, NULL);
+        if ((!isnormal(read) && read != 0) || (digits == 15 && read != value))
+            continue;
+        CHECK(rowkey_text(ROWKEY_DOUBLE, slice_str(text), &key));
+        check_agree(ROWKEY_DOUBLE, FLOAT8, slice_of(at, 8), key);
+    }
+}
+
+// Addresses as libc prints them.
+static void check_address(struct slice bytes)
+{
+    uint8_t at[4 + 16] = {0};
+    char text[INET6_ADDRSTRLEN + 8];
+    uint64_t key;
+    size_t n = bytes.len > 0 && bytes.at[0] % 2 == 0 ? 4 : 16;
+    for (size_t i = 0; i < n && i + 1 < bytes.len; i++) // zeros are what is left out
+        at[4 + i] = bytes.at[1 + i] % 3 == 0 ? 0 : bytes.at[1 + i];
+    at[0] = n == 4 ? 2 : 3;
+    at[1] = (uint8_t)(bytes.len > n + 1 ? bytes.at[n + 1] % (8 * n + 1) : 8 * n);
+    at[3] = (uint8_t)n;
+    CHECK(inet_ntop(n == 4 ? AF_INET : AF_INET6, at + 4, text, sizeof(text)) != NULL);
+    if (at[1] < 8 * n)
+        snprintf(text + strlen(text), 8, "/%u", at[1]);
+    for (int i = 0; i < 2; i++) {
+        enum rowkey_type type = i == 0 ? ROWKEY_INET : ROWKEY_CIDR;
+        CHECK(rowkey_text(type, slice_str(text), &key));
+        check_agree(type, INET, slice_of(at, 4 + n), key);
+    }
+}
+
+// An interval, as it is printed, and as days and a time.
+static void check_interval(struct slice bytes)
+{
+    const int64_t day_us = 86400000000;
+    uint8_t at[16] = {0};
+    char text[128];
+    uint64_t key;
+    struct reader r = reader_of(bytes);
+    int days = (int16_t)reader_u16(&r), months = (int16_t)reader_u16(&r);
+    int64_t us = (int32_t)reader_u32(&r) * 1000ll + (int16_t)reader_u16(&r);
+    if (!reader_ok(&r))
+        return;
+    int64_t size = us < 0 ? -us : us;
+    store_u32(at, (uint32_t)((uint64_t)us >> 32));
+    store_u32(at + 4, (uint32_t)us);
+    store_u32(at + 8, (uint32_t)days);
+    store_u32(at + 12, (uint32_t)months);
+    snprintf(text, sizeof(text), "%d mons %+d days %c%02d:%02d:%02d.%06d", months, days,
+             us < 0 ? '-' : '+', (int)(size / 3600000000), (int)(size / 60000000 % 60),
+             (int)(size / 1000000 % 60), (int)(size % 1000000));
+    CHECK(rowkey_text(ROWKEY_INTERVAL, slice_str(text), &key));
+    check_agree(ROWKEY_INTERVAL, INTERVAL, slice_of(at, 16), key);
+    int64_t all = (months * 30ll + days) * day_us + us, whole = all / day_us, rest = all % day_us;
+    size = rest < 0 ? -rest : rest;
+    if (whole > 999999 || whole < -999999)
+        return;
+    snprintf(text, sizeof(text), "%d days %c%d.%06d seconds", (int)whole, rest < 0 ? '-' : '+',
+             (int)(size / 1000000), (int)(size % 1000000));
+    CHECK(rowkey_text(ROWKEY_INTERVAL, slice_str(text), &key));
+    check_agree(ROWKEY_INTERVAL, INTERVAL, slice_of(at, 16), key);
+}
+
+static void check_bits(struct slice bytes)
+{
+    uint8_t at[4 + 32];
+    char text[256];
+    uint64_t key;
+    size_t n = bytes.len > 32 ? 32 : bytes.len;
+    for (size_t i = 0; i < 8 * n; i++)
+        text[i] = (bytes.at[i / 8] >> (7 - i % 8) & 1) + '0';
+    CHECK(rowkey_text(ROWKEY_BITS, slice_of(text, 8 * n), &key));
+    store_u32(at, (uint32_t)(8 * n));
+    memcpy(at + 4, bytes.at, n);
+    check_agree(ROWKEY_BITS, VARBIT, slice_of(at, 4 + n), key);
+}
+
+static void check_lsn(struct slice bytes)
+{
+    uint8_t at[8] = {0};
+    struct reader r = reader_of(slice_of(at, 8));
+    char text[32];
+    uint64_t key;
+    memcpy(at, bytes.at, bytes.len < 8 ? bytes.len : 8);
+    uint32_t high = reader_u32(&r), low = reader_u32(&r);
+    snprintf(text, sizeof(text), "%X/%X", high, low);
+    CHECK(rowkey_text(ROWKEY_LSN, slice_str(text), &key));
+    check_agree(ROWKEY_LSN, LSN, slice_of(at, 8), key);
+}
+
 static int digit(uint8_t c)
 {
     return isdigit(c) ? c - '0' : tolower(c) - 'a' + 10;
@@ -154,13 +261,19 @@ static void check_text(enum rowkey_type type, struct slice text)
 void target_run(struct slice bytes)
 {
     static const uint32_t oids[] = {16, 20,   21,   23,   25,   1042, 1043, 1082, 1700, 2950,
-                                    17, 0,    18,   19,   26,   829,  1083, 1114, 1184, 3500};
+                                    17, 0,    18,   19,   26,   829,  1083, 1114, 1184, 3500,
+                                    701, 650, 869,  774,  1186, 1560, 1562, 3220};
     uint8_t oid = target_byte(&bytes);
     uint64_t key;
     check_integer(bytes);
     check_bytes(bytes);
     check_time(bytes);
     check_oid(bytes);
+    check_double(bytes);
+    check_address(bytes);
+    check_interval(bytes);
+    check_bits(bytes);
+    check_lsn(bytes);
     for (int i = ROWKEY_INTEGER; i < ROWKEY_TYPES; i++) {
         enum rowkey_type type = (enum rowkey_type)i;
         check_text(type, bytes);

@@ -8,7 +8,7 @@ from runner import limit, scenario
 TIMESTAMP = 762525296789000  # 2024-02-29 12:34:56.789
 
 # type: constants, text of parameters, parameters in binary with their types (0: not told), another key; then
-# constants and text that are right all the same, as they depend on the table. {enum}: the oid of mood.
+# constants and text that are right all the same, as they depend on the table. {mood}: the oid of a type.
 KINDS = {
     "whole": (["5", "'05'", "5::int"], ["5", " +5"], [(23, b"\0\0\0\5"), (0, b"\0\0\0\5"), (20, b"\0\0\0\0\0\0\0\5")], "6",
               ["5.0"], []),
@@ -35,13 +35,38 @@ KINDS = {
                     ["2024-02-29T07:34:56.789-05"], [(1184, TIMESTAMP.to_bytes(8, "big")), (0, TIMESTAMP.to_bytes(8, "big"))],
                     "'2024-02-29 12:34:56.789+02'", ["'2024-02-29 12:34:56.789'", "'2024-02-29 12:34:56.789Z'"],
                     ["2024-02-29 12:34:56.789 UTC"]),
-    "mood": (["'sad'"], ["sad"], [("{enum}", b"sad"), (0, b"sad")], "'Sad'", [], []),
+    "inet": (["'10.1.2.3'", "'10.1.2.3/32'::inet", "'10.1.2.3'::cidr"], ["10.1.2.3", "10.1.2.3/32"],
+             [(869, b"\2\x20\0\4\x0a\1\2\3"), (0, b"\2\x20\0\4\x0a\1\2\3"), (650, b"\2\x20\1\4\x0a\1\2\3")],
+             "'10.1.2.3/24'", ["'010.1.2.3'"], ["10.1.2.03"]),
+    "cidr": (["'2001:db8::/32'", "'2001:0DB8:0::/32'::inet"], ["2001:db8:0:0:0:0:0.0.0.0/32"],
+             [(650, bytes.fromhex("03200110" + "20010db8" + "00" * 12)), (0, bytes.fromhex("03200010" + "20010db8" + "00" * 12)),
+              (869, bytes.fromhex("03200010" + "20010db8" + "00" * 12))], "'2001:db8::/33'", [], []),
+    "macaddr8": (["'08:00:2b:01:02:03'", "'08-00-2B-FF-FE-01-02-03'"], ["08:00:2b:ff:fe:01:02:03"],
+                 [(774, bytes.fromhex("08002bfffe010203")), (0, bytes.fromhex("08002bfffe010203"))], "'08:00:2b:ff:fe:01:02:04'",
+                 ["'08002bfffe010203'"], ["08002b:010203"]),
+    "float8": (["1.5", "'1.50'", "15e-1", "1.5::float8", "1.50::numeric"], ["1.5", " +1.5", "0.15e1"],
+               [(701, bytes.fromhex("3ff8000000000000")), (0, bytes.fromhex("3ff8000000000000"))], "2",
+               ["1.5::float4", "1.50000000000000000001"], ["0x1.8p0"]),
+    "bit(3)": (["'101'", "'101'::varbit"], ["101"], [(1560, b"\0\0\0\3\xa0"), (0, b"\0\0\0\3\xa0")], "'100'",
+               ["B'101'", "'b101'"], ["b101"]),
+    "varbit": (["'101'", "'101'::varbit"], ["101"], [(1562, b"\0\0\0\3\xa0"), (0, b"\0\0\0\3\xa0")], "'1010'",
+               ["B'101'", "'b101'"], ["b101"]),
+    "pg_lsn": (["'1/A'", "'01/0a'"], ["1/a"], [(3220, b"\0\0\0\1\0\0\0\x0a"), (0, b"\0\0\0\1\0\0\0\x0a")], "'1/B'", [], []),
+    "interval": (["'1 mon'", "'30 days'::interval", "interval '29 days 24:00:00'"], ["1 month", "4 weeks 2 days 0 hours", "720:00:00"],
+                 [(1186, bytes(12) + b"\0\0\0\1"), (0, bytes(8) + b"\0\0\0\x1e" + bytes(4))], "'31 days'",
+                 ["interval '1' month", "'P1M'"], ["@ 1 month", "-1 month ago"]),
+    "interval(3)": (["'1 day'"], ["24:00:00"], [(1186, bytes(8) + b"\0\0\0\1" + bytes(4))], "'23:00:00'", [], []),
+    "ratio": (["1.5", "'1.5'"], ["1.50"], [(701, bytes.fromhex("3ff8000000000000")), (0, bytes.fromhex("3ff8000000000000"))], "0.5", [], []),
+    "flags": (["'101'"], ["101"], [(1562, b"\0\0\0\3\xa0"), (0, b"\0\0\0\3\xa0")], "'1'", [], []),
+    "mood": (["'sad'"], ["sad"], [("{mood}", b"sad"), (0, b"sad")], "'Sad'", [], []),
 }
 SETUP = """
 CREATE DOMAIN whole AS int CHECK (VALUE <> 7);
 CREATE DOMAIN shorter AS varchar(10);
 CREATE DOMAIN short AS shorter NOT NULL;
 CREATE TYPE mood AS ENUM ('Sad', 'sad', 'ok');
+CREATE DOMAIN ratio AS float8;
+CREATE DOMAIN flags AS varbit;
 """
 
 
@@ -54,7 +79,7 @@ def set_up(ctx):
 
 def in_binary(ctx, text, value):
     oid, data = value
-    oid = int(ctx.sql("SELECT 'mood'::regtype::oid")[0][0]) if oid == "{enum}" else oid
+    oid = int(ctx.sql(f"SELECT '{oid[1:-1]}'::regtype::oid")[0][0]) if isinstance(oid, str) else oid
     return parse(text, types=(oid,)) + bind(params=[data], param_formats=(1,)) + execute() + sync()
 
 
@@ -130,18 +155,47 @@ def test_types_of_a_publication(ctx):
 def test_settings_of_the_role(ctx):
     """Whatever defaults the database has, the stream prints what is understood: rows are kept apart."""
     ctx.sql("CREATE TABLE at(k timestamptz PRIMARY KEY, n int); CREATE TABLE bytes(k bytea PRIMARY KEY, n int); GRANT ALL ON at, bytes TO app;"
-            "INSERT INTO at VALUES ('2024-02-29 12:00+00', 0), ('2024-02-29 13:00+00', 0); INSERT INTO bytes VALUES ('a', 0), ('b', 0)")
-    for setting in ("datestyle = 'German'", "timezone = 'Asia/Kolkata'", "bytea_output = 'escape'"):
+            "INSERT INTO at VALUES ('2024-02-29 12:00+00', 0), ('2024-02-29 13:00+00', 0); INSERT INTO bytes VALUES ('a', 0), ('b', 0);"
+            "CREATE TABLE ratio(k float8 PRIMARY KEY, n int); CREATE TABLE span(k interval PRIMARY KEY, n int); GRANT ALL ON ratio, span TO app;"
+            "INSERT INTO ratio VALUES (0.123456789012345, 0), (0.5, 0); INSERT INTO span VALUES ('1 mon', 0), ('31 days', 0)")
+    for setting in ("datestyle = 'German'", "timezone = 'Asia/Kolkata'", "bytea_output = 'escape'", "extra_float_digits = -3", "intervalstyle = 'iso_8601'"):
         ctx.sql(f"ALTER DATABASE {ctx.db} SET {setting}")
     p = ctx.cache_proxy()
     reads, write = Reads(ctx, p), directly(ctx)
     for n in range(1, 4):
-        for table, key, other in (("at", "'2024-02-29 12:00+00'", "'2024-02-29 14:00+01'"), ("bytes", "'a'", "'b'")):
+        for table, key, other in (("at", "'2024-02-29 12:00+00'", "'2024-02-29 14:00+01'"), ("bytes", "'a'", "'b'"),
+                                  ("ratio", "0.123456789012345", "0.5"), ("span", "'30 days'", "'31 days'")):
             read = f"SELECT n FROM {table} WHERE k = "
             reads.fill(read + key, read + other)
             write(f"UPDATE {table} SET n = {n} WHERE k = {key}")
             wait_seen(ctx, reads, read + key, str(n))
             reads.lives(read + other)
+
+
+def test_stored_otherwise(ctx):
+    """Without a stream: what a column makes of a value, and what others make of a parameter beside them."""
+    ctx.sql("CREATE TABLE net(k cidr PRIMARY KEY, n int); CREATE TABLE span(k interval(0) PRIMARY KEY, n int);"
+            "CREATE TABLE num(k numeric PRIMARY KEY, n int); INSERT INTO num VALUES (5, 0), (0, 0);"
+            "CREATE TABLE ratio(k float8 PRIMARY KEY, n int); INSERT INTO ratio VALUES (0, 0), (2, 0); GRANT ALL ON net, span, num, ratio TO app")
+    p = ctx.cache_proxy(invalidation="proxy")
+    reads, write = Reads(ctx, p), through(ctx, p)
+    net, span = "SELECT n FROM net WHERE k = '10.1.2.0/24'", "SELECT n FROM span WHERE k = '00:00:02'"
+    inet = parse("INSERT INTO net(k, n) VALUES ($1, 2)", types=(869,)) + bind(params=[b"\2\x18\0\4\x0a\1\2\3"], param_formats=(1,)) + execute() + sync()
+    for n, make in ((1, "INSERT INTO net(k, n) VALUES ('10.1.2.3/24'::inet, 1)"), (2, inet)):
+        reads.fill(net)
+        write(make)
+        reads.dies(net, str(n))
+        write("DELETE FROM net")
+    reads.fill(span)
+    write("INSERT INTO span(k, n) VALUES ('00:00:01.6', 1)")
+    reads.dies(span, "1")
+    # Of eight bytes each: an int8 that might be taken for a numeric, a numeric for a float8.
+    for table, k, beside, data in (("num", "5", "3000000000", b"\0\0\0\0\0\0\0\5"), ("ratio", "0", "1.5", b"\0\0\0\0\0\0\0\2")):
+        text = f"SELECT n FROM {table} WHERE k = ANY (ARRAY[$1, {beside}])"
+        read = parse(text) + bind(params=[data], param_formats=(1,)) + execute() + sync()
+        reads.fill(read)
+        write(f"UPDATE {table} SET n = 1 WHERE k = {k}")
+        reads.dies(read, "1", text)
 
 
 def test_labels_change(ctx):
@@ -232,14 +286,15 @@ def test_alternatives_without_a_stream(ctx):
 
 def test_whole_rows(ctx):
     """With REPLICA IDENTITY FULL each column is a key by itself: those of all these types, too."""
-    ctx.sql(SETUP + "CREATE TABLE t(id int, made timestamptz, feels mood, body bytea, at whole, n int); ALTER TABLE t REPLICA IDENTITY FULL;"
-            "INSERT INTO t VALUES (1, '2024-02-29 12:00+00', 'sad', 'a', 5, 0), (2, '2024-02-29 13:00+00', 'ok', 'b', 6, 0); GRANT ALL ON t TO app")
+    ctx.sql(SETUP + "CREATE TABLE t(id int, made timestamptz, feels mood, body bytea, at whole, host inet, part float8, flags varbit, n int); ALTER TABLE t REPLICA IDENTITY FULL;"
+            "INSERT INTO t VALUES (1, '2024-02-29 12:00+00', 'sad', 'a', 5, '::1', 0.1, '101', 0), (2, '2024-02-29 13:00+00', 'ok', 'b', 6, '::2', 0.2, '100', 0); GRANT ALL ON t TO app")
     p = ctx.cache_proxy()
     reads = Reads(ctx, p)
     n = 0
     for write, see in ((through(ctx, p), reads.dies), (directly(ctx), lambda s, v: wait_seen(ctx, reads, s, v))):
         for column, key, other in (("made", "'2024-02-29 12:00+00'", "'2024-02-29 13:00+00'"), ("feels", "'sad'", "'ok'"),
-                                   ("body", "'a'", "'b'"), ("at", "5", "6")):
+                                   ("body", "'a'", "'b'"), ("at", "5", "6"), ("host", "'0::1'", "'::2'"),
+                                   ("part", "1e-1", "0.2"), ("flags", "'101'", "'100'")):
             n += 1
             read = f"SELECT n FROM t WHERE {column} = "
             reads.fill(read + key, read + other)

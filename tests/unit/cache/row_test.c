@@ -85,6 +85,15 @@ static void rows_tell_their_keys(void **state)
     struct catalog_key uuid = key_of("u", ROWKEY_UUID, NULL);
     told(" u[uuid]:'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", &uuid, NULL,
          "a0eebc999c0b4ef8bb6d6bb9bd380a11");
+    struct catalog_key part = key_of("f", ROWKEY_DOUBLE, NULL);
+    told(" f[double precision]:1e+22", &part, NULL, "1e22");
+    told(" f[public.ratio]:'0.1'", &part, NULL, "0.1"); // a domain
+    struct catalog_key bits = key_of("b", ROWKEY_BITS, NULL);
+    told(" b[bit]:B'0101' id[bigint]:5", &bits, NULL, "0101");
+    told(" b[bit varying]:B''", &bits, NULL, "");
+    told(" old-key: b[public.flags]:'0101' new-tuple: b[public.flags]:'11'", &bits, "0101", "11");
+    struct catalog_key host = key_of("h", ROWKEY_INET, NULL);
+    told(" h[inet]:'::ffff:1.2.3.4/64'", &host, NULL, "::ffff:102:304/64");
 }
 
 static void composite_keys(void **state)

@@ -24,7 +24,7 @@ static void add_table(struct catalog_builder *b, const char *name, const char *c
     r.key.columns[0].name = slice_str(column != NULL ? column : "");
     r.key.columns[0].type = type;
     r.key.columns[0].modified = strcmp(name, "v") == 0 || strcmp(name, "n2") == 0 ||
-                                strcmp(name, "at3") == 0;
+                                strcmp(name, "at3") == 0 || strcmp(name, "span3") == 0;
     r.key.columns[0].oid = type == ROWKEY_ENUM ? 16400 : 0;
     r.key.columns[1].name = slice_str(second != NULL ? second : "");
     r.key.columns[1].type = ROWKEY_TEXT;
@@ -54,6 +54,14 @@ static int set_up(void **state)
     add_table(b, "at", "id", ROWKEY_TIMESTAMP, NULL);
     add_table(b, "at3", "id", ROWKEY_TIMESTAMP, NULL); // timestamp(3)
     add_table(b, "atz", "id", ROWKEY_TIMESTAMPTZ, NULL);
+    add_table(b, "f", "id", ROWKEY_DOUBLE, NULL);
+    add_table(b, "inet", "id", ROWKEY_INET, NULL);
+    add_table(b, "cidr", "id", ROWKEY_CIDR, NULL);
+    add_table(b, "mac8", "id", ROWKEY_MACADDR8, NULL);
+    add_table(b, "bits", "id", ROWKEY_BITS, NULL);
+    add_table(b, "lsn", "id", ROWKEY_LSN, NULL);
+    add_table(b, "span", "id", ROWKEY_INTERVAL, NULL);
+    add_table(b, "span3", "id", ROWKEY_INTERVAL, NULL); // interval(3)
     catalog = catalog_builder_finish(b);
     return 0;
 }
@@ -266,6 +274,50 @@ static void constants_fix_keys(void **state)
         {"SELECT * FROM t WHERE id = 5 UNION SELECT * FROM t WHERE id = 6", "t=5;t=6"},
         {"SELECT * FROM t WHERE id = 5 AND EXISTS (SELECT FROM s WHERE name = 'x')", "t=5;s=x"},
         {"SELECT (SELECT max(v) FROM t WHERE id = 5)", "t=5"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        reads(cases[i][0], cases[i][1]);
+}
+
+static void constants_of_other_types(void **state)
+{
+    static const char *const cases[][2] = {
+        {"SELECT * FROM f WHERE id = 1.50", "f=1.5"},
+        {"SELECT * FROM f WHERE id = -5", "f=-5"},
+        {"SELECT * FROM f WHERE id = 1e3", "f=1000"},
+        {"SELECT * FROM f WHERE id = '15e-1'", "f=1.5"},
+        {"SELECT * FROM f WHERE id = 1.5::float8", "f=1.5"},
+        {"SELECT * FROM f WHERE id = CAST('1.5' AS double precision)", "f=1.5"},
+        {"SELECT * FROM f WHERE id = 1.5::numeric", "f=1.5"},
+        {"SELECT * FROM f WHERE id IN (1, 2.5, '3')", "f=1;f=2.5;f=3"},
+        {"SELECT * FROM f WHERE id = ANY(ARRAY[1, 2.5])", "f=1;f=2.5"},
+        {"SELECT * FROM inet WHERE id = '10.1.2.3'", "inet=10.1.2.3/32"},
+        {"SELECT * FROM inet WHERE id = inet '::1'", "inet=0:0:0:0:0:0:0:1"},
+        {"SELECT * FROM inet WHERE id = '10.1.2.0/24'::cidr", "inet=10.1.2.0/24"},
+        {"SELECT * FROM cidr WHERE id = '10.1.2.0/24'", "cidr=10.1.2.0/24"},
+        {"SELECT * FROM cidr WHERE id = '10.1.2.0/24'::inet", "cidr=10.1.2.0/24"},
+        {"SELECT * FROM mac8 WHERE id = '08:00:2b:01:02:03'", "mac8=08-00-2B-FF-FE-01-02-03"},
+        {"SELECT * FROM bits WHERE id = '101'", "bits=101"},
+        {"SELECT * FROM bits WHERE id = '101'::varbit", "bits=101"},
+        {"SELECT * FROM lsn WHERE id = '1/0A'", "lsn=1/A"},
+        {"SELECT * FROM span WHERE id = '1 month'", "span=30 days"},
+        {"SELECT * FROM span WHERE id = interval '24 hours'", "span=1 day"},
+        {"SELECT * FROM span3 WHERE id = '00:00:00.0004'", "span3=00:00:00.0004"},
+        {"SELECT * FROM f WHERE id = 1.5::float4", "f"},
+        {"SELECT * FROM f WHERE id = 'NaN'", "f"},
+        {"SELECT * FROM f WHERE id = 0.12345678901234567890", "f"},
+        {"SELECT * FROM f WHERE id = 1.5::int", "f"},
+        {"SELECT * FROM f WHERE id = 1.25::numeric(3,1)", "f"},
+        {"SELECT * FROM n WHERE id = 1.5::float8", "n"},
+        {"SELECT * FROM t WHERE id = 5::float8", "t"},
+        {"SELECT * FROM cidr WHERE id = '10.1'", "cidr"},
+        {"SELECT * FROM mac8 WHERE id = '08:00:2b:01:02:03'::macaddr", "mac8"},
+        {"SELECT * FROM bits WHERE id = B'101'", "bits"},
+        {"SELECT * FROM bits WHERE id = '101'::bit", "bits"}, // the first of them
+        {"SELECT * FROM bits WHERE id = '101'::varbit(2)", "bits"},
+        {"SELECT * FROM span WHERE id = interval '1' day", "span"},
+        {"SELECT * FROM span WHERE id = '1.5 days'", "span"},
+        {"SELECT * FROM span WHERE id = '-1 day 02:03:04'", "span"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         reads(cases[i][0], cases[i][1]);
@@ -670,13 +722,6 @@ static void parameters_fix_keys(void **state)
         {"SELECT * FROM n WHERE id = $1", AS_BINARY(0, "\0\1\0\0\0\0\0\1\0\5"), "n=5"},
         {"SELECT * FROM n WHERE id = $1::int", AS_TEXT(1700, "5"), "n"}, // it is rounded
         {"SELECT * FROM n WHERE id = $1::int", AS_BINARY(0, "\0\0\0\5"), "n=5"},
-        // Its type is that of the array, which the others decide on.
-        {"SELECT * FROM n WHERE id = ANY(ARRAY[$1, 3000000000])",
-         AS_BINARY(0, "\0\0\0\0\0\0\0\5"), "n"},
-        {"SELECT * FROM n WHERE id = ANY(ARRAY[$1, 3000000000])",
-         AS_BINARY(20, "\0\0\0\0\0\0\0\5"), "n=5;n=3000000000"},
-        {"SELECT * FROM n WHERE id = ANY(ARRAY[$1::int8, 3000000000])",
-         AS_BINARY(0, "\0\0\0\0\0\0\0\5"), "n=5;n=3000000000"},
         {"SELECT * FROM s WHERE name = $1", AS_TEXT(0, "x"), "s=x"},
         {"SELECT * FROM s WHERE name = $1", AS_BINARY(1043, "x"), "s=x"},
         {"SELECT * FROM s WHERE name = $1", AS_TEXT(1042, "x"), "s"},
@@ -772,6 +817,62 @@ static void parameters_of_other_types(void **state)
         bound(cases[i].sql, &cases[i].p, 1, cases[i].expected, false);
 }
 
+static void parameters_of_still_other_types(void **state)
+{
+    static const struct {
+        const char *sql;
+        struct parameter p;
+        const char *expected;
+    } cases[] = {
+        {"SELECT * FROM f WHERE id = $1", AS_TEXT(0, "1.5"), "f=1.5"},
+        {"SELECT * FROM f WHERE id = $1", AS_TEXT(1700, "1.50"), "f=1.5"},
+        {"SELECT * FROM f WHERE id = $1", AS_TEXT(700, "1.5"), "f"},
+        {"SELECT * FROM f WHERE id = $1", AS_BINARY(0, "\77\370\0\0\0\0\0\0"), "f=1.5"},
+        {"SELECT * FROM f WHERE id = $1", AS_BINARY(701, "\200\0\0\0\0\0\0\0"), "f=0"},
+        {"SELECT * FROM f WHERE id = $1", AS_BINARY(700, "\77\300\0\0"), "f"},
+        {"SELECT * FROM f WHERE id = $1", AS_BINARY(1700, "\0\0\0\0\0\0\0\2"), "f"},
+        {"SELECT * FROM f WHERE id = $1::numeric", AS_BINARY(0, "\0\0\0\0\0\0\0\2"), "f"},
+        {"SELECT * FROM f WHERE id = $1", AS_BINARY(20, "\0\0\0\0\0\0\0\5"), "f=5"},
+        {"SELECT * FROM f WHERE id = $1::int8", AS_BINARY(0, "\0\0\0\0\0\0\0\5"), "f=5"},
+        {"SELECT * FROM f WHERE id = $1::float8", AS_TEXT(25, "5e0"), "f=5"},
+        {"SELECT * FROM f WHERE id = ANY($1)", AS_TEXT(1022, "{1.5,2}"), "f=1.5;f=2"},
+        {"SELECT * FROM f WHERE id = ANY($1)", AS_TEXT(1021, "{1.5,2}"), "f"},
+        {"SELECT * FROM f WHERE id IN ($1, 2.5)",
+         AS_BINARY(0, "\77\370\0\0\0\0\0\0"), "f=1.5;f=2.5"},
+        // Its type is that of the array, which the others decide on.
+        {"SELECT * FROM f WHERE id = ANY(ARRAY[$1, 2.5])",
+         AS_BINARY(0, "\0\0\0\0\0\0\0\2"), "f"},
+        {"SELECT * FROM n WHERE id = ANY(ARRAY[$1, 3000000000])",
+         AS_BINARY(0, "\0\0\0\0\0\0\0\5"), "n"},
+        {"SELECT * FROM n WHERE id = ANY(ARRAY[$1, 3000000000])",
+         AS_BINARY(20, "\0\0\0\0\0\0\0\5"), "n=5;n=3000000000"},
+        {"SELECT * FROM n WHERE id = ANY(ARRAY[$1::int8, 3000000000])",
+         AS_BINARY(0, "\0\0\0\0\0\0\0\5"), "n=5;n=3000000000"},
+        {"SELECT * FROM inet WHERE id = $1", AS_TEXT(0, "10.1.2.3/24"), "inet=10.1.2.3/24"},
+        {"SELECT * FROM inet WHERE id = $1", AS_BINARY(0, "\2\40\0\4\12\1\2\3"),
+         "inet=10.1.2.3"},
+        {"SELECT * FROM inet WHERE id = $1", AS_BINARY(650, "\2\30\1\4\12\1\2\0"),
+         "inet=10.1.2.0/24"},
+        {"SELECT * FROM inet WHERE id = $1::cidr", AS_BINARY(869, "\2\30\0\4\12\1\2\3"),
+         "inet"}, // it loses the last ones
+        {"SELECT * FROM inet WHERE id = $1", AS_TEXT(25, "10.1.2.3"), "inet"},
+        {"SELECT * FROM inet WHERE id = $1::inet", AS_TEXT(25, "10.1.2.3"), "inet=10.1.2.3"},
+        {"SELECT * FROM cidr WHERE id = $1", AS_BINARY(0, "\2\30\0\4\12\1\2\0"),
+         "cidr=10.1.2.0/24"},
+        {"SELECT * FROM cidr WHERE id = ANY($1)", AS_TEXT(1041, "{10.1.2.0/24}"),
+         "cidr=10.1.2.0/24"},
+        {"SELECT * FROM mac8 WHERE id = $1", AS_TEXT(829, "08:00:2b:01:02:03"), "mac8"},
+        {"SELECT * FROM bits WHERE id = $1", AS_BINARY(0, "\0\0\0\3\240"), "bits=101"},
+        {"SELECT * FROM bits WHERE id = $1", AS_BINARY(1562, "\0\0\0\3\240"), "bits=101"},
+        {"SELECT * FROM lsn WHERE id = $1", AS_BINARY(0, "\0\0\0\1\0\0\0\12"), "lsn=1/A"},
+        {"SELECT * FROM span WHERE id = $1",
+         AS_BINARY(0, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1"), "span=30 days"},
+        {"SELECT * FROM span WHERE id = $1", AS_TEXT(1083, "12:34:56"), "span"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+        bound(cases[i].sql, &cases[i].p, 1, cases[i].expected, false);
+}
+
 static void letters_beyond_ascii_need_one_encoding(void **state)
 {
     const char *sql = "SELECT * FROM s WHERE name = '\303\251'";
@@ -806,6 +907,11 @@ static void writes_of_known_rows(void **state)
         {"INSERT INTO c(a, b) VALUES (1, 'x'), (2, 'y')", "c=1|x;c=2|y"},
         {"INSERT INTO at(id) VALUES ('2024-02-29 12:00')", "at=2024-02-29 12:00"},
         {"INSERT INTO flag(id) VALUES (true)", "flag=t"},
+        {"INSERT INTO f(id) VALUES (1.50), (2), ('3e0')", "f=1.5;f=2;f=3"},
+        {"INSERT INTO cidr(id) VALUES ('10.1.2.3/24'::inet)", "cidr=10.1.2.0/24"},
+        {"INSERT INTO inet(id) VALUES ('10.1.2.3/24')", "inet=10.1.2.3/24"},
+        {"INSERT INTO span(id) VALUES ('30 days')", "span=1 mon"},
+        {"INSERT INTO span3(id) VALUES ('00:00:00.0004')", "span3"},
         {"INSERT INTO oid(id, v) VALUES (5, 1) ON CONFLICT (id) DO UPDATE SET v = 1", "oid=5"},
         {"UPDATE t SET v = 1 WHERE id = 5 OR id = 6", "t=5;t=6"},
         {"DELETE FROM c WHERE (a, b) IN ((1, 'x'), (2, 'y'))", "c=1|x;c=2|y"},
@@ -868,7 +974,7 @@ static void writes_of_unknown_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(constants_fix_keys),
+        cmocka_unit_test(constants_fix_keys), cmocka_unit_test(constants_of_other_types),
         cmocka_unit_test(what_does_not_fix_a_key),
         cmocka_unit_test(joins),
         cmocka_unit_test(linked_places),
@@ -876,6 +982,7 @@ int main(void)
         cmocka_unit_test(templates_share_an_analysis),
         cmocka_unit_test(parameters_fix_keys),
         cmocka_unit_test(parameters_of_other_types),
+        cmocka_unit_test(parameters_of_still_other_types),
         cmocka_unit_test(letters_beyond_ascii_need_one_encoding),
         cmocka_unit_test(writes_of_known_rows),
         cmocka_unit_test(writes_of_unknown_rows),

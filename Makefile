@@ -307,7 +307,7 @@ bench-logins: ## logins a second, and what one costs: PgBouncer and pgweir (ROUN
 	@$(PYTHON) -B bench/logins.py $(BENCH_KNOBS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) \
 	    $(if $(CLIENTS),--clients $(CLIENTS))
 
-$(BUILD)/bench/eviction: bench/eviction.c $(BUILD)/libcache.a $(BUILD)/libbase.a
+$(BUILD)/bench/eviction: bench/eviction.c bench/eviction_traces.h $(BUILD)/libcache.a $(BUILD)/libbase.a
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(NO_LTO) $(LDFLAGS) $(filter %.c %.a,$^) $(ALLOCATOR) -lm -o $@
 

@@ -169,20 +169,6 @@ static bool is_equality(const PgQuery__AExpr *e)
     return e->n_name == 1 && strcmp(node_string(e->name[0]), "=") == 0;
 }
 
-static bool take_array(struct fixed *f, const PgQuery__Node *node)
-{
-    if (node == NULL)
-        return false;
-    if (node->node_case != NODE(A_ARRAY_EXPR))
-        return fixed_take_value(f, node, true);
-    uint16_t first = f->n_values;
-    if (!fixed_take_list(f, node->a_array_expr->elements, node->a_array_expr->n_elements))
-        return false;
-    for (uint16_t i = first; i < f->n_values; i++) // not the column decides on the type
-        f->values[i].shared = f->values[i].cast == 0;
-    return true;
-}
-
 // What an expression says of a column, in values; false: nothing.
 static bool take_comparison(struct fixed *f, const PgQuery__AExpr *e, struct column *column,
                             struct column *same)
@@ -201,7 +187,7 @@ static bool take_comparison(struct fixed *f, const PgQuery__AExpr *e, struct col
                e->rexpr->node_case == NODE(LIST) &&
                fixed_take_list(f, e->rexpr->list->items, e->rexpr->list->n_items);
     case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY:
-        return take_column(e->lexpr, column) && take_array(f, e->rexpr);
+        return take_column(e->lexpr, column) && fixed_take_array(f, e->rexpr);
     }
     return false;
 }

@@ -151,3 +151,17 @@ bool fixed_take_list(struct fixed *f, PgQuery__Node **items, size_t n)
             return false;
     return n > 0;
 }
+
+bool fixed_take_array(struct fixed *f, const PgQuery__Node *node)
+{
+    if (node == NULL)
+        return false;
+    if (node->node_case != NODE(A_ARRAY_EXPR))
+        return fixed_take_value(f, node, true);
+    uint16_t first = f->n_values;
+    if (!fixed_take_list(f, node->a_array_expr->elements, node->a_array_expr->n_elements))
+        return false;
+    for (uint16_t i = first; i < f->n_values; i++) // not the column decides on the type
+        f->values[i].shared = f->values[i].cast == 0;
+    return true;
+}

@@ -13,3 +13,4 @@ uint32_t fixed_cast(const PgQuery__TypeName *type);
 // False: it is none, or there is no room.
 bool fixed_take_value(struct fixed *f, const PgQuery__Node *node, bool array);
 bool fixed_take_list(struct fixed *f, PgQuery__Node **items, size_t n); // what came first stays
+bool fixed_take_array(struct fixed *f, const PgQuery__Node *node); // behind = ANY

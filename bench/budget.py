@@ -32,6 +32,8 @@ PATHS = (
     ("passed through, prepared", "pgweir", "select", "prepared"),
     ("hit, simple", "pgweir-cache", "hot", "simple"),
     ("hit, prepared", "pgweir-cache", "hot", "prepared"),
+    ("miss, simple", "pgweir-cache", "unique", "simple"),
+    ("miss, prepared", "pgweir-cache", "unique", "prepared"),
     ("login", "pgweir", "login", "login"),
 )
 TOLERANCE = {"instructions": 0.03, "calls": 0.03}
@@ -45,6 +47,7 @@ class Steady:
     def __init__(self, generator):
         self.generator = generator
         self.rows = generator.rows
+        self.unique = generator.unique
 
     def run(self, target, protocol, clients, *more):
         self.generator.seed = 0

@@ -9,7 +9,8 @@
 #include "proxy/session/gucs.h"
 
 enum {
-    PLACES = 1024,   // a power of two
+    SETS = 1024,     // a power of two
+    WAYS = 4,        // of a set, which then is a line of the processor's cache
     BYTES_MAX = 512, // of a unit
     KEY_MAX = 1024,
     LUCK_MAX = 64,   // so many in a row that were not known; then only some are looked for
@@ -17,7 +18,6 @@ enum {
 };
 
 struct repeat {
-    uint64_t hash;
     struct question question; // counts analysis, resolution, statement; its slices are in data;
                               // its client is who asked last, and may be gone
     uint64_t route;           // number
@@ -28,8 +28,13 @@ struct repeat {
     uint8_t data[];           // the unit, then the key
 };
 
+struct set {
+    uint64_t hashes[WAYS];
+    struct repeat *at[WAYS]; // own
+};
+
 struct repeats {
-    struct repeat *places[PLACES]; // own
+    struct set sets[SETS];
     unsigned luck, unlucky;
     bool looked;   // for the unit at hand: what is not looked for is not noted either
     uint64_t hash; // ... of it
@@ -57,8 +62,8 @@ static void repeat_free(struct repeat *r)
 
 void repeats_free(struct repeats *repeats)
 {
-    for (int i = 0; repeats != NULL && i < PLACES; i++)
-        repeat_free(repeats->places[i]);
+    for (int i = 0; repeats != NULL && i < SETS * WAYS; i++)
+        repeat_free(repeats->sets[i / WAYS].at[i % WAYS]);
     mem_free(repeats);
 }
 
@@ -102,6 +107,15 @@ static uint64_t hash_of(const struct client *client, struct slice data)
     return hash_bytes(data.at, data.len) ^ whose * 0x9e3779b97f4a7c15u;
 }
 
+// Where it is, or may go: the ways of a set are taken in order. -1: there is none.
+static inline int way_of(const struct set *set, uint64_t hash)
+{
+    for (int way = 0; way < WAYS; way++)
+        if (set->hashes[way] == hash || set->at[way] == NULL)
+            return way;
+    return -1;
+}
+
 struct question *repeats_find(struct repeats *repeats, struct client *client, struct slice data)
 {
     repeats->looked = data.len <= BYTES_MAX && is_plain(client) &&
@@ -109,9 +123,11 @@ struct question *repeats_find(struct repeats *repeats, struct client *client, st
     if (!repeats->looked)
         return NULL;
     uint64_t hash = repeats->hash = hash_of(client, data);
-    struct repeat *r = repeats->places[hash % PLACES];
-    if (r == NULL || r->hash != hash || r->bytes != data.len ||
-        memcmp(r->data, data.at, data.len) != 0 || !holds(r, client)) {
+    const struct set *set = &repeats->sets[hash % SETS];
+    int way = way_of(set, hash);
+    struct repeat *r = way < 0 ? NULL : set->at[way];
+    if (r == NULL || r->bytes != data.len || memcmp(r->data, data.at, data.len) != 0 ||
+        !holds(r, client)) {
         repeats->luck -= repeats->luck > 0;
         return NULL;
     }
@@ -133,11 +149,11 @@ static struct slice moved(struct slice s, struct slice from, const uint8_t *to)
     return s.at == NULL ? s : slice_of(to + (s.at - from.at), s.len);
 }
 
-static struct repeat *repeat_new(const struct question *q, struct slice data, uint64_t hash)
+static struct repeat *repeat_new(const struct question *q, struct slice data)
 {
     const struct client *client = q->client;
     struct repeat *r = mem_alloc(sizeof(*r) + data.len + q->key.len);
-    *r = (struct repeat){.hash = hash, .question = *q, .route = client->route->number,
+    *r = (struct repeat){.question = *q, .route = client->route->number,
                          .vars = vars_ref(client->vars), .wanted = gucs_ref(client->wanted),
                          .bytes = (uint32_t)data.len};
     memcpy(r->data, data.at, data.len);
@@ -156,16 +172,29 @@ static struct repeat *repeat_new(const struct question *q, struct slice data, ui
     return r;
 }
 
+// Whose place may be taken; if all were used, none is: they leave the next time, unless they come
+// again before.
+static int unused(struct set *set)
+{
+    for (int way = 0; way < WAYS; way++)
+        if (!set->at[way]->used)
+            return way;
+    for (int way = 0; way < WAYS; way++)
+        set->at[way]->used = false;
+    return -1;
+}
+
 void repeats_note(struct repeats *repeats, const struct question *q, struct slice data)
 {
     if (repeats == NULL || !is_worth_it(repeats, q))
         return;
-    uint64_t hash = repeats->hash;
-    struct repeat **place = &repeats->places[hash % PLACES];
-    if (*place != NULL && (*place)->used && (*place)->hash != hash) {
-        (*place)->used = false; // it leaves the next time, unless it comes again before
+    struct set *set = &repeats->sets[repeats->hash % SETS];
+    int way = way_of(set, repeats->hash);
+    if (way < 0)
+        way = unused(set);
+    if (way < 0)
         return;
-    }
-    repeat_free(*place);
-    *place = repeat_new(q, data, hash);
+    repeat_free(set->at[way]);
+    set->at[way] = repeat_new(q, data);
+    set->hashes[way] = repeats->hash;
 }

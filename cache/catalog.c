@@ -48,6 +48,7 @@ struct catalog {
     uint64_t ancestry;
     const struct catalog_relation **trees; // owns
     size_t n_trees;
+    struct buf materialized; // uint32_t each
     struct slice settings[CATALOG_SETTINGS_MAX]; // owned
     size_t setting_count;
     uint64_t settings_hash;
@@ -248,6 +249,13 @@ static void gather_trees(struct catalog *c, struct catalog_relation **relations)
             c->trees[n++] = relations[i];
 }
 
+static void gather_materialized(struct catalog *c, struct catalog_relation **relations)
+{
+    for (size_t i = 0; i < c->relations; i++)
+        if (relations[i]->is_materialized)
+            buf_bytes(&c->materialized, &relations[i]->slot, sizeof(relations[i]->slot));
+}
+
 void catalog_builder_deny_text_search(struct catalog_builder *b)
 {
     b->catalog->text_search_denied = true;
@@ -258,6 +266,7 @@ struct catalog *catalog_builder_finish(struct catalog_builder *b)
     struct catalog *c = b->catalog;
     c->ancestry = lineage_settle(b->lineage, b->relations, c->relations);
     gather_trees(c, b->relations);
+    gather_materialized(c, b->relations);
     for (size_t i = 0; i < c->setting_count; i++) // not 0, whatever the hash is
         c->settings_hash = (c->settings_hash ^ hash_bytes(c->settings[i].at, c->settings[i].len)) *
                                UINT64_C(0x9e3779b97f4a7c15) | 1;
@@ -306,6 +315,7 @@ void catalog_unref(struct catalog **catalog)
     hash_each(&c->facts, fact_free, NULL);
     hash_fini(&c->facts);
     buf_fini(&c->enums);
+    buf_fini(&c->materialized);
     mem_free(c->trees);
     mem_free(c);
 }
@@ -366,6 +376,12 @@ const struct catalog_relation *const *catalog_trees(const struct catalog *c, siz
 {
     *n = c->n_trees;
     return c->trees;
+}
+
+const uint32_t *catalog_materialized(const struct catalog *c, size_t *n)
+{
+    *n = c->materialized.len / sizeof(uint32_t);
+    return (const uint32_t *)(const void *)c->materialized.at;
 }
 
 const struct catalog_relation *catalog_event(const struct catalog *c, struct slice schema,

@@ -57,6 +57,7 @@ struct catalog_relation {
                             // of its own); else why not
     bool is_view;
     bool is_partitioned;    // then its key is that of the rows below it
+    bool is_materialized;   // a view with rows of its own: new ones come without an event
     bool stands_for_others; // a view, or it has, or may have, tables below it
     bool runs_code;     // reading it may run code that is not PostgreSQL's own
     bool reads_settings; // what it shows depends on some of the catalog's settings
@@ -172,6 +173,8 @@ const struct catalog_relation *catalog_event(const struct catalog *c, struct sli
                                              struct slice name);
 // Those whose rows are known by the keys of the tables below them. Borrowed.
 const struct catalog_relation *const *catalog_trees(const struct catalog *c, size_t *n);
+// The table slots of materialized views. Borrowed.
+const uint32_t *catalog_materialized(const struct catalog *c, size_t *n);
 // May reading a relation of that name, in whatever schema, run code that is not PostgreSQL's own?
 bool catalog_runs_code(const struct catalog *c, struct slice name);
 

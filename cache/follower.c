@@ -139,6 +139,16 @@ static uint64_t insert_position(const struct follower *f, uint64_t insert_lsn)
     return insert_lsn;
 }
 
+// Code that nobody sees may have refreshed any of them. No event tells of it, and the reading that
+// finds it in the schema may come long after the barrier has fallen.
+static void touch_materialized(struct follower *f, uint64_t position)
+{
+    size_t n = 0;
+    const uint32_t *slots = f->catalog == NULL ? NULL : catalog_materialized(f->catalog, &n);
+    for (size_t i = 0; i < n; i++)
+        ledger_event(f->ledger, slots[i], position);
+}
+
 // Each commit among these was answered before the reading was sent, so its record ends at or
 // before the insert position that the reading found.
 static void tickets_place(struct follower *f, uint64_t position, int64_t now_us)
@@ -154,6 +164,8 @@ static void tickets_place(struct follower *f, uint64_t position, int64_t now_us)
     while ((link = list_pop_front(&f->riding)) != NULL) {
         struct ticket *t = ticket_of(link);
         ledger_settle(f->ledger, t->slots, t->n_written, position);
+        if (t->barrier)
+            touch_materialized(f, position);
         if (t->barrier || ticket_held(t) > 0) {
             t->position = position;
             list_push_back(&f->passing, &t->link);

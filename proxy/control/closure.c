@@ -268,6 +268,7 @@ bool closure_add_relations(struct catalog_builder *builder, const PGresult *resu
                                                                    : BYPASS_RELATION_KIND,
             .is_view = result_is(result, row, RELATION_KIND, 'v'),
             .is_partitioned = result_is(result, row, RELATION_KIND, 'p'),
+            .is_materialized = result_is(result, row, RELATION_KIND, 'm'),
             .stands_for_others = result_is(result, row, RELATION_KIND, 'v') ||
                                  result_is(result, row, RELATION_KIND, 'p') ||
                                  result_flag(result, row, RELATION_CHILDREN),

@@ -367,6 +367,34 @@ def test_refresh_beside_writes(ctx):
     assert c.value(view) == "8", "what was dropped came back"
 
 
+def test_refresh_within_code(ctx):
+    """A REFRESH that nobody names: in a function, a procedure, a DO, behind a trigger. Who wrote sees the new rows when that is
+    acknowledged, and so does everybody else; rows that the stream tells of come along, and the bound is wide."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); CREATE MATERIALIZED VIEW m AS SELECT n FROM t;"
+            "CREATE TABLE s(n int); CREATE VIEW v AS SELECT n + 0 AS n FROM m;"
+            "CREATE FUNCTION renew(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN UPDATE t SET n = $1; REFRESH MATERIALIZED VIEW m; RETURN $1; END';"
+            "CREATE PROCEDURE renews(int) LANGUAGE plpgsql AS 'BEGIN PERFORM renew($1); END';"
+            "CREATE FUNCTION fired() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM renew(new.n); RETURN NULL; END';"
+            "CREATE TRIGGER fires AFTER INSERT ON s FOR EACH ROW EXECUTE FUNCTION fired();")
+    p = ctx.cache_proxy(max_staleness="10s", **ALONE)
+    writer, reader = ctx.keep(p.connect(ctx.db, "postgres")), ctx.keep(p.connect(ctx.db, "postgres"))
+    ways = ["SELECT renew({n})", "CALL renews({n})", "DO 'BEGIN PERFORM renew({n}); END'", "INSERT INTO s VALUES ({n})"]
+    wrong = []
+    for n in range(1, 21):
+        way = ways[n % len(ways)]
+        for sql in ("SELECT n FROM m", "SELECT n FROM v"):
+            ctx.wait_hit(p, lambda x=sql: reader.query(x))
+        writer.query(way.format(n=n))
+        until = time.monotonic() + 0.2
+        while time.monotonic() < until:
+            got = [c.value(sql) for c in (reader, writer) for sql in ("SELECT n FROM m", "SELECT n FROM v")]
+            if got != [str(n)] * 4:
+                wrong.append(f"{n}: {way}: {got}")
+                break
+            time.sleep(0.005)
+    assert not wrong, "\n".join(wrong)
+
+
 def test_view_that_writes(ctx):
     """Reading a view whose function writes is a write: everybody sees it at once, in every way to read the view."""
     ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); CREATE TABLE one(id int); INSERT INTO one VALUES (1);"

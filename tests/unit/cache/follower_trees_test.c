@@ -56,6 +56,36 @@ static void an_event_raises_all_above(void **state)
     assert_false(is_good(s, "top") || is_good(s, "middle") || is_good(s, "plain"));
 }
 
+// Code that nobody sees may have refreshed it: no event tells of that.
+static void a_barrier_touches_materialized_views(void **state)
+{
+    struct catalog_builder *b = catalog_builder_new(1);
+    const char *const names[] = {"plain", "dashboard"};
+    for (uint32_t i = 0; i < 2; i++)
+        catalog_builder_relation(b, &(struct catalog_relation){.schema = slice_str("public"),
+                                                               .name = slice_str(names[i]),
+                                                               .oid = 100 + i,
+                                                               .is_materialized = i == 1});
+    struct catalog *c = catalog_builder_finish(b);
+    follower_set_catalog(f, c);
+    catalog_unref(&c);
+    begin_on();
+    struct stamp s = stamp();
+    write_through("plain", false);
+    ask_gate();
+    answer_gate(START, 1100, "101:101:");
+    assert_true(is_good(s, "dashboard"));
+    write_through(NULL, true);
+    ask_gate();
+    answer_gate(START, 1200, "101:101:");
+    assert_int_equal(judge(s, "dashboard"), LEDGER_DEAD);
+    assert_true(follower_keepalive(f, 1200));
+    assert_int_equal(ledger_barriers(l), 0);
+    assert_int_equal(judge(s, "dashboard"), LEDGER_DEAD);
+    assert_true(is_good(s, "other"));
+    assert_true(is_good(stamp(), "dashboard"));
+}
+
 // The commit came before the catalog that says whose rows these are, and no snapshot shows it yet:
 // a fill that begins now may miss it.
 static void what_is_pending_when_the_trees_change_ends_all(void **state)
@@ -154,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(an_event_raises_all_above),
+        TEST(a_barrier_touches_materialized_views),
         TEST(what_is_pending_when_the_trees_change_ends_all),
         TEST(an_open_transaction_then_touches_everything),
         TEST(likewise_when_the_keys_of_a_tree_change),

@@ -17,14 +17,11 @@
 #include "proxy/session/lead.h"
 #include "proxy/session/resolutions.h"
 #include "proxy/session/repeats.h"
-#include "proxy/session/rulings.h"
 #include "proxy/session/align.h"
 #include "proxy/session/asked.h"
 #include "proxy/session/session.h"
 #include "proxy/session/unit.h"
 #include "proxy/session/tracked.h"
-#include "proxy/sql/keys.h"
-#include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
 // ---- what is said of it ----

@@ -30,14 +30,14 @@ const struct dependencies *filling_dependencies(struct question *q)
     memcpy(out, r->reads, n * sizeof(*out));
     for (uint16_t i = 0; i < r->read_scan_count; i++) {
         uint32_t slots[KEYS_MAX];
-        int found = keys_slots(&values, &r->read_scans[i], slots);
-        if (found < 0 || keys + (size_t)found > DEPENDENCY_KEYS_MAX) {
+        int named = keys_slots(&values, &r->read_scans[i], slots);
+        if (named < 0 || keys + (size_t)named > DEPENDENCY_KEYS_MAX) {
             out[n++] = ledger_table_slot(r->read_scans[i].table);
             continue;
         }
-        keys += (size_t)found;
-        memcpy(out + n, slots, (size_t)found * sizeof(*out));
-        n += (size_t)found;
+        keys += (size_t)named;
+        memcpy(out + n, slots, (size_t)named * sizeof(*out));
+        n += (size_t)named;
         out[n++] = ledger_rows_slot(r->read_scans[i].space);
         if (r->read_scans[i].space != r->read_scans[i].table)
             out[n++] = ledger_columns_slot(r->read_scans[i].table);

@@ -269,6 +269,27 @@ def test_session_mode(ctx):
     assert c.query(READ + "1").rows[0][1] == "new"
 
 
+def test_texts_of_one_length(ctx):
+    """Texts that come one after the other to the same place, as long as each other, are not taken for each other."""
+    table(ctx)
+    for mode in ("session", "transaction"):
+        p = ctx.cache_proxy(pool_mode=mode)
+        c, other = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+        texts = [t.ljust(48) for t in (READ + "1", "UPDATE t SET n = n + 1 WHERE id = 1", "BEGIN", "COMMIT")]
+        read, write, begin, commit = texts
+        ctx.wait_hit(p, lambda: c.query(read))
+        for n in range(1, 10):
+            before = c.query(read).rows[0][2]
+            if n % 3 == 0:
+                c.query(begin)
+                c.query(read)
+            c.query(write)
+            if n % 3 == 0:
+                c.query(commit)
+            seen = [x.query(read).rows[0][2] for x in (other, c)]
+            assert len(set(seen)) == 1 and seen[0] != before, f"{mode} {n}: {before}, then {seen}"
+
+
 def test_cache_off(ctx):
     """Off is off: nothing is followed on the server."""
     table(ctx)

@@ -101,11 +101,15 @@ static const char functions[] =
     " codeop AS MATERIALIZED (SELECT o.oid, o.oprname FROM pg_operator o"
     "  JOIN code ON code.oid = o.oprcode WHERE o.oid >= 16384),";
 
+// Run by who reads: a view's query, not that of a materialized view, which ran when it was filled.
+#define RUNS_WHEN_READ(rule)                                                                       \
+    rule "ev_type = '1' AND " rule "ev_class NOT IN (SELECT oid FROM class WHERE relkind = 'm')"
+
 // Expressions are stored as trees. What users made is in pg_depend, but PostgreSQL's own functions
 // are pinned and leave no row there: those must be looked for in the text. read: who only reads the
 // relation runs it, too.
 static const char trees[] =
-    " tree AS (SELECT ev_class AS of, 0::oid AS type, ev_type = '1' AS read,"
+    " tree AS (SELECT ev_class AS of, 0::oid AS type, " RUNS_WHEN_READ("") " AS read,"
     "   concat(ev_qual::text, ev_action::text) AS t FROM pg_rewrite WHERE oid >= 16384"
     "  UNION ALL SELECT adrelid, 0, false, adbin::text FROM pg_attrdef"
     "  UNION ALL SELECT conrelid, contypid, false, conbin::text FROM pg_constraint"
@@ -176,13 +180,13 @@ static const char relations[] =
     " readedge AS MATERIALIZED (SELECT r.ev_class AS of, d.refobjid AS dest FROM pg_rewrite r"
     "   JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid"
     "   AND d.refclassid = 'pg_class'::regclass"
-    "   WHERE r.oid >= 16384 AND r.ev_type = '1' AND d.refobjid <> r.ev_class"
+    "   WHERE r.oid >= 16384 AND d.refobjid <> r.ev_class AND " RUNS_WHEN_READ("r.")
     "  UNION SELECT p.polrelid, d.refobjid FROM pg_policy p JOIN pg_depend d"
     "   ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid"
     "   AND d.refclassid = 'pg_class'::regclass WHERE d.refobjid <> p.polrelid),"
     " readcoded(oid) AS (SELECT oid FROM (SELECT of AS oid FROM risky WHERE read"
     "   UNION SELECT r.ev_class FROM used u JOIN pg_rewrite r ON r.oid = u.objid"
-    "    WHERE u.classid = 'pg_rewrite'::regclass AND r.ev_type = '1'"
+    "    WHERE u.classid = 'pg_rewrite'::regclass AND " RUNS_WHEN_READ("r.")
     "   UNION SELECT p.polrelid FROM used u JOIN pg_policy p ON p.oid = u.objid"
     "    WHERE u.classid = 'pg_policy'::regclass) AS d"
     "  UNION SELECT e.of FROM readcoded k JOIN readedge e ON e.dest = k.oid)";

@@ -367,6 +367,27 @@ def test_refresh_beside_writes(ctx):
     assert c.value(view) == "8", "what was dropped came back"
 
 
+def test_code_behind_a_materialized_view(ctx):
+    """It ran when the view was made: who reads the view runs nothing, so its misses stop nobody's hits, nor its own."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); CREATE TABLE busy(n int);"
+            "CREATE FUNCTION fn(int) RETURNS int LANGUAGE plpgsql VOLATILE AS 'BEGIN RETURN $1; END'; CREATE VIEW coded AS SELECT fn(n) FROM t;"
+            "CREATE MATERIALIZED VIEW m AS SELECT id, fn(n) AS n FROM t; GRANT ALL ON t, m, coded TO app")
+    p = ctx.cache_proxy(max_staleness="10s")
+    c, d = ctx.keep(p.connect(ctx.db)), ctx.keep(ctx.pg.connect(ctx.db))
+    ctx.wait_hit(p, lambda: c.query("SELECT n FROM m"))
+    p.wait_log("code behind [0-9]+ names")
+    missed = 0
+    for n in range(20):
+        d.query(f"INSERT INTO busy VALUES ({n})")
+        before = p.cache()["hits"]
+        c.query(f"SELECT n FROM m WHERE id = {n}")
+        d.query(f"INSERT INTO busy VALUES ({n})")
+        time.sleep(0.02)
+        c.query(f"SELECT n FROM m WHERE id = {n}")
+        missed += p.cache()["hits"] == before
+    assert missed < 5, missed
+
+
 def test_refresh_within_code(ctx):
     """A REFRESH that nobody names: in a function, a procedure, a DO, behind a trigger. Who wrote sees the new rows when that is
     acknowledged, and so does everybody else; rows that the stream tells of come along, and the bound is wide."""

@@ -50,6 +50,9 @@ struct asked {
                             // without a client: nothing
 };
 
+// Keeps the question as the last one that was missed, and takes its statement with it.
+void asked_keep(struct question *q);
+
 // examine.c. BYPASS_NONE: all but the key and what comes behind it is known of it.
 enum bypass question_examine(struct question *q);
 // It was examined in this turn, before its client had the server that it has now. Would the same

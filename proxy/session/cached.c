@@ -3,7 +3,6 @@
 // (cache/); here its questions get their answers: which text, which tables, which settings, how
 // fresh, and where the bytes go.
 #include "base/clock.h"
-#include "base/mem.h"
 #include "base/protection.h"
 #include "cache/fill.h"
 #include "cache/key.h"
@@ -389,19 +388,6 @@ static void conclude(struct question *q, enum bypass bypass)
         lead_end(client, FLIGHT_LEFT);
 }
 
-// Takes the question's statement with it.
-static void keep_missed(struct question *q)
-{
-    q->client->worker->asked->missed = *q;
-    q->statement = NULL;
-}
-
-static void forget_missed(struct asked *asked)
-{
-    statement_unref(&asked->missed.statement);
-    asked->missed.client = NULL;
-}
-
 static enum cached ask(struct question *q, bool may_hit)
 {
     struct client *client = q->client;
@@ -434,7 +420,7 @@ static enum cached ask(struct question *q, bool may_hit)
         client->behind = 0;
     conclude(q, bypass);
     if (bypass == BYPASS_NONE && client->server == NULL)
-        keep_missed(q);
+        asked_keep(q);
     return CACHED_MISS;
 }
 
@@ -449,7 +435,7 @@ enum cached client_try_cache(struct client *client, struct slice data, bool may_
 {
     struct question q = {.client = client};
     begin_unit(client);
-    forget_missed(client->worker->asked);
+    asked_forget(client->worker->asked);
     switch (unit_read(data, &q.unit)) {
     case UNIT_MORE:
         return CACHED_MORE;
@@ -475,7 +461,8 @@ enum cached client_try_cache(struct client *client, struct slice data, bool may_
     return cached;
 }
 
-// Nothing was asked between: what is borrowed is still there, key and slots are this question's.
+// Between the two no session goes on (one that does forgets what is kept), and only the pool and
+// align.h are asked: so what is borrowed is still there, key and slots are this question's.
 bool client_fill_missed(struct client *client)
 {
     struct asked *asked = client->worker->asked;
@@ -485,20 +472,8 @@ bool client_fill_missed(struct client *client)
         begin_unit(client);
         conclude(q, BYPASS_NONE);
     }
-    forget_missed(asked);
+    asked_forget(asked);
     return holds;
-}
-
-struct asked *asked_new(void)
-{
-    return mem_new(struct asked);
-}
-
-void asked_free(struct asked *asked)
-{
-    if (asked != NULL)
-        forget_missed(asked);
-    mem_free(asked);
 }
 
 bool client_try_repeat(struct client *client, struct slice data)

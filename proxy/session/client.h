@@ -294,3 +294,4 @@ bool client_fill_missed(struct client *client);
 // What units need room for on their way (asked.h): a worker's, made anew with each configuration.
 struct asked *asked_new(void);
 void asked_free(struct asked *asked); // NULL is fine
+void asked_forget(struct asked *asked); // the question of the last miss; likewise

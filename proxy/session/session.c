@@ -257,6 +257,7 @@ struct slice client_session(struct client *client, struct slice data)
     client->kept_from = client->server != NULL && client->server->kept.len > 0 ? data.at : NULL;
     struct texts_front *texts = client->worker->texts;
     texts_front_moved(texts);
+    asked_forget(client->worker->asked);
     while (next == STEP_ON && data.len > 0 && client->state != CLIENT_CLOSED && !must_wait(client))
         next = client->stream_left > 0 ? stream(client, &data) : step(client, &data);
     texts_front_moved(texts);

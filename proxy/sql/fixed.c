@@ -146,7 +146,7 @@ struct level { // one SELECT, or one UPDATE or DELETE
     struct condition conditions[CONDITIONS_MAX]; // those beyond are left out
     int n_conditions;
     bool full;   // leaves were left out
-    bool merged; // a join makes one column of two
+    bool merged, others; // a join makes one column of two; there are items that are no relations
 };
 
 static bool take_column(const PgQuery__Node *node, struct column *out)
@@ -425,6 +425,8 @@ static void add_from(struct level *l, const PgQuery__Node *node)
         add_leaf(l, node->range_var);
     else if (node->node_case == NODE(JOIN_EXPR))
         add_join(l, node->join_expr);
+    else
+        l->others = true;
 }
 
 // ---- What it comes to ---------------------------------------------------------------------------
@@ -437,7 +439,7 @@ static const char *name_of(const struct leaf *leaf)
 
 // A column without a qualifier is that of the one relation that has such a column: whoever knows
 // the columns may take it for its own. If a join may have merged it of two, it is of both, and of
-// a type that may be the other's: so that must be known, too (USING, of two relations; see below).
+// a type that may be the other's: that must be known (USING, of two relations and nothing else).
 static bool may_be_of(const struct leaf *leaf, const struct column *column)
 {
     return column->place == NULL || strcmp(column->place, name_of(leaf)) == 0;
@@ -463,7 +465,7 @@ static void fix_leaf(struct level *l, int leaf, uint16_t first_scan)
         struct sql_fix fix = {.column = slice_str(c->column.name), .kind = FIX_EQUAL,
                               .first = c->first, .count = c->count, .tuple = c->tuple};
         if (l->merged && c->column.place == NULL) {
-            if (l->n_leaves != 2 || c->same.relation != NULL)
+            if (l->n_leaves != 2 || l->others || c->same.relation != NULL)
                 continue;
             fix.kind = FIX_SAME;
             fix.other = (uint16_t)(first_scan + 1 - leaf);

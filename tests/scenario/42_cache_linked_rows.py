@@ -132,6 +132,25 @@ def test_what_looks_alike(ctx):
         ctx.sql("UPDATE b SET n = id")
 
 
+def test_merged_of_a_query(ctx):
+    """USING makes one column of b's and a query's, of the type of the query's: two rows of b equal one value."""
+    ctx.sql("CREATE TABLE a(k bigint PRIMARY KEY); CREATE TABLE b(k bigint PRIMARY KEY, n int); CREATE TABLE f(k float8);"
+            "INSERT INTO a VALUES (1); INSERT INTO b VALUES (9007199254740992, 1), (9007199254740993, 2);"
+            "INSERT INTO f VALUES (9007199254740992); GRANT ALL ON a, b, f TO app")
+    p = ctx.cache_proxy()
+    reads, d = Reads(ctx, p), ctx.direct("app")
+    for sql in ("SELECT sum(b.n) FROM a, b JOIN (SELECT k FROM f) q USING (k) JOIN (SELECT 1) r ON k = 9007199254740992",
+                "SELECT sum(b.n) FROM a, b JOIN unnest('{9007199254740992}'::float8[]) q(k) USING (k) JOIN (SELECT 1) r ON k = 9007199254740992"):
+        for write, at_once in ((through(ctx, p), True), (directly(ctx), False)):
+            reads.fill(sql)
+            write("UPDATE b SET n = n + 1 WHERE k = 9007199254740993")
+            want = rows(d.ask(query(sql)))
+            if at_once:
+                assert rows(reads.ask(sql)) == want, sql
+            else:
+                p.wait(lambda sql=sql, want=want: rows(reads.ask(sql)) == want, sql)
+
+
 # ---- Views of joins --------------------------------------------------------------------------------
 
 VIEWS = """

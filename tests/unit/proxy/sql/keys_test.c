@@ -458,6 +458,11 @@ static void joins(void **state)
         {"SELECT * FROM t JOIN n USING (id) WHERE id = 5", "t;n"}, // of which type is it?
         {"SELECT * FROM t JOIN plain USING (id) WHERE id = 5", "t;plain"},
         {"SELECT * FROM t JOIN o USING (id) JOIN plain USING (id) WHERE id = 5", "t;o;plain"},
+        // o is not the one that it is merged of, but out of sight
+        {"SELECT * FROM o, t JOIN (SELECT id FROM plain) q USING (id) JOIN (SELECT 1) r"
+         " ON id = 5", "o;t;plain"},
+        {"SELECT * FROM o, t JOIN generate_series(1, 9) q(id) USING (id) JOIN (SELECT 1) r"
+         " ON id = 5", "o;t"},
         {"SELECT * FROM t JOIN plain USING (id) WHERE t.id = 5", "t=5;plain"},
         {"SELECT * FROM t JOIN plain ON plain.id = t.id WHERE t.id = 5", "t=5;plain"},
         {"SELECT * FROM plain JOIN t ON t.id = plain.t_id WHERE plain.t_id = 5", "plain;t"},

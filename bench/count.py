@@ -63,8 +63,8 @@ class Counter:
         self.generator.run(target, protocol, clients, "--queries", str(queries), *keys)
 
     def settle(self, target, kind, protocol):
-        """Opens the pool, and of a cache waits until it follows and has what will be asked for. Always the
-        same queries, so that they drop out of a slope."""
+        """Opens the pool, and of a cache waits until it follows and has what will be asked for. Always as
+        many queries of a kind, so that they drop out of a slope."""
         self.load(target, kind, protocol, 1, 2 * HOT_KEYS)
         if not target.cached:
             return

@@ -288,15 +288,14 @@ static void walk_column(struct walk *w, const PgQuery__ColumnRef *column)
     walk_fields(w, column->fields, column->n_fields, true);
 }
 
-// In FROM, of which what is in sight is some.
-static void walk_in_from(struct walk *w, const ProtobufCMessage *item)
+// An item of FROM, from which only some of that FROM is in sight; `sight` says what.
+static void walk_from_item(struct walk *w, const ProtobufCMessage *item, struct walk_level sight)
 {
     const struct walk_level *level = w->level;
-    struct walk_level some = {.in_from = true};
     if (level != NULL) {
-        some.select = level->select;
-        some.outer = level->outer;
-        w->level = &some;
+        sight.select = level->select;
+        sight.outer = level->outer;
+        w->level = &sight;
     }
     walk_children(w, item);
     w->level = level;
@@ -305,7 +304,7 @@ static void walk_in_from(struct walk *w, const ProtobufCMessage *item)
 static void walk_range_function(struct walk *w, const ProtobufCMessage *function)
 {
     w->calls_in_from |= !w->defines;
-    walk_in_from(w, function);
+    walk_from_item(w, function, (struct walk_level){.in_from = true});
 }
 
 static void walk_indirection(struct walk *w, const PgQuery__AIndirection *i)
@@ -338,13 +337,13 @@ static void walk_dml(struct walk *w, const PgQuery__RangeVar *target,
 // Without LATERAL it does not see what stands beside it, with it what stands before it.
 static void walk_subselect(struct walk *w, const PgQuery__RangeSubselect *s)
 {
-    const struct walk_level *level = w->level;
-    struct walk_level before = {.before = s};
-    if (level != NULL) {
-        before.select = level->select;
-        before.outer = level->outer;
-        w->level = s->lateral ? &before : level->outer;
+    if (s->lateral) {
+        walk_from_item(w, &s->base, (struct walk_level){.before = s});
+        return;
     }
+    const struct walk_level *level = w->level;
+    if (level != NULL)
+        w->level = level->outer;
     walk_children(w, &s->base);
     w->level = level;
 }
@@ -365,7 +364,7 @@ static void walk_join(struct walk *w, const PgQuery__JoinExpr *join)
     if (join->is_natural || join->n_using_clause > 0)
         use_operator(w, "", "=");
     columns_join(&w->columns, join);
-    walk_in_from(w, &join->base);
+    walk_from_item(w, &join->base, (struct walk_level){.in_from = true});
 }
 
 static void walk_sublink(struct walk *w, const PgQuery__SubLink *link)

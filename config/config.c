@@ -18,6 +18,8 @@ static struct config *new_config(const char *path)
 {
     struct config *config = mem_new(struct config);
     TAG_SET(config, CONFIG_TAG);
+    static _Atomic uint64_t last_number;
+    config->number = atomic_fetch_add(&last_number, 1) + 1;
     config->holders = 1;
     config->path = mem_strdup(path);
     config->conffile = mem_strdup(path);
@@ -57,6 +59,11 @@ void config_unref(struct config **pointer)
     mem_free(config->conffile);
     TAG_CLEAR(config);
     mem_free(config);
+}
+
+uint64_t config_number(const struct config *config)
+{
+    return config->number;
 }
 
 const struct settings *config_settings(const struct config *config)

@@ -121,6 +121,8 @@ struct config *config_with(const struct config *old, const char *name, const cha
 struct config *config_ref(struct config *config);  // any thread; returns config
 void config_unref(struct config **config);         // any thread; clears the caller's pointer
 
+// Greater than that of every one this process made before.
+uint64_t config_number(const struct config *config);
 const struct settings *config_settings(const struct config *config);
 const char *config_path(const struct config *config); // the main file, as it was given
 

@@ -22,6 +22,7 @@ struct given {
 struct config {
     uint32_t tag;
     _Atomic unsigned holders;
+    uint64_t number;
     char *path;     // owns; that it was read from
     char *conffile; // owns; that the next reload reads
     struct settings settings;

@@ -298,7 +298,9 @@ static void sweep_connections(struct worker *worker, int64_t now)
 
 void janitor_configured(struct worker *worker)
 {
-    sweep_connections(worker, clock_us());
+    int64_t now = clock_us();
+    sweep_connections(worker, now);
+    sweep_routes(worker, now); // what was given up is opened anew
 }
 
 // Nothing moves, so nothing is late; only the console is looked after.

@@ -69,6 +69,7 @@ static void configure(struct process *p, struct config *fresh)
     config_unref(&p->config);
     p->config = fresh;
     configure_log(p, config_settings(fresh));
+    p->pooler->unconfigured += p->pooler->worker_count;
     pooler_configure(p->pooler, fresh);
     listener_configure(p->listener, fresh);
     for (int i = 0; i < p->pooler->worker_count; i++)
@@ -93,11 +94,11 @@ static bool reload(struct process *p)
     sd_notify(0, "RELOADING=1");
     log_reopen();
     struct problems problems = {0};
-    bool ok = take(p, config_reload(p->config, &problems), &problems);
-    if (!ok)
-        log_error("config reload failed, keeping the old one");
+    if (take(p, config_reload(p->config, &problems), &problems))
+        return true; // ready when the workers have it: pooler_worker_configured()
+    log_error("config reload failed, keeping the old one");
     sd_notify(0, "READY=1");
-    return ok;
+    return false;
 }
 
 static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
@@ -248,6 +249,21 @@ static void shut_down_by_command(struct process *p, struct question *q)
         question_answered(q);
 }
 
+static void visit_nothing(struct worker *worker, struct question *q)
+{
+}
+
+// Each worker has the new configuration when this comes by: the mail with it went before.
+static void answer_when_in_force(struct question *q, bool ok)
+{
+    q->failed = !ok;
+    q->visit = visit_nothing;
+    if (ok)
+        question_ask_workers(q);
+    else
+        question_answered(q);
+}
+
 static void do_errand(struct process *p, struct question *q)
 {
     struct problems problems = {0};
@@ -255,11 +271,12 @@ static void do_errand(struct process *p, struct question *q)
     case ERRAND_NONE:
         break;
     case ERRAND_RELOAD:
-        q->failed = !reload(p);
-        break;
+        answer_when_in_force(q, reload(p));
+        return;
     case ERRAND_SET:
-        q->failed = !take(p, config_with(p->config, q->name, q->value, &problems), &problems);
-        break;
+        answer_when_in_force(q, take(p, config_with(p->config, q->name, q->value, &problems),
+                                     &problems));
+        return;
     case ERRAND_SHUTDOWN:
         shut_down_by_command(p, q);
         return;

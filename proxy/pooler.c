@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <systemd/sd-daemon.h>
 
 #include "base/buf.h"
 #include "base/check.h"
@@ -340,6 +341,14 @@ void pooler_configure(struct pooler *pooler, struct config *config)
         store_set_budget(pooler->store, (size_t)budget);
     config_unref(&old);
     pooler_load_tls(pooler, config);
+}
+
+void pooler_worker_configured(struct pooler *pooler)
+{
+    if (atomic_fetch_sub(&pooler->unconfigured, 1) > 1)
+        return;
+    log_info("configuration is in force");
+    sd_notify(0, "READY=1");
 }
 
 static void sweep_quota(struct hash_node *node, void *arg)

@@ -206,6 +206,7 @@ static void retarget(struct route *route, const struct config *config,
     bool is_new = route->target == NULL;
     mem_free(route->target);
     route->target = target;
+    route->since = config_number(config);
     if (route->welcomed)
         route->domain = domain_of(route, config, db);
     route->learnt = learnt_of(route, db);

@@ -58,6 +58,7 @@ struct route {
     _Atomic bool welcomed;           // by a server, of whatever target; pooler->lock
     _Atomic uint64_t generation;     // rises when the configuration names another target
     char *target;                    // owns; what the generation stands for; pooler->lock
+    _Atomic uint64_t since;          // config_number() of the first configuration that names it
 
     pthread_mutex_t lock;  // for what follows
     bool has_welcome;

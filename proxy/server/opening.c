@@ -217,6 +217,7 @@ static struct server *server_new(struct worker *worker, struct route *route)
     server->conn.fd = -1;
     server->number = atomic_fetch_add(&worker->pooler->last_server, 1) + 1;
     server->generation = route->generation;
+    server->opened_by = config_number(worker->config);
     server->tls_era = worker->tls->server_era;
     server->surprises = learnt_surprises(route->learnt);
     server->status = 'I';

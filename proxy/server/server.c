@@ -124,7 +124,8 @@ bool server_is_of_before(const struct server *server)
 {
     bool other_tls = server->tls_era != server->worker->tls->server_era &&
                      server->address.to.any.sa_family != AF_UNIX; // which has none
-    return other_tls || server->generation != server->route->generation;
+    return other_tls || server->generation != server->route->generation ||
+           server->opened_by < server->route->since;
 }
 
 static bool is_name_elsewhere(struct server *server)
@@ -332,6 +333,14 @@ static bool note_failure(struct server *server, const char *why)
     return false;
 }
 
+// True: another one may be opened at once, by what this worker knows. If it does not know the
+// target yet it looks again when it does.
+static bool note_given_up(struct server *server)
+{
+    pool_open_given_up(server->route->pool, clock_us());
+    return config_number(server->worker->config) >= server->route->since;
+}
+
 void server_leaves_domain(struct server *server)
 {
     if (server->counted_in != NULL)
@@ -367,8 +376,8 @@ void server_close(struct server *server, const char *why)
         hub_lost(server->hub, why);
     else if (was_open)
         pool_closed(route->pool, &server->slot, clock_us());
-    else if (server->given_up)
-        pool_open_given_up(route->pool, clock_us());
+    else if (server->given_up || server_is_of_before(server))
+        again = note_given_up(server);
     else
         again = note_failure(server, why);
     if (pool_contended(route->pool))

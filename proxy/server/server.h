@@ -123,6 +123,8 @@ struct server {
     bool bare;               // what connect_query made is gone from it, in part at least
     uint64_t number;         // of this connection, never used twice
     uint64_t generation;     // of the route's target, when it was opened
+    uint64_t opened_by;      // config_number() of the configuration that said where to: a worker
+                             // has a new one a little later than its routes
     unsigned tls_era;        // of the TLS settings, when it was connected; tls_context.h
     struct tls_context *tls; // counts; those settings, also for its cancel requests; NULL: in the
                              // clear

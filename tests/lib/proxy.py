@@ -124,13 +124,16 @@ class Proxy:
         os.rename(path + ".new", path)
 
     def reload(self, **settings):
-        """Changes settings in the file and sends SIGHUP; returns when the log says it was read."""
+        """Changes settings in the file and sends SIGHUP; returns when all workers have it, or it was refused."""
         self.settings.update(settings)
         self.write()
-        seen = self.log().count("RELOAD")+ self.log().count("re-reading config")
+
+        def ends():
+            log = self.log()
+            return log.count("configuration is in force") + log.count("config reload failed")
+        seen = ends()
         self.signal(signal.SIGHUP)
-        self.wait(lambda: self.log().count("RELOAD") + self.log().count("re-reading config") > seen,
-                  "the reload in the log")
+        self.wait(lambda: ends() > seen, "the reload in the log")
 
     # -- life
 

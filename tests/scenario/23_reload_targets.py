@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A [databases] entry that names another target after a reload; and who may ask for a reload."""
+import threading
 import time
 
 from pgwire import query
@@ -27,6 +28,33 @@ def test_other_database(ctx):
     p.wait(lambda: c.value("SELECT current_database()") == second, "the new target", 3)
     for _ in range(3):
         assert c.value("SELECT current_database()") == second
+
+
+def test_under_load(ctx):
+    """A server that is opened by what a worker knew just before the reload is on the old target."""
+    targets = two_databases(ctx)
+    p = ctx.proxy(databases={"x": ctx.server(dbname=targets[0])}, default_pool_size=4, worker_threads=2)
+    clients = [ctx.keep(p.connect("x")) for _ in range(8)]
+    ends, errors = threading.Event(), []
+
+    def ask(c):
+        try:
+            while not ends.is_set():
+                c.value("SELECT current_database()")
+        except Exception as e:  # pylint: disable=broad-except
+            errors.append(e)
+
+    for n in range(1, 41):
+        ends.clear()
+        threads = [threading.Thread(target=ask, args=(c,)) for c in clients]
+        for t in threads:
+            t.start()
+        retarget(p, ctx, targets[n % 2])
+        ends.set()
+        for t in threads:
+            t.join()
+        assert not errors, errors
+        assert {c.value("SELECT current_database()") for c in clients} == {targets[n % 2]}, n
 
 
 def test_other_database_in_transaction(ctx):

@@ -135,7 +135,7 @@ bool injected_failed(struct server *server, struct client *client, enum op_purpo
         return true;
     case PURPOSE_VERIFY:
         log_warning("S-%p: the session cannot be looked at: %s", (void *)server, fields.message);
-        align_look_failed(server); // it stays pinned
+        align_look_failed(server, &fields); // it stays pinned, or is looked at again
         return true;
     case PURPOSE_LEARN:
         hidden_failed(server, fields.message);

@@ -17,6 +17,8 @@
 // Bits of client->aligning.
 enum { WAIT_VARS = 1, WAIT_SETTINGS = 2, WAIT_LOOK = 4, WAIT_TURN = 8 };
 
+enum { CANCELLED_LOOKS = 20 }; // more in a row are no accident
+
 static void inject(struct server *server, enum op_purpose purpose, struct buf *sql)
 {
     server_inject(server, purpose, (const char *)sql->at);
@@ -87,6 +89,8 @@ void align_session(struct client *client, struct server *server, bool newly)
         prepared_settle(&server->prepared);
         server->unnamed = 0;
     }
+    if (!resets)
+        client->realigned = false; // it has what it wanted
     if (!differs && !resets && !unknown && !forgets && !server->fresh)
         return;
     sender_begin(&worker->to_server, &server->conn);
@@ -191,6 +195,15 @@ static bool lost_reserved(struct client *client, const struct error_fields *erro
     return true;
 }
 
+// Is it perhaps because of what another client left there? Once in a row it may be anything; a
+// time limit of the other's may be met on every server that it used, and each of those is closed.
+static bool is_others_fault(const struct client *client, const struct server *server,
+                            const struct error_fields *error)
+{
+    return server->foreign &&
+           (!client->realigned || strcmp(error->sqlstate, "57014") == 0); // query_canceled
+}
+
 void align_failed(struct client *client, struct server *server, enum op_purpose purpose,
                   const struct error_fields *error)
 {
@@ -198,7 +211,7 @@ void align_failed(struct client *client, struct server *server, enum op_purpose 
     bool movable = purpose == PURPOSE_SETTINGS && waits && client->pins == 0 &&
                    client->mode != POOL_SESSION;
     bool lost = movable && client->wanted_proven && lost_reserved(client, error);
-    bool again = lost || (movable && server->foreign && !client->realigned);
+    bool again = lost || (movable && is_others_fault(client, server, error));
     if (client != NULL) {
         client->aligning = 0;
         if (!waits)
@@ -304,10 +317,12 @@ void align_row(struct server *server, struct slice row)
     remains_row(server->remains, row);
 }
 
-void align_look_failed(struct server *server)
+void align_look_failed(struct server *server, const struct error_fields *error)
 {
-    if (server->remains != NULL)
-        server->remains->odd = true;
+    if (server->remains == NULL)
+        return;
+    server->remains->odd = true;
+    server->remains->cancelled = strcmp(error->sqlstate, "57014") == 0; // query_canceled
 }
 
 static uint32_t pins_of(uint32_t kinds)
@@ -378,6 +393,11 @@ void align_looked(struct client *client, struct server *server)
     // What was sent since may have changed it again: then it is looked at again.
     if (client == NULL || remains == NULL || client->must_verify)
         return;
+    if (remains->odd && remains->cancelled && client->cancelled_looks++ < CANCELLED_LOOKS) {
+        client->must_verify = true; // nothing is wrong with the question
+        return;
+    }
+    client->cancelled_looks = 0;
     if (remains->odd) { // it stays pinned, until the next look
         mentioned_free(&client->mentioned); // perhaps one of those was why
         client->unseen = true;

@@ -34,7 +34,8 @@ void align_look(struct client *client, struct server *server);
 // The answer, row by row, and its end.
 void align_row(struct server *server, struct slice row);
 void align_looked(struct client *client, struct server *server);
-void align_look_failed(struct server *server); // that end follows
+// That end follows.
+void align_look_failed(struct server *server, const struct error_fields *error);
 
 // What it gave at its start holds again of the reported settings that were reset (bits as in
 // analysis.h), but for those that the session made again since (bits 1 << enum followed_var). The

@@ -107,6 +107,7 @@ struct client {
     enum { RERUN_NONE, RERUN_DUE, RERUN_DUE_WITH_SYNC, RERUN_DONE } rerun : 8; // of the batch
     uint8_t behind;            // reads in a row that the cache was not fresh enough for
     uint8_t resets;            // of the reported settings, those that were reset (analysis.h)
+    uint8_t cancelled_looks;   // at what it left in the session, in a row
     uint8_t asked_encryption;  // which it asked for already: startup.c
     struct origin origin;      // where it comes from
 

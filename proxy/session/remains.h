@@ -26,6 +26,7 @@ struct remains {
     uint32_t kinds; // bits
     uint32_t own_vars; // bits 1 << enum followed_var: reported settings that the session made
     bool odd;       // it failed, or was not understood
+    bool cancelled; // that is why: by somebody else, or by the session's own time limit
 };
 
 // Names that a setting may have, with a NUL behind each.

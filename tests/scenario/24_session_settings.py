@@ -166,6 +166,45 @@ def test_short_timeout_of_another(ctx):
         assert b.value("SELECT 1 FROM pg_sleep(0.01)") == "1"
 
 
+def test_short_timeouts_on_all_servers(ctx):
+    """Each server on the way has a time limit that ends the setting of what the client has."""
+    p = ctx.proxy(default_pool_size=3, worker_threads=1)
+    a, b, *others = (ctx.keep(p.connect(ctx.db)) for _ in range(5))
+    for n in range(2): # longer to read than a millisecond
+        b.run(f"SET app.long{n} = '{'x' * 400000}'")
+    for times in range(2):
+        for c in others:
+            c.run("BEGIN")
+        for c in others:
+            c.run("SET statement_timeout = '1ms'")
+        for c in others:
+            c.run("COMMIT")
+        p.wait(lambda: p.pool(ctx.db)["sv_idle"] == "3", "all to be looked at")
+        for _ in range(3):
+            assert b.value("SELECT length(current_setting('app.long1'))") == "400000", times
+        assert a.value("SHOW statement_timeout") == "0"
+
+
+def test_look_that_is_cancelled(ctx):
+    """What a client left in its session is asked again: else it would keep its server until it does something."""
+    p = ctx.proxy(default_pool_size=1, worker_threads=1)
+    a, b = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    pid = a.value("SELECT pg_backend_pid()")
+    locker, watcher = ctx.direct(), ctx.direct()
+    locker.query("BEGIN; LOCK TABLE pg_depend") # the question reads it
+    a.query("SET work_mem = '5MB'")
+    asked = ""
+    for n in range(4):
+        asked = p.wait(lambda before=asked: watcher.value(
+            "SELECT max(query_start::text) FROM pg_stat_activity "
+            f"WHERE pid = {pid} AND wait_event_type = 'Lock' AND query_start::text <> '{before}'"), "the question")
+        if n < 3:
+            ctx.sql(f"SELECT pg_cancel_backend({pid})")
+    locker.query("ROLLBACK")
+    assert b.value("SHOW work_mem") == "4MB"
+    assert a.value("SHOW work_mem") == "5MB"
+
+
 def test_many_with_timeouts_of_their_own(ctx):
     """Another's time limit makes a client wait for its own settings; who waits keeps the server, else it would go
     from one to the other for ever."""

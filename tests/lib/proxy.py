@@ -125,15 +125,20 @@ class Proxy:
 
     def reload(self, **settings):
         """Changes settings in the file and sends SIGHUP; returns when all workers have it, or it was refused."""
-        self.settings.update(settings)
-        self.write()
-
         def ends():
             log = self.log()
             return log.count("configuration is in force") + log.count("config reload failed")
         seen = ends()
-        self.signal(signal.SIGHUP)
+        self.hup(**settings)
         self.wait(lambda: ends() > seen, "the reload in the log")
+
+    def hup(self, **settings):
+        """The same, but returns when it begins (PgBouncer says no more)."""
+        self.settings.update(settings)
+        self.write()
+        seen = self.log().count("re-reading config")
+        self.signal(signal.SIGHUP)
+        self.wait(lambda: self.log().count("re-reading config") > seen, "the signal in the log")
 
     # -- life
 

@@ -342,7 +342,7 @@ def test_log(ctx):
         for command in ("PAUSE", "RESUME", f"DISABLE {ctx.db}", f"ENABLE {ctx.db}", "RECONNECT", "SUSPEND", "RESUME", "RELOAD",
                         f"KILL {ctx.db}"):
             console.query(command)
-        p.reload()
+        p.hup()
         return lines(p)
 
     theirs, ours = (talk(p) for p in both(ctx, log_connections=1, log_disconnections=1, client_login_timeout=1,

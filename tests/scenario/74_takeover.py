@@ -589,7 +589,7 @@ def test_resumed_while_it_ends(ctx):
     admin.query("SUSPEND")
     sockets = descriptors(admin, "SHOW FDS_STATE")[1]
     with gate(p) as (settings, go_on):
-        p.reload(**settings)  # as far as the log: it waits for the key
+        p.hup(**settings)  # it waits for the key
         admin.send(query("SHUTDOWN"))
         p.wait(lambda: not unread(admin.socket), "the command to be read")
         assert other.ask(query("RESUME")).errors[0].text == "pooler is shutting down"

@@ -8,7 +8,9 @@ the old row (0: none did); `new` is when the first answer with the new row was t
 server. What was ended, was ended in between.
 
 Many: one statement changes all rows, and a thousand transactions change a thousand each. From the commit of the
-last until the stream has passed it; with the CPU of the thread that takes them in. The server's own decoding is in it.
+last until the stream has passed it; with the CPU of the thread that takes them in. The server's own decoding is in
+it. Then once more through a dam: what the server streams is held back until all of it is there, then let go at once;
+`at once` is how many a second are taken in from there to the last of them.
 """
 import argparse
 import os
@@ -18,6 +20,7 @@ import struct
 import sys
 import time
 
+import dam
 import meter
 import report
 import run
@@ -29,6 +32,8 @@ LIMIT_S = 120
 KEYS = 50
 SOURCES = {"wal": {"invalidation": "wal"}, "notify": {"invalidation": "notify"}}
 BACKLOG_SCALE = 5  # 500,000 rows
+PASSED = 5  # column of SHOW INVALIDATION
+LOADS = {"one transaction": None, "many transactions": 1000}  # rows of each
 
 
 class Connection:
@@ -76,9 +81,11 @@ def _columns(body):
 class Place:
     """A proxy with the cache on, and its console."""
 
-    def __init__(self, maker, source):
+    def __init__(self, maker, source, through_dam=False):
         self.maker = maker
-        self.target = maker.start("pgweir-cache", more={**SOURCES[source], "admin_users": place.SUPERUSER})
+        self.dam = dam.Dam("127.0.0.1", maker.cluster.port)
+        self.target = maker.start("pgweir-cache", more={**SOURCES[source], "admin_users": place.SUPERUSER},
+                                  server_port=self.dam.port if through_dam else None)
         self.proxy = Connection("127.0.0.1", self.target.port)
         self.direct = Connection("127.0.0.1", maker.cluster.port)
         self.console = Connection("127.0.0.1", self.target.port, "pgbouncer")
@@ -128,20 +135,45 @@ def how_many(where, rows):
     """{load: (events, seconds from the last commit, seconds since the first statement, CPU of the thread)}"""
     out = {}
     thread = f"/proc/{where.target.process.pid}/task/{where.target.process.pid}/schedstat"
-    for name, step in (("one transaction", rows), ("many transactions", 1000)):
+    for name, step in LOADS.items():
         cpu, begin = _cpu_s(thread), time.monotonic()
-        for first in range(1, rows, step):
-            where.direct.ask("UPDATE pgbench_accounts SET abalance = abalance + 1 "
-                             f"WHERE aid BETWEEN {first} AND {first + step - 1}")
+        end = _write(where.direct, rows, step or rows)
         last = time.monotonic()
-        end = where.direct.ask("SELECT pg_current_wal_insert_lsn()")[0][0]
-        while _position(where) < _lsn(end):
-            time.sleep(0.005)
-            if time.monotonic() > last + LIMIT_S:
-                raise place.BenchError("the stream never came there")
+        _wait("the stream", lambda end=end: _position(where) >= end)
         out[name] = {"events": rows, "behind_s": time.monotonic() - last, "whole_s": time.monotonic() - begin,
                      "cpu_s": _cpu_s(thread) - cpu}
     return out
+
+
+def at_once(where, rows):
+    """{load: seconds that all of them take when they come at once}"""
+    out = {}
+    for name, step in LOADS.items():
+        where.dam.close()
+        end = _write(where.direct, rows, step or rows)
+        _wait("the server's stream", lambda end=end: _lsn(where.direct.ask(
+            "SELECT max(sent_lsn) FROM pg_stat_replication")[0][0]) >= end)
+        begin = time.monotonic()
+        where.dam.open()
+        _wait("the stream", lambda end=end: _position(where) >= end)
+        out[name] = time.monotonic() - begin
+    return out
+
+
+def _write(connection, rows, step):
+    """The position behind it."""
+    for first in range(1, rows, step):
+        connection.ask("UPDATE pgbench_accounts SET abalance = abalance + 1 "
+                       f"WHERE aid BETWEEN {first} AND {first + step - 1}")
+    return _lsn(connection.ask("SELECT pg_current_wal_insert_lsn()")[0][0])
+
+
+def _wait(what, has_come):
+    deadline = time.monotonic() + LIMIT_S
+    while not has_come():
+        time.sleep(0.005)
+        if time.monotonic() > deadline:
+            raise place.BenchError(f"{what} never came there")
 
 
 def _cpu_s(path):
@@ -155,9 +187,8 @@ def _lsn(text):
 
 
 def _position(where):
-    row = where.console.ask("SHOW INVALIDATION")[0]
-    return max(_lsn(value) for value in row if value and value.count("/") == 1 and
-               all(c in "0123456789ABCDEF/" for c in value))
+    """How far the stream has been taken in."""
+    return _lsn(where.console.ask("SHOW INVALIDATION")[0][PASSED])
 
 
 def parse():
@@ -188,6 +219,12 @@ def measure(options, scratch):
         if source != "notify":
             backlog[source] = how_many(where, BACKLOG_SCALE * 100000)
         where.end()
+        if source != "notify":
+            where = Place(maker, source, through_dam=True)
+            where.wait_following()
+            for name, seconds in at_once(where, BACKLOG_SCALE * 100000).items():
+                backlog[source][name]["at_once_s"] = seconds
+            where.end()
     return {"machine": report.machine(cluster, maker), "rows": rows, "backlog": backlog}
 
 
@@ -211,6 +248,8 @@ def verdicts(result):
     for name, b in result["backlog"].get("wal", {}).items():
         yield verdict.at_least(11, f"row events a second, {name}: of the thread's CPU", verdict.one(
             b["events"] / b["cpu_s"]), 200000, 0)
+        yield verdict.at_least(11, f"row events a second, {name}: by the clock, all at once", verdict.one(
+            b["events"] / b["at_once_s"]), 200000, 0)
 
 
 def text(result):
@@ -219,14 +258,15 @@ def text(result):
                                    statistics.median(r["new_us"]), percentile(r["new_us"], 0.99))]
             for r in result["rows"]]
     many = [[source, name, f"{b['events']:,}", f"{b['events'] / b['whole_s']:,.0f}", f"{b['behind_s'] * 1e3:,.0f}",
-             f"{b['cpu_s'] / b['events'] * 1e9:,.0f}", f"{b['events'] / b['cpu_s']:,.0f}"]
+             f"{b['cpu_s'] / b['events'] * 1e9:,.0f}", f"{b['events'] / b['cpu_s']:,.0f}",
+             f"{b['events'] / b['at_once_s']:,.0f}"]
             for source, loads in result["backlog"].items() for name, b in loads.items()]
     return (f"# pgweir bench-invalidation, {result['machine']['time']}\n\nMicroseconds after the answer to the commit of a "
             f"direct write, {len(result['rows'][0]['new_us']):,} times.\n\n" +
             report.markdown_table(["events by", "hits a round", "stale p50", "stale p99", "new p50", "new p99"], soon) +
             "\n\nRow events.\n\n" +
             report.markdown_table(["events by", "load", "row events", "a second, in all", "ms behind the last commit",
-                                   "ns of CPU each", "a second of that CPU"], many) + "\n")
+                                   "ns of CPU each", "a second of that CPU", "a second, at once"], many) + "\n")
 
 
 def finish(options, result):

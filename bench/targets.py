@@ -109,9 +109,9 @@ class Maker:
         """Prepared statements in transaction mode came with PgBouncer 1.21."""
         return self.pgbouncer_version() >= (1, 21, 0)
 
-    def start(self, name, wrapper=(), more=None, sections=""):
+    def start(self, name, wrapper=(), more=None, sections="", server_port=None):
         """Starts a target; `wrapper` is put before the command, `more` are further settings,
-        `sections` further sections of the file."""
+        `sections` further sections of the file; its server is behind server_port, if that is said."""
         if name == "direct":
             return Target(name, self.host, self.cluster.port)
         self.serial += 1
@@ -121,7 +121,7 @@ class Maker:
         program, section, settings = self._settings(name)
         settings.update(more or {})
         settings["listen_port"] = port
-        text = f"[databases]\n{self.database} = host={self.host} port={self.cluster.port} " \
+        text = f"[databases]\n{self.database} = host={self.host} port={server_port or self.cluster.port} " \
                f"dbname={self.database}\n\n[{section}]\n"
         text += "".join(f"{key} = {value}\n" for key, value in settings.items()) + sections
         ini = self.scratch.file(f"{name}-{self.serial}.ini", text)

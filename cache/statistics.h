@@ -80,6 +80,7 @@ const char *bypass_sentence(enum bypass reason); // static
     X(hits, "hits", "replies answered from memory")                                                \
     X(hit_bytes, "hit_bytes", "bytes of those replies")                                            \
     X(misses, "misses", "cacheable queries that were not in memory")                               \
+    X(not_kept, "not_kept", "of those, the ones whose like are hardly ever asked for again")       \
     X(stores, "stores", "replies put into memory")                                                 \
     X(abandoned, "abandoned", "fills that ended in an error or were not stored")                   \
     X(invalidated, "invalidated", "entries met that a write had ended")                            \

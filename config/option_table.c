@@ -72,6 +72,12 @@ static const struct option_word unsafe_states[] = {
     {0},
 };
 
+static const struct option_word admissions[] = {
+    {"learnt", CONFIG_ADMISSION_LEARNT, NULL},
+    {"all", CONFIG_ADMISSION_ALL, NULL},
+    {0},
+};
+
 static const struct option_word monotonic_reads[] = {
     {"bypassed", CONFIG_MONOTONIC_BYPASSED, NULL},
     {"all", CONFIG_MONOTONIC_ALL, NULL},
@@ -161,6 +167,10 @@ const struct option option_table[] = {
     {BOOL("cache", "off"), START(cache), OURS,
      SAYS "Answers repeated reads from memory, and ends an answer's life when a write touches the "
           "tables it came from. Needs `control_user`."},
+    {WORD("cache_admission", "learnt", admissions), LIVE(cache_admission), OURS,
+     SAYS "Which answers are kept. `all`: each that may be. `learnt`: of queries that differ in "
+          "constants alone, of which hardly any is asked for twice and which the server answers "
+          "quickly, only those that were asked before; all others at once."},
     {RATE("cache_audit_rate", "0"), LIVE(cache_audit_rate), OURS,
      SAYS "Which part of the hits, from 0 to 1, is run again on an idle server connection, in the "
           "background, and compared. A difference that no write explains is counted, said in the "

@@ -46,6 +46,11 @@ enum config_proxy_protocol {
     CONFIG_PROXY_REQUIRED, // nobody gets in without
 };
 
+enum config_admission {
+    CONFIG_ADMISSION_LEARNT,
+    CONFIG_ADMISSION_ALL,
+};
+
 enum config_monotonic_reads {
     CONFIG_MONOTONIC_BYPASSED, // reads around the cache hold back later hits
     CONFIG_MONOTONIC_ALL,      // misses, and hits on entries filled lately, do so too
@@ -194,6 +199,7 @@ struct settings {
     // The cache
     bool cache;
     int64_t cache_size_bytes;
+    enum config_admission cache_admission;
     int64_t cache_follow_timeout_us;
     int64_t cache_audit_rate; // millionths of the hits
     int64_t cache_hint_max_ttl_us; // 0: a hint may accept no staleness

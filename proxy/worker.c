@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cache/admission.h"
 #include "cache/entry.h"
 #include "cache/flight.h"
 #include "config/config.h"
@@ -470,6 +471,7 @@ struct worker *worker_new(struct pooler *pooler, int number)
     if (pooler->domains != NULL) {
         worker->resolutions = resolution_front_new();
         worker->audits = audits_new();
+        worker->admission = admission_new();
     }
     take_rules(worker);
     list_init(&worker->clients);
@@ -583,6 +585,7 @@ void worker_join_free(struct worker *worker, bool started)
     client_free_spare_waiting(worker);
     repeats_free(worker->repeats);
     asked_free(worker->asked);
+    admission_free(worker->admission);
     rulings_free(worker->rulings);
     audits_free(worker->audits);
     config_unref(&worker->config);

@@ -27,6 +27,7 @@ struct pooler;
 struct queries;
 struct asked;
 struct repeats;
+struct admission;
 struct resolution_front;
 struct route;
 struct rulings;
@@ -85,6 +86,7 @@ struct worker {
     struct resolution_front *resolutions; // owns; NULL when the cache is off
     struct gucs_common common_settings; // that clients gave at their start
     struct rulings *rulings;   // owns; of the configuration in force; likewise
+    struct admission *admission; // owns; likewise
     struct repeats *repeats;   // owns; likewise
     struct asked *asked;       // owns; likewise
     struct audits *audits;     // owns; likewise

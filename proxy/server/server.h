@@ -115,6 +115,7 @@ struct server {
     struct fill *fill;       // owns; the reply being recorded
     struct profile *fill_profile; // borrows from the route; of the session that its key is for
     uint64_t fill_vars[2];   // and what that key has of its vars
+    const void *fill_form;   // never looked at; what its like have in common (cache/admission.h)
     struct audit *audit;     // owns; that it is asked for; audit.h
 
     bool needs_reset;        // something of the client may be left in the session

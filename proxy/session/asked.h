@@ -31,6 +31,7 @@ struct question {
     struct ruling ruling;  // of rules and hints
     bool without_events;   // the ledger is off: only a ttl may do
     bool handed;           // answered by what was handed on: no entry, and nothing to audit
+    bool passes;           // not in memory, and its answer is not worth keeping
     struct slice key;      // borrows
     struct key_hash hash;
     const struct dependencies *dependencies; // borrows; NULL: nobody asked for them yet

@@ -4,6 +4,7 @@
 // fresh, and where the bytes go.
 #include "base/clock.h"
 #include "base/protection.h"
+#include "cache/admission.h"
 #include "cache/fill.h"
 #include "cache/key.h"
 #include "cache/ledger.h"
@@ -60,6 +61,8 @@ static void explain_miss(struct question *q, enum bypass bypass)
     struct explained_query e = explained_query(q, tables);
     if (bypass != BYPASS_NONE)
         explained_bypass(client, &e, bypass);
+    else if (q->passes)
+        explained_passing(client, &e);
     else
         explained_miss(client, &e, client->server->fill != NULL);
 }
@@ -223,6 +226,15 @@ static bool answer_again(struct question *q)
     return ok;
 }
 
+// Who asked for it to be cached, by a rule or a hint, or warms the cache, is not asked twice.
+static bool is_worth_keeping(const struct question *q)
+{
+    const struct client *client = q->client;
+    return q->ruling.forced || q->ruling.ttl_us > 0 || q->analysis->hints.cache || client->ours ||
+           config_settings(client->worker->config)->cache_admission == CONFIG_ADMISSION_ALL ||
+           admission_missed(client->worker->admission, q->analysis, q->hash.high);
+}
+
 // True: answered. *bypass: why there is an entry that may not be used just now.
 static bool look_up(struct question *q, enum bypass *bypass)
 {
@@ -233,6 +245,8 @@ static bool look_up(struct question *q, enum bypass *bypass)
         return false;
     enum ledger_verdict verdict = judge(q, entry);
     bool stale = verdict != LEDGER_OK && accepts_stale(q, entry);
+    if (verdict == LEDGER_OK)
+        admission_hit(worker->admission, q->analysis);
     if (verdict == LEDGER_OK)
         answer_fresh(q, entry);
     else if (stale)
@@ -321,6 +335,7 @@ static bool take_handed(struct question *q)
 // Not in memory: does somebody ask for it already? A key that landed meanwhile is looked for again.
 static enum cached look_up_or_follow(struct question *q, enum bypass *bypass)
 {
+    const struct client *client = q->client;
     if (take_handed(q))
         return CACHED_HIT;
     bool landed = true;
@@ -328,6 +343,9 @@ static enum cached look_up_or_follow(struct question *q, enum bypass *bypass)
         if (look_up(q, bypass))
             return CACHED_HIT;
         if (*bypass != BYPASS_NONE)
+            return CACHED_MISS;
+        q->passes = client->flight == NULL && !is_worth_keeping(q);
+        if (q->passes)
             return CACHED_MISS;
         if (follow(q, &landed))
             return CACHED_HELD;
@@ -369,9 +387,13 @@ static void conclude(struct question *q, enum bypass bypass)
 {
     struct client *client = q->client;
     struct statistics *statistics = &client->worker->cache;
-    client->unit_decided = bypass != BYPASS_NONE || client->server != NULL;
+    client->unit_decided = bypass != BYPASS_NONE || q->passes || client->server != NULL;
     if (bypass != BYPASS_NONE) {
         statistics_bypass(statistics, bypass);
+    } else if (q->passes) {
+        counter_add(&statistics->misses, 1);
+        counter_add(&statistics->not_kept, 1);
+        note_unit(q, misses_count(client->worker), true);
     } else if (client->server != NULL) {
         counter_add(&statistics->misses, 1);
         filling_begin(q);
@@ -419,7 +441,7 @@ static enum cached ask(struct question *q, bool may_hit)
     else if (!note_nothing_read(q))
         client->behind = 0;
     conclude(q, bypass);
-    if (bypass == BYPASS_NONE && client->server == NULL)
+    if (!client->unit_decided)
         asked_keep(q);
     return CACHED_MISS;
 }

@@ -16,6 +16,7 @@ struct explained {
     struct buf waiting;  // owns; NoticeResponses
     struct buf sentence; // owns; of a miss whose end is not known yet
     bool filling;
+    bool passing;
 };
 
 static void put_age(struct buf *out, int64_t us)
@@ -112,6 +113,12 @@ void explained_miss(struct client *client, const struct explained_query *query, 
     e->filling = filling;
 }
 
+void explained_passing(struct client *client, const struct explained_query *query)
+{
+    explained_miss(client, query, false);
+    of(client)->passing = true;
+}
+
 static void end_miss(struct explained *e, const char *what)
 {
     struct buf sentence = {0};
@@ -119,7 +126,7 @@ static void end_miss(struct explained *e, const char *what)
     buf_put(&sentence, buf_slice(&e->sentence));
     put_notice(&e->waiting, &sentence);
     buf_fini(&e->sentence);
-    e->filling = false;
+    e->filling = e->passing = false;
 }
 
 void explained_stored(struct client *client, size_t bytes)
@@ -137,8 +144,9 @@ void explained_ready(struct client *client, struct sender *to_client)
     if (e == NULL)
         return;
     if (e->sentence.len > 0)
-        end_miss(e, e->filling ? "is not stored: it is an error, too large, or came with a notice"
-                               : "is not stored: a write is under way, or the session is new");
+        end_miss(e, e->passing   ? "is not stored: others like it are hardly ever asked for again"
+                    : e->filling ? "is not stored: it is an error, too large, or came with a notice"
+                                 : "is not stored: a write is under way, or the session is new");
     sender_copy(to_client, buf_slice(&e->waiting));
     explained_free(client);
 }

@@ -29,6 +29,8 @@ void explained_bypass(struct client *client, const struct explained_query *query
                       enum bypass reason);
 // filling: the server's answer is being recorded; explained_stored() may follow.
 void explained_miss(struct client *client, const struct explained_query *query, bool filling);
+// It is a miss whose answer is not kept.
+void explained_passing(struct client *client, const struct explained_query *query);
 void explained_stored(struct client *client, size_t bytes);
 
 // The server is ready: what waits is said. Nothing if nothing does; client may be NULL.

@@ -83,6 +83,7 @@ void filling_begin(struct question *q)
         .max_bytes = max < limit ? max : limit});
     fill_asked(server->fill, worker->now_us);
     server->fill_profile = q->profile;
+    server->fill_form = q->analysis;
     memcpy(server->fill_vars, client->vars->result_key, sizeof(server->fill_vars));
     if (led && dead)
         store_flight_pass(worker->pooler->store, client->flight, &known);

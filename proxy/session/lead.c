@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/protection.h"
+#include "cache/admission.h"
 #include "cache/fill.h"
 #include "cache/store.h"
 #include "config/config.h"
@@ -146,6 +147,8 @@ void lead_land(struct client *client, struct entry *entry)
 {
     if (protection_is_off(PROTECTION_FROM) && client != NULL && entry != NULL)
         ledger_stamp(domain_ledger(domain_canonical(client->route->domain)), &entry->stamp);
+    if (entry != NULL && client != NULL && client->server != NULL)
+        admission_took(client->worker->admission, client->server->fill_form, entry->took_us);
     bool passing = client != NULL && client->flight != NULL && client->flight->passing;
     if (passing && entry != NULL) {
         end_flight(client, FLIGHT_HANDED, entry);

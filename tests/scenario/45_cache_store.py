@@ -5,8 +5,8 @@ from runner import limit
 READ = "SELECT v FROM big WHERE id = $1"
 
 
-def table(ctx, **options):
-    p = ctx.cache_proxy(**options)
+def table(ctx, cache_admission="all", **options):
+    p = ctx.cache_proxy(cache_admission=cache_admission, **options)
     ctx.sql("CREATE TABLE big(id int PRIMARY KEY, v text); GRANT ALL ON big TO app;"
             "INSERT INTO big SELECT i, repeat('x', 2000) FROM generate_series(1, 3000) i")
     c = ctx.keep(p.connect(ctx.db))
@@ -59,3 +59,27 @@ def test_what_is_read_again_stays(ctx):
         read(c, range(1, 51))
     read(c, range(1000, 2500))  # a scan
     assert ctx.hits(p, lambda: read(c, range(1, 51))) >= 45, p.cache()
+
+
+def test_what_nobody_asks_again_is_not_kept(ctx):
+    """Of a form of which nothing comes again; the second time it is. Who asks for it to be kept is not asked twice."""
+    p, c = table(ctx, cache_admission="learnt", worker_threads=1)
+
+    def stores(ids, hint=""):
+        before = p.cache()["stores"]
+        for i in ids:
+            c.run(hint + READ, [i])
+        return p.cache()["stores"] - before
+    assert stores(range(3, 513)) == 510
+    assert stores(range(513, 1000)) < 60
+    assert p.cache()["not_kept"] > 400
+    assert stores(range(600, 1000)) > 350
+    assert ctx.hits(p, lambda: [c.run(READ, [i]) for i in range(600, 1000)]) == 400
+    told = [c.run("/* pgweir: explain */ " + READ, [i]).notices[0]["M"] for i in range(1000, 1600)]
+    assert "is stored" in told[0], told[0]
+    assert "is not stored: others like it are hardly ever asked for again; it depends on" in told[-1], told[-1]
+    # Another form is another matter.
+    assert stores(range(1000, 1100), "/* another */ ") == 100
+    p.reload(cache_admission="all")
+    assert stores(range(2100, 2200)) == 100
+

@@ -8,10 +8,10 @@ from runner import ROOT, Skip, limit
 
 sys.path.insert(0, f"{ROOT}/tests/regress")
 
-SCRIPTS = """test_setup boolean copy copyselect copydml insert create_misc create_table create_index create_view errors select
-transactions portals namespace delete prepared_xacts privileges lock rowsecurity identity generated merge async
-sysviews rules psql psql_crosstab create_role portals_p2 guc advisory_lock window plancache plpgsql copy2 temp domain
-rangefuncs prepare truncate sequence aggregates returning largeobject with explain date timestamp timestamptz
+SCRIPTS = """
+test_setup boolean copy copyselect copydml create_misc errors select transactions portals namespace delete
+prepared_xacts privileges lock rowsecurity merge async sysviews psql psql_crosstab create_role portals_p2 guc
+advisory_lock plancache plpgsql copy2 temp prepare truncate sequence returning largeobject with explain
 """.split()
 
 

@@ -109,8 +109,22 @@ enum unit_result unit_read_statement(struct slice data, struct unit *unit)
     return read_up_to(data, unit, false);
 }
 
-enum { DATETIME_MAX_BYTES = 256 }; // PostgreSQL reads no longer text as a date or time
+// A text may be sent as binary, and be cast to a date or time by the statement. An element of an
+// array or a row stands behind its length, of which the last byte may be taken for a letter.
+static bool has_word_in_binary(struct slice value)
+{
+    if (template_has_datetime_word(value))
+        return true;
+    for (size_t i = 4; i < value.len; i++) {
+        struct reader before = reader_of(slice_of(value.at + i - 4, 4));
+        struct slice rest = slice_of(value.at + i, value.len - i);
+        if (template_begins_with_datetime_word(rest) && reader_u32(&before) <= rest.len)
+            return true;
+    }
+    return false;
+}
 
+// However long they are: one of many in an array is short.
 bool unit_has_datetime_word(struct slice bind)
 {
     struct reader r = reader_of(bind);
@@ -124,7 +138,7 @@ bool unit_has_datetime_word(struct slice bind)
         struct slice value = reader_bytes(&r, len);
         bool text = formats == 0 || (formats == 1 ? codes.at[1] == 0
                                                   : i < formats && codes.at[2 * i + 1] == 0);
-        if (text && value.len <= DATETIME_MAX_BYTES && template_has_datetime_word(value))
+        if (text ? template_has_datetime_word(value) : has_word_in_binary(value))
             return true;
     }
     return !reader_ok(&r);

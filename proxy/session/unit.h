@@ -28,6 +28,6 @@ enum unit_result unit_read(struct slice data, struct unit *unit);
 // Only up to the Execute, whatever follows: the first statement of a batch. Or a simple query.
 enum unit_result unit_read_statement(struct slice data, struct unit *unit);
 
-// Does a value that is sent as text hold a word that means the time of reading (now, today,
-// tomorrow, yesterday)? bind: as in struct unit. True as well when it is malformed.
+// Does a value, text or binary, hold a word that means the time of reading (now, today, tomorrow,
+// yesterday)? bind: as in struct unit. True as well when it is malformed.
 bool unit_has_datetime_word(struct slice bind);

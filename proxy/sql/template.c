@@ -372,6 +372,13 @@ static bool word_at(const uint8_t *at, const uint8_t *end, const char *lower, si
            ((size_t)(end - at) == len || !is_letter(at[len]));
 }
 
+bool template_begins_with_datetime_word(struct slice bytes)
+{
+    const uint8_t *at = bytes.at, *end = bytes.at + bytes.len;
+    return word_at(at, end, "now", 3) || word_at(at, end, "today", 5) ||
+           word_at(at, end, "tomorrow", 8) || word_at(at, end, "yesterday", 9);
+}
+
 // PostgreSQL's date reader takes a run of letters as one word (ParseDateTime in datetime.c), so
 // "know" is none of the four. Bytes beyond ASCII count as no letters here: that only costs a hit.
 bool template_has_datetime_word(struct slice bytes)
@@ -382,8 +389,7 @@ bool template_has_datetime_word(struct slice bytes)
         if ((lower != 'n' && lower != 't' && lower != 'y') ||
             (at > bytes.at && is_letter(at[-1])))
             continue;
-        if (word_at(at, end, "now", 3) || word_at(at, end, "today", 5) ||
-            word_at(at, end, "tomorrow", 8) || word_at(at, end, "yesterday", 9))
+        if (template_begins_with_datetime_word(slice_of(at, (size_t)(end - at))))
             return true;
     }
     return false;

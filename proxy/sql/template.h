@@ -42,3 +42,5 @@ size_t template_constant_at(struct slice sql, size_t at, uint8_t kind);
 // True when bytes contain one of those four words, in any case, with no letter directly around it.
 // To be asked for parameter values too, whatever their declared type.
 bool template_has_datetime_word(struct slice bytes);
+// ... whatever is before them.
+bool template_begins_with_datetime_word(struct slice bytes);

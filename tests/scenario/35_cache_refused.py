@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What may never come from memory, does not: each statement is repeated as a hit would need it."""
+import struct
+
 from pgwire import bind, describe, execute, parse, query, sync, unit
 
 SETUP = """
@@ -103,6 +105,21 @@ def test_parameters_that_are_words(ctx):
                       ("SELECT $1::timestamptz, id FROM t", "now"), ("SELECT id FROM t WHERE d < $1::date", "tomorrow"),
                       ("SELECT id, $1::text::timestamptz FROM t", "now"), ("SELECT id FROM t WHERE d > $1", " YESTERDAY ")):
         ctx.never_hit(p, lambda: c.run(sql, [word]), times=6)
+
+
+def test_words_of_any_form(ctx):
+    """A text is sent as binary by some drivers, whether it is cast or not; one of many in an array is short."""
+    ctx.sql(SETUP)
+    p = ctx.cache_proxy()
+    c = ctx.keep(p.connect(ctx.db))
+    array = struct.pack("!6i", 1, 0, 25, 1, 1, 65) + b"now".ljust(65)
+    for sql, value, types, form in (
+            ("SELECT $1::timestamptz, id FROM t", b"now", (25,), 1),
+            ("WITH x AS (SELECT id FROM names WHERE word = $1) SELECT $1::timestamptz, t.id FROM t LEFT JOIN x ON true", b"now", (), 1),
+            ("SELECT ($1::timestamptz[])[1], id FROM t", array, (1009,), 1),
+            ("SELECT ($1::timestamptz[])[61], id FROM t", "{" + "2024-01-01," * 60 + "now}", (), 0)):
+        ask = parse(sql, types=types) + bind(params=(value,), param_formats=(form,)) + describe() + execute() + sync()
+        ctx.never_hit(p, lambda ask=ask: c.ask(ask).check(), times=10)
 
 
 def test_declared_parameters(ctx):

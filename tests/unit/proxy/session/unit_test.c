@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -260,7 +261,8 @@ static void test_datetime_words(void **state)
     assert_false(has_word(0, "2026-01-01"));
     assert_false(has_word(0, ""));
     assert_false(has_word(0, "infinity"));
-    assert_false(has_word(1, "now")); // bytes of a binary value
+    assert_true(has_word(1, "now")); // a text may be cast
+    assert_false(has_word(1, "Snow"));
 }
 
 static void put_values(struct buf *b, const uint16_t *formats, int nf, const char *const *values,
@@ -287,8 +289,8 @@ static void test_datetime_formats(void **state)
         uint16_t formats[3];
         bool has;
     } cases[] = {
-        {0, {0}, true},        {1, {0}, true},           {1, {1}, false},
-        {3, {0, 0, 0}, true},  {3, {1, 1, 0}, true},     {3, {0, 0, 1}, false},
+        {0, {0}, true},        {1, {0}, true},           {1, {1}, true},
+        {3, {0, 0, 0}, true},  {3, {1, 1, 0}, true},     {3, {0, 0, 1}, true},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         put_values(&b, cases[i].formats, cases[i].n, values, 3);
@@ -301,17 +303,43 @@ static void test_datetime_formats(void **state)
     buf_fini(&b);
 }
 
-// A value that cannot be read as a date is not searched.
+// No text as long as this is read as a date, but one in an array may be at its end.
 static void test_datetime_length(void **state)
 {
     char value[400];
-    memset(value, ' ', sizeof(value));
-    memcpy(value, "now", 3);
-    value[256] = '\0';
+    memset(value, ',', sizeof(value));
+    memcpy(value + 390, "now}", 5);
     assert_true(has_word(0, value));
-    value[256] = ' ';
-    value[257] = '\0';
-    assert_false(has_word(0, value));
+}
+
+static bool has_word_in_array(const char *element)
+{
+    struct buf b = {0};
+    buf_u16(&b, 1);
+    buf_u16(&b, 1); // all values are binary
+    buf_u16(&b, 1);
+    buf_u32(&b, (uint32_t)(20 + 4 + strlen(element)));
+    static const uint32_t array[] = {1, 0, 25, 1, 1}; // dimensions, NULLs, type, elements, from
+    for (size_t i = 0; i < sizeof(array) / sizeof(*array); i++)
+        buf_u32(&b, array[i]);
+    buf_u32(&b, (uint32_t)strlen(element));
+    buf_bytes(&b, element, strlen(element));
+    buf_u16(&b, 0);
+    bool has = unit_has_datetime_word(buf_slice(&b));
+    buf_fini(&b);
+    return has;
+}
+
+// The length of an element may look like a letter: 65 to 90, and 97 to 122.
+static void test_datetime_in_binary_arrays(void **state)
+{
+    char element[200];
+    for (int len = 3; len < 200; len++) {
+        snprintf(element, sizeof(element), "%-*s", len, "now");
+        assert_true(has_word_in_array(element));
+        memcpy(element, "know", 4);
+        assert_false(len > 3 && has_word_in_array(element));
+    }
 }
 
 static void test_datetime_malformed(void **state)
@@ -337,7 +365,8 @@ int main(void)
         cmocka_unit_test(test_every_mutation),   cmocka_unit_test(test_other_sequences),
         cmocka_unit_test(test_two_executes),     cmocka_unit_test(test_malformed_bodies),
         cmocka_unit_test(test_size_limit),       cmocka_unit_test(test_datetime_words),
-        cmocka_unit_test(test_datetime_formats), cmocka_unit_test(test_datetime_length),
+        cmocka_unit_test(test_datetime_formats), cmocka_unit_test(test_datetime_in_binary_arrays),
+        cmocka_unit_test(test_datetime_length),
         cmocka_unit_test(test_datetime_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/reader.h"
 #include "proxy/route.h"
@@ -173,6 +174,8 @@ void listening_notify(struct client *client, struct slice message, const char *e
         client_fail(client, "22P05", "a notification cannot be told in the client's encoding");
         return;
     }
+    if (client->route->domain != NULL)
+        client->around_us = clock_us(); // it knows of a commit that the stream may not have told
     struct buf *waiting = &client->listening->waiting;
     size_t queued = waiting->len + client->conn.out.len - client->conn.out_sent;
     if (queued + message.len > LISTENING_WAITING_MAX_BYTES) {

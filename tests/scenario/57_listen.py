@@ -320,6 +320,22 @@ def test_session_mode(ctx):
     assert c.ask(query("NOTIFY x, '1'")).kinds in ("CAZ", "ACZ")
 
 
+def test_what_was_told_of_is_read(ctx):
+    """Who reads because of a notification sees what was written before it, whatever the stream has told."""
+    ctx.sql("CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0); GRANT ALL ON t TO app")
+    p = ctx.cache_proxy(worker_threads=1)
+    c, writer = ctx.keep(p.connect(ctx.db)), ctx.direct()
+    read = "SELECT n FROM t WHERE id = 1"
+    c.query("LISTEN x")
+    hits = p.cache()["hits"]
+    for n in range(1, 150):
+        ctx.wait_hit(p, lambda: c.value(read))
+        writer.query(f"BEGIN; UPDATE t SET n = {n}; NOTIFY x, '{n}'; COMMIT")
+        assert hear(c) == [("x", str(n))]
+        assert c.value(read) == str(n)
+    assert p.cache()["hits"] >= hits + 149
+
+
 def test_psycopg2(ctx):
     """The usual loop of an application."""
     p = ctx.proxy(default_pool_size=1, worker_threads=1)

@@ -210,11 +210,13 @@ BENCH_KNOBS = $(if $(TARGETS),--targets '$(TARGETS)') $(if $(TRANSPORT),--transp
 
 BENCH_ROUNDS = $(if $(PARTS),--parts '$(PARTS)') $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS))
 
-# What benches run beside the program: the load generator, the floor of a hit, the time under locks.
-BENCH_TOOLS = $(addprefix $(BUILD)/bench/,load bare locks.so)
+# What benches run beside the program: the load generator, the floors of a hit and of a query passed
+# through, the time under locks.
+BENCH_TOOLS = $(addprefix $(BUILD)/bench/,load bare relay locks.so)
 $(BUILD)/bench/load: bench/load.c bench/load_options.c bench/load_talk.c bench/load_meter.c bench/load_inside.h
 $(BUILD)/bench/bare: bench/bare.c
-$(BUILD)/bench/load $(BUILD)/bench/bare:
+$(BUILD)/bench/relay: bench/relay.c
+$(BUILD)/bench/load $(BUILD)/bench/bare $(BUILD)/bench/relay:
 	@mkdir -p $(@D)
 	@$(CC) $(filter-out -MMD -MP,$(CPPFLAGS)) $(CFLAGS) $(LDFLAGS) $(filter %.c,$^) -lm -o $@
 $(BUILD)/bench/locks.so: bench/locks.c

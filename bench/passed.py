@@ -17,6 +17,7 @@ SCALE = 10
 PROTOCOLS = ("simple", "extended", "prepared")
 CLIENTS = (1, 64, 1000)
 POOLERS = ("pgbouncer", "pgweir")
+RELAYED = ("simple", "extended")  # a named statement is on one server alone
 CPU, TPS, CALLS, INSTRUCTIONS = 0.75, 1.15, 4.3, 0.5   # goal 1
 ADDED_LATENCY = 0.7                                    # goal 2
 CACHE_ON = 0.95                                        # goal 12
@@ -24,7 +25,7 @@ CACHE_ON = 0.95                                        # goal 12
 
 def plan():
     loads = [duel.Load("select", protocol, clients,
-                       (("direct",) if clients == 1 else ()) + POOLERS)
+                       (("direct",) if clients == 1 else ()) + POOLERS + (("relay",) if protocol in RELAYED else ()))
              for protocol in PROTOCOLS for clients in CLIENTS]
     loads += [duel.Load("unique", protocol, 64, ("pgweir", "pgweir-cache"))
               for protocol in ("simple", "prepared")]
@@ -32,7 +33,7 @@ def plan():
 
 
 def parse():
-    return options_of(__doc__, "direct,pgbouncer,pgweir,pgweir-cache")
+    return options_of(__doc__, "direct,pgbouncer,pgweir,pgweir-cache,relay")
 
 
 def options_of(words, chosen):
@@ -118,12 +119,23 @@ def verdicts(result):
                 found.append(verdict.at_most(
                     2, f"{what}: added median latency / PgBouncer",
                     duel.ratio(block, "pgweir", other, "p50_us", less="direct"), ADDED_LATENCY))
+            if protocol in RELAYED:
+                found += floors(block, other, what)
     found += counted(result["counts"])
     for protocol in ("simple", "prepared"):
         block = duel.find(blocks, "unique", protocol, 64)
         found.append(verdict.at_least(12, f"no question twice, {protocol}: tps, cache on / off",
                                       duel.ratio(block, "pgweir-cache", "pgweir", "tps"), CACHE_ON))
     return found
+
+
+def floors(block, other, what):
+    """What is left to a pooler that does nothing but pass on, as the same ratios."""
+    yield verdict.told(1, f"{what}: CPU of a bare relay / PgBouncer", duel.ratio(block, "relay", other, "cpu_us"))
+    yield verdict.told(1, f"{what}: tps of a bare relay / PgBouncer", duel.ratio(block, "relay", other, "tps"))
+    if block["clients"] == 1:
+        yield verdict.told(2, f"{what}: added median latency of a bare relay / PgBouncer",
+                           duel.ratio(block, "relay", other, "p50_us", less="direct"))
 
 
 def counted(rows):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured: the server itself, PgBouncer, pgweir in several settings, and two that a hit is
-compared with: Redis, and a loop that answers everything with the same row (bare.c).
+"""What is measured: the server itself, PgBouncer, pgweir in several settings, two that a hit is compared
+with: Redis, and a loop that answers everything with the same row (bare.c); and a loop that passes on
+everything and knows nothing (relay.c).
 
 All proxies get the same words wherever the words exist: transaction mode, a pool of 20, trust,
 no log line for a connection.
@@ -28,6 +29,7 @@ TITLES = {
     "pgweir-cache": "pgweir, cache",
     "pgweir-cache-2w": "pgweir, cache, 2 workers",
     "bare": "bare loop",
+    "relay": "bare relay",
     "redis": "Redis",
 }
 PGWEIR_SETTINGS = {
@@ -77,7 +79,7 @@ class Maker:
         self.host = "127.0.0.1" if transport == "tcp" else scratch.path
         self.pgbouncer = pgbouncer_path
         self.pgweir = self.built = pgweir_path
-        self.bare = self.redis = None
+        self.bare = self.relay = self.redis = None
         self.database = database
         self.users = scratch.file("userlist.txt", "".join(f'"{user}" ""\n' for user in users))
         self.serial = 0
@@ -91,6 +93,8 @@ class Maker:
             self.pgweir = self._own_copy(self.pgweir, "pgweir")
         if "bare" in names:
             self.bare = self._own_copy(os.path.join(os.path.dirname(self.built), "bench/bare"), "bare")
+        if "relay" in names:
+            self.relay = self._own_copy(os.path.join(os.path.dirname(self.built), "bench/relay"), "relay")
         if "redis" in names:
             self.redis = place.require("redis-server", "redis-server")
 
@@ -116,7 +120,7 @@ class Maker:
             return Target(name, self.host, self.cluster.port)
         self.serial += 1
         port = place.free_port()
-        if name in ("bare", "redis"):
+        if name in ("bare", "relay", "redis"):
             return self._start_other(name, port, wrapper)
         program, section, settings = self._settings(name)
         settings.update(more or {})
@@ -132,11 +136,13 @@ class Maker:
 
     def _start_other(self, name, port, wrapper):
         """What is no pooler: it listens on 127.0.0.1 alone."""
-        command = [self.bare, str(port)] if name == "bare" else [
-            self.redis, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
-            "no", "--dir", self.scratch.path]
+        command = {
+            "bare": [self.bare, str(port)],
+            "relay": [self.relay, str(port), str(self.cluster.port), place.SUPERUSER, self.database, str(POOL_SIZE)],
+            "redis": [self.redis, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
+                      "no", "--dir", self.scratch.path]}[name]
         process = self.scratch.start([*wrapper, *command], f"{name}-{self.serial}.log")
-        if name == "bare":
+        if name != "redis":
             place.wait_ready(process, "127.0.0.1", port, place.DATABASE)
         else:
             _fill_redis(process, port)

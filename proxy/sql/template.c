@@ -366,17 +366,30 @@ static inline bool is_letter(uint8_t byte)
     return byte >= 'a' && byte <= 'z';
 }
 
-static bool word_at(const uint8_t *at, const uint8_t *end, const char *lower, size_t len)
+// What escapes and quotes in an element of an array and in a bound of a range: it goes, wherever it
+// stands (array_in() and range_in() in PostgreSQL).
+static const uint8_t *skip_escapes(const uint8_t *at, const uint8_t *end)
 {
-    return (size_t)(end - at) >= len && word_is(at, len, lower) &&
-           ((size_t)(end - at) == len || !is_letter(at[len]));
+    while (at < end && (*at == '\\' || *at == '"'))
+        at++;
+    return at;
+}
+
+static bool word_at(const uint8_t *at, const uint8_t *end, const char *lower)
+{
+    for (; *lower != '\0'; lower++, at++) {
+        at = skip_escapes(at, end);
+        if (at == end || (*at | 0x20) != *lower)
+            return false;
+    }
+    return at == end || !is_letter(*at);
 }
 
 bool template_begins_with_datetime_word(struct slice bytes)
 {
     const uint8_t *at = bytes.at, *end = bytes.at + bytes.len;
-    return word_at(at, end, "now", 3) || word_at(at, end, "today", 5) ||
-           word_at(at, end, "tomorrow", 8) || word_at(at, end, "yesterday", 9);
+    return word_at(at, end, "now") || word_at(at, end, "today") || word_at(at, end, "tomorrow") ||
+           word_at(at, end, "yesterday");
 }
 
 // PostgreSQL's date reader takes a run of letters as one word (ParseDateTime in datetime.c), so

@@ -39,7 +39,8 @@ size_t template_constants(struct slice sql, struct template_constant *out);
 // it is of another kind, or begins with a dot.
 size_t template_constant_at(struct slice sql, size_t at, uint8_t kind);
 
-// True when bytes contain one of those four words, in any case, with no letter directly around it.
+// True when bytes contain one of those four words, in any case, with no letter directly around it;
+// escapes and quotes of an array or a range may stand within.
 // To be asked for parameter values too, whatever their declared type.
 bool template_has_datetime_word(struct slice bytes);
 // ... whatever is before them.

@@ -91,7 +91,8 @@ static void test_datetime_words(void **state)
 {
     static const char *const yes[] = {"now", "NOW", " now ", "{now}", "[now,]", "1now", "now1",
                                       "Today", "today 10:00", "TOMORROW", "yesterday,",
-                                      "x tomorrow", "2020-01-01,now", "\xc3\xa9now"};
+                                      "x tomorrow", "2020-01-01,now", "\xc3\xa9now", "{n\\ow}",
+                                      "{\\t\\o\\d\\a\\y}", "[n\"o\"w,)", "[\"\"now,)"};
     static const char *const no[] = {"", "no", "know", "nowx", "snow", "nowadays", "todayx",
                                      "mytoday", "n ow", "to day", "tomorro", "epoch"};
     for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)

@@ -264,3 +264,96 @@ def test_values_that_are_refused(ctx):
             for value in [good, *bad, None, good]:
                 course.same(0, script(value), f"{sql} {types} {formats} {value!r}")
                 time.sleep(0.004)
+
+
+# ---- words that mean another moment each time
+
+WORDS = ["now", "today", " NOW", "Tomorrow", "yesterday", "today 10:00", "\tnow "]
+BESIDE = "2024-01-01 10:00"  # says a moment, and always the same one
+TEXTS = {"text": 25, "varchar": 1043, "bpchar": 1042, "name": 19, "unknown": 705}
+INSTANTS = {"timestamptz": 1184, "timestamp": 1114, "date": 1082}
+
+
+def list_of(words, long=False, oid=None):
+    """An array's text, or (with the type of what is in it) its bytes."""
+    words = ["2024-01-01"] * (40 if long else 0) + words
+    return array_of(oid, [w.encode() for w in words]) if oid else "{" + ",".join(f'"{w}"' for w in words) + "}"
+
+
+def of_words(words):
+    """Reads of a table by values that hold one of them: (what, text, types, format, value)."""
+    # One moment is not enough for time without a date, which takes no 'today'.
+    for word in words:
+        long = " " * 300 + word
+        for kind in (*INSTANTS, *(["time", "timetz"] if word.strip().lower() == "now" else [])):
+            cast = f"SELECT $1::{kind}, id FROM t WHERE id = 3"
+            by_text = f"SELECT $1::text::{kind}, id FROM t WHERE id = 3"
+            yield cast, (), 0, word
+            yield cast, (), 0, long
+            yield by_text, (), 0, word
+            yield by_text, (), 1, word
+            for oid in TEXTS.values():
+                yield cast, (oid,), 0, word
+                yield from [(cast, (oid,), 1, word)] if oid != 705 else []
+                yield from [(cast, (oid,), 0, long)] if oid != 19 else [] # of 63 bytes
+                yield from [(cast, (oid,), 1, long)] if oid not in (19, 705) else []
+            if kind in INSTANTS:
+                yield f"SELECT ($1::{kind}[])[1], id FROM t WHERE id = 3", (), 0, list_of([word])
+                yield f"SELECT ($1::{kind}[])[41], id FROM t WHERE id = 3", (), 0, list_of([word], long=True)
+                yield f"SELECT ($1::{kind}[])[1], id FROM t WHERE id = 3", (1009,), 0, list_of([word])
+                yield f"SELECT ($1::{kind}[])[1], id FROM t WHERE id = 3", (1009,), 1, list_of([word], oid=25)
+                yield f"SELECT ($1::{kind}[])[1], id FROM t WHERE id = 3", (1015,), 1, list_of([word], oid=1043)
+                yield f"SELECT ($1::{kind}[])[41], id FROM t WHERE id = 3", (1009,), 1, list_of([word], long=True, oid=25)
+                yield f"SELECT ($1::text[]::{kind}[])[1], id FROM t WHERE id = 3", (), 1, list_of([word], oid=25)
+                yield f"SELECT id FROM t WHERE at <= ANY($1::{kind}[])", (1009,), 1, list_of([word], oid=25)
+                yield f"SELECT id FROM t WHERE at < $1::{kind}", (25,), 1, word
+                yield f"SELECT id FROM t WHERE d <= $1::{kind} ORDER BY 1", (25,), 0, word
+                yield f"WITH w AS (SELECT id FROM t WHERE v <> $1) SELECT $1::{kind}, id FROM w", (), 1, word
+                yield f"SELECT w.at, id FROM (SELECT $1::text) x(v), LATERAL (SELECT $1::{kind}) w(at), t WHERE id = 3", (), 1, word
+                yield f"SELECT coalesce(NULL, $1)::{kind}, id FROM t WHERE id = 3", (25,), 1, word
+                yield f"SELECT convert_from($1, 'UTF8')::{kind}, id FROM t WHERE id = 3", (17,), 1, word
+        yield "SELECT id FROM t WHERE at < $1", (), 0, word
+        yield "SELECT id FROM t WHERE at < $1", (), 0, long
+        yield "SELECT id FROM t WHERE at = ANY($1)", (), 0, list_of([word])
+        yield "SELECT id FROM t WHERE at = ANY($1)", (1185,), 0, list_of([word], long=True)
+        yield "SELECT id FROM t WHERE tstzrange(at, NULL) @> $1::tstzrange", (), 0, f"[{word.strip()},)"
+        yield "SELECT id FROM t WHERE tstzrange(at, NULL) @> $1::tstzrange", (25,), 1, f"[{word.strip()},)"
+        for oid in INSTANTS.values():
+            yield "SELECT id FROM t WHERE at < $1", (oid,), 0, word
+            yield "SELECT id, $1 FROM t WHERE id = 3", (oid,), 0, word
+
+
+def script_of(sql, types, of, value):
+    return parse(sql, "", types) + bind("", [value], param_formats=(of,)) + describe() + execute() + sync()
+
+
+@limit(90)
+def test_words_in_parameters(ctx):
+    """'now' and its like in a value, which may become a moment: never an answer from memory, in whatever form it comes."""
+    course = Course(ctx)
+    # The same reads by a value that says one moment, or is no moment, are in memory.
+    beside = {repr(one): script_of(*one) for one in [
+        ("SELECT $1::timestamptz, id FROM t WHERE id = 3", (), 0, BESIDE), ("SELECT $1::timestamptz, id FROM t WHERE id = 3", (25,), 0, BESIDE),
+        ("SELECT id FROM t WHERE at < $1", (), 0, BESIDE), ("SELECT id FROM t WHERE at < $1::date", (25,), 0, BESIDE),
+        ("SELECT id FROM t WHERE at = ANY($1)", (), 0, list_of([BESIDE])), ("SELECT id FROM t WHERE v <> $1", (25,), 1, "v1")]}
+    kept = hits_of(course, beside)
+    assert len(kept) == len(beside), f"never hit: {[what for what in beside if what not in kept]}"
+    asked = list(dict.fromkeys(of_words(WORDS)))
+    refused = [one for one in asked if course.direct.ask(script_of(*one)).errors]
+    assert not refused, f"PostgreSQL says nothing to {len(refused)}, such as {refused[:5]}"
+    c, hits, wrong = course.pairs[0][0], 0, set()
+    for at in range(0, len(asked), 40):
+        some = [(one, script_of(*one)) for one in asked[at:at + 40]]
+
+        def ask(some=some):
+            for _ in range(6):
+                for _, script in some:
+                    c.ask(script)
+                time.sleep(0.004)
+        more = ctx.hits(course.p, ask)
+        hits += more
+        for (sql, types, of, value), script in some if more else []:
+            if ctx.hits(course.p, lambda script=script: [c.ask(script) for _ in range(3)]):
+                wrong.add(f"{sql} {types} {'binary' if of else 'text'}{', long' if len(value) > 256 else ''}")
+    ctx.note(f"{len(asked)} reads with such words")
+    assert not hits, f"{hits} hits, such as of\n" + "\n".join(sorted(wrong))

@@ -10,7 +10,7 @@ import time
 
 from proxy import CACHE_SETTINGS
 from relay import Relay
-from runner import ROOT, limit
+from runner import ROOT, limit, scenario
 
 sys.path.insert(0, f"{ROOT}/tests/consistency")
 
@@ -45,8 +45,11 @@ class Two:
         return sum(p.cache()["hits"] for p in self.proxies)
 
 
-def run(ctx, seconds, faults=(), keys=20, readers=6, writers=3, transactions=0.05, ordered=True, **settings):
+def run(ctx, seconds, faults=(), keys=20, readers=6, writers=3, transactions=0.05, ordered=True, prepare=None, **settings):
+    """prepare(): of what there is once the tables are."""
     ctx.sql(workload.SETUP)
+    if prepare:
+        prepare()
     two = Two(ctx, **settings)
     history = History(BOUND)
     history.add(*workload.items_of(range(1, keys + 1)))
@@ -115,3 +118,27 @@ def test_transactions(ctx):
 @limit(SECONDS + 60)
 def test_transactions_on_the_server(ctx):
     run(ctx, SECONDS * 0.05, transactions=0.9, ordered=False, monotonic_reads="bypassed", lazy_begin="off")
+
+
+def publish(ctx):
+    ctx.sql("CREATE PUBLICATION everything FOR ALL TABLES")
+
+
+@limit(SECONDS + 60)
+def test_publication(ctx):
+    """pgoutput tells instead of test_decoding."""
+    run(ctx, SECONDS * 0.1, prepare=lambda: publish(ctx), publication="everything")
+
+
+@limit(SECONDS + 90)
+def test_publication_and_stream_faults(ctx):
+    run(ctx, SECONDS * 0.2, prepare=lambda: publish(ctx), publication="everything", ordered=False, monotonic_reads="bypassed",
+        faults=("stream_killed", "walsender_stopped", "control_killed", "ddl", "reload"))
+
+
+@limit(SECONDS + 60)
+def test_notify(ctx):
+    """Triggers tell. A commit is told when it is acknowledged, and may be seen a moment before: no order of reads is asked for.
+    Each notification ends all entries of its table: with more writers the next one's would hide that one is lost."""
+    run(ctx, SECONDS * 0.15, prepare=lambda: scenario("46_cache_notify.py").install(ctx), invalidation="notify", writers=1, keys=10,
+        ordered=False, monotonic_reads="bypassed")

@@ -6,6 +6,7 @@ import time
 from cluster import stopped
 from pgwire import query
 from proxy import CACHE_SETTINGS, USERS
+from relay import Relay
 from runner import limit
 
 SETUP = "CREATE TABLE t(id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 0), (2, 0); GRANT ALL ON t TO app"
@@ -138,6 +139,49 @@ def test_no_wal_retained(ctx):
     for _ in range(5):
         ctx.sql("INSERT INTO noise SELECT repeat('x', 1000) FROM generate_series(1, 2000)")
     p.wait(lambda: lag() < 500000, "the slot to follow", 15)
+
+
+@limit(90)
+def test_slot_invalidated(ctx):
+    """The server keeps no more WAL for a stream that is too far behind, and takes its slot away: no hit, said so, no row of
+    before, and then a slot anew."""
+    ctx.sql(SETUP + "; CREATE TABLE noise(v text)")
+    ctx.pg.configure(max_slot_wal_keep_size="16MB")
+    try:
+        relay = ctx.keep(Relay(ctx.pg.port))
+        p = ctx.cache_proxy(databases={ctx.db: ctx.server(port=relay.port)})
+        c, d = ctx.keep(p.connect(ctx.db)), ctx.direct()
+        ctx.wait_hit(p, lambda: c.query(READ))
+        (slot,), = own_slots(ctx)
+        with ctx.pg.stream_held(ctx.db):
+            for _ in range(6):
+                ctx.sql("INSERT INTO noise SELECT repeat(md5(i::text), 30) FROM generate_series(1, 20000) i; SELECT pg_switch_wal()")
+            d.send(query("CHECKPOINT"))  # which waits until whoever has the slot is gone
+            p.wait(lambda: "terminating process" in ctx.pg.log() and slot in ctx.pg.log(), "the end of the slot", 30)
+            ctx.sql("UPDATE t SET n = 5 WHERE id = 1")
+            written = time.monotonic()
+            check_after(ctx, c, 5, written)
+            stale = p.cache()["bypass_stale"]
+            ctx.never_hit(p, lambda: c.query(READ))
+            assert p.cache()["bypass_stale"] > stale and int(p.console("SHOW INVALIDATION")[0]["fresh_age_us"]) > BOUND * 1e6
+            relay.refuse("stream")
+        p.wait_log("is off: the event stream was lost")
+        row, = p.console("SHOW INVALIDATION")
+        assert row["state"] != "following" and row["reason"], row
+        ctx.sql("UPDATE t SET n = 6 WHERE id = 1")
+        check_after(ctx, c, 6, time.monotonic())
+        ctx.never_hit(p, lambda: c.query(READ))
+        relay.allow("stream")
+        d.until_ready()
+        for n in range(7, 60):
+            ctx.sql(f"UPDATE t SET n = {n} WHERE id = 1")
+            check_after(ctx, c, n, time.monotonic())
+        ctx.wait_hit(p, lambda: c.query(READ))
+        assert c.value(READ) == "59"
+        row, = p.console("SHOW INVALIDATION")
+        assert (row["state"], row["reason"]) == ("following", "") and (slot,) not in own_slots(ctx) and own_slots(ctx)
+    finally:
+        ctx.pg.configure(max_slot_wal_keep_size=None)
 
 
 @limit(90)

@@ -251,6 +251,17 @@ class Cluster:
             f.write(HBA)
         return self
 
+    def create_standby(self, primary):
+        """A copy of another that is running, which follows it once it is started."""
+        call([f"{self.bindir}/pg_basebackup", "-D", self.data, "-R", "--checkpoint=fast", "--no-sync", "--no-manifest",
+              "-d", f"host=127.0.0.1 port={primary.port} user={SUPERUSER}"])
+        with open(f"{self.data}/postgresql.auto.conf", "a", encoding="utf-8") as f:
+            f.write(f"port = {self.port}\nunix_socket_directories = '{self.directory}'\nhot_standby_feedback = on\n")
+        return self
+
+    def promote(self):
+        self.sql("SELECT pg_promote()")
+
     def start(self):
         with open(self.logfile, "ab") as log:
             give(self.logfile)
@@ -374,5 +385,16 @@ def another(ctx, database, setup):
         other.sql(f"CREATE DATABASE {database}")
         other.sql(setup, database=database)
         yield other
+    finally:
+        other.remove()
+
+
+@contextlib.contextmanager
+def standby(ctx):
+    """A standby of the tests' PostgreSQL for one test, with all that is there now."""
+    other = Cluster(server_directory(ctx.build, "standby"))
+    try:
+        other.create_standby(ctx.pg)
+        yield other.start()
     finally:
         other.remove()

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where connections of one name lead to several servers: nothing is served of one that is not followed."""
-from cluster import another
+import time
+
+from cluster import another, standby
 from pgwire import query
 from proxy import CACHE_SETTINGS
 from relay import Relay
@@ -85,3 +87,112 @@ def test_server_restarted(ctx):
     p.wait(lambda: not c.ask(query("SELECT 1")).errors, "a server")
     ctx.wait_hit(p, lambda: c.value(READ))
     assert "another server" not in p.log()
+
+
+# ---- a standby that takes over
+
+BOUND = 0.25
+UNSEEN = "SELECT n FROM t WHERE id = 2"
+
+
+def seen_in_time(c, n):
+    """A direct write that was just acknowledged: the old row at most within the bound."""
+    written = time.monotonic()
+    while True:
+        began = time.monotonic()
+        row = int(c.value(READ))
+        if row == n:
+            return
+        assert began - written <= BOUND and row < 1000, f"{began - written:.3f} s after {n} was written, {row}"
+
+
+class Failover:
+    """The name leads to a standby. Of its timeline nothing that the old primary has alone is ever shown; and in the end it
+    is followed."""
+
+    def __init__(self, ctx, other):
+        self.ctx, self.other, self.n = ctx, other, 20
+
+    def begin(self):
+        self.relay, self.p = begin(self.ctx, server_login_retry=0.2, query_wait_timeout=20)
+        c = self.client()
+        self.replayed(11)
+        self.p.wait(lambda: c.value(READ) == "11", "the new row")
+        assert self.ctx.wait_hit(self.p, lambda: c.value(READ)) == "11"
+        assert self.ctx.wait_hit(self.p, lambda: c.value(UNSEEN)) == "10"
+
+    def client(self):
+        return self.ctx.keep(self.p.connect(self.ctx.db))
+
+    def replayed(self, n):
+        self.ctx.sql(f"UPDATE t SET n = {n} WHERE id = 1")
+        (written,), = self.ctx.sql("SELECT pg_current_wal_insert_lsn()")
+        self.p.wait(lambda: self.other.sql(f"SELECT pg_last_wal_replay_lsn() >= '{written}'") == [("t",)], "the standby")
+
+    def lead(self):
+        for kind in ("data", "control", "stream"):
+            self.relay.lead(kind, self.other.port)
+        self.relay.cut("data", "control", "stream")
+        self.p.wait(lambda: not self.client().ask(query("SELECT 1")).errors, "a server")
+
+    def promote(self):
+        """And a write that no stream tells of: it is not followed yet."""
+        self.other.promote()
+        self.other.sql("UPDATE t SET n = 77 WHERE id = 2", database=self.ctx.db)
+
+    def write(self):
+        """By each of the two: numbers from 1000 on are the old primary's."""
+        self.n += 1
+        self.ctx.sql(f"UPDATE t SET n = {1000 + self.n} WHERE id = 1")
+        self.other.sql(f"UPDATE t SET n = {self.n} WHERE id = 1", database=self.ctx.db)
+
+    def goes_on(self):
+        """From the first statement on, until hits are back, and then."""
+        c, p = self.client(), self.p
+
+        def hit():
+            self.write()
+            return self.ctx.hits(p, lambda: seen_in_time(c, self.n) or c.value(READ))
+        p.wait(hit, "a hit")
+        assert state(p) == ("following", "") and c.value(UNSEEN) == "77"
+        for _ in range(20):
+            assert self.ctx.wait_hit(p, lambda: c.value(READ)) == str(self.n)
+            self.write()
+            seen_in_time(c, self.n)
+            self.n += 1
+            c.query(f"UPDATE t SET n = {self.n} WHERE id = 1")
+            assert c.value(READ) == str(self.n)
+        assert self.other.sql("SELECT pg_walfile_name(pg_current_wal_lsn()) LIKE '00000002%'") == [("t",)]
+
+
+@limit(90)
+def test_promoted_standby(ctx):
+    """And then the name leads to it."""
+    ctx.new_database()
+    with standby(ctx) as other:
+        failover = Failover(ctx, other)
+        failover.begin()
+        failover.promote()
+        failover.write()
+        failover.lead()
+        failover.goes_on()
+
+
+@limit(90)
+def test_standby_promoted_while_it_is_asked(ctx):
+    """The name leads to it before: it replays what the primary writes, and cannot be followed."""
+    ctx.new_database()
+    with standby(ctx) as other:
+        failover = Failover(ctx, other)
+        failover.begin()
+        failover.lead()
+        c = failover.client()
+        assert c.value("SELECT pg_is_in_recovery()") == "t" and c.value(READ) == "11"
+        for n in range(12, 16):
+            failover.replayed(n)
+            seen_in_time(c, n)
+        failover.p.wait(lambda: state(failover.p) == ("waiting", "the server is in recovery"), "the reason")
+        ctx.never_hit(failover.p, lambda: c.value(READ))
+        failover.promote()
+        failover.p.reload()  # it is asked again now, not only after the pause of ten seconds
+        failover.goes_on()

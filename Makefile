@@ -226,7 +226,7 @@ $(BUILD)/bench/locks.so: bench/locks.c
 .PHONY: bench-passed bench-hits bench-check bench-bulk bench-kept bench-goals
 bench-goals: ## all goals of bench/README.md, measured, as one table; 25 minutes (GOALS=3,4 PGBOUNCER= RECORD=1)
 	@$(SELF) deps DEPS_MORE='pgbouncer redis-server valgrind strace'
-	@$(SELF) -j$(JOBS) all $(BENCH_TOOLS) $(BUILD)/bench/eviction
+	@$(SELF) -j$(JOBS) all $(BENCH_TOOLS) $(BUILD)/bench/eviction $(BUILD)/bench/events
 	@$(PYTHON) -B bench/twelve.py --pgweir $(BUILD)/pgweir --out $(BUILD)/bench \
 	    $(if $(PGBOUNCER),--pgbouncer '$(PGBOUNCER)') $(if $(GOALS),--goals '$(GOALS)') \
 	    $(if $(RECORD),--record)
@@ -283,8 +283,8 @@ $(BUILD)/bench/events: bench/events.c $(call objects,$(call sources,cache)) $(ca
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS) $(CFLAGS) $(LTO) $(LDFLAGS) $(filter %.c %.o,$^) $(ALLOCATOR) -lm -o $@
 
-bench-events: $(BUILD)/bench/events ## what a row event costs the control thread (ns, and instructions by callgrind)
-	@$<
+bench-events: $(BUILD)/bench/events ## what a row event costs the control thread (ns, and instructions by callgrind; ROUNDS=)
+	@$(PYTHON) -B bench/events.py --pgweir $(BUILD)/pgweir --out $(BUILD)/bench $(if $(ROUNDS),--rounds $(ROUNDS))
 	@for load in 0 1 2 3 4 5 6 7 8 9; do for n in 2000 22000; do \
 	    valgrind --tool=callgrind --callgrind-out-file=/dev/null $< $$n $$load 2>&1 | sed -n 's/.*Collected : //p'; \
 	done | { read few; read many; echo "load $$load: $$(( (many - few) / 20000 )) instructions for each row event"; }; done

@@ -24,6 +24,7 @@ PARTS = (
     ("logins", (8,), ["--rounds", "5", "--seconds", "2"]),
     ("bulk", (9,), ["--rounds", "5"]),
     ("kept", (10,), []),
+    ("events", (11,), []),
     ("invalidation", (11,), ["--targets", "wal"]),
 )
 EVICTION_QUESTIONS = "400000"

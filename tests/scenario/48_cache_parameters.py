@@ -357,3 +357,25 @@ def test_words_in_parameters(ctx):
                 wrong.add(f"{sql} {types} {'binary' if of else 'text'}{', long' if len(value) > 256 else ''}")
     ctx.note(f"{len(asked)} reads with such words")
     assert not hits, f"{hits} hits, such as of\n" + "\n".join(sorted(wrong))
+
+
+@limit(60)
+def test_words_behind_escapes(ctx):
+    """What the input of arrays and ranges takes out of a text, a word may have within."""
+    course = Course(ctx)
+    texts = [("($1::timestamptz[])[1]", r"{n\ow}"), ("($1::timestamptz[])[1]", r'{"n\ow"}'), ("($1::date[])[1]", r"{\t\o\d\a\y}"),
+             ("($1::timestamptz[][])[1][1]", r"{{n\ow}}"), ("unnest($1::timestamptz[])", r"{2024-01-01,\now}"), ("at = ANY($1)", r"{tod\ay}"),
+             ("lower($1::tstzrange)", r"[n\ow,)"), ("lower($1::tstzrange)", r'["n"ow,)'), ("lower($1::daterange)", r'[tod"ay",)'),
+             ("lower($1::tstzrange)", r'[""now,)'), ("tstzrange(at, NULL) && $1", r'["n"o\w,)')]
+    scripts = {}
+    for what, value in texts:
+        sql = f"SELECT {what}, id FROM t WHERE id = 3"
+        scripts[f"{what} {value}, in the text"] = query(sql.replace("$1", f"'{value}'"))
+        for types, of in [((), 0), ((25,), 0), ((25,), 1)] if "::" in what else [((), 0)]:
+            scripts[f"{what} {value} {types} {of}"] = script_of(sql, types, of, value)
+    c, wrong = course.pairs[0][0], []
+    for what, script in scripts.items():
+        assert not course.direct.ask(script).errors, what
+        if ctx.hits(course.p, lambda script=script: [(c.ask(script), time.sleep(0.003)) for _ in range(6)]):
+            wrong.append(what)
+    assert not wrong, f"{len(wrong)} of {len(scripts)} hit:\n" + "\n".join(wrong)

@@ -135,8 +135,13 @@ static enum command_result cache(struct client *client, struct table *table)
     return COMMAND_DONE;
 }
 
+struct domains_table {
+    struct table *table;
+    int64_t max_staleness_us;
+};
+
 // A loss says why by itself; the other states mean something, too.
-static const char *domain_reason(const struct domain_status *s)
+static const char *domain_reason(const struct domain_status *s, int64_t max_staleness_us)
 {
     if (s->reason[0] != '\0')
         return s->reason;
@@ -152,6 +157,10 @@ static const char *domain_reason(const struct domain_status *s)
     case DOMAIN_ALIAS:
         return "the same database as another one here, whose entries it has";
     case DOMAIN_FOLLOWING:
+        if (s->fresh_age_us < 0 || s->fresh_age_us > max_staleness_us)
+            return "freshness was confirmed longer ago than max_staleness: the stream is late or "
+                   "silent, the server does not answer, or nobody has asked";
+        break;
     case DOMAIN_WAITING:
     case DOMAIN_REFUSED:
         break;
@@ -161,22 +170,28 @@ static const char *domain_reason(const struct domain_status *s)
 
 static void domain_row(const struct domain_status *s, void *arg)
 {
+    const struct domains_table *domains = arg;
     char stable[32], passed[32];
     snprintf(stable, sizeof(stable), "%X/%X", (unsigned)(s->stable >> 32), (unsigned)s->stable);
     snprintf(passed, sizeof(passed), "%X/%X", (unsigned)(s->passed >> 32), (unsigned)s->passed);
-    table_row(arg, (struct cell[]){TEXT(s->target), TEXT(domain_state_name(s->state)),
-                                   TEXT(domain_reason(s)), TEXT(s->stream.slot), TEXT(stable),
-                                   TEXT(passed), NUMBER(s->fresh_age_us), NUMBER(s->reading_us),
-                                   NUMBER(s->readings), NUMBER(s->reconnects),
-                                   NUMBER(s->transactions), NUMBER(s->schema_changes),
-                                   NUMBER(s->names), TEXT(s->stream.plugin),
-                                   TEXT(s->stream.publication)});
+    table_row(domains->table,
+              (struct cell[]){TEXT(s->target), TEXT(domain_state_name(s->state)),
+                              TEXT(domain_reason(s, domains->max_staleness_us)),
+                              TEXT(s->stream.slot), TEXT(stable), TEXT(passed),
+                              NUMBER(s->fresh_age_us), NUMBER(s->reading_us), NUMBER(s->readings),
+                              NUMBER(s->reconnects), NUMBER(s->transactions),
+                              NUMBER(s->schema_changes), NUMBER(s->names), TEXT(s->stream.plugin),
+                              TEXT(s->stream.publication)});
 }
 
 static enum command_result invalidation(struct client *client, struct table *table)
 {
+    struct domains_table domains = {
+        .table = table,
+        .max_staleness_us = config_settings(client->worker->config)->max_staleness_us,
+    };
     if (client->worker->pooler->domains != NULL)
-        domains_status(client->worker->pooler->domains, domain_row, table);
+        domains_status(client->worker->pooler->domains, domain_row, &domains);
     return COMMAND_DONE;
 }
 

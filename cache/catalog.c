@@ -540,7 +540,7 @@ static bool is_another(char kind, struct slice name, void *arg)
     struct finding *f = arg;
     if (!slice_eq(name, f->name))
         return true;
-    f->kind = kind == 'd' ? CATALOG_DATETIME_COLUMN : CATALOG_OTHER_COLUMN;
+    f->kind = kind == 'd' || kind == 't' ? CATALOG_DATETIME_COLUMN : CATALOG_OTHER_COLUMN;
     return false;
 }
 

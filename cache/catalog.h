@@ -64,9 +64,9 @@ struct catalog_relation {
     bool has_times;     // a column of type time or timetz, or of what is made of them
     bool odd_columns;   // some are of kind 's' or 'u'
     struct slice columns; // by kind, bytes of the name, name; with a space between the last two.
-                          // 'd': of a type of date and time, 'o': of another that is known to be
-                          // safe; 's': of one of a reviewed extension, which may be shown; 'u': of
-                          // any other. Empty if it is by_oid
+                          // 'd': of a type of date and time, 't': time; 'o': of another that is
+                          // known to be safe, 'T': that is made of time; 's': of one of a reviewed
+                          // extension, which may be shown; 'u': of any other. Empty if it is by_oid
     // Set by the builder, owned by the catalog.
     uint64_t reasons;         // all that there are against caching: bits 1 << enum bypass
     bool writes_itself_known; // writes_known, but for those below

@@ -62,8 +62,10 @@
 // All columns of what is in use by its name, by kind (catalog.h); bytes of the name, the name.
 #define COLUMNS_BY_KIND                                                                            \
     " CASE WHEN u.how LIKE '%n%' THEN (SELECT string_agg(concat_ws(' ', CASE"                      \
+    "   WHEN a.atttypid = 1083 THEN 't'"                                                           \
     "   WHEN a.atttypid = ANY ('{" BUILTIN_DATETIME_TYPES "}'::oid[]) THEN 'd'"                    \
-    "   WHEN safe.oid IS NOT NULL THEN 'o' WHEN y.oid >= 16384 AND" SHOWS_ALIKE " THEN 's'"        \
+    "   WHEN safe.oid IS NOT NULL THEN CASE WHEN a.atttypid IN (SELECT oid FROM timely) THEN 'T'"  \
+    "    ELSE 'o' END WHEN y.oid >= 16384 AND" SHOWS_ALIKE " THEN 's'"        \
     "   ELSE 'u' END, octet_length(a.attname::text), a.attname::text), '') FROM pg_attribute a"    \
     "   JOIN pg_type y ON y.oid = a.atttypid LEFT JOIN safe ON safe.oid = y.oid"                   \
     "  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) END,"

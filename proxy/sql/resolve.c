@@ -164,7 +164,7 @@ static void resolve_read(struct resolving *r, uint32_t number)
     for (size_t i = 0; i < n; i++) {
         r->barrier |= found[i]->runs_code;
         r->reads_settings |= found[i]->reads_settings;
-        if (r->analysis->zones && found[i]->has_times)
+        if (!typed_times(r->analysis, found[i]))
             deny(r, BYPASS_VOLATILE_FUNCTION);
         if (!typed_relation(r->analysis, found[i], &r->dated))
             deny(r, BYPASS_CAST);

@@ -57,7 +57,7 @@ bool typed_relation(const struct analysis *a, const struct catalog_relation *rel
 static bool is_only_shown(char kind, struct slice name, void *arg)
 {
     const struct sql_columns *columns = arg;
-    bool known = kind == 'd' || kind == 'o';
+    bool known = kind == 'd' || kind == 'o' || kind == 't' || kind == 'T';
     return known || (!columns_computed(columns, name) &&
                      (kind == 's' || !columns_shown(columns, name)));
 }
@@ -72,6 +72,18 @@ bool typed_columns(const struct analysis *a, const struct catalog_relation *rela
             catalog_column_kind(relation, a->fields.at[i].name) == CATALOG_NO_COLUMN)
             return false;
     return catalog_columns(relation, is_only_shown, (void *)(uintptr_t)&a->columns);
+}
+
+static bool is_no_computed_time(char kind, struct slice name, void *arg)
+{
+    const struct sql_columns *columns = arg;
+    return kind == 'd' || kind == 'o' || kind == 's' || !columns_computed(columns, name);
+}
+
+bool typed_times(const struct analysis *a, const struct catalog_relation *relation)
+{
+    return !a->zones || !relation->has_times ||
+           catalog_columns(relation, is_no_computed_time, (void *)(uintptr_t)&a->columns);
 }
 
 bool typed_all(const struct analysis *a, uint64_t found)

@@ -22,6 +22,10 @@ bool typed_relation(const struct analysis *a, const struct catalog_relation *rel
 // made?
 bool typed_columns(const struct analysis *a, const struct catalog_relation *relation);
 
+// May it be that no time without a zone gets the day's? None of its columns that may be one is
+// computed with, or nothing asks for a zone.
+bool typed_times(const struct analysis *a, const struct catalog_relation *relation);
+
 // Once all are known: has some relation each of the columns?
 bool typed_all(const struct analysis *a, uint64_t found);
 

@@ -44,7 +44,7 @@ static struct catalog *make_catalog(void)
     add_odd(b, "unseen", "");
     add(b, "dates", "d 2 ato 4 word", false);
     add(b, "texts", "o 2 ato 1 x", false);
-    add(b, "times", "d 2 tid 4 when", true);
+    add(b, "times", "t 2 tid 4 whenT 3 tisu 2 tz", true);
     add(b, "broken", "d 9 at", false);
     add(b, "unknown", "", false);
     catalog_builder_name(b, slice_str("mark"));
@@ -225,10 +225,25 @@ static void test_types(void **state)
 static void test_zones(void **state)
 {
     check("select at at time zone 'utc' from dates", BYPASS_NONE);
-    check("select \"when\" at time zone 'utc' from times", BYPASS_VOLATILE_FUNCTION);
-    check("select at at time zone 'utc' from dates where exists (select from times)",
-          BYPASS_VOLATILE_FUNCTION);
     check("select ti from times", BYPASS_NONE);
+    check("select \"when\" at time zone 'utc' from times", BYPASS_NONE);
+    check("select \"when\" at time zone 'utc', ti, tis from times order by 1, \"when\"",
+          BYPASS_VOLATILE_FUNCTION);
+    check("select ti, tis, \"when\" at time zone 'utc' from times order by \"when\"", BYPASS_NONE);
+    check("select at at time zone 'utc' from dates where exists (select from times)", BYPASS_NONE);
+    static const char *const bad[] = {
+        "select ti at time zone 'utc' from times",
+        "select tis[1] at time zone 'utc' from times",
+        "select tz at time zone 'utc' from times",
+        "select x at time zone 'utc' from (select ti as x from times) q",
+        "select (select ti from times limit 1) at time zone 'utc' from times",
+        "select x at time zone 'utc' from times as q(x)",
+        "select x at time zone 'utc' from (select * from times) as q(x)",
+        "with q(x) as (table times) select x at time zone 'utc' from q",
+        "select $1 at time zone 'utc' from times where ti > $1",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+        check(bad[i], BYPASS_VOLATILE_FUNCTION);
 }
 
 static void test_parameters(void **state)

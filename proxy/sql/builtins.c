@@ -13,9 +13,10 @@
 // are watched, given that the argument types are PostgreSQL's own or safe (a table with other
 // column types is not readable, see the catalog).
 // Not here, though it seems so: age (of one argument: today), date, time, timestamp ... called as
-// functions and the json functions that make records (they read text, and 'now' may be in a row),
-// convert and its like (conversions can be replaced), current_schema (schemas are not watched as
-// such), text search (see below), jsonb_path_*_tz (a time beside one with a zone gets today's).
+// functions (but see casts.h) and the json functions that make records (but see calls.h; they read
+// text, and 'now' may be in a row), convert and its like (conversions can be replaced),
+// current_schema (schemas are not watched as such), text search (see below), jsonb_path_*_tz (a
+// time beside one with a zone gets today's).
 // "timezone" is another matter where there may be a time in the statement (walk.c, resolve.c).
 static const char *const stable_but_cacheable[] = {
     "array_to_json", "array_to_string", "concat", "concat_ws", "current_database", "date_part",
@@ -128,7 +129,8 @@ static const char *const stable_but_runs_queries[] = {
 static const char *const safe_types[] = {
     "bit",  "bool",     "bpchar",   "bytea", "cidr",  "float4",  "float8",    "inet",
     "int2", "int4",     "int4range", "int8", "int8range", "json", "jsonb",    "macaddr",
-    "numeric", "numrange", "oid",   "text",  "uuid",  "varbit",  "varchar",
+    "name", "numeric",  "numrange", "oid",   "text",  "tsquery", "tsvector",  "uuid",
+    "varbit", "varchar",
 };
 
 // Types that read 'now' and the like: safe only where the text is seen. Not timetz: what

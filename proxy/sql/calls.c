@@ -5,6 +5,8 @@
 #include "proxy/sql/nodes.h"
 #include "proxy/sql/walk.h"
 
+#define NODE(name) PG_QUERY__NODE__NODE_##name
+
 void calls_judge_unknown(struct walk *w)
 {
     walk_deny(w, BYPASS_UNKNOWN_FUNCTION);
@@ -16,6 +18,8 @@ void calls_judge_unknown(struct walk *w)
 static void judge_builtin(struct walk *w, const PgQuery__FuncCall *call, struct slice name)
 {
     if (!builtin_function_cacheable(name) && !(slice_is(name, "age") && call->n_args == 2) &&
+        (w->record == NULL || call != w->record) &&
+        !casts_judge_call(w, call, (const char *)name.at) &&
         !walk_searches_text(w, builtin_function_searches_text(name)))
         walk_deny(w, BYPASS_VOLATILE_FUNCTION);
     w->reasons |= builtin_function_forceable(name) ? 0 : 1ull << BYPASS_SESSION_STATE;
@@ -62,6 +66,41 @@ void calls_judge(struct walk *w, const PgQuery__FuncCall *call, const char *sche
         judge_builtin(w, call, slice_str(name));
     else
         calls_judge_unknown(w);
+}
+
+static bool has_safe_type(struct walk *w, const PgQuery__Node *column)
+{
+    const PgQuery__ColumnDef *def =
+        column->node_case == NODE(COLUMN_DEF) ? column->column_def : NULL;
+    const PgQuery__TypeName *type = def == NULL ? NULL : def->type_name;
+    if (type == NULL || def->coll_clause != NULL || type->setof || type->pct_type ||
+        type->n_names < 1 || type->n_names > 2)
+        return false;
+    const char *schema = type->n_names == 2 ? node_string(type->names[0]) : "";
+    const char *name = node_string(type->names[type->n_names - 1]);
+    walk_name(w, &w->casts, schema, name);
+    return (schema[0] == 0 || strcmp(schema, "pg_catalog") == 0) &&
+           builtin_cast_cacheable(slice_str(name), false);
+}
+
+const PgQuery__FuncCall *calls_safe_record(struct walk *w, const PgQuery__RangeFunction *f)
+{
+    static const char *const those[] = {"json_to_record", "json_to_recordset", "jsonb_to_record",
+                                        "jsonb_to_recordset"};
+    const PgQuery__Node *list = f->n_functions == 1 ? f->functions[0] : NULL;
+    if (w->defines || f->is_rowsfrom || f->n_coldeflist == 0 || list == NULL ||
+        list->node_case != NODE(LIST) || list->list->n_items == 0 ||
+        list->list->items[0]->node_case != NODE(FUNC_CALL))
+        return NULL;
+    const PgQuery__FuncCall *call = list->list->items[0]->func_call;
+    size_t parts = call->n_funcname;
+    const char *name = parts > 0 ? node_string(call->funcname[parts - 1]) : "";
+    bool is_one = false;
+    for (size_t i = 0; i < sizeof(those) / sizeof(those[0]); i++)
+        is_one |= strcmp(name, those[i]) == 0;
+    for (size_t i = 0; i < f->n_coldeflist; i++)
+        is_one = is_one && has_safe_type(w, f->coldeflist[i]);
+    return is_one ? call : NULL;
 }
 
 void calls_judge_field(struct walk *w, const char *name)

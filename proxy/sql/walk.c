@@ -87,13 +87,19 @@ bool walk_is_temporary(const PgQuery__RangeVar *relation)
 
 // ---- Relations ----------------------------------------------------------------------------------
 
-const PgQuery__CommonTableExpr *walk_cte(const struct walk *w, const PgQuery__RangeVar *relation)
+const struct walk_scope *walk_cte_scope(const struct walk *w, const PgQuery__RangeVar *relation)
 {
     for (const struct walk_scope *s = w->scope; s != NULL; s = s->outer)
         if (relation->schemaname[0] == 0 && s->cte != NULL &&
             strcmp(s->cte->ctename, relation->relname) == 0)
-            return s->cte;
+            return s;
     return NULL;
+}
+
+const PgQuery__CommonTableExpr *walk_cte(const struct walk *w, const PgQuery__RangeVar *relation)
+{
+    const struct walk_scope *scope = walk_cte_scope(w, relation);
+    return scope == NULL ? NULL : scope->cte;
 }
 
 void walk_read(struct walk *w, const PgQuery__RangeVar *relation)
@@ -144,15 +150,19 @@ static void walk_with(struct walk *w, const PgQuery__WithClause *with,
             walk_node(w, with->ctes[i]);
         const PgQuery__Node *cte = with->ctes[i];
         bool named = cte->node_case == NODE(COMMON_TABLE_EXPR);
-        scopes[i] = (struct walk_scope){named ? cte->common_table_expr : NULL, innermost};
+        scopes[i] = (struct walk_scope){named ? cte->common_table_expr : NULL, innermost,
+                                        innermost, w->level};
         innermost = &scopes[i];
         if (!with->recursive)
             w->scope = innermost;
     }
     w->scope = innermost;
     for (size_t i = 0; n > 0 && with->recursive && i < n; i++)
+        scopes[i].sees = innermost;
+    for (size_t i = 0; n > 0 && with->recursive && i < n; i++)
         walk_node(w, with->ctes[i]);
-    struct walk_level level = {(const PgQuery__SelectStmt *)statement, w->level, NULL, false};
+    struct walk_level level = {.select = (const PgQuery__SelectStmt *)statement,
+                               .outer = w->level, .scope = innermost};
     if (statement->descriptor == &pg_query__select_stmt__descriptor) {
         fixed_select(&w->fixed, w, level.select);
         w->level = &level; // the CTEs do not see what is in its FROM
@@ -295,16 +305,23 @@ static void walk_from_item(struct walk *w, const ProtobufCMessage *item, struct 
     if (level != NULL) {
         sight.select = level->select;
         sight.outer = level->outer;
+        sight.scope = level->scope;
         w->level = &sight;
     }
     walk_children(w, item);
     w->level = level;
 }
 
-static void walk_range_function(struct walk *w, const ProtobufCMessage *function)
+static void walk_range_function(struct walk *w, const PgQuery__RangeFunction *function)
 {
+    const PgQuery__FuncCall *outer = w->record;
     w->calls_in_from |= !w->defines;
-    walk_from_item(w, function, (struct walk_level){.in_from = true});
+    w->record = calls_safe_record(w, function);
+    PgQuery__RangeFunction seen = *function;
+    if (w->record != NULL)
+        seen.n_coldeflist = 0; // these are judged
+    walk_from_item(w, &seen.base, (struct walk_level){.in_from = true});
+    w->record = outer;
 }
 
 static void walk_indirection(struct walk *w, const PgQuery__AIndirection *i)
@@ -484,7 +501,7 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         walk_column(w, (const PgQuery__ColumnRef *)message);
         return;
     case NODE(RANGE_FUNCTION):
-        walk_range_function(w, message);
+        walk_range_function(w, (const PgQuery__RangeFunction *)message);
         return;
     case NODE(A_INDIRECTION):
         walk_indirection(w, (const PgQuery__AIndirection *)message);

@@ -21,6 +21,8 @@ struct walk_names {
 struct walk_scope { // the CTEs that are visible, innermost first
     const PgQuery__CommonTableExpr *cte; // borrows; NULL: hides nothing
     const struct walk_scope *outer;
+    const struct walk_scope *sees; // those that its own query sees
+    const struct walk_level *around; // and what is around its statement
 };
 
 struct walk {
@@ -38,6 +40,9 @@ struct walk {
     struct columns columns;
     const struct walk_scope *scope; // borrows
     const struct walk_level *level; // borrows
+    const PgQuery__FuncCall *record; // in FROM, with its columns' types, all safe; borrows
+    uint32_t dated_steps; // taken in dated.c
+    uint8_t dated_depth;  // and how deep it is now
     const PgQuery__RangeVar *target; // of the writing statement that is being walked; borrows
     enum bypass bypass; // the first reason met
     uint64_t reasons;   // all of them: bits 1 << enum bypass
@@ -80,6 +85,7 @@ bool walk_searches_text(struct walk *w, bool it_does); // notes it; the same
 uint32_t walk_name(struct walk *w, struct walk_names *names, const char *schema, const char *name);
 // The CTE that a relation's name means here; NULL: none.
 const PgQuery__CommonTableExpr *walk_cte(const struct walk *w, const PgQuery__RangeVar *relation);
+const struct walk_scope *walk_cte_scope(const struct walk *w, const PgQuery__RangeVar *relation);
 void walk_read(struct walk *w, const PgQuery__RangeVar *relation);
 void walk_write(struct walk *w, const PgQuery__RangeVar *relation);
 bool walk_is_temporary(const PgQuery__RangeVar *relation); // TEMP, or in pg_temp by name

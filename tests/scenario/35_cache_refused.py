@@ -68,6 +68,9 @@ NEVER = [
     "WITH x AS (SELECT word AS d FROM names) SELECT x.d::date FROM x, t", "SELECT x.d::date FROM t, names, unnest(ARRAY[word]) x(d)",
     "SELECT j.d::date FROM (t JOIN names x(k, w) ON true) AS j(a, b, c, e, f, d)", "SELECT (SELECT d::date) FROM (SELECT word AS d FROM names) x WHERE EXISTS (SELECT d FROM t)",
     "SELECT (SELECT x.d::date FROM t LIMIT 1) FROM (SELECT word AS d FROM names) x", "SELECT d::date FROM (SELECT id, word AS d FROM names) x JOIN (SELECT id FROM t) y USING (id)",
+    "SELECT date(word) FROM names", "WITH x AS (SELECT word AS d FROM names) SELECT date(x.d) FROM x", "WITH x AS (SELECT * FROM names) SELECT x.word::date FROM x", "SELECT (CASE WHEN id = 1 THEN word END)::date FROM names",
+    "WITH a AS (SELECT word AS d FROM names), names AS (SELECT d AS word FROM t) SELECT a.d::date FROM a, names", "SELECT (WITH names AS (SELECT d AS word FROM t) SELECT x.k::date FROM names LIMIT 1) FROM (SELECT word AS k FROM names) x",
+    "SELECT word::text::date FROM names", "SELECT r.b FROM names, json_to_record(json_build_object('b', word)) AS r(b date)", "SELECT x AT TIME ZONE 'UTC' FROM (SELECT ti AS x FROM tm) q",
     # f(x) in other words.
     "SELECT (at).age FROM t", "SELECT (t).at.age FROM t", "SELECT (n).pg_advisory_xact_lock FROM t", "SELECT t.pg_typeof FROM t",
     "SELECT g.age FROM generate_series(timestamp '2024-01-01', '2024-01-02', '1 day') g, t", "SELECT u.date FROM names, unnest(ARRAY[word]) u", "SELECT t.id, x.date FROM t, lower('TODAY') AS x",

@@ -111,7 +111,7 @@ GRANT ALL ON ALL TABLES IN SCHEMA public TO app, other;
 """
 REFUSED = {
     "volatile_function": ["SELECT * FROM v_now", "SELECT * FROM v_random", "SELECT * FROM v_nested", "SELECT * FROM v_seq", "SELECT * FROM v_fts", "SELECT * FROM v_setting", "SELECT * FROM v_age",
-                          "SELECT current_schema FROM t", "SELECT age(at) FROM t", "SELECT ts_lexize('english_stem', v) FROM t", "SELECT date(v) FROM t", "SELECT convert_from('a', 'UTF8') FROM t",
+                          "SELECT current_schema FROM t", "SELECT age(at) FROM t", "SELECT ts_lexize('english_stem', v) FROM t", "SELECT date(lower(v)) FROM t", "SELECT (v).date FROM t", "SELECT convert_from('a', 'UTF8') FROM t",
                           "SELECT jsonb_populate_record(NULL::t, j) FROM t", "SELECT pg_typeof(v) FROM t"],
     "unsupported": ["SELECT * FROM v_date", "SELECT * FROM v_lock", "SELECT * FROM v_sample", "SELECT * FROM v_domain", "SELECT xmin FROM t",
                     "SELECT tableoid FROM part", "SELECT id FROM v TABLESAMPLE system(100)", "SELECT xmlelement(name x, v) FROM t"],
@@ -122,8 +122,8 @@ REFUSED = {
     "policy_function": ["SELECT * FROM secret", "SELECT * FROM v_secret"],
     "column_type": ["SELECT * FROM composite", "SELECT * FROM v_composite", "SELECT * FROM with_cast", "SELECT * FROM with_cast2", "SELECT * FROM zoned", "SELECT * FROM v_reg", "SELECT * FROM v_xml", "SELECT * FROM v_info",
                     "SELECT * FROM v_whole", "SELECT * FROM v_tz"],
-    "cast": ["SELECT * FROM rowed", "SELECT * FROM v_text", "SELECT v::date FROM t", "SELECT n::positive FROM t", "SELECT '(1,2)'::t FROM t", "SELECT '5'::positive FROM t", "SELECT 'ok'::feeling FROM t",
-             "SELECT 'a'::dressed FROM t", "SELECT tr::date FROM ty", "SELECT at::date FROM t, (SELECT 1) x", "SELECT at::timetz FROM t", "SELECT (v).feeling FROM t", "SELECT 't'::regclass FROM t", "SELECT v::mood FROM t"],
+    "cast": ["SELECT * FROM rowed", "SELECT * FROM v_text", "SELECT v::date FROM t", "SELECT date(v) FROM t", "SELECT n::positive FROM t", "SELECT '(1,2)'::t FROM t", "SELECT '5'::positive FROM t", "SELECT 'ok'::feeling FROM t",
+             "SELECT 'a'::dressed FROM t", "SELECT tr::date FROM ty", "SELECT x.at::date FROM t, (SELECT v AS at FROM t) x", "SELECT at::timetz FROM t", "SELECT (v).feeling FROM t", "SELECT 't'::regclass FROM t", "SELECT v::mood FROM t"],
     "locking": ["SELECT id FROM v FOR SHARE", "SELECT id FROM part FOR UPDATE"],
     "datetime_word": ["SELECT id FROM v WHERE day < 'today'", "SELECT id FROM ty WHERE tr && '[now,)'"],
 }

@@ -162,13 +162,15 @@ const char schema_fingerprint_sql[] = RELATIONS_IN_USE "SELECT " FINGERPRINT;
 // For operators, where an untyped side takes the type of the other, those on built-in types can
 // win, and those on types that columns may have which are cached: domains, enums, arrays, rows.
 // Beside an extension's own type (a base type), a literal may be on its side: these count, unless
-// the operator is the extension's own, immutable, and in C (as hstore's -> is).
+// the operator is the extension's own, immutable, and in C (as hstore's -> is). That an extension
+// was reviewed does as well (intarray's + is one of arrays of PostgreSQL's).
 //
 // t.f may be a cast as well: to a domain that is made of rows. And a column of a builtin type may
 // be cast unseen to a user's, for an operator or a function of that: then nothing is certain (c).
 //
-// And users' enums and arrays of them that are untouched, by oid (s); and all types of the names in
-// use, e those that are such enums, y all others.
+// And users' enums and arrays of them that are untouched, by oid (s); all types of the names in
+// use, e those that are such enums, y all others; and what is a user's in text search, where a
+// configuration has it (t).
 const char schema_captures_sql[] =
     "WITH RECURSIVE rows(oid, name) AS (SELECT y.oid, y.typname FROM pg_type y JOIN pg_type b"
     "   ON b.oid = y.typbasetype WHERE y.typtype = 'd' AND b.typtype = 'c'"
@@ -185,13 +187,19 @@ const char schema_captures_sql[] =
     " JOIN pg_proc p ON p.oid = o.oprcode WHERE o.oid >= 16384"
     " AND NOT (" USERS_BASE_TYPE("oprleft") " AND " USERS_BASE_TYPE("oprright") ")"
     " AND NOT (o.oprleft = 0 AND " USERS_BASE_TYPE("oprright") ")"
-    " AND NOT ((" USERS_BASE_TYPE("oprleft") " OR " USERS_BASE_TYPE("oprright") ")"
-    "   AND p.provolatile = 'i' AND p.prolang = 13 AND " OWN("pg_operator", "o.oid") ")"
+    " AND NOT (p.provolatile = 'i' AND p.prolang IN (12, 13) AND " OWN("pg_operator", "o.oid")
+    "   AND " OWN("pg_proc", "p.oid")
+    "   AND (" USERS_BASE_TYPE("oprleft") " OR " USERS_BASE_TYPE("oprright")
+    "    OR " OWN_OF_PURE("pg_operator", "o.oid") "))"
     " UNION ALL SELECT 'f', r.name::text, '' FROM rows r"
     " UNION ALL SELECT 'c', 'cast', '' FROM pg_cast k WHERE k.oid >= 16384"
     " AND k.castsource < 16384 AND (k.casttarget < 16384 OR (k.castcontext = 'i' AND NOT " DULL "))"
-    " UNION ALL SELECT 't', 'parser', '' FROM pg_ts_parser p WHERE p.oid >= 16384"
-    " UNION ALL SELECT 't', 'template', '' FROM pg_ts_template t WHERE t.oid >= 16384"
+    " UNION ALL SELECT 't', 'parser', '' FROM pg_ts_config g WHERE g.cfgparser >= 16384"
+    // A thesaurus asks another dictionary.
+    " UNION ALL SELECT 't', 'template', '' FROM pg_ts_config_map m JOIN pg_ts_dict d"
+    "   ON d.oid = m.mapdict JOIN pg_ts_template t ON t.oid = d.dicttemplate"
+    "  WHERE EXISTS (SELECT FROM pg_ts_template o WHERE o.oid >= 16384)"
+    "   AND (t.oid >= 16384 OR t.tmplname = 'thesaurus')"
     " UNION ALL SELECT 'c', y.typname::text, '' FROM pg_type y WHERE y.oid >= 16384"
     " AND y.typname = ANY (" COMMON_TYPES ")"
     " UNION ALL SELECT 's', y.oid::text, '' FROM pg_type y WHERE y.oid >= 16384"

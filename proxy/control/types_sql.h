@@ -55,9 +55,31 @@
     "EXISTS (SELECT FROM pg_depend d WHERE d.classid = '" class "'::regclass"                      \
     "   AND d.objid = " object " AND d.deptype = 'e')"
 
+// Reviewed: what is immutable there depends on no setting, as a label does not say.
+#define PURE_EXTENSIONS                                                                            \
+    "'{btree_gin,btree_gist,citext,cube,earthdistance,fuzzystrmatch,hstore,intarray,ltree,"        \
+    "pg_trgm,seg,vector}'::name[]"
+#define OWN_OF_PURE(class, object)                                                                 \
+    "EXISTS (SELECT FROM pg_depend d JOIN pg_extension x ON x.oid = d.refobjid"                    \
+    "   AND x.extname = ANY (" PURE_EXTENSIONS ") WHERE d.classid = '" class "'::regclass"         \
+    "   AND d.objid = " object " AND d.deptype = 'e'"                                              \
+    "   AND d.refclassid = 'pg_extension'::regclass)"
+
+// A function (u) in SQL of one expression, as citext's replace() is: it calls nothing but a few of
+// PostgreSQL's own, with their schema, and operators that nobody else has for these types.
+#define OF_PLAIN_SQL                                                                               \
+    "(u.prolang = 14 AND " OWN_OF_PURE("pg_proc", "u.oid")                                         \
+    " AND strpos(u.prosrc, 'pg_catalog.') > 0 AND strpos(u.prosrc, chr(92) || chr(39)) = 0"        \
+    " AND regexp_replace(u.prosrc, '[[:<:]](SELECT|CASE|WHEN|THEN|ELSE|END)[[:>:]]|[$][1-9]|"      \
+    "E?''[^'']*''|pg_catalog[.](text|lower|upper|strpos|translate|regexp_[a-z_]+)[[:>:]]',"        \
+    "  '', 'g') ~ '^[][(),:;=|0[:space:]]*$'"                                                      \
+    " AND NOT EXISTS (SELECT FROM pg_operator o WHERE o.oid >= 16384"                              \
+    "  AND o.oprname IN ('=', '||') AND o.oprleft < 16384 AND o.oprright < 16384))"
+
 // A function (u) of an extension's that takes its own type: all of it is immutable and in C.
 #define OWN_OF_OWN_TYPE                                                                            \
-    "(u.provolatile = 'i' AND u.prolang IN (12, 13) AND u.prokind IN ('f', 'a')"                   \
+    "(u.provolatile = 'i' AND (u.prolang IN (12, 13) OR " OF_PLAIN_SQL ")"                         \
+    " AND u.prokind IN ('f', 'a')"                                                                 \
     " AND u.pronargdefaults = 0"                                                                   \
     " AND EXISTS (SELECT FROM unnest(u.proargtypes) y(oid) WHERE y.oid >= 16384)"                  \
     " AND NOT EXISTS (SELECT FROM pg_type y WHERE (y.oid = ANY (u.proargtypes)"                    \

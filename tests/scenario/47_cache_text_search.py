@@ -84,12 +84,13 @@ def test_changes_directly(ctx):
 
 
 def test_templates_of_others(ctx):
-    """A dictionary's template may be anybody's code: nothing that searches text is cached beside one, and the reason is told."""
+    """A dictionary's template may be anybody's code: nothing that searches text is cached beside a configuration with one, and the reason is told."""
     ctx.sql(SETUP)
     p = ctx.cache_proxy(hidden_code_check=0)
     c = ctx.keep(p.connect(ctx.db))
     ctx.wait_hit(p, lambda: c.query(HITS[0]))
-    ctx.sql("CREATE TEXT SEARCH TEMPLATE other (INIT = dsimple_init, LEXIZE = dsimple_lexize)")
+    ctx.sql("CREATE TEXT SEARCH TEMPLATE other (INIT = dsimple_init, LEXIZE = dsimple_lexize); CREATE TEXT SEARCH DICTIONARY others (TEMPLATE = other);"
+            "CREATE TEXT SEARCH CONFIGURATION of_others (COPY = simple); ALTER TEXT SEARCH CONFIGURATION of_others ALTER MAPPING FOR word WITH others")
     time.sleep(0.3)
     before = p.cache()["bypass_text_search"]
     ctx.never_hit(p, lambda: c.query(HITS[0]))

@@ -20,6 +20,8 @@ struct fact {
     bool captured_function;
     bool captured_getter;
     bool captured_operator;
+    bool harmless_function;
+    bool harmless_operator;
     enum catalog_volatility function;
     enum catalog_volatility operator;
     struct row *rows; // relations of that name; owned
@@ -190,6 +192,16 @@ void catalog_builder_capture_getter(struct catalog_builder *b, struct slice name
 void catalog_builder_capture_operator(struct catalog_builder *b, struct slice name)
 {
     fact_make(b, name)->captured_operator = true;
+}
+
+void catalog_builder_harmless_function(struct catalog_builder *b, struct slice name)
+{
+    fact_make(b, name)->harmless_function = true;
+}
+
+void catalog_builder_harmless_operator(struct catalog_builder *b, struct slice name)
+{
+    fact_make(b, name)->harmless_operator = true;
 }
 
 void catalog_builder_enum(struct catalog_builder *b, uint32_t oid)
@@ -501,6 +513,18 @@ bool catalog_captures_operator(const struct catalog *c, struct slice name)
 {
     const struct fact *f = fact_find(c, name);
     return f != NULL && f->captured_operator;
+}
+
+bool catalog_function_is_harmless(const struct catalog *c, struct slice name)
+{
+    const struct fact *f = fact_find(c, name);
+    return f != NULL && f->harmless_function;
+}
+
+bool catalog_operator_is_harmless(const struct catalog *c, struct slice name)
+{
+    const struct fact *f = fact_find(c, name);
+    return f != NULL && f->harmless_operator;
 }
 
 // ---- Types ------------------------------------------------------------------------------------

@@ -136,6 +136,9 @@ void catalog_builder_operator(struct catalog_builder *b, struct slice name,
 // A user's function or operator of this name takes builtin types and could be chosen instead of
 // PostgreSQL's own.
 void catalog_builder_capture_function(struct catalog_builder *b, struct slice name);
+// All of users' functions, or operators, of this name write nothing, whatever they are given.
+void catalog_builder_harmless_function(struct catalog_builder *b, struct slice name);
+void catalog_builder_harmless_operator(struct catalog_builder *b, struct slice name);
 // A user's enum, or an array of one, for which nobody made a cast or a way to compare.
 void catalog_builder_enum(struct catalog_builder *b, uint32_t oid);
 void catalog_builder_capture_getter(struct catalog_builder *b, struct slice name); // (x).name
@@ -208,6 +211,10 @@ bool catalog_captures_function(const struct catalog *c, struct slice name);
 bool catalog_captures_getter(const struct catalog *c, struct slice name);
 bool catalog_is_enum(const struct catalog *c, uint32_t oid); // told by catalog_builder_enum()
 bool catalog_captures_operator(const struct catalog *c, struct slice name);
+// Does all that users made of this name surely write nothing? That it may be a type's name instead,
+// of a cast, counts where the name is loaded.
+bool catalog_function_is_harmless(const struct catalog *c, struct slice name);
+bool catalog_operator_is_harmless(const struct catalog *c, struct slice name);
 
 // Calls for each of its columns, until one is not answered with true; that is the answer. False as
 // well when they are not known.

@@ -171,8 +171,11 @@ const char schema_fingerprint_sql[] = RELATIONS_IN_USE "SELECT " FINGERPRINT;
 // And users' enums and arrays of them that are untouched, by oid (s); all types of the names in
 // use, e those that are such enums, y all others; and what is a user's in text search, where a
 // configuration has it (t).
+//
+// And names of which all that users made, functions (F) or operators (O), writes nothing.
 const char schema_captures_sql[] =
-    "WITH RECURSIVE rows(oid, name) AS (SELECT y.oid, y.typname FROM pg_type y JOIN pg_type b"
+    "WITH RECURSIVE" WRITELESS_FUNCTIONS ","
+    " rows(oid, name) AS (SELECT y.oid, y.typname FROM pg_type y JOIN pg_type b"
     "   ON b.oid = y.typbasetype WHERE y.typtype = 'd' AND b.typtype = 'c'"
     "  UNION SELECT y.oid, y.typname FROM rows JOIN pg_type y ON y.typbasetype = rows.oid"
     "   AND y.typtype = 'd')"
@@ -192,6 +195,14 @@ const char schema_captures_sql[] =
     "   AND (" USERS_BASE_TYPE("oprleft") " OR " USERS_BASE_TYPE("oprright")
     "    OR " OWN_OF_PURE("pg_operator", "o.oid") "))"
     " UNION ALL SELECT 'f', r.name::text, '' FROM rows r"
+    " UNION ALL SELECT 'F', u.proname::text, '' FROM pg_proc u WHERE u.oid >= 16384"
+    "  AND " CASTS_WRITE_NOTHING " GROUP BY u.proname"
+    "  HAVING bool_and(u.oid IN (SELECT w.oid FROM writeless w)) AND NOT EXISTS"
+    "   (SELECT FROM pg_type y WHERE y.typname = u.proname AND y.oid >= 16384 AND y.typtype <> 'b')"
+    " UNION ALL SELECT 'O', o.oprname::text, '' FROM pg_operator o WHERE o.oid >= 16384"
+    "  AND o.oprname <> '='" // rows are told apart by it
+    "  AND " CASTS_WRITE_NOTHING " GROUP BY o.oprname"
+    "  HAVING bool_and(o.oprcode IN (SELECT w.oid FROM writeless w))"
     " UNION ALL SELECT 'c', 'cast', '' FROM pg_cast k WHERE k.oid >= 16384"
     " AND k.castsource < 16384 AND (k.casttarget < 16384 OR (k.castcontext = 'i' AND NOT " DULL "))"
     " UNION ALL SELECT 't', 'parser', '' FROM pg_ts_config g WHERE g.cfgparser >= 16384"
@@ -238,6 +249,12 @@ bool schema_add_captures(struct catalog_builder *builder, const PGresult *result
             break;
         case 'o':
             catalog_builder_capture_operator(builder, name);
+            break;
+        case 'F':
+            catalog_builder_harmless_function(builder, name);
+            break;
+        case 'O':
+            catalog_builder_harmless_operator(builder, name);
             break;
         case 'c':
             catalog_builder_deny(builder, BYPASS_CAST);

@@ -93,6 +93,27 @@
     "   AND NOT (t.provolatile = 'i' AND t.prolang IN (12, 13)))"                                  \
     " AND " OWN("pg_proc", "u.oid") ")"
 
+// Reviewed: their functions in C write no relation and run nothing of a user's, but where they are
+// given a type that does (a row, an array of anything): those with such arguments are left out.
+#define WRITELESS_EXTENSIONS                                                                       \
+    "'{btree_gin,btree_gist,citext,cube,earthdistance,fuzzystrmatch,hstore,intarray,ltree,"        \
+    "pgcrypto,pg_trgm,seg,unaccent,uuid-ossp,vector}'::name[]"
+#define PLAIN_TYPE(type)                                                                           \
+    "EXISTS (SELECT FROM pg_type y WHERE y.oid = " type " AND y.typtype = 'b')"
+#define WRITELESS_FUNCTIONS                                                                        \
+    " writeless(oid) AS MATERIALIZED (SELECT p.oid FROM pg_extension x JOIN pg_depend d"           \
+    "   ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND d.deptype = 'e'"     \
+    "   AND d.classid = 'pg_proc'::regclass JOIN pg_proc p ON p.oid = d.objid"                     \
+    "  WHERE x.extname = ANY (" WRITELESS_EXTENSIONS ") AND p.prolang IN (12, 13)"                 \
+    "   AND p.prokind = 'f' AND p.pronargdefaults = 0 AND p.proname <> 'set_limit'"                \
+    "   AND (p.prorettype = 2249 OR " PLAIN_TYPE("p.prorettype") ")"                               \
+    "   AND NOT EXISTS (SELECT FROM unnest(p.proargtypes) g(oid)"                                  \
+    "    WHERE NOT " PLAIN_TYPE("g.oid") "))"
+// No value is cast unseen by what may write.
+#define CASTS_WRITE_NOTHING                                                                        \
+    "NOT EXISTS (SELECT FROM pg_cast k JOIN pg_proc p ON p.oid = k.castfunc WHERE k.oid >= 16384"  \
+    "   AND NOT (p.provolatile = 'i' AND p.prolang IN (12, 13) AND " OWN("pg_proc", "p.oid") "))"
+
 // A cast (k) that may be made unseen and makes nothing uncertain: an extension's own, immutable and
 // in C, or what reads an enum's label.
 #define DULL                                                                                       \

@@ -107,12 +107,10 @@ void effects_free_spare(struct worker *worker)
 }
 
 static void note_slots(struct client *client, const struct resolution *r,
-                       const struct key_values *values, uint64_t epoch)
+                       const struct key_values *values)
 {
     struct effects *e = effects_of(client);
     struct key_values known;
-    if (e->count == 0 && e->held_count == 0)
-        e->epoch = epoch;
     if (values != NULL) {
         known = *values;
         known.utf8 = values->utf8 && r->utf8;
@@ -167,6 +165,25 @@ static void note_captures(struct client *client, const struct analysis *analysis
     client_pin(client, PIN_FUNCTION);
 }
 
+// All that is noted of a transaction is so by one catalog, under one schema.
+static void note_judged(struct effects *e, uint64_t epoch, uint64_t catalog)
+{
+    if (!e->judged) {
+        e->epoch = epoch;
+        e->catalog = catalog;
+    }
+    e->barrier |= e->catalog != catalog;
+    e->judged = true;
+}
+
+static bool calls_write_nothing(struct client *client, const struct analysis *analysis,
+                                struct domain *domain)
+{
+    return analysis->writes_by_calls &&
+           resolution_front_calls_write(client->worker->resolutions, domain, analysis) ==
+               CATALOG_ABSENT;
+}
+
 // Which tables it writes, as far as that can be known.
 static void note_writes(struct client *client, const struct analysis *analysis,
                         const struct key_values *values)
@@ -178,19 +195,23 @@ static void note_writes(struct client *client, const struct analysis *analysis,
     }
     e->may_end |= analysis->may_end_transaction;
     e->ddl |= analysis->ddl;
-    if (analysis->writes_unknown) {
+    struct domain *domain = domain_canonical(domain_of(client));
+    uint64_t catalog = domain_catalog_version(domain);
+    if (analysis->writes_unknown && !calls_write_nothing(client, analysis, domain)) {
         e->barrier = true;
         return;
     }
+    if (analysis->writes_by_calls)
+        note_judged(e, ledger_epoch(domain_ledger(domain)), catalog);
     if (analysis->writes.count == 0)
         return;
     const struct resolution *r = effects_meaning(client, analysis);
-    uint64_t catalog = domain_catalog_version(domain_canonical(domain_of(client)));
-    if (r == NULL || r->barrier || (e->count + e->held_count > 0 && e->catalog != catalog))
+    if (r == NULL || r->barrier) {
         e->barrier = true;
-    else
-        note_slots(client, r, values, client->server->profile_epoch);
-    e->catalog = catalog;
+        return;
+    }
+    note_judged(e, client->server->profile_epoch, catalog);
+    note_slots(client, r, values);
 }
 
 // SET LOCAL, and its like: names may mean something else until the transaction ends. DISCARD ALL:
@@ -339,7 +360,7 @@ void effects_note_arguments(struct client *client, const struct analysis *analys
 // what is known now, other tables may hold the same rows.
 static bool is_outdated(const struct effects *e, struct domain *domain)
 {
-    return (e->count > 0 || e->held_count > 0) &&
+    return e->judged &&
            (e->epoch != ledger_epoch(domain_ledger(domain)) ||
             e->catalog != domain_catalog_version(domain));
 }

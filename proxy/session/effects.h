@@ -23,6 +23,7 @@ struct effects {
     bool barrier;
     bool new_name; // reads one that is not known yet: it may be a view that writes
     bool ddl;
+    bool judged;   // by that catalog: what was noted, and what it calls that writes nothing
     bool path_unknown; // the search path may have been changed in it
     bool may_end; // a statement in it may end the transaction before the last ReadyForQuery
     uint32_t slots[EFFECTS_SLOTS_MAX]; // of tables, and of keys that are written
@@ -32,7 +33,7 @@ struct effects {
 // e: NULL: nothing was noted.
 static inline bool effects_any(const struct effects *e)
 {
-    return e != NULL && (e->count > 0 || e->held_count > 0 || e->barrier || e->ddl || e->new_name);
+    return e != NULL && (e->judged || e->barrier || e->ddl || e->new_name);
 }
 
 struct effects *effects_of(struct client *client); // to note some more

@@ -119,3 +119,15 @@ enum catalog_answer resolution_front_runs_code(struct resolution_front *front,
         ask_for_names(domain, analysis);
     return answer;
 }
+
+enum catalog_answer resolution_front_calls_write(struct resolution_front *front,
+                                                 struct domain *domain,
+                                                 const struct analysis *analysis)
+{
+    const struct catalog *catalog = catalog_of(front, domain);
+    enum catalog_answer answer =
+        catalog != NULL ? captured_calls_write(analysis, catalog) : CATALOG_PENDING;
+    if (answer == CATALOG_PENDING)
+        ask_for_names(domain, analysis);
+    return answer;
+}

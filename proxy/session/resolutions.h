@@ -30,3 +30,7 @@ size_t resolution_front_tables(struct resolution_front *front, struct domain *do
 enum catalog_answer resolution_front_runs_code(struct resolution_front *front,
                                                struct domain *domain,
                                                const struct analysis *analysis);
+// captured_calls_write(), likewise.
+enum catalog_answer resolution_front_calls_write(struct resolution_front *front,
+                                                 struct domain *domain,
+                                                 const struct analysis *analysis);

@@ -189,7 +189,8 @@ static struct analysis *analysis_of(const struct walk *w)
         .prepared = copy_bytes(&room.bytes, prepared),
         .channel = copy_bytes(&room.bytes, channel),
         .unlistens = w->unlistens,
-        .writes_unknown = w->writes_unknown,
+        .writes_unknown = w->writes_unknown || w->calls_unknown,
+        .writes_by_calls = w->calls_unknown && !w->writes_unknown,
         .reshapes = w->reshapes,
         .touches_unnamed = w->touches_unnamed,
         .ddl = w->ddl,
@@ -273,6 +274,7 @@ static void forget_names(struct analysis *a)
 {
     a->touches_unnamed = true;
     a->writes_unknown |= a->writes.count > 0;
+    a->writes_by_calls = false;
     a->reads.count = 0;
     a->writes.count = 0;
     a->keys.n_scans = 0;

@@ -166,6 +166,8 @@ struct analysis {
     struct slice channel;       // of one LISTEN or UNLISTEN, likewise; of UNLISTEN *: empty
 
     bool writes_unknown;    // may write relations that are not in writes: needs a barrier
+    bool writes_by_calls;   // ... but only by named functions and operators that are not
+                            // PostgreSQL's: the catalog may say that they write nothing
     bool reshapes;          // may put code behind relations: CREATE, ALTER, DO, what is not known
     bool touches_unnamed;   // may run what is behind relations that are in no list: VACUUM
     bool ddl;               // may change schema, privileges or settings that others see

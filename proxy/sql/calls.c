@@ -7,12 +7,17 @@
 
 #define NODE(name) PG_QUERY__NODE__NODE_##name
 
-void calls_judge_unknown(struct walk *w)
+static void judge_users(struct walk *w)
 {
     walk_deny(w, BYPASS_UNKNOWN_FUNCTION);
-    w->calls_unknown_function = true;
-    w->writes_unknown = true;
+    w->calls_unknown_function = w->calls_unknown = true;
     w->effects |= EFFECT_FUNCTION;
+}
+
+void calls_judge_unknown(struct walk *w)
+{
+    judge_users(w);
+    w->writes_unknown = true;
 }
 
 static void judge_builtin(struct walk *w, const PgQuery__FuncCall *call, struct slice name)
@@ -65,7 +70,7 @@ void calls_judge(struct walk *w, const PgQuery__FuncCall *call, const char *sche
         builtin_function_volatility(slice_str(name)) != VOLATILITY_UNKNOWN)
         judge_builtin(w, call, slice_str(name));
     else
-        calls_judge_unknown(w);
+        judge_users(w);
 }
 
 static bool has_safe_type(struct walk *w, const PgQuery__Node *column)

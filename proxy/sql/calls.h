@@ -10,7 +10,7 @@ struct walk;
 
 void calls_judge(struct walk *w, const PgQuery__FuncCall *call, const char *schema,
                  const char *name);
-void calls_judge_unknown(struct walk *w); // of a user's function
+void calls_judge_unknown(struct walk *w); // of a user's function that is in no list
 // json_to_recordset(x) AS r(a int, b text) and its like: gives what it calls, if all columns' types
 // read every text in one way, whatever is in the document.
 const PgQuery__FuncCall *calls_safe_record(struct walk *w, const PgQuery__RangeFunction *f);

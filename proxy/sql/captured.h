@@ -12,6 +12,14 @@ bool captured_operator(const struct catalog *c, const struct sql_name *name);
 bool captured_field(const struct catalog *c, const struct analysis *a,
                     const struct sql_name *name);
 
-// May it run such code, whatever the search path is? FOUND: yes; ABSENT: no; PENDING: it reads what
-// is not known yet.
+// Is it surely none of a user's, but for those that take the place of one of PostgreSQL's own?
+bool captured_builtin_function(const struct sql_name *name);
+
+// May what it calls that PostgreSQL does not bring along write, whatever the search path is? FOUND:
+// yes; ABSENT: no; PENDING: it may, until the names of the functions are loaded: then it is watched
+// whether there is a type of that name, which f(x) may be a cast to.
+enum catalog_answer captured_calls_write(const struct analysis *a, const struct catalog *catalog);
+
+// May it run such code, and that write, whatever the search path is? FOUND: yes; ABSENT: no;
+// PENDING: it reads what is not known yet.
 enum catalog_answer captured_runs_code(const struct analysis *a, const struct catalog *catalog);

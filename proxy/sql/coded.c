@@ -282,7 +282,7 @@ bool coded_concerns(const struct coded *coded, const struct analysis *a)
     // Types may be named where nothing is cast, in what was not reviewed (column definition lists).
     bool unsupported = (a->reasons & 1ull << BYPASS_UNSUPPORTED) != 0;
     return coded->anything || (coded->types && unsupported) || a->ddl ||
-           a->touches_unnamed || a->writes_unknown ||
+           a->touches_unnamed || (a->writes_unknown && !a->writes_by_calls) ||
            has_any(coded, NAME_READ, &a->reads) || has_any(coded, NAME_RELATION, &a->writes) ||
            has_any(coded, NAME_RELATION, &a->catalogs) ||
            has_any(coded, NAME_FUNCTION, &a->functions) ||

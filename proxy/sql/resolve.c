@@ -239,10 +239,10 @@ static bool is_unqualified(const struct sql_name *name)
     return name->schema.len == 0;
 }
 
-static void capture(struct resolving *r, enum bypass reason)
+static void capture(struct resolving *r, enum bypass reason, bool harmless)
 {
-    r->captured = true;
-    r->barrier = true;
+    r->captured |= !harmless;
+    r->barrier |= !harmless;
     deny(r, reason);
 }
 
@@ -260,14 +260,15 @@ static void resolve_functions(struct resolving *r)
     for (uint32_t i = 0; i < a->functions.count; i++) {
         const struct sql_name *name = &a->functions.at[i];
         if (captured_function(r->catalog, name))
-            capture(r, BYPASS_UNKNOWN_FUNCTION);
+            capture(r, BYPASS_UNKNOWN_FUNCTION,
+                    catalog_function_is_harmless(r->catalog, name->name));
         if ((int)catalog_function(r->catalog, name->name) >
             (int)builtin_function_volatility(name->name))
             deny(r, BYPASS_VOLATILE_FUNCTION);
     }
     for (uint32_t i = 0; i < a->fields.count; i++)
         if (captured_field(r->catalog, a, &a->fields.at[i]))
-            capture(r, BYPASS_UNKNOWN_FUNCTION);
+            capture(r, BYPASS_UNKNOWN_FUNCTION, false);
 }
 
 static void resolve_operators(struct resolving *r)
@@ -276,11 +277,20 @@ static void resolve_operators(struct resolving *r)
     for (uint32_t i = 0; i < a->operators.count; i++) {
         const struct sql_name *name = &a->operators.at[i];
         if (captured_operator(r->catalog, name))
-            capture(r, BYPASS_OPERATOR);
+            capture(r, BYPASS_OPERATOR, catalog_operator_is_harmless(r->catalog, name->name));
         if ((int)catalog_operator(r->catalog, name->name) >
             (int)builtin_operator_volatility(name->name))
             deny(r, BYPASS_OPERATOR);
     }
+}
+
+// What only the catalog can tell of: may what it calls write?
+static void resolve_calls(struct resolving *r)
+{
+    enum catalog_answer writes =
+        r->catalog != NULL ? captured_calls_write(r->analysis, r->catalog) : CATALOG_PENDING;
+    r->barrier |= writes != CATALOG_ABSENT;
+    r->pending |= writes == CATALOG_PENDING;
 }
 
 // True when pg_catalog is searched before all others, as it is unless the path names it later.
@@ -298,7 +308,7 @@ static void resolve_casts(struct resolving *r)
     const struct analysis *a = r->analysis;
     for (uint32_t i = 0; i < a->casts.count; i++)
         if (is_unqualified(&a->casts.at[i]) && !builtins_come_first(r->path))
-            capture(r, BYPASS_CAST);
+            capture(r, BYPASS_CAST, false);
 }
 
 static void resolve_types(struct resolving *r)
@@ -409,7 +419,7 @@ struct resolution *resolve(const struct analysis *a, const struct catalog *catal
         .path = path,
         .bypass = a->bypass,
         .reasons = a->reasons,
-        .barrier = a->writes_unknown,
+        .barrier = a->writes_unknown && !a->writes_by_calls,
     };
     if (!a->names_are_ascii && !path->utf8) {
         deny(&r, BYPASS_ENCODING);
@@ -423,6 +433,8 @@ struct resolution *resolve(const struct analysis *a, const struct catalog *catal
         resolve_operators(&r);
         resolve_casts(&r);
     }
+    if (a->writes_by_calls)
+        resolve_calls(&r);
     if (a->searches_text)
         resolve_text_search(&r);
     resolve_types(&r);
@@ -464,6 +476,9 @@ void analysis_names(const struct analysis *a,
         visit(&a->types.at[i], arg);
     for (uint32_t i = 0; i < a->perhaps.count; i++)
         visit(&a->perhaps.at[i], arg);
+    for (uint32_t i = 0; a->writes_by_calls && i < a->functions.count; i++)
+        if (!captured_builtin_function(&a->functions.at[i]))
+            visit(&a->functions.at[i], arg);
     const struct sql_name text_search = text_search_name();
     if (a->searches_text)
         visit(&text_search, arg);

@@ -42,8 +42,8 @@ struct resolution {
     bool pending;           // the catalog does not know all the names yet: ask for analysis_names()
     bool barrier;           // its commit must raise a barrier; closing the slots is not enough.
                             // Also of what only reads, if reading may run code that writes
-    bool captured;          // a user's function or operator may stand behind a builtin's name or
-                            // behind t.f: to be treated like EFFECT_FUNCTION
+    bool captured;          // a user's function or operator that was not found harmless may stand
+                            // behind a builtin's name or t.f: to be treated like EFFECT_FUNCTION
     bool utf8;              // of the server; for values of keys
     uint64_t settings;      // catalog_settings_hash() if what it reads depends on settings, else 0
     uint16_t read_count;    // slots that the result depends on, ascending, no two equal; only

@@ -196,7 +196,7 @@ static void use_operator(struct walk *w, const char *schema, const char *name)
                    builtin_operator_volatility(slice_str(name)) != VOLATILITY_UNKNOWN;
     if (!builtin && !w->defines) { // its function is a user's
         walk_deny(w, BYPASS_OPERATOR);
-        w->writes_unknown = true;
+        w->calls_unknown = true;
         w->effects |= EFFECT_FUNCTION;
     } else if (!builtin_operator_cacheable(slice_str(name)) &&
                !walk_searches_text(w, builtin_operator_searches_text(slice_str(name)))) {

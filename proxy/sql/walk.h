@@ -51,6 +51,7 @@ struct walk {
     bool rereads;
     bool defines;       // inside a definition: what it names is not run, read or written now
     bool writes_unknown;
+    bool calls_unknown;     // what it calls may write: it is in functions or operators
     bool calls_unknown_function;
     bool reshapes;
     bool touches_unnamed;

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Extensions whose functions and operators have the names of PostgreSQL's own: what does not use them is answered from
 memory as before, what may is judged by what they do."""
+import time
+
 from pgwire import bind, describe, execute, parse, query, sync, unit
+from relay import Relay
 
 SETUP = """
 CREATE TABLE t(id int PRIMARY KEY, name text, v varchar, doc jsonb, n int, a int[], f float8, q tsvector);
@@ -119,3 +122,121 @@ def test_text_search(ctx):
         ctx.never_hit(p, lambda: c.query(search))
         ctx.sql(back)
     ctx.wait_hit(p, lambda: c.query(search))
+
+
+# ---- What raises a barrier
+
+WRITERS = """
+CREATE EXTENSION pg_trgm; CREATE EXTENSION pgcrypto; CREATE EXTENSION "uuid-ossp"; CREATE EXTENSION unaccent; CREATE EXTENSION fuzzystrmatch; CREATE EXTENSION intarray; CREATE EXTENSION hstore; CREATE EXTENSION citext;
+CREATE TABLE twin(id int PRIMARY KEY, n int); INSERT INTO twin VALUES (1, 0); CREATE TABLE pt(id int); INSERT INTO pt VALUES (1); GRANT ALL ON twin, pt TO app;
+CREATE FUNCTION bump() RETURNS int LANGUAGE sql AS 'UPDATE twin SET n = n + 1 RETURNING n';
+"""
+OTHER = "SELECT name FROM t WHERE id = 1"
+HARMLESS = [
+    "SELECT id FROM t WHERE similarity(name, 'n1') > 0.3", "SELECT id FROM t WHERE name % 'n1'", "SELECT id % 2 FROM t", "SELECT id FROM t WHERE name %> 'n1'", "SELECT unaccent(name) FROM t", "SELECT encode(digest(name, 'sha256'), 'hex') FROM t",
+    "SELECT uuid_generate_v4()", "SELECT public.gen_random_uuid()", "SELECT gen_random_uuid()", "SELECT soundex(name), metaphone(name, 3) FROM t", "SELECT n + 1, sort(a) FROM t", "SELECT * FROM each('a=>1'::hstore)", "SELECT crypt('a', gen_salt('md5'))",
+]
+# What is made, by whoever looks at none of it, and what runs it then.
+MADE = [
+    ("SELECT 1", "SELECT bump()"),
+    ("CREATE FUNCTION similarity(int, int) RETURNS int LANGUAGE sql AS 'SELECT bump()'", "SELECT similarity(1, 2)"),
+    ("CREATE SCHEMA aside; GRANT USAGE ON SCHEMA aside TO app; CREATE FUNCTION aside.unaccent(text) RETURNS text LANGUAGE plpgsql STABLE AS 'BEGIN PERFORM bump(); RETURN $1; END'; ALTER FUNCTION aside.unaccent(text) VOLATILE", "SELECT aside.unaccent('x')"),
+    ("CREATE FUNCTION gen_random_uuid(int) RETURNS int LANGUAGE sql AS 'SELECT bump()'", "SELECT gen_random_uuid(1)"),
+    ("CREATE FUNCTION div2(int, int) RETURNS int LANGUAGE sql AS 'SELECT bump()'; CREATE OPERATOR %> (LEFTARG = int, RIGHTARG = int, FUNCTION = div2)", "SELECT 1 %> 2"),
+    ("CREATE FUNCTION div3(text, int) RETURNS int LANGUAGE sql AS 'SELECT bump()'; CREATE OPERATOR % (LEFTARG = text, RIGHTARG = int, FUNCTION = div3)", "SELECT 'x'::text % 2"),
+    ("CREATE FUNCTION says(text) RETURNS bool LANGUAGE sql AS 'SELECT bump() > 0'; CREATE DOMAIN metaphone AS text CHECK (says(VALUE))", "SELECT metaphone('x'::text)"),
+    ("CREATE EXTENSION tablefunc", "SELECT * FROM crosstab2('SELECT 1::text, 2::text, bump()::text')"),
+    ("CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE moody(m mood); INSERT INTO moody VALUES ('sad'); GRANT ALL ON moody TO app;"
+     "CREATE FUNCTION as_text(mood) RETURNS text LANGUAGE sql AS 'SELECT bump()::text'; CREATE CAST (mood AS text) WITH FUNCTION as_text(mood) AS IMPLICIT", "SELECT soundex(m) FROM moody"),
+]
+
+
+BOTH = ({}, {"hidden_code_check": 0})
+
+
+def behind_relay(ctx, **settings):
+    """A proxy that hears of no write while relay.stall("stream") holds, and a reader and a caller of it."""
+    relay = Relay(ctx.pg.port)
+    p = ctx.cache_proxy(databases={ctx.db: ctx.server(port=relay.port)}, default_pool_size=8, max_staleness="2s", **settings)
+    return relay, p, ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+
+
+def test_no_barrier(ctx):
+    """Who calls what is known to write nothing costs others none of their hits."""
+    ctx.sql(SETUP + WRITERS)
+    for settings in BOTH:
+        relay, p, c, w = behind_relay(ctx, **settings)
+        for sql in HARMLESS:
+            def alone(s=sql):
+                ctx.wait_hit(p, lambda: c.query(OTHER))
+                relay.stall("stream")
+                assert w.ask(query(s)).errors == []
+                hit = ctx.hits(p, lambda: c.query(OTHER))
+                relay.flow("stream")
+                return hit
+            p.wait(alone, f"that {sql} raises no barrier")
+        p.stop()
+        relay.close()
+
+
+def writers(ctx, **settings):
+    ctx.sql(SETUP + WRITERS)
+    relay, p, c, w = behind_relay(ctx, **settings)
+    read = lambda: int(c.value("SELECT n FROM twin WHERE id = 1"))  # noqa: E731
+    for _ in range(2):
+        for sql in HARMLESS:
+            w.query(sql)
+    for made in (MADE[:-1], MADE[-1:]): # beside such a cast nothing is believed
+        for change, _ in made:
+            ctx.sql(change)
+        time.sleep(2.2)
+        for n in range(3):
+            for _, sql in made:
+                before = ctx.wait_hit(p, read)
+                ctx.wait_hit(p, lambda: c.query(OTHER))
+                relay.stall("stream")
+                for text in ("BEGIN", sql, "COMMIT") if n == 2 else (sql,):
+                    assert w.ask(query(text)).errors == [], text
+                assert read() > before, f"{sql} {n}"
+                assert ctx.hits(p, lambda: c.query(OTHER)) == 0, f"{sql} {n}"
+                relay.flow("stream")
+    p.stop()
+    relay.close()
+
+
+def test_writers(ctx):
+    """Who may write does raise one, whatever its name: the next read sees the row."""
+    writers(ctx)
+
+
+def test_writers_alone(ctx):
+    """Also where nobody asks for code that is not named."""
+    writers(ctx, hidden_code_check=0)
+
+
+def test_made_on_the_way(ctx):
+    """By the transaction that calls it, or just before, through the proxy."""
+    ctx.sql(SETUP + WRITERS + "GRANT ALL ON SCHEMA public TO app")
+    p = ctx.cache_proxy(default_pool_size=8, hidden_code_check=0)
+    c, w, v = (ctx.keep(p.connect(ctx.db)) for _ in range(3))
+    read = lambda: int(c.value("SELECT n FROM twin WHERE id = 1"))  # noqa: E731
+    make = "CREATE FUNCTION dmetaphone(int) RETURNS int LANGUAGE sql AS 'SELECT bump()'"
+    for turn in range(12):
+        w.query("SELECT dmetaphone('x')")
+        ctx.wait_hit(p, read)
+        before = read()
+        if turn % 3 == 0:
+            w.ask(query("BEGIN; " + make)).check()
+            w.query("SELECT dmetaphone(1)")
+            w.query("COMMIT")
+        elif turn % 3 == 1:
+            w.query(make)
+            v.query("SELECT dmetaphone(1)")
+        else:
+            w.ask(query("BEGIN")).check()
+            w.query("SELECT dmetaphone('x')")
+            v.query(make)
+            w.query("SELECT dmetaphone(1) FROM pt")
+            w.query("COMMIT")
+        assert read() > before, turn
+        w.query("DROP FUNCTION dmetaphone(int)")

@@ -56,6 +56,14 @@ static struct catalog *make_catalog(enum bypass denied)
     catalog_builder_capture_function(b, slice_str("abs"));
     catalog_builder_capture_function(b, slice_str("total"));
     catalog_builder_capture_operator(b, slice_str("+"));
+    catalog_builder_capture_function(b, slice_str("initcap"));
+    catalog_builder_harmless_function(b, slice_str("initcap"));
+    catalog_builder_harmless_function(b, slice_str("digest"));
+    catalog_builder_name(b, slice_str("digest"));
+    catalog_builder_harmless_function(b, slice_str("soundex"));
+    catalog_builder_capture_operator(b, slice_str("%"));
+    catalog_builder_harmless_operator(b, slice_str("%"));
+    catalog_builder_harmless_operator(b, slice_str("%>"));
     if (denied != BYPASS_NONE)
         catalog_builder_deny(b, denied);
     return catalog_builder_finish(b);
@@ -240,6 +248,36 @@ static void test_flags(void **state)
     resolution_unref(&r);
 }
 
+// What is in no text: does what it calls write?
+static void test_calls(void **state)
+{
+    static const struct {
+        const char *sql;
+        bool barrier, pending, captured;
+    } cases[] = {
+        {"select initcap(a) from t", false, false, false},
+        {"select digest(a) from t", false, false, false},
+        {"select x.digest(a) from t", false, false, false},
+        {"select soundex(a) from t", true, true, false}, // it may be a type's name
+        {"select total(a), digest(a) from t", true, false, true},
+        {"select a % 2, a %> 2 from t", false, false, false},
+        {"select a %> 2, a <<% 2 from t", true, false, false},
+        {"select digest(a), a + 1 from t", true, false, true},
+        {"select digest(a), query_to_xml(a, true, true, '') from t", true, false, false},
+        {"update t set a = digest(b)", false, false, false},
+        {"create table z as select digest(a) from t", true, false, false},
+        {"call digest(1)", true, false, false},
+        {"select * from t tablesample digest(1)", true, false, false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct resolution *r = resolve_text(cases[i].sql, &path_public);
+        if (r->barrier != cases[i].barrier || r->pending != cases[i].pending ||
+            r->captured != cases[i].captured || r->bypass == BYPASS_NONE)
+            fail_msg("%s: %d %d %d", cases[i].sql, r->barrier, r->pending, r->captured);
+        resolution_unref(&r);
+    }
+}
+
 static void test_without_catalog(void **state)
 {
     struct analysis *a = analysis_new(slice_str("select * from t"));
@@ -347,6 +385,7 @@ int main(void)
         cmocka_unit_test(test_reads),       cmocka_unit_test(test_around),
         cmocka_unit_test(test_bypasses),
         cmocka_unit_test(test_path),        cmocka_unit_test(test_writes),
+        cmocka_unit_test(test_calls),
         cmocka_unit_test(test_flags),       cmocka_unit_test(test_without_catalog),
         cmocka_unit_test(test_names),       cmocka_unit_test(test_front),
         cmocka_unit_test(test_settings),    cmocka_unit_test(test_text_search),

@@ -77,9 +77,9 @@
 
 // how: n by its name, v a view or a policy reads it, t it is above or below another table.
 // side effects: can a write to it touch anything else, by a trigger, or by what a function in a
-// default, a check or a domain does? Functions of PostgreSQL's own leave no row in pg_depend.
+// default, a check or a domain may do? Functions of PostgreSQL's own leave no row in pg_depend.
 const char closure_relations_sql[] =
-    "WITH RECURSIVE " SAFE_TYPES "," TIMELY_TYPES ","
+    "WITH RECURSIVE " SAFE_TYPES "," TIMELY_TYPES "," WRITELESS_FUNCTIONS "," QUIET_DOMAINS ","
     " closure(oid, how) AS ("
     "  SELECT c.oid, 'n' FROM pg_class c WHERE c.relname = ANY ($1::name[])"
     "   AND c.relpersistence <> 't'"
@@ -104,13 +104,14 @@ const char closure_relations_sql[] =
     "   AND t.tgfoid <> ALL (ARRAY(" TRIGGERS_FUNCTION ")))"
     " OR (SELECT count(*) > 0 FROM pg_attrdef f JOIN pg_depend d"
     "   ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid WHERE f.adrelid = c.oid"
-    "   AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass))"
+    "   AND " DEPENDS_ON_WRITER ")"
     " OR (SELECT count(*) > 0 FROM pg_constraint k JOIN pg_depend d"
     "   ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid WHERE k.conrelid = c.oid"
-    "   AND k.contype = 'c' AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass))"
+    "   AND k.contype = 'c' AND " DEPENDS_ON_WRITER ")"
     " OR (SELECT count(*) > 0 FROM pg_attribute a CROSS JOIN LATERAL (SELECT FROM pg_type y"
     "    WHERE y.oid = a.atttypid AND y.typtype = 'd' OFFSET 0) y"
-    "   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),"
+    "   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+    "    AND a.atttypid NOT IN (SELECT q.oid FROM quiet q)),"
     " (SELECT count(*) > 0 FROM touched JOIN pg_type y ON y.oid = touched.oid"
     "   WHERE y.typrelid = c.oid),"
     KEY_COLUMNS

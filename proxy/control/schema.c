@@ -55,6 +55,7 @@ const char schema_identity_sql[] =
 //   pg_proc, pg_operator, pg_cast, pg_opclass, pg_collation, made by users (from oid 16384), and
 //                  pg_type of the names of common types: what could be taken for PostgreSQL's own;
 //                  and of the names in use, among which are those of types that are cast to
+//   pg_constraint  of domains: what a write to a column of one runs
 //   pg_enum        labels and their order
 //   pg_ts_*        while a statement that searches text is in use (resolve.c asks for a name):
 //                  configurations, their schemas, dictionaries, and which of these reads what
@@ -110,6 +111,8 @@ const char schema_identity_sql[] =
     "  FROM pg_namespace n WHERE n.oid = ANY (ARRAY(SELECT relnamespace FROM c))),"                \
     MADE("pg_proc", "p") MADE("pg_operator", "o") MADE("pg_cast", "k") MADE("pg_opclass", "b")     \
     MADE("pg_collation", "l")                                                                      \
+    " (SELECT " SUM("concat(k.oid, ' ', k.xmin)") " FROM pg_constraint k"                          \
+    "  WHERE k.contypid >= 16384),"                                                                \
     " (SELECT " SUM("concat(e.oid, ' ', e.xmin)") " FROM pg_enum e),"                              \
     TEXT_SEARCH                                                                                    \
     " (SELECT " SUM("concat(y.oid, ' ', y.xmin)") " FROM pg_type y WHERE y.typname = ANY ("        \

@@ -106,7 +106,7 @@ static void the_catalog_says_what_may_be_cached(void **state)
         {"parent", BYPASS_NONE, true},
         {"priced", BYPASS_NONE, true},
         {"moody", BYPASS_NONE, true},
-        {"domained", BYPASS_NONE, false},
+        {"domained", BYPASS_NONE, true},
         {"defaulted", BYPASS_NONE, false},
         {"checked", BYPASS_NONE, false},
         {"everything", BYPASS_NONE, true},

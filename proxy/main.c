@@ -91,14 +91,15 @@ static bool take(struct process *p, struct config *fresh, struct problems *probl
 
 static bool reload(struct process *p)
 {
+    p->pooler->unconfigured++; // ready when this is over, too
     sd_notify(0, "RELOADING=1");
     log_reopen();
     struct problems problems = {0};
-    if (take(p, config_reload(p->config, &problems), &problems))
-        return true; // ready when the workers have it: pooler_worker_configured()
-    log_error("config reload failed, keeping the old one");
-    sd_notify(0, "READY=1");
-    return false;
+    bool ok = take(p, config_reload(p->config, &problems), &problems);
+    if (!ok)
+        log_error("config reload failed, keeping the old one");
+    pooler_one_configured(p->pooler);
+    return ok;
 }
 
 static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)

@@ -343,7 +343,7 @@ void pooler_configure(struct pooler *pooler, struct config *config)
     pooler_load_tls(pooler, config);
 }
 
-void pooler_worker_configured(struct pooler *pooler)
+void pooler_one_configured(struct pooler *pooler)
 {
     if (atomic_fetch_sub(&pooler->unconfigured, 1) > 1)
         return;

@@ -79,7 +79,8 @@ struct pooler {
     _Atomic int logged_in;      // those that have
     _Atomic bool refusing;      // shutting down: no new clients
     _Atomic bool draining;      // shutting down: idle servers are closed
-    _Atomic int unconfigured;   // mails with a new configuration that workers have not read yet
+    _Atomic int unconfigured;   // mails with a new configuration that workers have not read yet,
+                                // and reloads that are not over
     _Atomic int in_transit;     // servers on their way from one worker to another
     _Atomic int console_mails;  // questions of the console under way
     _Atomic int consoles;       // clients of the console
@@ -107,8 +108,9 @@ void pooler_free(struct pooler *pooler);
 struct config *pooler_config(struct pooler *pooler); // counted for the caller
 // Puts it in force, TLS included. Control thread.
 void pooler_configure(struct pooler *pooler, struct config *config);
-// A worker has it now, too. When all have, the log says so, and systemd hears that we are ready.
-void pooler_worker_configured(struct pooler *pooler);
+// A worker has it now, or a reload is over. When all have and all are, the log says so, and systemd
+// hears that we are ready.
+void pooler_one_configured(struct pooler *pooler);
 // Reads certificates and keys and puts what the configuration says of TLS in force. False: the log
 // says why, and all stays as it was. Control thread: it reads files.
 bool pooler_load_tls(struct pooler *pooler, const struct config *config);

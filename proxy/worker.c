@@ -350,7 +350,7 @@ static void handle_mail(struct worker *worker, struct mail *mail)
         take_limits(worker);
         take_rules(worker);
         janitor_configured(worker);
-        pooler_worker_configured(worker->pooler);
+        pooler_one_configured(worker->pooler);
         mem_free(mail);
         return;
     }

@@ -109,20 +109,32 @@
     "   AND (p.prorettype = 2249 OR " PLAIN_TYPE("p.prorettype") ")"                               \
     "   AND NOT EXISTS (SELECT FROM unnest(p.proargtypes) g(oid)"                                  \
     "    WHERE NOT " PLAIN_TYPE("g.oid") "))"
-// What a stored tree depends on (d) may write: a user's function or operator, but for these.
+// A user's type (y) that is a domain, or may be made of one.
+#define MAY_HAVE_CHECKS                                                                            \
+    "y.oid >= 16384 AND (y.typtype IN ('d', 'c', 'r', 'm') OR EXISTS (SELECT FROM pg_type z"       \
+    " WHERE z.oid = y.typelem AND z.typtype IN ('d', 'c', 'r', 'm')))"
+// What a stored tree depends on (d) may write: a user's function or operator, but for these; and a
+// cast to a domain, which may have no other trace (one by text to an array of it).
 #define DEPENDS_ON_WRITER                                                                          \
     "((d.refclassid = 'pg_proc'::regclass AND d.refobjid NOT IN (SELECT w.oid FROM writeless w))"  \
     " OR (d.refclassid = 'pg_operator'::regclass AND NOT EXISTS (SELECT FROM pg_operator o"        \
-    "  JOIN writeless w ON w.oid = o.oprcode WHERE o.oid = d.refobjid)))"
+    "  JOIN writeless w ON w.oid = o.oprcode WHERE o.oid = d.refobjid))"                           \
+    " OR (d.refclassid = 'pg_type'::regclass AND EXISTS (SELECT FROM pg_type y"                    \
+    "  WHERE y.oid = d.refobjid AND " MAY_HAVE_CHECKS ")))"
 
+// Of expressions that cast nothing but what has the same bytes.
+#define PLAIN_NODES                                                                                \
+    "BOOLEXPR|BOOLEANTEST|COERCETODOMAINVALUE|CONST|FUNCEXPR|NULLTEST|OPEXPR|RELABELTYPE|"         \
+    "SCALARARRAYOPEXPR"
 // Domains of plain types that run nothing which may write: checks call such, and of PostgreSQL's
 // own functions immutable ones.
 #define QUIET_DOMAINS                                                                              \
     " calm AS MATERIALIZED (SELECT t.oid, t.typbasetype FROM pg_type t"                            \
     "  WHERE t.typtype = 'd' AND t.oid >= 16384 AND t.typdefaultbin IS NULL"                       \
     "   AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.contypid = t.oid"                      \
-    "    AND (k.conbin::text ~ '[{]COERCETODOMAIN ' OR EXISTS (SELECT FROM pg_depend d"            \
+    "    AND (k.conbin::text ~ '[{](?!(" PLAIN_NODES ") )' OR EXISTS (SELECT FROM pg_depend d"     \
     "      WHERE d.classid = 'pg_constraint'::regclass AND d.objid = k.oid"                        \
+    "      AND NOT (d.refclassid = 'pg_type'::regclass AND d.refobjid = t.oid)"                    \
     "      AND " DEPENDS_ON_WRITER ")"                                                             \
     "     OR EXISTS (SELECT FROM regexp_matches(k.conbin::text, ':funcid ([0-9]+)', 'g') m"        \
     "      JOIN pg_proc p ON p.oid = m[1]::oid WHERE p.oid < 16384 AND p.provolatile <> 'i')))),"  \
@@ -130,6 +142,10 @@
     "  WHERE b.oid < 16384 OR b.typtype = 'e' OR (b.typtype = 'b' AND b.typcategory <> 'A')"       \
     "  UNION SELECT c.oid FROM quiet q JOIN calm c ON c.typbasetype = q.oid)"
 
+// ... where domains have been looked at.
+#define DEPENDS_ON_NO_QUIET                                                                        \
+    DEPENDS_ON_WRITER " AND NOT (d.refclassid = 'pg_type'::regclass"                               \
+    "   AND d.refobjid IN (SELECT q.oid FROM quiet q))"
 // No value is cast unseen by what may write.
 #define CASTS_WRITE_NOTHING                                                                        \
     "NOT EXISTS (SELECT FROM pg_cast k JOIN pg_proc p ON p.oid = k.castfunc WHERE k.oid >= 16384"  \

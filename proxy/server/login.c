@@ -250,7 +250,8 @@ static bool ready(struct server *server)
 {
     struct worker *worker = server->worker;
     struct route *route = server->route;
-    if (server_is_of_before(server)) // what it says of itself is not what clients are to hear
+    // What it says of itself is not what clients are to hear. Others end as they do later on.
+    if (server->hub == NULL && !server->own && server_is_of_before(server))
         return give_up(server, "connect string changed");
     const char *lacks = server_lacks(server);
     if (lacks != NULL) {

@@ -387,15 +387,12 @@ static void conclude(struct question *q, enum bypass bypass)
 {
     struct client *client = q->client;
     struct statistics *statistics = &client->worker->cache;
-    client->unit_decided = bypass != BYPASS_NONE || q->passes || client->server != NULL;
+    client->unit_decided = bypass != BYPASS_NONE || client->server != NULL;
     if (bypass != BYPASS_NONE) {
         statistics_bypass(statistics, bypass);
-    } else if (q->passes) {
-        counter_add(&statistics->misses, 1);
-        counter_add(&statistics->not_kept, 1);
-        note_unit(q, misses_count(client->worker), true);
     } else if (client->server != NULL) {
         counter_add(&statistics->misses, 1);
+        counter_add(&statistics->not_kept, q->passes);
         filling_begin(q);
     }
     if (client->unit_decided && client->worker->queries != NULL)

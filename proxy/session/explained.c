@@ -111,6 +111,7 @@ void explained_miss(struct client *client, const struct explained_query *query, 
     put_tables(&e->sentence, query);
     put_end(&e->sentence, query);
     e->filling = filling;
+    e->passing = false;
 }
 
 void explained_passing(struct client *client, const struct explained_query *query)

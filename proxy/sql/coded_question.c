@@ -142,7 +142,10 @@ static const char trees[] =
     "    AND d.classid = 'pg_type'::regclass"
     "   UNION ALL SELECT rel.reltype FROM pg_depend d JOIN rel ON rel.oid = d.objid WHERE"
     "    d.refclassid = 'pg_type'::regclass AND d.refobjid = k.oid"
-    "    AND d.classid = 'pg_class'::regclass AND rel.reltype <> 0) next),"
+    "    AND d.classid = 'pg_class'::regclass AND rel.reltype <> 0"
+    "   UNION ALL SELECT c.contypid FROM pg_depend d JOIN pg_constraint c ON c.oid = d.objid WHERE"
+    "    d.refclassid = 'pg_type'::regclass AND d.refobjid = k.oid"
+    "    AND d.classid = 'pg_constraint'::regclass AND c.contypid <> 0) next),"
     " used AS MATERIALIZED (SELECT classid, objid FROM uses UNION SELECT d.classid, d.objid"
     "  FROM pg_depend d JOIN codetype k ON k.oid = d.refobjid"
     "  WHERE d.refclassid = 'pg_type'::regclass),";

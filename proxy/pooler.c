@@ -329,6 +329,7 @@ void pooler_configure(struct pooler *pooler, struct config *config)
     pthread_mutex_lock(&pooler->lock);
     struct config *old = pooler->config;
     pooler->config = config_ref(config);
+    pooler->news = true;
     leaving.old = old;
     hash_each(&pooler->routes, gather_moved, &leaving);
     move_out(pooler, &leaving);
@@ -347,7 +348,8 @@ void pooler_one_configured(struct pooler *pooler)
 {
     if (atomic_fetch_sub(&pooler->unconfigured, 1) > 1)
         return;
-    log_info("configuration is in force");
+    if (atomic_exchange(&pooler->news, false))
+        log_info("configuration is in force");
     sd_notify(0, "READY=1");
 }
 

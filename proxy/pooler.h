@@ -81,6 +81,7 @@ struct pooler {
     _Atomic bool draining;      // shutting down: idle servers are closed
     _Atomic int unconfigured;   // mails with a new configuration that workers have not read yet,
                                 // and reloads that are not over
+    _Atomic bool news;          // there is one of which the log has not said that all have it
     _Atomic int in_transit;     // servers on their way from one worker to another
     _Atomic int console_mails;  // questions of the console under way
     _Atomic int consoles;       // clients of the console
@@ -108,8 +109,8 @@ void pooler_free(struct pooler *pooler);
 struct config *pooler_config(struct pooler *pooler); // counted for the caller
 // Puts it in force, TLS included. Control thread.
 void pooler_configure(struct pooler *pooler, struct config *config);
-// A worker has it now, or a reload is over. When all have and all are, the log says so, and systemd
-// hears that we are ready.
+// A worker has it now, or a reload is over. When all have and all are, the log says that it is in
+// force, and systemd hears that we are ready.
 void pooler_one_configured(struct pooler *pooler);
 // Reads certificates and keys and puts what the configuration says of TLS in force. False: the log
 // says why, and all stays as it was. Control thread: it reads files.

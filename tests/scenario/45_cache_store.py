@@ -62,7 +62,7 @@ def test_what_is_read_again_stays(ctx):
 
 
 def test_what_nobody_asks_again_is_not_kept(ctx):
-    """Of a form of which nothing comes again; the second time it is. Who asks for it to be kept is not asked twice."""
+    """Of a form of which nothing comes again; the second time it is. (Now and then one goes around the cache.)"""
     p, c = table(ctx, cache_admission="learnt", worker_threads=1)
 
     def stores(ids, hint=""):
@@ -70,16 +70,16 @@ def test_what_nobody_asks_again_is_not_kept(ctx):
         for i in ids:
             c.run(hint + READ, [i])
         return p.cache()["stores"] - before
-    assert stores(range(3, 513)) == 510
+    assert stores(range(3, 513)) > 480
     assert stores(range(513, 1000)) < 60
     assert p.cache()["not_kept"] > 400
     assert stores(range(600, 1000)) > 350
-    assert ctx.hits(p, lambda: [c.run(READ, [i]) for i in range(600, 1000)]) == 400
+    assert ctx.hits(p, lambda: [c.run(READ, [i]) for i in range(600, 1000)]) > 370
     told = [c.run("/* pgweir: explain */ " + READ, [i]).notices[0]["M"] for i in range(1000, 1600)]
-    assert "is stored" in told[0], told[0]
-    assert "is not stored: others like it are hardly ever asked for again; it depends on" in told[-1], told[-1]
+    assert "is stored" in " ".join(told[:5]), told[:5]
+    assert "is not stored: others like it are hardly ever asked for again; it depends on" in " ".join(told[-5:]), told[-5:]
     # Another form is another matter.
-    assert stores(range(1000, 1100), "/* another */ ") == 100
+    assert stores(range(1000, 1100), "/* another */ ") > 90
     p.reload(cache_admission="all")
-    assert stores(range(2100, 2200)) == 100
+    assert stores(range(2100, 2200)) > 90
 

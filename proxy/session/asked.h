@@ -63,8 +63,7 @@ bool question_suits_server(const struct question *q);
 // filling.c. Tables; of those of which only rows with certain keys are read, those keys. Where a
 // key cannot be told, or there are too many of them, the table. Lent until the next question's.
 const struct dependencies *filling_dependencies(struct question *q);
-// Records the reply that the server will give, when all that the key says is true of it; not that
-// to what passes, which counts as a miss all the same.
+// Records the reply that the server will give, when all that the key says is true of it.
 void filling_begin(struct question *q);
 // The flight that the client leads, if it does, goes on with this very key.
 bool filling_is_led(const struct question *q);

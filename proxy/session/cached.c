@@ -387,12 +387,15 @@ static void conclude(struct question *q, enum bypass bypass)
 {
     struct client *client = q->client;
     struct statistics *statistics = &client->worker->cache;
-    client->unit_decided = bypass != BYPASS_NONE || client->server != NULL;
+    client->unit_decided = bypass != BYPASS_NONE || q->passes || client->server != NULL;
     if (bypass != BYPASS_NONE) {
         statistics_bypass(statistics, bypass);
+    } else if (q->passes) { // a mere miss; to look again with its server costs more than it tells
+        counter_add(&statistics->misses, 1);
+        counter_add(&statistics->not_kept, 1);
+        note_unit(q, misses_count(client->worker), true);
     } else if (client->server != NULL) {
         counter_add(&statistics->misses, 1);
-        counter_add(&statistics->not_kept, q->passes);
         filling_begin(q);
     }
     if (client->unit_decided && client->worker->queries != NULL)

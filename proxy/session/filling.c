@@ -63,8 +63,6 @@ void filling_begin(struct question *q)
         !gucs_equal(server->applied, client->wanted) || server->needs_reset || server->fill != NULL)
         return;
     note_unit(q, misses_count(worker), true);
-    if (q->passes)
-        return;
     const struct dependencies *d = filling_dependencies(q);
     enum ledger_verdict verdict =
         ledger_judge(q->ledger, q->stamp, d->slots, d->n, 0, INT64_MAX, INT64_MIN);

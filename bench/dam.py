@@ -21,13 +21,11 @@ class Dam:
             self.held = []
 
     def open(self):
-        """Returns how many bytes were held, when they have been sent."""
+        """Returns when all that was held has been sent."""
         with self.lock:
             for client, data in self.held:
                 client.sendall(data)
-            size = sum(len(data) for _, data in self.held)
             self.held = None
-        return size
 
     def _accept(self):
         while True:

@@ -83,9 +83,9 @@ class Place:
 
     def __init__(self, maker, source, through_dam=False):
         self.maker = maker
-        self.dam = dam.Dam("127.0.0.1", maker.cluster.port)
+        self.dam = dam.Dam("127.0.0.1", maker.cluster.port) if through_dam else None
         self.target = maker.start("pgweir-cache", more={**SOURCES[source], "admin_users": place.SUPERUSER},
-                                  server_port=self.dam.port if through_dam else None)
+                                  server_port=self.dam.port if self.dam else None)
         self.proxy = Connection("127.0.0.1", self.target.port)
         self.direct = Connection("127.0.0.1", maker.cluster.port)
         self.console = Connection("127.0.0.1", self.target.port, "pgbouncer")

@@ -103,7 +103,7 @@ def verdicts(result):
         limit = KEPT if row["share"] <= KEPT_AT else None
         what = f"reads on Zipf keys, {row['share']:.1%} writes: hits kept"
         if limit is None:
-            yield verdict.Verdict(10, what, f"{kept:.3f}", "(told)", None)
+            yield verdict.told(10, what, verdict.one(kept), 3)
         else:
             yield verdict.at_least(10, what, verdict.one(kept), limit, 3)
 

@@ -346,8 +346,8 @@ static bool session_message(struct relay *relay, char type, struct slice message
     case 'A': // also when it comes in the middle of something of ours
         if (relay->client == NULL || !listening_has(relay->client, message))
             say(relay, message);
-        if (relay->client != NULL && relay->client->route->domain != NULL)
-            relay->client->around_us = clock_us(); // as in listening_notify()
+        if (relay->client != NULL)
+            listening_told(relay->client);
         return true;
     }
     if (!injected)

@@ -195,13 +195,18 @@ static bool lost_reserved(struct client *client, const struct error_fields *erro
     return true;
 }
 
+// By somebody, or by a time limit.
+static bool is_cancelled(const struct error_fields *error)
+{
+    return strcmp(error->sqlstate, "57014") == 0; // query_canceled
+}
+
 // Is it perhaps because of what another client left there? Once in a row it may be anything; a
 // time limit of the other's may be met on every server that it used, and each of those is closed.
 static bool is_others_fault(const struct client *client, const struct server *server,
                             const struct error_fields *error)
 {
-    return server->foreign &&
-           (!client->realigned || strcmp(error->sqlstate, "57014") == 0); // query_canceled
+    return server->foreign && (!client->realigned || is_cancelled(error));
 }
 
 void align_failed(struct client *client, struct server *server, enum op_purpose purpose,
@@ -322,7 +327,7 @@ void align_look_failed(struct server *server, const struct error_fields *error)
     if (server->remains == NULL)
         return;
     server->remains->odd = true;
-    server->remains->cancelled = strcmp(error->sqlstate, "57014") == 0; // query_canceled
+    server->remains->cancelled = is_cancelled(error);
 }
 
 static uint32_t pins_of(uint32_t kinds)

@@ -245,12 +245,12 @@ static bool look_up(struct question *q, enum bypass *bypass)
         return false;
     enum ledger_verdict verdict = judge(q, entry);
     bool stale = verdict != LEDGER_OK && accepts_stale(q, entry);
-    if (verdict == LEDGER_OK)
+    if (verdict == LEDGER_OK) {
         admission_hit(worker->admission, q->analysis);
-    if (verdict == LEDGER_OK)
         answer_fresh(q, entry);
-    else if (stale)
+    } else if (stale) {
         answer(q, entry, true);
+    }
     if (verdict == LEDGER_STALE || verdict == LEDGER_BEHIND)
         domain_hurry(q->domain);
     if (verdict == LEDGER_DEAD && !stale) {

@@ -127,7 +127,7 @@ static void end_miss(struct explained *e, const char *what)
     buf_put(&sentence, buf_slice(&e->sentence));
     put_notice(&e->waiting, &sentence);
     buf_fini(&e->sentence);
-    e->filling = e->passing = false;
+    e->filling = false;
 }
 
 void explained_stored(struct client *client, size_t bytes)

@@ -165,6 +165,12 @@ static bool may_be_told(const struct client *client)
            client->aligning == 0 && client_at_rest(client);
 }
 
+void listening_told(struct client *client)
+{
+    if (client->route->domain != NULL)
+        client->around_us = clock_us();
+}
+
 void listening_notify(struct client *client, struct slice message, const char *encoding)
 {
     const char *own = client->vars->value[VAR_CLIENT_ENCODING];
@@ -174,8 +180,7 @@ void listening_notify(struct client *client, struct slice message, const char *e
         client_fail(client, "22P05", "a notification cannot be told in the client's encoding");
         return;
     }
-    if (client->route->domain != NULL)
-        client->around_us = clock_us(); // it knows of a commit that the stream may not have told
+    listening_told(client);
     struct buf *waiting = &client->listening->waiting;
     size_t queued = waiting->len + client->conn.out.len - client->conn.out_sent;
     if (queued + message.len > LISTENING_WAITING_MAX_BYTES) {

@@ -31,6 +31,8 @@ void listening_begin(struct client *client);
 void listening_answer(struct client *client, const char *sqlstate, const char *why);
 // Does the hub tell it of this NotificationResponse's channel?
 bool listening_has(const struct client *client, struct slice message);
+// It is told of a commit that the stream may not have told yet: what it hits from now on is as new.
+void listening_told(struct client *client);
 // A NotificationResponse, in this encoding.
 void listening_notify(struct client *client, struct slice message, const char *encoding);
 // The hub is gone, and what was sent since is unknown.

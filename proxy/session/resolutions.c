@@ -108,26 +108,30 @@ size_t resolution_front_tables(struct resolution_front *front, struct domain *do
     return count;
 }
 
+typedef enum catalog_answer judge_calls(const struct analysis *analysis,
+                                        const struct catalog *catalog);
+
+// As the catalog says, which is asked for the names that it does not know.
+static enum catalog_answer ask_catalog(struct resolution_front *front, struct domain *domain,
+                                       const struct analysis *analysis, judge_calls *judge)
+{
+    const struct catalog *catalog = catalog_of(front, domain);
+    enum catalog_answer answer = catalog != NULL ? judge(analysis, catalog) : CATALOG_PENDING;
+    if (answer == CATALOG_PENDING)
+        ask_for_names(domain, analysis);
+    return answer;
+}
+
 enum catalog_answer resolution_front_runs_code(struct resolution_front *front,
                                                struct domain *domain,
                                                const struct analysis *analysis)
 {
-    const struct catalog *catalog = catalog_of(front, domain);
-    enum catalog_answer answer =
-        catalog != NULL ? captured_runs_code(analysis, catalog) : CATALOG_PENDING;
-    if (answer == CATALOG_PENDING)
-        ask_for_names(domain, analysis);
-    return answer;
+    return ask_catalog(front, domain, analysis, captured_runs_code);
 }
 
 enum catalog_answer resolution_front_calls_write(struct resolution_front *front,
                                                  struct domain *domain,
                                                  const struct analysis *analysis)
 {
-    const struct catalog *catalog = catalog_of(front, domain);
-    enum catalog_answer answer =
-        catalog != NULL ? captured_calls_write(analysis, catalog) : CATALOG_PENDING;
-    if (answer == CATALOG_PENDING)
-        ask_for_names(domain, analysis);
-    return answer;
+    return ask_catalog(front, domain, analysis, captured_calls_write);
 }

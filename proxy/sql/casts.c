@@ -8,17 +8,6 @@
 
 #define NODE(name) PG_QUERY__NODE__NODE_##name
 
-static const char *last_of(PgQuery__Node **parts, size_t n)
-{
-    return n > 0 ? node_string(parts[n - 1]) : "";
-}
-
-// Not qualified, or with pg_catalog.
-static bool is_builtins(PgQuery__Node **parts, size_t n)
-{
-    return n == 1 || (n == 2 && strcmp(node_string(parts[0]), "pg_catalog") == 0);
-}
-
 static bool is_constant(const PgQuery__Node *node)
 {
     return node != NULL &&
@@ -29,8 +18,8 @@ static bool is_constant(const PgQuery__Node *node)
 
 static bool is_text(const PgQuery__TypeName *type)
 {
-    const char *name = type == NULL ? "" : last_of(type->names, type->n_names);
-    return type != NULL && is_builtins(type->names, type->n_names) &&
+    const char *name = type == NULL ? "" : node_last(type->names, type->n_names);
+    return type != NULL && node_is_builtins(type->names, type->n_names) &&
            (strcmp(name, "text") == 0 || strcmp(name, "varchar") == 0);
 }
 
@@ -85,7 +74,7 @@ void casts_judge(struct walk *w, const PgQuery__TypeCast *cast)
         return;
     }
     const char *schema = type->n_names > 1 ? node_string(type->names[type->n_names - 2]) : "";
-    const char *name = last_of(type->names, type->n_names);
+    const char *name = node_last(type->names, type->n_names);
     walk_name(w, &w->casts, schema, name);
     if (type->setof || type->pct_type || type->n_names > 2 || !is_allowed(w, cast, schema, name))
         walk_deny(w, BYPASS_CAST);

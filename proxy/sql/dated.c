@@ -15,17 +15,6 @@ enum {
 
 static bool is_datetime(struct walk *w, const PgQuery__Node *node);
 
-static const char *last_of(PgQuery__Node **parts, size_t n)
-{
-    return n > 0 ? node_string(parts[n - 1]) : "";
-}
-
-// Not qualified, or with pg_catalog.
-static bool is_builtins(PgQuery__Node **parts, size_t n)
-{
-    return n == 1 || (n == 2 && strcmp(node_string(parts[0]), "pg_catalog") == 0);
-}
-
 static bool take_step(struct walk *w)
 {
     return w->dated_steps < STEPS_MAX && ++w->dated_steps > 0;
@@ -61,9 +50,9 @@ static const char *name_of(const PgQuery__Node *value)
         return NULL;
     switch ((int)value->node_case) {
     case NODE(COLUMN_REF):
-        return last_of(value->column_ref->fields, value->column_ref->n_fields);
+        return node_last(value->column_ref->fields, value->column_ref->n_fields);
     case NODE(FUNC_CALL):
-        return last_of(value->func_call->funcname, value->func_call->n_funcname);
+        return node_last(value->func_call->funcname, value->func_call->n_funcname);
     case NODE(A_CONST):
     case NODE(PARAM_REF):
         return "?column?";
@@ -185,8 +174,8 @@ static void look_at_function(const PgQuery__RangeFunction *f, struct sight *sigh
         first != NULL && first->node_case == NODE(FUNC_CALL) ? first->func_call : NULL;
     if (alias == NULL || alias->n_colnames > 1 || call == NULL || f->is_rowsfrom ||
         f->n_coldeflist > 0 ||
-        !is_builtins(call->funcname, call->n_funcname) ||
-        strcmp(last_of(call->funcname, call->n_funcname), "generate_series") != 0) {
+        !node_is_builtins(call->funcname, call->n_funcname) ||
+        strcmp(node_last(call->funcname, call->n_funcname), "generate_series") != 0) {
         sight->unsure = true;
         return;
     }
@@ -252,7 +241,7 @@ static struct sight look_at_level(struct walk *w, const struct walk_level *level
 // no such column: that would be ambiguous.
 static bool is_datetime_column(struct walk *w, const PgQuery__ColumnRef *column)
 {
-    const char *name = last_of(column->fields, column->n_fields);
+    const char *name = node_last(column->fields, column->n_fields);
     if (column->n_fields < 1 || column->n_fields > 2 || may_be_of_row(name) ||
         column->fields[column->n_fields - 1]->node_case != NODE(STRING))
         return false;
@@ -276,8 +265,8 @@ static bool is_datetime_column(struct walk *w, const PgQuery__ColumnRef *column)
 
 static bool is_datetime_call(struct walk *w, const PgQuery__FuncCall *call)
 {
-    struct slice name = slice_str(last_of(call->funcname, call->n_funcname));
-    if (!is_builtins(call->funcname, call->n_funcname))
+    struct slice name = slice_str(node_last(call->funcname, call->n_funcname));
+    if (!node_is_builtins(call->funcname, call->n_funcname))
         return false;
     return builtin_function_gives_datetime(name) ||
            (builtin_function_gives_its_argument(name) && call->n_args > 0 &&
@@ -288,8 +277,8 @@ static bool is_datetime_call(struct walk *w, const PgQuery__FuncCall *call)
 // no cast to one.
 static bool is_datetime_sum(struct walk *w, const PgQuery__AExpr *e)
 {
-    const char *name = last_of(e->name, e->n_name);
-    if (e->kind != PG_QUERY__A__EXPR__KIND__AEXPR_OP || !is_builtins(e->name, e->n_name) ||
+    const char *name = node_last(e->name, e->n_name);
+    if (e->kind != PG_QUERY__A__EXPR__KIND__AEXPR_OP || !node_is_builtins(e->name, e->n_name) ||
         (strcmp(name, "+") != 0 && strcmp(name, "-") != 0))
         return false;
     return is_datetime(w, e->lexpr) || is_datetime(w, e->rexpr);
@@ -325,8 +314,8 @@ static bool is_datetime(struct walk *w, const PgQuery__Node *node)
     case NODE(TYPE_CAST): {
         const PgQuery__TypeName *type = node->type_cast->type_name;
         return type != NULL && type->n_array_bounds == 0 &&
-               is_builtins(type->names, type->n_names) &&
-               builtin_type_is_datetime(slice_str(last_of(type->names, type->n_names)));
+               node_is_builtins(type->names, type->n_names) &&
+               builtin_type_is_datetime(slice_str(node_last(type->names, type->n_names)));
     }
     }
     return false;

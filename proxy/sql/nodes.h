@@ -3,10 +3,23 @@
 #pragma once
 #include <pg_query/pg_query.pb-c.h>
 #include <stdbool.h>
+#include <string.h>
 
 static inline const char *node_string(const PgQuery__Node *node) // "" when it is no string
 {
     return node->node_case == PG_QUERY__NODE__NODE_STRING ? node->string->sval : "";
+}
+
+// Of a name in parts: the last one, and whether it may be one of PostgreSQL's own, which is not
+// qualified, or with pg_catalog.
+static inline const char *node_last(PgQuery__Node **parts, size_t n)
+{
+    return n > 0 ? node_string(parts[n - 1]) : "";
+}
+
+static inline bool node_is_builtins(PgQuery__Node **parts, size_t n)
+{
+    return n == 1 || (n == 2 && strcmp(node_string(parts[0]), "pg_catalog") == 0);
 }
 
 bool node_is_local_set_config(const PgQuery__FuncCall *call); // ends with the transaction

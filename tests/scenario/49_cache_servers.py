@@ -194,5 +194,5 @@ def test_standby_promoted_while_it_is_asked(ctx):
         failover.p.wait(lambda: state(failover.p) == ("waiting", "the server is in recovery"), "the reason")
         ctx.never_hit(failover.p, lambda: c.value(READ))
         failover.promote()
-        failover.p.reload()  # it is asked again now, not only after the pause of ten seconds
+        failover.p.reload()  # it is asked again now, not only after the pause of a second
         failover.goes_on()

@@ -70,7 +70,7 @@ $(foreach l,$(LAYERS),$(eval $(call layer_archive,$(l))))
 # A test of proxy/FOLDER links that folder and the layers below. Of session and server, which know
 # each other and the worker, only the rooms that stand alone.
 PROXY_FOLDERS = wire session server sql control console login
-ALONE_control = $(call sources,proxy/control) proxy/sql/builtins.c
+ALONE_control = $(call sources,proxy/control) $(addprefix proxy/sql/,builtins.c captured.c computing.c plpgsql.c)
 ALONE_session = $(addprefix proxy/session/,unit.c vars.c statement.c options.c cancel_key.c origin.c entrance.c proxy_header.c gucs.c remains.c) proxy/profile.c proxy/login/digest.c $(call sources,proxy/sql)
 ALONE_console = $(addprefix proxy/console/,table.c syntax.c)
 ALONE_server = $(addprefix proxy/server/,ops.c prepared.c resolver.c) $(ALONE_session)
@@ -225,7 +225,7 @@ $(BUILD)/bench/locks.so: bench/locks.c
 
 .PHONY: bench-passed bench-hits bench-check bench-bulk bench-kept bench-goals
 bench-goals: ## all goals of bench/README.md, measured, as one table; 25 minutes (GOALS=3,4 PGBOUNCER= RECORD=1)
-	@$(SELF) deps DEPS_MORE='pgbouncer redis-server valgrind strace'
+	@$(SELF) deps DEPS_MORE='pgbouncer redis-server pgpool2 valgrind strace'
 	@$(SELF) -j$(JOBS) all $(BENCH_TOOLS) $(BUILD)/bench/eviction $(BUILD)/bench/events
 	@$(PYTHON) -B bench/twelve.py --pgweir $(BUILD)/pgweir --out $(BUILD)/bench \
 	    $(if $(PGBOUNCER),--pgbouncer '$(PGBOUNCER)') $(if $(GOALS),--goals '$(GOALS)') \
@@ -241,8 +241,8 @@ bench-passed: ## a query passed through, beside PgBouncer: CPU, latency, counts 
 	@$(SELF) -j$(JOBS) all $(BENCH_TOOLS)
 	@$(PYTHON) -B bench/passed.py $(BENCH_KNOBS) $(BENCH_ROUNDS)
 
-bench-hits: ## a hit, beside a bare loop and Redis: CPU, rate, latency, counts, workers (ROUNDS= SECONDS= PARTS=)
-	@$(SELF) deps DEPS_MORE='pgbouncer redis-server valgrind strace'
+bench-hits: ## a hit, beside a bare loop, Redis and Pgpool-II: CPU, rate, latency, counts, workers (ROUNDS= SECONDS= PARTS=)
+	@$(SELF) deps DEPS_MORE='pgbouncer redis-server pgpool2 valgrind strace'
 	@$(SELF) -j$(JOBS) all $(BENCH_TOOLS)
 	@$(PYTHON) -B bench/hits.py $(BENCH_KNOBS) $(BENCH_ROUNDS)
 

@@ -31,7 +31,7 @@ struct fact {
 struct type {
     struct type *next;
     struct slice schema; // owned: behind the struct
-    bool is_enum;
+    enum catalog_type is;
 };
 
 struct row {
@@ -122,6 +122,11 @@ struct lineage *catalog_builder_lineage(struct catalog_builder *b)
     return b->lineage;
 }
 
+const struct catalog *catalog_builder_told(const struct catalog_builder *b)
+{
+    return b->catalog;
+}
+
 void catalog_builder_name(struct catalog_builder *b, struct slice name)
 {
     fact_make(b, name)->loaded = true;
@@ -210,11 +215,11 @@ void catalog_builder_enum(struct catalog_builder *b, uint32_t oid)
 }
 
 void catalog_builder_type(struct catalog_builder *b, struct slice schema, struct slice name,
-                          bool is_enum)
+                          enum catalog_type is)
 {
     struct fact *f = fact_make(b, name);
     struct type *type = mem_zalloc(sizeof(*type) + schema.len);
-    *type = (struct type){f->types, copy_behind(type + 1, schema), is_enum};
+    *type = (struct type){f->types, copy_behind(type + 1, schema), is};
     f->types = type;
 }
 
@@ -372,10 +377,9 @@ bool catalog_utf8(const struct catalog *c)
 
 static const struct catalog_relation *row_in(const struct fact *f, struct slice schema)
 {
-    for (const struct row *row = f->rows; row != NULL; row = row->next) {
+    for (const struct row *row = f->rows; row != NULL; row = row->next)
         if (slice_eq(row->relation.schema, schema))
             return &row->relation;
-    }
     return NULL;
 }
 
@@ -429,10 +433,9 @@ static bool add_found(const struct catalog_relation *found, const struct catalog
 {
     if (found == NULL)
         return true;
-    for (size_t i = 0; i < *n; i++) {
+    for (size_t i = 0; i < *n; i++)
         if (out[i] == found)
             return true;
-    }
     if (*n == max)
         return false;
     out[(*n)++] = found;
@@ -582,8 +585,8 @@ enum catalog_type catalog_type(const struct catalog *c, const struct slice *sche
     enum catalog_type all = CATALOG_NO_TYPE;
     for (const struct type *type = f == NULL ? NULL : f->types; type; type = type->next)
         for (size_t i = 0; i < n; i++)
-            if (slice_eq(type->schema, schemas[i]) && all != CATALOG_OTHER_TYPE)
-                all = type->is_enum ? CATALOG_ENUM : CATALOG_OTHER_TYPE;
+            if ((schemas == NULL || slice_eq(type->schema, schemas[i])) && type->is > all)
+                all = type->is;
     return all;
 }
 

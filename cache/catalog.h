@@ -51,7 +51,8 @@ struct catalog_relation {
     uint32_t slot;      // its table slot; likewise
     struct catalog_key key;
     enum bypass bypass; // BYPASS_NONE: its rows may be cached; else why not
-    bool writes_known;  // a write to it touches nothing but `writes`: no triggers, rules, cascades
+    bool writes_known;  // a write to it touches nothing but `writes`: no triggers that do more than
+                        // compute, rules, cascades. Of a view: nothing but what it reads
     bool by_oid;        // known for another's sake: others of its name may not be
     enum bypass unreported; // BYPASS_NONE: its own rows' changes come in the stream (or it has none
                             // of its own); else why not
@@ -70,6 +71,10 @@ struct catalog_relation {
     // Set by the builder, owned by the catalog.
     uint64_t reasons;         // all that there are against caching: bits 1 << enum bypass
     bool writes_itself_known; // writes_known, but for those below
+    bool rewrites; // triggers may give a written row another key than the statement says
+    bool shares_slot; // something else that reading it depends on has its table slot: then keys do
+                      // not stand for that
+    const struct catalog_relation *base; // a view's: the table that a write through it is one to
     uint16_t read_count, write_count;
     uint32_t ancestor_count;
     const uint32_t *reads;  // slots that a result which reads it depends on
@@ -107,6 +112,7 @@ enum catalog_column_kind {
 enum catalog_type {
     CATALOG_NO_TYPE,
     CATALOG_ENUM,       // of a user's, which nobody made a cast or a way to compare for
+    CATALOG_QUIET_TYPE, // at least one is another that no user's check runs for
     CATALOG_OTHER_TYPE, // at least one is anything else
 };
 
@@ -128,6 +134,8 @@ void catalog_builder_name(struct catalog_builder *b, struct slice name); // load
 void catalog_builder_relation(struct catalog_builder *b, const struct catalog_relation *relation);
 // What relations have to do with each other, by oid: see lineage.h.
 struct lineage *catalog_builder_lineage(struct catalog_builder *b);
+// What was told so far, but for what follows of relations. Borrowed.
+const struct catalog *catalog_builder_told(const struct catalog_builder *b);
 // The volatility of pg_catalog's own; called again for one name, the worst stays.
 void catalog_builder_function(struct catalog_builder *b, struct slice name,
                               enum catalog_volatility volatility);
@@ -145,7 +153,7 @@ void catalog_builder_capture_getter(struct catalog_builder *b, struct slice name
 void catalog_builder_capture_operator(struct catalog_builder *b, struct slice name);
 // A type of one of the names that were asked for.
 void catalog_builder_type(struct catalog_builder *b, struct slice schema, struct slice name,
-                          bool is_enum);
+                          enum catalog_type type);
 // A setting (app.tenant) that a policy or a view asks for: its value is to be in the cache key. At
 // most CATALOG_SETTINGS_MAX, else false. Lower case, ASCII.
 bool catalog_builder_setting(struct catalog_builder *b, struct slice name);
@@ -224,7 +232,7 @@ bool catalog_columns(const struct catalog_relation *relation,
 enum catalog_column_kind catalog_column_kind(const struct catalog_relation *relation,
                                              struct slice name);
 // What all types of that name are that it may mean, as for catalog_search(); or in these schemas
-// alone. Only of a name that was loaded.
+// alone (NULL: in all). Only of a name that was loaded.
 enum catalog_type catalog_search_type(const struct catalog *c, const struct slice *path,
                                       size_t n_path, struct slice name);
 enum catalog_type catalog_type(const struct catalog *c, const struct slice *schemas, size_t n,

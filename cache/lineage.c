@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "cache/ledger.h"
+#include "cache/written.h"
 
 enum edge_kind { EDGE_CHILD, EDGE_PARENT, EDGE_USES, EDGE_KINDS };
 
@@ -25,6 +26,7 @@ struct denial {
     bool runs_code;
     bool reads_settings;
     bool unreported;
+    bool writes_unknown;
 };
 
 struct show {
@@ -38,6 +40,7 @@ struct lineage {
     size_t show_count, show_room;
     struct denial *denials; // owns; in the order they were told
     size_t denial_count, denial_room;
+    struct written *written; // owns
     bool truncated;
 };
 
@@ -45,7 +48,9 @@ struct lineage {
 
 struct lineage *lineage_new(void)
 {
-    return mem_new(struct lineage);
+    struct lineage *l = mem_new(struct lineage);
+    l->written = written_new();
+    return l;
 }
 
 void lineage_free(struct lineage *l)
@@ -58,6 +63,7 @@ void lineage_free(struct lineage *l)
         mem_free((void *)(uintptr_t)l->shows[i].column.at);
     mem_free(l->shows);
     mem_free(l->denials);
+    written_free(l->written);
     mem_free(l);
 }
 
@@ -114,6 +120,16 @@ void lineage_unreported(struct lineage *l, uint32_t oid, enum bypass reason)
     add_denial(l, (struct denial){.oid = oid, .reason = reason, .unreported = true});
 }
 
+void lineage_writes_unknown(struct lineage *l, uint32_t oid)
+{
+    add_denial(l, (struct denial){.oid = oid, .writes_unknown = true});
+}
+
+void lineage_assigns(struct lineage *l, uint32_t oid, struct slice column)
+{
+    written_assigns(l->written, oid, column);
+}
+
 void lineage_runs_code(struct lineage *l, uint32_t oid)
 {
     add_denial(l, (struct denial){.oid = oid, .runs_code = true});
@@ -159,20 +175,24 @@ static int compare_edges(const void *a, const void *b)
     return (x->to > y->to) - (x->to < y->to);
 }
 
-// The index of a relation; n when it is not known.
-static size_t index_of(const struct settling *s, uint32_t oid)
+size_t lineage_index_of(struct catalog_relation *const *relations, size_t n, uint32_t oid)
 {
-    size_t low = 0, high = s->n;
+    size_t low = 0, high = n;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (s->relations[middle]->oid == oid)
+        if (relations[middle]->oid == oid)
             return middle;
-        if (s->relations[middle]->oid < oid)
+        if (relations[middle]->oid < oid)
             low = middle + 1;
         else
             high = middle;
     }
-    return s->n;
+    return n;
+}
+
+static size_t index_of(const struct settling *s, uint32_t oid)
+{
+    return lineage_index_of(s->relations, s->n, oid);
 }
 
 static size_t first_edge(const struct edges *edges, uint32_t from)
@@ -237,6 +257,13 @@ static void add_slot(struct slots *slots, uint32_t slot)
         slots->at[slots->count++] = slot;
 }
 
+// On what is not its own rows.
+static void depend(struct catalog_relation *r, struct slots *reads, uint32_t slot)
+{
+    r->shares_slot |= slot == r->slot;
+    add_slot(reads, slot);
+}
+
 static const uint32_t *copy_slots(const struct slots *slots)
 {
     uint32_t *copy = mem_alloc((slots->count + 1u) * sizeof(*copy));
@@ -272,7 +299,7 @@ static void settle_ancestors(struct settling *s, size_t at)
         const struct catalog_relation **above = mem_alloc(n * sizeof(*above));
         for (size_t i = 0; i < n; i++) {
             above[i] = s->relations[s->queue[i + 1]];
-            add_slot(&reads, down_slot(above[i]));
+            depend(r, &reads, down_slot(above[i]));
         }
         r->ancestors = above;
         r->ancestor_count = (uint32_t)n;
@@ -456,6 +483,8 @@ static void settle_view(struct settling *s, size_t at)
         }
         settle_view(s, to);
         const struct catalog_relation *below = s->relations[to];
+        bool alone = e + 1 == edges->count || edges->at[e + 1].from != r->oid;
+        r->base = r->is_view && alone && e == first_edge(edges, r->oid) ? below : NULL;
         for (uint8_t i = 0; shows(s, r, below) && i < catalog_key_count(below); i++)
             show_key(s, catalog_key_at(below, i), e, &keys);
         if (below->bypass != BYPASS_NONE)
@@ -465,8 +494,9 @@ static void settle_view(struct settling *s, size_t at)
         r->reasons |= below->reasons;
         r->runs_code |= below->runs_code;
         r->reads_settings |= below->reads_settings;
+        r->shares_slot |= below->shares_slot;
         for (uint16_t i = 0; i < below->read_count; i++)
-            add_slot(&reads, below->reads[i]);
+            depend(r, &reads, below->reads[i]);
     }
     if (reads.overflow)
         deny(r, BYPASS_UNSUPPORTED);
@@ -489,6 +519,7 @@ static void apply_denials(struct settling *s)
         if (denial->unreported && s->relations[at]->unreported == BYPASS_NONE)
             s->relations[at]->unreported = denial->reason;
         s->relations[at]->runs_code |= denial->runs_code;
+        s->relations[at]->writes_known &= !denial->writes_unknown;
         s->relations[at]->reads_settings |= denial->reads_settings;
     }
 }
@@ -550,6 +581,7 @@ uint64_t lineage_settle(struct lineage *l, struct catalog_relation **relations, 
         settle_tree(&s, i);
     for (size_t i = 0; i < n; i++)
         settle_view(&s, i);
+    written_settle(l->written, relations, n);
     uint64_t hash = hash_ancestors(&s);
     mem_free(s.seen);
     mem_free(s.queue);

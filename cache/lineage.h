@@ -37,19 +37,26 @@ void lineage_child(struct lineage *l, uint32_t parent, uint32_t child);
 // A view reads it, or a policy of a table with row security does.
 void lineage_uses(struct lineage *l, uint32_t view, uint32_t relation);
 // This column of the view is that one of the relation, which it reads in one place, or NULL where
-// it has no row of that; a row of the view that shows one of the relation's is there whatever other
-// rows that has. Copies.
+// it has no row of that, or equals it where it has; a row of the view is there whatever rows the
+// relation has with another value. Copies.
 void lineage_shows(struct lineage *l, uint32_t view, struct slice column, uint32_t relation,
                    struct slice of);
 void lineage_deny(struct lineage *l, uint32_t oid, enum bypass reason); // the first reason stays
 // Its rows' changes do not come: nothing above it is cached either.
 void lineage_unreported(struct lineage *l, uint32_t oid, enum bypass reason);
 void lineage_runs_code(struct lineage *l, uint32_t oid);
+// A write to it may do anything; or its triggers compute, and assign to this column of the row
+// (empty: it may be any).
+void lineage_writes_unknown(struct lineage *l, uint32_t oid);
+void lineage_assigns(struct lineage *l, uint32_t oid, struct slice column);
 void lineage_reads_settings(struct lineage *l, uint32_t oid);
 // Not all relations or edges were told: nothing that stands for others is cached or known to write.
 void lineage_truncated(struct lineage *l);
 
-// Fills in what the relations owe to each other: bypass, writes_known, runs_code, and the lists,
-// which the relations own (lineage_release). Returns a hash of all that ancestors say.
+// Fills in what the relations owe to each other: bypass, writes_known, rewrites, base, runs_code,
+// and the lists, which the relations own (lineage_release). Returns a hash of all that ancestors
+// say.
 uint64_t lineage_settle(struct lineage *l, struct catalog_relation **relations, size_t n);
 void lineage_release(struct catalog_relation *relation);
+// Of relations by oid: its index; n when it is not among them.
+size_t lineage_index_of(struct catalog_relation *const *relations, size_t n, uint32_t oid);

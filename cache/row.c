@@ -78,7 +78,8 @@ static uint8_t form_of_text(struct slice text, uint64_t *out)
 static bool is_printed_bare(enum rowkey_type type)
 {
     return type == ROWKEY_INTEGER || type == ROWKEY_OID || type == ROWKEY_NUMERIC ||
-           type == ROWKEY_BOOLEAN || type == ROWKEY_DOUBLE || type == ROWKEY_BITS;
+           type == ROWKEY_BOOLEAN || type == ROWKEY_DOUBLE || type == ROWKEY_FLOAT ||
+           type == ROWKEY_BITS;
 }
 
 // Between B' and '; of a domain there are only quotes, which are gone. What is not so has no form.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cache/rowkey.h"
 
-#include <stdio.h>
-
 #include "base/hash.h"
 #include "base/reader.h"
 #include "cache/rowkey_address.h"
+#include "cache/rowkey_array.h"
 #include "cache/rowkey_number.h"
 #include "cache/rowkey_parts.h"
+#include "cache/rowkey_range.h"
 #include "cache/rowkey_time.h"
 
 enum { // pg_type.dat
@@ -21,6 +21,7 @@ enum { // pg_type.dat
     TEXTOID = 25,
     OIDOID = 26,
     CIDROID = 650,
+    FLOAT4OID = 700,
     FLOAT8OID = 701,
     MACADDR8OID = 774,
     MACADDROID = 829,
@@ -42,7 +43,25 @@ enum { // pg_type.dat
 
 enum { NAME_BYTES = 63 }; // of names and of labels; what is longer is cut, or there is none
 
-enum rowkey_type rowkey_type_of(uint32_t type_oid)
+enum { MADE_OF_OTHERS = ROWKEY_ARRAY | ROWKEY_RANGE };
+
+// Whether it is an array or a range, or neither: 0.
+static unsigned maker_of(enum rowkey_type type)
+{
+    return (unsigned)type & MADE_OF_OTHERS;
+}
+
+static enum rowkey_type element_of(enum rowkey_type type)
+{
+    return (enum rowkey_type)((unsigned)type & ~(unsigned)MADE_OF_OTHERS);
+}
+
+enum rowkey_type rowkey_of_elements(enum rowkey_type type)
+{
+    return maker_of(type) == ROWKEY_ARRAY ? element_of(type) : ROWKEY_NONE;
+}
+
+static enum rowkey_type scalar_of(uint32_t type_oid)
 {
     switch (type_oid) {
     case INT2OID:
@@ -90,6 +109,8 @@ enum rowkey_type rowkey_type_of(uint32_t type_oid)
         return ROWKEY_LSN;
     case INTERVALOID:
         return ROWKEY_INTERVAL;
+    case FLOAT4OID:
+        return ROWKEY_FLOAT;
     case FLOAT8OID:
         return ROWKEY_DOUBLE;
     case BITOID:
@@ -99,38 +120,58 @@ enum rowkey_type rowkey_type_of(uint32_t type_oid)
     return ROWKEY_NONE;
 }
 
+enum rowkey_type rowkey_type_of(uint32_t type_oid)
+{
+    enum rowkey_type type = scalar_of(type_oid); // most are
+    if (type != ROWKEY_NONE)
+        return type;
+    type = scalar_of(rowkey_element_of(type_oid));
+    if (type != ROWKEY_NONE)
+        return (enum rowkey_type)((unsigned)type | ROWKEY_ARRAY);
+    type = scalar_of(rowkey_bound_of(type_oid));
+    return type == ROWKEY_NONE ? type : (enum rowkey_type)((unsigned)type | ROWKEY_RANGE);
+}
+
 // A padded column meets text by losing its blanks, so the value's own may be dropped as well: more
 // values have one form than are equal. A padded value and a column of text are refused: which of
 // the two equalities is taken depends on more than the types. A name and text are compared as text,
 // a float8 and other numbers as float8 (not so a float4, which is compared as what it was rounded
-// to), an inet and a cidr as inet.
+// to), a float4 and other numbers as float8 or as float4, an inet and a cidr as inet. Arrays and
+// ranges are compared with none but their like; as others arrays are stored element by element.
 bool rowkey_accepts(enum rowkey_type column, uint32_t type_oid)
 {
     enum rowkey_type value = rowkey_type_of(type_oid);
-    if (column == ROWKEY_NONE || value == ROWKEY_NONE)
+    if (column == ROWKEY_NONE || value == ROWKEY_NONE || maker_of(column) != maker_of(value))
         return false;
+    if (maker_of(column) == ROWKEY_RANGE)
+        return value == column;
+    column = element_of(column);
+    value = element_of(value);
     return value == column ||
            ((column == ROWKEY_PADDED || column == ROWKEY_NAME) && value == ROWKEY_TEXT) ||
            ((column == ROWKEY_NUMERIC || column == ROWKEY_OID) && value == ROWKEY_INTEGER) ||
-           (column == ROWKEY_DOUBLE && (value == ROWKEY_INTEGER || value == ROWKEY_NUMERIC)) ||
+           ((column == ROWKEY_DOUBLE || column == ROWKEY_FLOAT) &&
+            (value == ROWKEY_INTEGER || value == ROWKEY_NUMERIC)) ||
+           (column == ROWKEY_FLOAT && value == ROWKEY_DOUBLE) ||
            (column == ROWKEY_INET && value == ROWKEY_CIDR) ||
            (column == ROWKEY_CIDR && value == ROWKEY_INET);
 }
 
 bool rowkey_has_letters(enum rowkey_type type)
 {
-    return rowkey_has_collation(type) || type == ROWKEY_ENUM;
+    return rowkey_has_collation(type) || element_of(type) == ROWKEY_ENUM;
 }
 
 bool rowkey_has_collation(enum rowkey_type type)
 {
+    type = element_of(type);
     return type == ROWKEY_TEXT || type == ROWKEY_PADDED || type == ROWKEY_NAME;
 }
 
 bool rowkey_is_rounded(enum rowkey_type type)
 {
-    return type == ROWKEY_NUMERIC || type == ROWKEY_TIME || type == ROWKEY_TIMESTAMP ||
-           type == ROWKEY_TIMESTAMPTZ || type == ROWKEY_INTERVAL;
+    return maker_of(type) != 0 || type == ROWKEY_NUMERIC || type == ROWKEY_TIME ||
+           type == ROWKEY_TIMESTAMP || type == ROWKEY_TIMESTAMPTZ || type == ROWKEY_INTERVAL;
 }
 
 bool rowkey_comes_last(enum rowkey_type type)
@@ -150,43 +191,19 @@ static uint64_t of_integer(int64_t value)
     return hash_bytes(&value, sizeof(value));
 }
 
+static bool of_integer_text(struct slice s, uint64_t *out)
+{
+    int64_t value = 0;
+    bool taken = rowkey_integer_text(s, &value);
+    *out = of_integer(value);
+    return taken;
+}
+
 static struct slice without_padding(struct slice s)
 {
     while (s.len > 0 && s.at[s.len - 1] == ' ')
         s.len--;
     return s;
-}
-
-// A sign and decimal digits; other ways to write an integer (of later releases) are refused.
-static bool integer_text(struct slice s, uint64_t *out)
-{
-    s = rowkey_trim(s);
-    bool negative = s.len > 0 && s.at[0] == '-';
-    if (s.len > 0 && (s.at[0] == '-' || s.at[0] == '+'))
-        s = slice_skip(s, 1);
-    uint64_t value = 0, limit = (uint64_t)INT64_MAX + negative;
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = s.at[i];
-        if (!rowkey_is_digit(c) || value > (limit - (c - '0')) / 10)
-            return false;
-        value = value * 10 + (c - '0');
-    }
-    *out = of_integer((int64_t)(negative ? 0 - value : value));
-    return s.len > 0;
-}
-
-static bool integer_binary(struct slice bytes, int64_t *value)
-{
-    struct reader r = reader_of(bytes);
-    if (bytes.len == 2)
-        *value = (int16_t)reader_u16(&r);
-    else if (bytes.len == 4)
-        *value = (int32_t)reader_u32(&r);
-    else if (bytes.len == 8)
-        *value = (int64_t)reader_u64(&r);
-    else
-        return false;
-    return true;
 }
 
 // 32 digits; hyphens and braces mean nothing.
@@ -253,7 +270,7 @@ static bool oid_text(struct slice s, uint64_t *out)
 static bool oid_binary(uint32_t type_oid, struct slice bytes, uint64_t *out)
 {
     int64_t value;
-    if (!integer_binary(bytes, &value))
+    if (!rowkey_integer_binary(bytes, &value))
         return false;
     bool integer = rowkey_type_of(type_oid) == ROWKEY_INTEGER;
     if (!integer)
@@ -376,20 +393,6 @@ static bool interval_binary(struct slice bytes, uint64_t *out)
     return reader_done(&r);
 }
 
-// Of float8 and of integers, which are cast to it. A numeric is read as text alone.
-static bool double_binary(uint32_t type_oid, struct slice bytes, uint64_t *out)
-{
-    enum rowkey_type type = rowkey_type_of(type_oid);
-    int64_t integer;
-    double value;
-    if (type == ROWKEY_NUMERIC || !integer_binary(bytes, &integer))
-        return false;
-    if (type == ROWKEY_INTEGER)
-        return rowkey_double((double)integer, out);
-    memcpy(&value, &integer, sizeof(value));
-    return bytes.len == sizeof(value) && rowkey_double(value, out);
-}
-
 static bool time_text(enum rowkey_type type, struct slice s, uint64_t *out)
 {
     int64_t us;
@@ -413,7 +416,7 @@ static bool date_binary(struct slice bytes, uint64_t *out)
 {
     enum { YEAR_1 = -730119, YEAR_9999_END = 2921939 }; // days since 2000-01-01
     int64_t days;
-    if (bytes.len != 4 || !integer_binary(bytes, &days))
+    if (bytes.len != 4 || !rowkey_integer_binary(bytes, &days))
         return false;
     *out = of_integer(days);
     return days >= YEAR_1 && days <= YEAR_9999_END;
@@ -425,11 +428,15 @@ bool rowkey_text(enum rowkey_type column, struct slice text, uint64_t *out)
 {
     if (text.len > ROWKEY_VALUE_BYTES)
         return false;
+    if (maker_of(column) != 0)
+        return maker_of(column) == ROWKEY_ARRAY
+                   ? rowkey_array_text(element_of(column), text, out)
+                   : rowkey_range_text(element_of(column), text, out);
     switch (column) {
     case ROWKEY_NONE:
         return false;
     case ROWKEY_INTEGER:
-        return integer_text(text, out);
+        return of_integer_text(text, out);
     case ROWKEY_TEXT:
         *out = of_bytes(text);
         return true;
@@ -470,6 +477,8 @@ bool rowkey_text(enum rowkey_type column, struct slice text, uint64_t *out)
         return interval_text(text, out);
     case ROWKEY_DOUBLE:
         return rowkey_double_text(text, out);
+    case ROWKEY_FLOAT:
+        return rowkey_float_text(text, out);
     case ROWKEY_BITS:
         return bits_text(text, out);
     }
@@ -479,12 +488,15 @@ bool rowkey_text(enum rowkey_type column, struct slice text, uint64_t *out)
 bool rowkey_binary(enum rowkey_type column, uint32_t type_oid, struct slice bytes, uint64_t *out)
 {
     int64_t integer;
-    char text[24];
+    if (maker_of(column) != 0)
+        return maker_of(column) == ROWKEY_ARRAY
+                   ? rowkey_array_binary(element_of(column), bytes, out)
+                   : rowkey_range_binary(element_of(column), bytes, out);
     switch (column) {
     case ROWKEY_NONE:
         return false;
     case ROWKEY_INTEGER:
-        if (!integer_binary(bytes, &integer))
+        if (!rowkey_integer_binary(bytes, &integer))
             return false;
         *out = of_integer(integer);
         return true;
@@ -510,7 +522,7 @@ bool rowkey_binary(enum rowkey_type column, uint32_t type_oid, struct slice byte
     case ROWKEY_TIMESTAMP:
     case ROWKEY_TIMESTAMPTZ: // microseconds; infinities have no text, so they meet no event's
     case ROWKEY_LSN:
-        if (bytes.len != 8 || !integer_binary(bytes, &integer))
+        if (bytes.len != 8 || !rowkey_integer_binary(bytes, &integer))
             return false;
         *out = of_integer(integer);
         return true;
@@ -520,12 +532,7 @@ bool rowkey_binary(enum rowkey_type column, uint32_t type_oid, struct slice byte
     case ROWKEY_DATE:
         return date_binary(bytes, out);
     case ROWKEY_NUMERIC:
-        if (rowkey_type_of(type_oid) != ROWKEY_INTEGER)
-            return rowkey_numeric_binary(bytes, out);
-        if (!integer_binary(bytes, &integer))
-            return false;
-        snprintf(text, sizeof(text), "%lld", (long long)integer);
-        return rowkey_numeric_text(slice_str(text), out);
+        return rowkey_numeric_binary(type_oid, bytes, out);
     case ROWKEY_MACADDR8:
         *out = of_bytes(bytes);
         return bytes.len == 8;
@@ -535,7 +542,9 @@ bool rowkey_binary(enum rowkey_type column, uint32_t type_oid, struct slice byte
     case ROWKEY_INTERVAL:
         return interval_binary(bytes, out);
     case ROWKEY_DOUBLE:
-        return double_binary(type_oid, bytes, out);
+        return rowkey_double_binary(type_oid, bytes, out);
+    case ROWKEY_FLOAT:
+        return rowkey_float_binary(type_oid, bytes, out);
     case ROWKEY_BITS:
         return bits_binary(bytes, out);
     }

@@ -43,8 +43,13 @@ enum rowkey_type {
     ROWKEY_INTERVAL,
     ROWKEY_DOUBLE,      // float8, finite
     ROWKEY_BITS,        // bit, varbit
+    ROWKEY_FLOAT,       // float4, finite
 };
-enum { ROWKEY_TYPES = ROWKEY_BITS + 1 };
+enum { ROWKEY_TYPES = ROWKEY_FLOAT + 1 };
+enum { // with one of the types
+    ROWKEY_ARRAY = 0x40, // an array of such
+    ROWKEY_RANGE = 0x80, // a range of such
+};
 
 // The form of a column of this type (pg_type.oid); ROWKEY_NONE: it has none. Of an enum the type to
 // ask for is anyenum, of a domain what it is based on.
@@ -52,6 +57,8 @@ enum rowkey_type rowkey_type_of(uint32_t type_oid);
 
 // May a value of this type be compared with a column of that form, with equality as above?
 bool rowkey_accepts(enum rowkey_type column, uint32_t type_oid);
+
+enum rowkey_type rowkey_of_elements(enum rowkey_type type); // of an array; ROWKEY_NONE: it is none
 
 bool rowkey_has_letters(enum rowkey_type type);   // its bytes depend on the encoding
 bool rowkey_has_collation(enum rowkey_type type); // its equality may be that of a collation

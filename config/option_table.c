@@ -182,7 +182,8 @@ const struct option option_table[] = {
      SAYS "The longest `ttl` that a comment hint may accept for its own query where no rule of "
           "`[cache_rules]` gives one; 0: hints cannot."},
     {BYTES("cache_max_entry_size", "1M", 1024, INT64_C(1) << 31), LIVE(cache_max_entry_size_bytes),
-     OURS, SAYS "A larger answer is not cached."},
+     OURS, SAYS "A larger answer is not cached, nor one that is larger than an eighth of a shard: "
+               "what cache_size is at the start makes 16 or less, above 1 GB one for each 64 MB."},
     {TEXT("cache_prewarm", ""), START(cache_prewarm), OURS,
      SAYS "A file of queries that are run at the start, so that the cache has their answers; "
           "docs/operations.md says how it is written."},

@@ -27,7 +27,14 @@
 #include "proxy/tls_context.h"
 #include "proxy/worker.h"
 
-enum { TEXTS_COUNT = 20000, TEXTS_BYTES = 64 << 20, STORE_SHARDS_MAX = 16, SWEEP_US = 1000000 };
+enum {
+    TEXTS_COUNT = 20000,
+    TEXTS_BYTES = 64 << 20,
+    STORE_SHARDS = 16,
+    STORE_SHARDS_MAX = 256,
+    STORE_SHARD_BYTES = 64 << 20, // of one, at most, as far as there may be more of them
+    SWEEP_US = 1000000,
+};
 
 struct quota_node {
     struct hash_node node;
@@ -37,10 +44,13 @@ struct quota_node {
 };
 
 // As many shards as leave room for the largest reply that may be kept: an eighth of one (store.h).
+// Of a large store more, since a shard's lock is held while its table grows.
 static unsigned shards_for(const struct settings *settings)
 {
-    unsigned shards = STORE_SHARDS_MAX;
+    unsigned shards = STORE_SHARDS;
     int64_t largest = settings->cache_max_entry_size_bytes;
+    while (shards < STORE_SHARDS_MAX && settings->cache_size_bytes / shards > STORE_SHARD_BYTES)
+        shards *= 2;
     while (shards > 1 && settings->cache_size_bytes / shards / 8 < largest)
         shards /= 2;
     return shards;

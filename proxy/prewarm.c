@@ -265,7 +265,7 @@ static void next_target(struct prewarm *p)
 
 // ---- its queries ----
 
-// Are answers kept yet?
+// Are answers kept yet, those of what the queries before named as well?
 static bool is_on(struct prewarm *p)
 {
     const struct target *t = &p->targets[p->target];
@@ -274,7 +274,7 @@ static bool is_on(struct prewarm *p)
         return false;
     struct domain *domain = route->domain;
     bool on = domain != NULL && ledger_is_on(domain_ledger(domain)) &&
-              ledger_fresh_us(domain_ledger(domain)) != INT64_MIN;
+              ledger_fresh_us(domain_ledger(domain)) != INT64_MIN && domain_knows_names(domain);
     route_unref(&route);
     return on;
 }

@@ -133,7 +133,11 @@ static struct profile *profile_new(struct slice row)
         return profile; // not cacheable
     for (size_t i = 0; i < settings.len; i++)
         profile->settings = profile->settings << 4 | hex_digit(settings.at[i]);
-    profile->cacheable = slice_is(isolation, "read committed");
+    // A statement by itself has a snapshot of its own either way. What a SERIALIZABLE one has read
+    // counts for others.
+    profile->one_snapshot = slice_is(isolation, "repeatable read");
+    profile->cacheable = profile->one_snapshot || slice_is(isolation, "read committed") ||
+                         slice_is(isolation, "read uncommitted");
     while (path.len > 0) {
         const uint8_t *end = memchr(path.at, '\n', path.len);
         size_t len = end ? (size_t)(end - path.at) : path.len;

@@ -19,7 +19,8 @@
 struct profile {
     struct profile *next;
     uint32_t number;          // within the process; goes into cache keys
-    bool cacheable;           // READ COMMITTED by default
+    bool cacheable;           // by the isolation that transactions have by default
+    bool one_snapshot;        // REPEATABLE READ: only what is a transaction by itself is cacheable
     uint64_t settings;        // catalog_settings_hash() of those it knows
     uint32_t schema_count;
     struct slice *schemas;    // owns; effective search path, in order

@@ -21,9 +21,9 @@ extern const char closure_parts_sql[];
 
 // The oids among the rows, as literals of arrays, each with a NUL: all; those that are not of the
 // names themselves but are watched like these (a view reads them); those that are only above or
-// below another table.
+// below another table; those that have triggers.
 struct closure_oids {
-    struct buf all, others, members;
+    struct buf all, others, members, triggered;
 };
 void closure_oids_fini(struct closure_oids *oids);
 

@@ -38,8 +38,10 @@ struct domain {
     _Atomic(struct domain *) canonical; // NULL: not identified
     _Atomic bool called;
     _Atomic bool hurried;
+    _Atomic bool prepared_ddl; // ever
     _Atomic uint64_t catalog_version;
     _Atomic size_t names_version;
+    _Atomic size_t names_loaded; // so many of them are in the catalog
 
     pthread_mutex_t lock; // guards what follows; held for a few instructions only
     struct catalog *catalog; // counts
@@ -259,6 +261,12 @@ bool domain_learns_names(struct domain *d)
     return domain_canonical(d)->names_version < NAMES_MAX;
 }
 
+bool domain_knows_names(struct domain *d)
+{
+    d = domain_canonical(d);
+    return d->names_loaded == d->names_version;
+}
+
 void domain_want_names(struct domain *d, const struct slice *names, size_t n)
 {
     d = domain_canonical(d);
@@ -336,13 +344,34 @@ void domain_in_doubt(struct domain *d, const struct ticket_slots *slots, bool ba
         mark(canonical, slots, barrier, backend_pid);
 }
 
-void domain_ddl(struct domain *d)
+// On whatever server: that costs those of others some hits, once.
+static void mark_all(struct domain *d)
+{
+    struct domains *all = d->all;
+    for (size_t i = 0; i < all->count; i++)
+        if (atomic_load(&all->at[i]->canonical) == all->at[i])
+            mark_ddl(all->at[i]);
+}
+
+void domain_ddl(struct domain *d, bool roles)
 {
     struct domain *canonical = atomic_load(&d->canonical);
-    if (canonical == NULL)
+    if (roles)
+        mark_all(d);
+    else if (canonical == NULL)
         mark_namesakes(d, true, 0);
     else
         mark_ddl(canonical);
+}
+
+void domain_prepares_ddl(struct domain *d)
+{
+    atomic_store(&domain_canonical(d)->prepared_ddl, true);
+}
+
+bool domain_has_prepared_ddl(struct domain *d)
+{
+    return atomic_load(&domain_canonical(d)->prepared_ddl);
 }
 
 void domain_session_came(struct domain *d, struct database_identity where)
@@ -439,12 +468,13 @@ void domain_set_canonical(struct domain *d, struct domain *canonical)
     atomic_store(&d->canonical, canonical);
 }
 
-void domain_publish(struct domain *d, struct catalog *catalog)
+void domain_publish(struct domain *d, struct catalog *catalog, size_t names)
 {
     pthread_mutex_lock(&d->lock);
     struct catalog *old = d->catalog;
     d->catalog = catalog;
     atomic_store(&d->catalog_version, catalog_version(catalog));
+    atomic_store(&d->names_loaded, names);
     pthread_mutex_unlock(&d->lock);
     catalog_unref(&old);
 }

@@ -71,6 +71,8 @@ struct catalog *domain_catalog_ref(struct domain *domain);
 // already asked for costs one lookup. Unqualified names, any schema. At most 4096 names for each
 // domain; beyond that they are ignored and the statements on them stay uncached.
 void domain_want_names(struct domain *domain, const struct slice *names, size_t n);
+// Are all that were asked for in the catalog?
+bool domain_knows_names(struct domain *domain);
 // Is a name that was never asked for going to be known after domain_want_names()?
 bool domain_learns_names(struct domain *domain);
 
@@ -96,8 +98,11 @@ void domain_in_doubt(struct domain *domain, const struct ticket_slots *slots, bo
 
 // DDL, GRANT, ALTER ROLE ... was committed through the proxy and the client has not been answered
 // yet: every entry dies, and no hit happens until a catalog that was read after this call is in
-// force.
-void domain_ddl(struct domain *domain);
+// force. roles: it changed what all databases of the server share, so that all of them count.
+void domain_ddl(struct domain *domain, bool roles);
+// Such a transaction is being prepared: whoever commits a prepared one may commit that.
+void domain_prepares_ddl(struct domain *domain);
+bool domain_has_prepared_ddl(struct domain *domain);
 
 // A worker's session in this domain has told to which database it leads: it counts, until it has
 // left.

@@ -37,7 +37,8 @@ bool domain_strays(struct domain *domain);
 
 // NULL: it is not known which database this is; itself; or the domain that stands for it.
 void domain_set_canonical(struct domain *domain, struct domain *canonical);
-// Takes the reference over. Whoever must, flushes the ledger AFTER this.
-void domain_publish(struct domain *domain, struct catalog *catalog);
+// Takes the reference over; it was loaded for the first so many names. Whoever must, flushes the
+// ledger AFTER this.
+void domain_publish(struct domain *domain, struct catalog *catalog, size_t names);
 // target, id, canonical_id, stable and fresh_age_us are filled in by domain.c when asked.
 void domain_set_status(struct domain *domain, const struct domain_status *status);

@@ -353,7 +353,7 @@ static void on_loaded(void *arg, struct catalog *catalog, bool changed,
         return;
     }
     follower_set_catalog(f->follower, catalog);
-    domain_publish(f->domain, catalog);
+    domain_publish(f->domain, catalog, f->loads.names_loaded);
     f->status.schema_changes += loads_end(&f->loads, changed, clock_us());
     if (f->state != FOLLOWING_LOADING) {
         step(f);

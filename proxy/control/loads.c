@@ -5,7 +5,8 @@
 
 void loads_init(struct loads *l, struct domain *domain, struct ledger *ledger)
 {
-    *l = (struct loads){.domain = domain, .ledger = ledger, .sent_us = INT64_MIN / 2};
+    *l = (struct loads){
+        .domain = domain, .ledger = ledger, .sent_us = INT64_MIN / 2, .first = true};
 }
 
 static bool wanted(const struct loads *l)
@@ -47,7 +48,8 @@ static void lower(struct loads *l, size_t *barriers)
 // happen again behind own DDL: see domain.h.
 bool loads_end(struct loads *l, bool changed, int64_t now_us)
 {
-    l->took_us = now_us - l->sent_us;
+    l->took_us = l->first ? 0 : now_us - l->sent_us;
+    l->first = false;
     bool flush = l->flush || changed;
     if (flush)
         ledger_flush(l->ledger);
@@ -60,4 +62,5 @@ void loads_lost(struct loads *l)
     lower(l, &l->ddl_waiting);
     lower(l, &l->ddl_riding);
     l->schema_changed = true;
+    l->first = true;
 }

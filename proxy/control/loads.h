@@ -24,7 +24,8 @@ struct loads {
     size_t ddl_waiting; // barriers of own DDL that came since the last load was sent
     size_t ddl_riding;  // those that the load under way will lower
     int64_t sent_us;
-    int64_t took_us;
+    int64_t took_us; // the last one; 0: it was the connection's first
+    bool first;      // the next one is: its queries are planned, which the others need not wait for
 };
 
 void loads_init(struct loads *l, struct domain *domain, struct ledger *ledger);

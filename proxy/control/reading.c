@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/protection.h"
+#include "proxy/control/behind.h"
 #include "proxy/control/closure.h"
 #include "proxy/control/connection.h"
 #include "proxy/control/notified.h"
@@ -45,6 +46,7 @@ enum reading_step {
     STEP_LOAD_FINGERPRINT,     // the new baseline
     STEP_LOAD_PUBLISHED,
     STEP_LOAD_CAPTURES,
+    STEP_LOAD_BEHIND,
     STEP_LOAD_COMMIT,
 };
 
@@ -233,6 +235,7 @@ static void prepare_next(struct reading_connection *r)
         {"reading", schema_reading_sql},         {"gate", schema_gate_sql},
         {"fingerprint", schema_fingerprint_sql}, {"relations", closure_relations_sql},
         {"parts", closure_parts_sql},            {"captures", schema_captures_sql},
+        {"behind", behind_sql},
     };
     if (r->prepared < sizeof(all) / sizeof(all[0])) {
         prepare(r, STEP_PREPARE, all[r->prepared].name, all[r->prepared].sql);
@@ -307,6 +310,15 @@ static void give_catalog(struct reading_connection *r)
     r->settings_hash = catalog_settings_hash(catalog);
     idle(r);
     r->listener.loaded(r->listener.arg, catalog, r->changed, r->published); // r may be gone
+}
+
+static void load_behind(struct reading_connection *r)
+{
+    const char *oids = (const char *)r->new_oids.triggered.at;
+    if (strcmp(oids, "{}") == 0) // mostly; and it takes longer to plan than to run
+        query(r, STEP_LOAD_COMMIT, "COMMIT", NULL);
+    else
+        execute(r, STEP_LOAD_BEHIND, "behind", oids);
 }
 
 static void load_published(struct reading_connection *r)
@@ -419,6 +431,12 @@ static void advance(struct reading_connection *r, const PGresult *result)
         if (!schema_add_captures(r->builder, result))
             fail(r, "functions and operators were not listed as asked for");
         else
+            load_behind(r);
+        return;
+    case STEP_LOAD_BEHIND:
+        if (!behind_add(r->builder, result))
+            fail(r, "triggers were not listed as asked for");
+        else
             query(r, STEP_LOAD_COMMIT, "COMMIT", NULL);
         return;
     case STEP_LOAD_COMMIT:
@@ -460,6 +478,7 @@ static int columns_expected(enum reading_step step)
     case STEP_LOAD_RELATIONS:
     case STEP_LOAD_PARTS:
     case STEP_LOAD_CAPTURES:
+    case STEP_LOAD_BEHIND:
     case STEP_LOAD_COMMIT:
         return 0;
     }

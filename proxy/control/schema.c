@@ -7,6 +7,7 @@
 #include "proxy/control/result.h"
 #include "proxy/control/triggers.h"
 #include "proxy/control/types_sql.h"
+#include "proxy/sql/computing.h"
 
 // The role or the database may have defaults of any kind; a reading must neither wait for a
 // standby nor be cancelled, must name things in the server's encoding, and its plans, by index, are
@@ -54,7 +55,8 @@ const char schema_identity_sql[] =
 //   pg_namespace   of those tables: name, privileges
 //   pg_proc, pg_operator, pg_cast, pg_opclass, pg_collation, made by users (from oid 16384), and
 //                  pg_type of the names of common types: what could be taken for PostgreSQL's own;
-//                  and of the names in use, among which are those of types that are cast to
+//                  and of the names in use, among which are those of types that are cast to; and of
+//                  those of functions that triggers call, which may be casts to such a type
 //   pg_constraint  of domains: what a write to a column of one runs
 //   pg_enum        labels and their order
 //   pg_ts_*        while a statement that searches text is in use (resolve.c asks for a name):
@@ -71,6 +73,10 @@ const char schema_identity_sql[] =
 #define COMMON_TYPES                                                                               \
     "'{bool,bytea,int2,int4,int8,float4,float8,numeric,text,varchar,bpchar,char,uuid,json,jsonb,"  \
     "date,time,timetz,timestamp,timestamptz,interval}'::name[]"
+#define CALLED_NAMES "'{" COMPUTING_FUNCTIONS "}'::name[]"
+#define CALLED_TYPE                                                                                \
+    "y.typname = ANY (" CALLED_NAMES ") AND y.oid >= 16384"                                        \
+    " AND y.typtype IN ('d', 'r', 'm')"
 #define SUM(of) "concat(count(*), '.', sum(hashtextextended(" of ", 0)))"
 #define MADE(table, letter)                                                                        \
     " (SELECT " SUM("concat(" letter ".oid, ' ', " letter ".xmin)") " FROM " table " " letter      \
@@ -117,6 +123,7 @@ const char schema_identity_sql[] =
     TEXT_SEARCH                                                                                    \
     " (SELECT " SUM("concat(y.oid, ' ', y.xmin)") " FROM pg_type y WHERE y.typname = ANY ("        \
     COMMON_TYPES ") AND y.oid >= 16384),"                                                          \
+    " (SELECT " SUM("concat(y.oid, ' ', y.xmin)") " FROM pg_type y WHERE " CALLED_TYPE "),"        \
     " (SELECT " SUM("concat(y.oid, ' ', y.xmin)") " FROM pg_type y WHERE y.typname = ANY ("        \
     "  $1::name[]) AND y.typrelid = 0 AND y.oid >= 16384),"                                        \
     " (SELECT " SUM("concat_ws(' ', r.oid, r.rolname, r.rolsuper, r.rolinherit, r.rolbypassrls)")  \
@@ -165,25 +172,29 @@ const char schema_fingerprint_sql[] = RELATIONS_IN_USE "SELECT " FINGERPRINT;
 // For operators, where an untyped side takes the type of the other, those on built-in types can
 // win, and those on types that columns may have which are cached: domains, enums, arrays, rows.
 // Beside an extension's own type (a base type), a literal may be on its side: these count, unless
-// the operator is the extension's own, immutable, and in C (as hstore's -> is). That an extension
+// the operator is the extension's own, immutable, and in C (as hstore's -> is); and between two of
+// them, which literals may be if theirs are strings, one that is not in C. That an extension
 // was reviewed does as well (intarray's + is one of arrays of PostgreSQL's).
 //
-// t.f may be a cast as well: to a domain that is made of rows. And a column of a builtin type may
+// t.f may be a cast as well: to a domain that is made of rows; and f(x) to one of that name, which
+// is looked for where triggers call f. And a column of a builtin type may
 // be cast unseen to a user's, for an operator or a function of that: then nothing is certain (c).
 //
 // And users' enums and arrays of them that are untouched, by oid (s); all types of the names in
-// use, e those that are such enums, y all others; and what is a user's in text search, where a
-// configuration has it (t).
+// use, e those that are such enums, q others that no user's check runs for, y all others; and what
+// is a user's in text search, where a configuration has it (t).
 //
-// And names of which all that users made, functions (F) or operators (O), writes nothing.
+// And names of which all that users made, functions (F) or operators (O), writes nothing; and :: as
+// an operator, where some cast may write.
 const char schema_captures_sql[] =
-    "WITH RECURSIVE" WRITELESS_FUNCTIONS ","
+    "WITH RECURSIVE" WRITELESS_FUNCTIONS "," QUIET_DOMAINS ","
     " rows(oid, name) AS (SELECT y.oid, y.typname FROM pg_type y JOIN pg_type b"
     "   ON b.oid = y.typbasetype WHERE y.typtype = 'd' AND b.typtype = 'c'"
     "  UNION SELECT y.oid, y.typname FROM rows JOIN pg_type y ON y.typbasetype = rows.oid"
     "   AND y.typtype = 'd')"
     " SELECT DISTINCT 'f', u.proname::text, '' FROM pg_proc u WHERE u.oid >= 16384"
     " AND (EXISTS (SELECT FROM pg_proc b WHERE b.proname = u.proname AND b.oid < 16384)"
+    "  OR u.proname = ANY (" CALLED_NAMES ")" // which some release may not have
     "  OR (u.pronargs > 0 AND u.pronargs - u.pronargdefaults <= 1 AND EXISTS (SELECT FROM pg_type y"
     "   WHERE y.oid = u.proargtypes[0] AND y.typtype IN ('c', 'p', 'd'))))"
     " AND NOT " OWN_OF_OWN_TYPE
@@ -191,13 +202,14 @@ const char schema_captures_sql[] =
     " AND u.pronargs > 0 AND u.pronargs - u.pronargdefaults <= 1"
     " UNION ALL SELECT DISTINCT 'o', o.oprname::text, '' FROM pg_operator o"
     " JOIN pg_proc p ON p.oid = o.oprcode WHERE o.oid >= 16384"
-    " AND NOT (" USERS_BASE_TYPE("oprleft") " AND " USERS_BASE_TYPE("oprright") ")"
-    " AND NOT (o.oprleft = 0 AND " USERS_BASE_TYPE("oprright") ")"
+    " AND NOT (p.prolang IN (12, 13) AND " USERS_BASE_TYPE("oprright")
+    "  AND (o.oprleft = 0 OR " USERS_BASE_TYPE("oprleft") "))"
     " AND NOT (p.provolatile = 'i' AND p.prolang IN (12, 13) AND " OWN("pg_operator", "o.oid")
     "   AND " OWN("pg_proc", "p.oid")
     "   AND (" USERS_BASE_TYPE("oprleft") " OR " USERS_BASE_TYPE("oprright")
     "    OR " OWN_OF_PURE("pg_operator", "o.oid") "))"
     " UNION ALL SELECT 'f', r.name::text, '' FROM rows r"
+    " UNION ALL SELECT 'f', y.typname::text, '' FROM pg_type y WHERE " CALLED_TYPE
     " UNION ALL SELECT 'F', u.proname::text, '' FROM pg_proc u WHERE u.oid >= 16384"
     "  AND " CASTS_WRITE_NOTHING " GROUP BY u.proname"
     "  HAVING bool_and(u.oid IN (SELECT w.oid FROM writeless w)) AND NOT EXISTS"
@@ -208,6 +220,7 @@ const char schema_captures_sql[] =
     "  HAVING bool_and(o.oprcode IN (SELECT w.oid FROM writeless w))"
     " UNION ALL SELECT 'c', 'cast', '' FROM pg_cast k WHERE k.oid >= 16384"
     " AND k.castsource < 16384 AND (k.casttarget < 16384 OR (k.castcontext = 'i' AND NOT " DULL "))"
+    " UNION ALL SELECT 'o', '::', '' WHERE NOT (" CASTS_WRITE_NOTHING ")"
     " UNION ALL SELECT 't', 'parser', '' FROM pg_ts_config g WHERE g.cfgparser >= 16384"
     // A thesaurus asks another dictionary.
     " UNION ALL SELECT 't', 'template', '' FROM pg_ts_config_map m JOIN pg_ts_dict d"
@@ -221,7 +234,8 @@ const char schema_captures_sql[] =
     "   AND EXISTS (SELECT FROM pg_type e WHERE e.oid = y.typelem AND e.typtype = 'e')))"
     "  AND" UNTOUCHED("y.oid") " AND" UNTOUCHED("y.typelem")
     " UNION ALL SELECT CASE WHEN y.typtype = 'e' AND y.oid >= 16384 AND" UNTOUCHED("y.oid")
-    "  THEN 'e' ELSE 'y' END,"
+    "  THEN 'e' WHEN y.oid < 16384 OR y.typtype = 'e' OR (y.typtype = 'b' AND y.typelem = 0)"
+    "   OR y.oid IN (SELECT q.oid FROM quiet q) THEN 'q' ELSE 'y' END,"
     " y.typname::text, n.nspname::text FROM pg_type y JOIN pg_namespace n ON n.oid = y.typnamespace"
     " WHERE y.typname = ANY ($1::name[])";
 
@@ -269,9 +283,12 @@ bool schema_add_captures(struct catalog_builder *builder, const PGresult *result
             catalog_builder_enum(builder, (uint32_t)strtoul((const char *)name.at, NULL, 10));
             break;
         case 'e':
+        case 'q':
         case 'y':
             catalog_builder_type(builder, result_value(result, row, 2), name,
-                                 result_is(result, row, 0, 'e'));
+                                 result_is(result, row, 0, 'e')   ? CATALOG_ENUM
+                                 : result_is(result, row, 0, 'q') ? CATALOG_QUIET_TYPE
+                                                                  : CATALOG_OTHER_TYPE);
             break;
         default:
             return false;

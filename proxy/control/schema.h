@@ -39,7 +39,8 @@ extern const char schema_gate_sql[];
 extern const char schema_fingerprint_sql[];
 // $1 name[]: (kind, name, schema): 'f' and 'o': a user's function or operator that may be taken for
 // PostgreSQL's own; 'c': a cast or type that makes every cast doubtful; 't': text search likewise;
-// 'e' and 'y': a type of one of the names, an enum that may be cast to or another; with its schema.
+// 'e', 'q' and 'y': a type of one of the names, an enum that may be cast to, one that runs nothing
+// then, or another; with its schema.
 extern const char schema_captures_sql[];
 // $1 slot name: pg_current_xact_id(), and whether the slot is on this server and in use. Must be a
 // transaction of its own.

@@ -23,7 +23,7 @@ const char *source_choose(enum config_invalidation asked, const struct reading_i
         return "PostgreSQL 13 or later is needed for the cache";
     *why = LEDGER_OFF_RECOVERY;
     if (identity->in_recovery)
-        return "the server is in recovery";
+        return "it is a standby, or is being restored";
     switch (asked) {
     case CONFIG_INVALIDATION_PROXY:
         *source = SOURCE_OWN;

@@ -142,14 +142,32 @@
     "  WHERE b.oid < 16384 OR b.typtype = 'e' OR (b.typtype = 'b' AND b.typcategory <> 'A')"       \
     "  UNION SELECT c.oid FROM quiet q JOIN calm c ON c.typbasetype = q.oid)"
 
+// Types in whose values there are domains that are not quiet: an untyped literal beside a column of
+// one is read as such a value. (Beside one of a domain it is read as what that is made of.)
+#define CHECKED_TYPES                                                                              \
+    " checked(oid) AS (SELECT t.oid FROM pg_type t WHERE t.oid >= 16384 AND t.typtype = 'd'"       \
+    "   AND t.oid NOT IN (SELECT q.oid FROM quiet q)"                                              \
+    "  UNION SELECT CASE WHEN m.classid = 'pg_type'::regclass THEN m.objid ELSE"                   \
+    "    (SELECT c.reltype FROM pg_class c WHERE c.oid = m.objid) END"                             \
+    "   FROM checked k CROSS JOIN LATERAL (SELECT d.classid, d.objid FROM pg_depend d"             \
+    "    WHERE d.refclassid = 'pg_type'::regclass AND d.refobjid = k.oid"                          \
+    "     AND d.classid IN ('pg_type'::regclass, 'pg_class'::regclass) OFFSET 0) m)"
 // ... where domains have been looked at.
 #define DEPENDS_ON_NO_QUIET                                                                        \
     DEPENDS_ON_WRITER " AND NOT (d.refclassid = 'pg_type'::regclass"                               \
     "   AND d.refobjid IN (SELECT q.oid FROM quiet q))"
+// Of a relation (c).
+#define HAS_CHECKED_COLUMN                                                                         \
+    " (SELECT count(*) > 0 FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid"               \
+    "   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND y.oid >= 16384"       \
+    "   AND a.atttypid IN (SELECT k.oid FROM checked k) AND (y.typtype <> 'd'"                     \
+    "    OR (y.typcategory IN ('A', 'C', 'R')"                                                     \
+    "     AND y.typbasetype IN (SELECT k.oid FROM checked k))))"
 // No value is cast unseen by what may write.
 #define CASTS_WRITE_NOTHING                                                                        \
     "NOT EXISTS (SELECT FROM pg_cast k JOIN pg_proc p ON p.oid = k.castfunc WHERE k.oid >= 16384"  \
-    "   AND NOT (p.provolatile = 'i' AND p.prolang IN (12, 13) AND " OWN("pg_proc", "p.oid") "))"
+    "   AND NOT (p.provolatile = 'i' AND ((p.prolang IN (12, 13) AND " OWN("pg_proc", "p.oid") ")" \
+    "    OR " BUILTIN_CAST_OF_A_RANGE("k", "p") ")))"
 
 // A cast (k) that may be made unseen and makes nothing uncertain: an extension's own, immutable and
 // in C, or what reads an enum's label.
@@ -160,3 +178,8 @@
     " ELSE EXISTS (SELECT FROM pg_type y JOIN pg_proc p ON p.oid = y.typinput"                     \
     "   WHERE y.oid = k.casttarget AND (y.typtype = 'e' OR (p.provolatile = 'i'"                   \
     "    AND p.prolang IN (12, 13) AND " OWN("pg_proc", "p.oid") "))) END"
+
+// What a materialized view was made of runs when it is refreshed; reading it reads its own rows.
+#define IS_VIEWS_RULE(rule)                                                                        \
+    rule ".ev_type = '1' AND EXISTS (SELECT FROM pg_class v WHERE v.oid = " rule ".ev_class"       \
+    " AND v.relkind = 'v')"

@@ -188,6 +188,8 @@ static bool on_error(struct relay *relay, struct slice message, const struct op 
         relay->client->went_around = true; // of which rows there are, it tells even of a write
     if (op != NULL && rerun_instead(relay->server, relay->client, op, message))
         return true;
+    if (relay->client != NULL)
+        effects_refused(relay->client, slice_skip(message, MESSAGE_HEADER_BYTES));
     if (relay->client != NULL && relay->client->sequences != NULL)
         sequences_failed(relay->client, message);
     if (op != NULL && op->purpose == PURPOSE_REFUSE)
@@ -277,7 +279,7 @@ static bool on_copy_in(struct relay *relay)
     if (!owed_copy_begins(relay->server, &swallowed))
         return fail(relay, "unexpected message during COPY from stdin");
     if (client != NULL && swallowed)
-        client->open_batch = true;
+        client->open_batch = client->batch_runs = true;
     return true;
 }
 

@@ -125,8 +125,10 @@ void align_done(struct client *client, struct server *server, enum op_purpose pu
     if (client == NULL)
         return;
     if (purpose == PURPOSE_SETTINGS) {
-        if (!client->wanted_proven && client->given != NULL)
+        if (!client->wanted_proven && client->given != NULL) {
             route_accepted(client->route, client->given);
+            route_note_custom(client->route, client->given);
+        }
         client->wanted_proven = true;
         client->realigned = false;
         client->aligning &= (uint8_t)~WAIT_SETTINGS;

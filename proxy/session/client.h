@@ -86,6 +86,7 @@ struct client {
     bool stream_ended : 1, finish_later : 1; // see client_session()
     bool open_batch : 1;       // extended messages were sent and no Sync yet
     bool only_local : 1;       // ... which holds nothing yet but what we answered ourselves
+    bool batch_runs : 1;       // ... of which some run a statement, answered already or not
     bool dropping : 1;         // the unit at hand was cancelled: dropped up to its end
     bool settling : 1;         // input waits until it is known what a name means
     bool clears : 1, clearing : 1; // DISCARD ALL or its like was sent / input waits for its end

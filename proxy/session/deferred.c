@@ -161,11 +161,12 @@ static bool may_defer(struct client *client)
     if (!ledger_stamp(domain_ledger(domain), &stamp))
         return false;
     const struct profile *profile = align_profile(client, stamp.epoch);
-    return profile != NULL && profile->cacheable && (server == NULL || server->profile == profile);
+    return profile != NULL && profile->cacheable && !profile->one_snapshot &&
+           (server == NULL || server->profile == profile);
 }
 
 static enum step begin(struct client *client, struct slice *data, const struct unit *unit,
-                       struct slice text)
+                       struct slice text, bool starts)
 {
     struct transaction *t = &client->transaction;
     bool more;
@@ -178,7 +179,7 @@ static enum step begin(struct client *client, struct slice *data, const struct u
     t->hit = false;
     t->first = 0;
     t->around_us = INT64_MIN;
-    struct buf *out = compose(client, unit, begins(text, "st") ? "START TRANSACTION" : "BEGIN");
+    struct buf *out = compose(client, unit, starts ? "START TRANSACTION" : "BEGIN");
     if (ends || unit->simple)
         message_ready(out, 'T');
     sender_copy(session_to_client(client), buf_slice(out));
@@ -275,7 +276,7 @@ enum step deferred_message(struct client *client, struct slice *data, struct fra
         next = end(client, data, &unit, text,
                    failed || analysis->kind == STATEMENT_ROLLBACK ? "ROLLBACK" : "COMMIT");
     else if (analysis != NULL && !is_ours(client) && analysis->plain_begin && may_defer(client))
-        next = begin(client, data, &unit, text);
+        next = begin(client, data, &unit, text, analysis->starts);
     return failed && next == STEP_SERVER ? in_failed(client, data, frame) : next;
 }
 

@@ -16,6 +16,7 @@
 #include "proxy/session/resolutions.h"
 #include "proxy/session/session.h"
 #include "proxy/session/unsafe.h"
+#include "proxy/sql/captured.h"
 #include "proxy/sql/keys.h"
 #include "proxy/worker.h"
 
@@ -142,8 +143,8 @@ const struct resolution *effects_meaning(struct client *client, const struct ana
 // view. (Of a name that is met for the first time this is not known; it is asked for now.)
 static void note_captures(struct client *client, const struct analysis *analysis)
 {
-    if (analysis->functions.count == 0 && analysis->operators.count == 0 &&
-        analysis->reads.count == 0)
+    if (analysis->functions.count + analysis->operators.count + analysis->casts.count +
+            analysis->reads.count + analysis->perhaps.count == 0)
         return;
     struct domain *domain = domain_canonical(domain_of(client));
     const struct resolution *r = effects_meaning(client, analysis);
@@ -176,6 +177,20 @@ static void note_judged(struct effects *e, uint64_t epoch, uint64_t catalog)
     e->judged = true;
 }
 
+// A transaction that is prepared changes the schema when it is committed, perhaps by another
+// client.
+static void note_two_phases(struct effects *e, const struct analysis *analysis,
+                            struct domain *domain)
+{
+    bool commits = analysis->kind == STATEMENT_TWO_PHASE && analysis->writes_unknown;
+    bool may_prepare = analysis->may_end_transaction && (analysis->kind == STATEMENT_TWO_PHASE ||
+                                                         analysis->kind == STATEMENT_MULTI);
+    if (may_prepare && e->ddl)
+        domain_prepares_ddl(domain);
+    if (commits && domain_has_prepared_ddl(domain))
+        e->ddl = e->roles = true;
+}
+
 static bool calls_write_nothing(struct client *client, const struct analysis *analysis,
                                 struct domain *domain)
 {
@@ -195,7 +210,9 @@ static void note_writes(struct client *client, const struct analysis *analysis,
     }
     e->may_end |= analysis->may_end_transaction;
     e->ddl |= analysis->ddl;
+    e->roles |= analysis->changes_roles;
     struct domain *domain = domain_canonical(domain_of(client));
+    note_two_phases(e, analysis, domain);
     uint64_t catalog = domain_catalog_version(domain);
     if (analysis->writes_unknown && !calls_write_nothing(client, analysis, domain)) {
         e->barrier = true;
@@ -321,6 +338,8 @@ void effects_note(struct client *client, const struct analysis *analysis,
                   const struct key_values *values)
 {
     transaction_note(client, analysis);
+    const bool unread = client->effects == NULL && analysis != NULL &&
+                        analysis->kind == STATEMENT_UNKNOWN;
     if (analysis != NULL)
         hidden_note(client, analysis);
     else if (values != NULL)
@@ -341,6 +360,20 @@ void effects_note(struct client *client, const struct analysis *analysis,
         note_session(client, analysis, analysis ? analysis->effects : EFFECT_UNKNOWN);
     if (analysis != NULL || (values != NULL && values->text.len > 0))
         note_names(client, analysis); // last: the statement may go with its name
+    if (client->effects != NULL)
+        client->effects->unread = unread;
+}
+
+void effects_refused(struct client *client, struct slice error_body)
+{
+    if (client->effects == NULL || !client->effects->unread)
+        return;
+    // The scanner and the grammar are asked before anything of the text runs (scan.l).
+    struct error_fields fields;
+    error_fields_read(error_body, &fields);
+    if (!fields.nested && strcmp(fields.sqlstate, "42601") == 0 &&
+        strcmp(fields.routine, "scanner_yyerror") == 0)
+        effects_clear(client);
 }
 
 void effects_note_arguments(struct client *client, const struct analysis *analysis)
@@ -353,6 +386,9 @@ void effects_note_arguments(struct client *client, const struct analysis *analys
         effects_of(client)->ddl = true;
     if (analysis->ddl || analysis->functions.count + analysis->operators.count > 0)
         effects_of(client)->barrier = true;
+    for (uint32_t i = 0; i < analysis->casts.count; i++)
+        if (!captured_builtin_type(&analysis->casts.at[i]))
+            effects_of(client)->barrier = true;
 }
 
 // What was noted is what names, keys and triggers were then. Since the schema has changed, it may
@@ -379,7 +415,7 @@ void effects_publish(struct client *client)
     if (e->count > 0 || e->held_count > 0 || e->barrier || e->ddl)
         client->wrote_us = clock_us();
     if (e->ddl && !protection_is_off(PROTECTION_DDL))
-        domain_ddl(domain);
+        domain_ddl(domain, e->roles);
     bool barrier = e->barrier || e->new_name || is_outdated(e, domain);
     barrier = barrier && !protection_is_off(PROTECTION_BARRIER);
     struct ticket_slots slots = slots_of(e);
@@ -398,7 +434,7 @@ void effects_in_doubt(struct client *client, uint32_t process)
         return;
     bool barrier = e->barrier || e->new_name || e->ddl || is_outdated(e, domain);
     if (e->ddl)
-        domain_ddl(domain);
+        domain_ddl(domain, e->roles);
     struct ticket_slots slots = slots_of(e);
     domain_in_doubt(domain, &slots, barrier, process);
     effects_clear(client);

@@ -23,6 +23,8 @@ struct effects {
     bool barrier;
     bool new_name; // reads one that is not known yet: it may be a view that writes
     bool ddl;
+    bool roles;    // ... of what all databases share
+    bool unread;   // one text, which was not understood, and nothing else
     bool judged;   // by that catalog: what was noted, and what it calls that writes nothing
     bool path_unknown; // the search path may have been changed in it
     bool may_end; // a statement in it may end the transaction before the last ReadyForQuery
@@ -55,5 +57,7 @@ void effects_mention(struct client *client, const struct analysis *analysis, str
 void effects_note_arguments(struct client *client, const struct analysis *analysis);
 // Tells the cache, before the answer that acknowledges the commit goes out.
 void effects_publish(struct client *client);
+// An error was answered to the client. A text that the server could not read either did nothing.
+void effects_refused(struct client *client, struct slice error_body);
 // The connection to the server (its process there) is about to be lost before the answer.
 void effects_in_doubt(struct client *client, uint32_t process);

@@ -97,6 +97,12 @@ static bool has_strange_types(const struct question *q)
     return strange;
 }
 
+static bool is_in_transaction(const struct client *client)
+{
+    return client->transaction.state != TRANSACTION_NONE ||
+           (client->server != NULL && client->server->status != 'I');
+}
+
 enum bypass question_examine(struct question *q)
 {
     struct client *client = q->client;
@@ -134,7 +140,7 @@ enum bypass question_examine(struct question *q)
     q->profile = align_profile(client, q->stamp.epoch);
     if (q->profile == NULL)
         return BYPASS_NO_PROFILE;
-    if (!q->profile->cacheable)
+    if (!q->profile->cacheable || (q->profile->one_snapshot && is_in_transaction(client)))
         return BYPASS_TRANSACTION;
     if (client->server != NULL &&
         !server_may_have(client->server, q->profile, q->stamp.epoch))

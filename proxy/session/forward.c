@@ -69,6 +69,8 @@ static struct op *push(struct client *client, enum op_kind kind)
     if (ops_empty(&server->ops))
         client->query_us = client->worker->now_us;
     client->open_batch = kind != OP_QUERY && kind != OP_SYNC && kind != OP_FUNCTION;
+    client->batch_runs = client->open_batch &&
+                         (client->batch_runs || kind == OP_BIND || kind == OP_EXECUTE);
     client->clearing = client->open_batch ? client->clearing : client->clears;
     client->only_local = false; // else its caller says so
     return ops_push(&server->ops, kind, OP_CLIENTS, PURPOSE_NONE);

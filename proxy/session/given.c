@@ -344,8 +344,7 @@ void given_note(struct client *client, enum given_says says, const struct analys
         return;
     }
     bool plain = vars_text_is_plain(client->vars, statement_text(meaning));
-    if ((analysis->effects & EFFECT_EXECUTE) != 0) // else its plan is shown
-        effects_note(client, plain ? meaning->analysis : NULL, NULL);
+    effects_note(client, plain ? meaning->analysis : NULL, NULL); // also where its plan is shown
     effects_note_arguments(client, analysis);
     if (plain)
         sequences_ask(client, meaning->analysis, true);

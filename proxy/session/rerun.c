@@ -107,7 +107,7 @@ static bool begin(struct server *server, struct client *client, const struct op 
     server->skipping = false;
     if (synced)
         ops_head(&server->ops)->origin = OP_INJECTED;
-    client->clears = client->clearing = client->open_batch = false;
+    client->clears = client->clearing = client->open_batch = client->batch_runs = false;
     client->rerun = synced ? RERUN_DUE : RERUN_DUE_WITH_SYNC;
     say_again(server, client);
     return true;

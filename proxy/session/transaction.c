@@ -71,9 +71,13 @@ static bool only_reads(struct client *client, const struct analysis *analysis)
     return r != NULL && r->bypass == BYPASS_NONE && !r->captured && !r->barrier && !r->pending;
 }
 
-// Nothing of the client's runs in front of it, in the same batch or an earlier one.
-static bool is_first(const struct server *server)
+// Nothing of the client's runs in front of it, in an earlier batch or the same one, of which BEGIN
+// would make a part of its transaction what was answered already.
+static bool is_first(const struct client *client)
 {
+    const struct server *server = client->server;
+    if (client->batch_runs)
+        return false;
     for (uint32_t i = 0; i < server->ops.count; i++) {
         const struct op *op = ops_nth(&server->ops, i);
         bool only_names = op->kind == OP_PARSE || op->kind == OP_DESCRIBE || op->kind == OP_CLOSE;
@@ -131,7 +135,7 @@ void transaction_note(struct client *client, const struct analysis *analysis)
     bool plain = analysis != NULL && analysis->plain_begin;
     if (protection_is_off(PROTECTION_COMMITTED))
         plain = analysis != NULL && analysis->kind == STATEMENT_BEGIN;
-    if (plain && is_first(client->server)) {
+    if (plain && is_first(client)) {
         t->state = TRANSACTION_READS;
         t->hit = false;
         t->around_us = INT64_MIN;

@@ -194,6 +194,8 @@ static struct analysis *analysis_of(const struct walk *w)
         .reshapes = w->reshapes,
         .touches_unnamed = w->touches_unnamed,
         .ddl = w->ddl,
+        .changes_roles = w->changes_roles,
+        .starts = w->starts,
         .calls_unknown_function = w->calls_unknown_function,
         .has_parameters = w->has_parameters,
         .tells_time = tells_time(w),
@@ -223,21 +225,64 @@ static bool is_do_block(struct slice rest)
     return rest.len == 0 || (rest.at[0] | 0x20) == 'l' || !is_word_byte(rest.at[0]);
 }
 
+// The word that begins there; empty: none does.
+static struct slice word_at(struct slice sql, size_t at)
+{
+    size_t n = 0;
+    while (at + n < sql.len && is_word_byte(sql.at[at + n]))
+        n++;
+    return slice_of(sql.at + at, n);
+}
+
+static bool is_one_of(struct slice word, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (word.len == strlen(words[i]) &&
+            strncasecmp((const char *)word.at, words[i], word.len) == 0)
+            return true;
+    return false;
+}
+
 bool analysis_text_may_reshape(struct slice sql)
 {
-    static const char *const words[] = {"create", "alter", "import"};
-    for (size_t i = 0, n; i < sql.len; i += n) {
-        for (n = 0; i + n < sql.len && is_word_byte(sql.at[i + n]); n++)
-            continue;
-        const char *word = (const char *)sql.at + i;
-        for (size_t k = 0; k < sizeof(words) / sizeof(*words); k++)
-            if (n == strlen(words[k]) && strncasecmp(word, words[k], n) == 0)
-                return true;
-        if (n == 2 && strncasecmp(word, "do", 2) == 0 && is_do_block(slice_skip(sql, i + 2)))
+    static const char *const makes[] = {"create", "alter", "import"}, *const runs[] = {"do"};
+    struct slice word;
+    for (size_t i = 0; i < sql.len; i += word.len + (word.len == 0)) {
+        word = word_at(sql, i);
+        if (is_one_of(word, makes, sizeof(makes) / sizeof(*makes)) ||
+            (is_one_of(word, runs, 1) && is_do_block(slice_skip(sql, i + word.len))))
             return true;
-        n += n == 0;
     }
     return false;
+}
+
+// False: one statement that begins as a read or a write of rows does, and makes no table of them.
+// What it calls is another matter.
+static bool may_be_ddl(struct slice sql)
+{
+    static const char *const reads[] = {"select", "values", "table", "with"};
+    static const char *const writes[] = {"insert", "update", "delete", "merge"};
+    static const char *const makes[] = {"into"};
+    bool first = true, reading = false, ended = false;
+    struct slice word;
+    for (size_t i = 0; i < sql.len; i += word.len + (word.len == 0)) {
+        word = word_at(sql, i);
+        if (word.len == 0) {
+            if ((ended || first) && sql.at[i] > ' ' && sql.at[i] != ';')
+                return true;
+            ended |= sql.at[i] == ';';
+            continue;
+        }
+        if (ended || (reading && is_one_of(word, makes, 1)))
+            return true;
+        if (!first)
+            continue;
+        first = false;
+        reading = is_one_of(word, reads, sizeof(reads) / sizeof(*reads));
+        if (!reading && !is_one_of(word, writes, sizeof(writes) / sizeof(*writes)))
+            return true;
+    }
+    return first;
 }
 
 // Whatever its constants say: the analysis is that of every text of the template.
@@ -250,12 +295,14 @@ static bool may_reshape(struct slice sql)
 // sql: empty when it was not looked at.
 static struct analysis *analyse_unknown(struct slice sql)
 {
+    bool ddl = may_be_ddl(sql);
     struct walk w = {
         .bypass = BYPASS_UNPARSABLE,
         .reasons = 1ull << BYPASS_UNPARSABLE,
         .effects = EFFECT_UNKNOWN,
         .writes_unknown = true,
-        .ddl = true,
+        .ddl = ddl,
+        .changes_roles = ddl,
         .reshapes = sql.len == 0 || may_reshape(sql),
         .calls_unknown_function = true,
         .has_parameters = true,

@@ -78,7 +78,14 @@ struct sql_names {
 
 // Which rows a statement reads or writes, as far as it names them: for each place of a relation in
 // it, what its columns must equal. Made by fixed.h, used by keys.h with the values of a text.
-enum sql_value_kind { SQL_PARAMETER, SQL_INTEGER, SQL_DECIMAL, SQL_STRING, SQL_BOOLEAN };
+enum sql_value_kind {
+    SQL_PARAMETER,
+    SQL_INTEGER,
+    SQL_DECIMAL,
+    SQL_STRING,
+    SQL_BOOLEAN,
+    SQL_ELEMENTS, // an array of so many (number), which are the next values
+};
 
 struct sql_value {
     uint16_t number; // of the parameter, from 1; or which of the template's constants, from 0; or
@@ -93,20 +100,20 @@ struct sql_value {
 
 enum sql_fix_kind {
     FIX_EQUAL,    // the column equals one of the values
-    FIX_SAME,     // likewise, if the other place has such a column of the same type
     FIX_LINKED,   // it equals a column of another place, whatever is fixed of that
     FIX_SET,      // it is assigned to: not the one that it was
     FIX_CONFLICT, // ON CONFLICT names it
 };
 
 struct sql_fix {
-    struct slice column;
+    struct slice column;     // LINKED: empty for each that the other place has, too
     uint16_t kind;           // enum sql_fix_kind
-    uint16_t first, count;   // EQUAL, SAME: values
+    uint16_t first, count;   // EQUAL: values
     uint16_t tuple;          // likewise; above 0: where it equals the n-th of them, it is in a row
                              // whose other columns of this number equal the n-th of theirs
     bool apart;              // LINKED: two such columns may be of two rows
-    uint16_t other;          // SAME, LINKED: which place; UINT16_MAX: none
+    uint16_t other;          // LINKED: which place; UINT16_MAX: none
+    uint16_t among, n_among; // scans: it holds if such columns of all of these are of one type
     struct slice other_column;
 };
 
@@ -171,11 +178,13 @@ struct analysis {
     bool reshapes;          // may put code behind relations: CREATE, ALTER, DO, what is not known
     bool touches_unnamed;   // may run what is behind relations that are in no list: VACUUM
     bool ddl;               // may change schema, privileges or settings that others see
+    bool changes_roles;     // ... who is who and in which, for all databases of the server
     bool calls_unknown_function; // a function that PostgreSQL does not bring along
     bool may_end_transaction;    // COMMIT, ROLLBACK, CALL, DO ... anywhere in it
     bool begins_transaction;     // BEGIN anywhere in it
     bool plain_begin;       // one BEGIN or START TRANSACTION, at most with READ COMMITTED (or READ
                             // UNCOMMITTED, which is the same), READ ONLY, READ WRITE
+    bool starts;            // ... the latter
     bool plain_end;         // one COMMIT or ROLLBACK without AND CHAIN
     bool has_parameters;    // $1 ... occur
     bool tells_time;        // uses the time at which its transaction began, as the text shows

@@ -32,12 +32,15 @@ static const char *const stable_but_cacheable_exactly[] = {"date", "time", "time
                                                            "timestamptz"};
 
 // Marked immutable, in all or some of its overloads, yet what they give depends on more than their
-// arguments: on text search configurations and dictionaries, on a query, or on how a text is read.
+// arguments: on text search configurations and dictionaries, on a query, on how a text is read, or
+// on the catalog, where a name is made a regclass and the like unseen, or one is given.
 static const char *const immutable_but_not_cacheable[] = {
-    "interval", "json_to_tsvector", "jsonb_to_tsvector", "phraseto_tsquery", "plainto_tsquery",
-    "to_tsquery", "to_tsvector", "ts_headline", "ts_lexize", "ts_parse", "ts_rewrite",
-    "ts_token_type", "websearch_to_tsquery", "xml_is_well_formed_content",
-    "xml_is_well_formed_document",
+    "interval", "json_to_tsvector", "jsonb_to_tsvector", "pg_partition_root", "phraseto_tsquery",
+    "plainto_tsquery", "regclasssend", "regcollationsend", "regconfigsend", "regdictionarysend",
+    "regnamespacesend", "regoperatorsend", "regopersend", "regproceduresend", "regprocsend",
+    "regrolesend", "regtypesend", "satisfies_hash_partition", "to_tsquery", "to_tsvector",
+    "ts_headline", "ts_lexize", "ts_parse", "ts_rewrite", "ts_token_type", "websearch_to_tsquery",
+    "xml_is_well_formed_content", "xml_is_well_formed_document",
 };
 
 // Whose argument is a timetz. A time is cast to that unseen, and a text read, by the day's offset.

@@ -77,6 +77,12 @@ bool builtin_field_casts(struct slice name);
 bool builtin_type_is_safe(uint32_t oid);
 bool builtin_type_is_time(uint32_t oid); // time, timetz, their arrays
 
+// In SQL: a cast (of pg_cast) by a function (of pg_proc) that came with CREATE TYPE ... AS RANGE.
+// It is an explicit one, which nobody makes without a word: who names its type is seen.
+#define BUILTIN_CAST_OF_A_RANGE(cast, function)                                                    \
+    "(" cast ".castcontext = 'e' AND " function ".prolang = 12"                                    \
+    " AND " function ".prosrc = 'multirange_constructor1')"
+
 // Types of date and time between any two of which a cast depends, if there is one, on the value and
 // on TimeZone alone: date, timestamp, timestamptz, time, interval. Not timetz. By name, and in SQL.
 bool builtin_type_is_datetime(struct slice type);

@@ -78,13 +78,13 @@ static bool has_safe_type(struct walk *w, const PgQuery__Node *column)
     const PgQuery__ColumnDef *def =
         column->node_case == NODE(COLUMN_DEF) ? column->column_def : NULL;
     const PgQuery__TypeName *type = def == NULL ? NULL : def->type_name;
-    if (type == NULL || def->coll_clause != NULL || type->setof || type->pct_type ||
-        type->n_names < 1 || type->n_names > 2)
+    if (type == NULL || type->n_names < 1)
         return false;
-    const char *schema = type->n_names == 2 ? node_string(type->names[0]) : "";
-    const char *name = node_string(type->names[type->n_names - 1]);
-    walk_name(w, &w->casts, schema, name);
-    return (schema[0] == 0 || strcmp(schema, "pg_catalog") == 0) &&
+    const char *schema = type->n_names > 1 ? node_string(type->names[type->n_names - 2]) : "";
+    const char *name = node_last(type->names, type->n_names);
+    casts_note(w, type);
+    return def->coll_clause == NULL && !type->setof && !type->pct_type && type->n_names <= 2 &&
+           (schema[0] == 0 || strcmp(schema, "pg_catalog") == 0) &&
            builtin_cast_cacheable(slice_str(name), false);
 }
 

@@ -66,6 +66,19 @@ static bool is_allowed(struct walk *w, const PgQuery__TypeCast *cast, const char
            dated_is(w, cast->arg);
 }
 
+void casts_note(struct walk *w, const PgQuery__TypeName *type)
+{
+    const char *schema = type->n_names > 1 ? node_string(type->names[type->n_names - 2]) : "";
+    if (type->n_names > 0)
+        walk_name(w, &w->casts, schema, node_last(type->names, type->n_names));
+}
+
+void casts_note_any(struct walk *w, const ProtobufCMessage *message)
+{
+    if (message->descriptor == &pg_query__type_name__descriptor)
+        casts_note(w, (const PgQuery__TypeName *)message);
+}
+
 void casts_judge(struct walk *w, const PgQuery__TypeCast *cast)
 {
     const PgQuery__TypeName *type = cast->type_name;
@@ -75,7 +88,7 @@ void casts_judge(struct walk *w, const PgQuery__TypeCast *cast)
     }
     const char *schema = type->n_names > 1 ? node_string(type->names[type->n_names - 2]) : "";
     const char *name = node_last(type->names, type->n_names);
-    walk_name(w, &w->casts, schema, name);
+    casts_note(w, type);
     if (type->setof || type->pct_type || type->n_names > 2 || !is_allowed(w, cast, schema, name))
         walk_deny(w, BYPASS_CAST);
 }

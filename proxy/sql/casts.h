@@ -19,6 +19,9 @@ struct walk_level {
     bool in_from; // only some are, which is not known: within its FROM, in ON or a function
 };
 
+// A type that something of the statement's becomes.
+void casts_note(struct walk *w, const PgQuery__TypeName *type);
+void casts_note_any(struct walk *w, const ProtobufCMessage *message); // if it is one
 // All but what is cast.
 void casts_judge(struct walk *w, const PgQuery__TypeCast *cast);
 

@@ -49,6 +49,7 @@ static bool is_plain_begin(const PgQuery__TransactionStmt *s)
 
 static struct classified classify_transaction(struct walk *w, const PgQuery__TransactionStmt *s)
 {
+    w->starts = s->kind == PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START;
     switch (s->kind) {
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_BEGIN:
     case PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_START:
@@ -242,16 +243,25 @@ static struct classified classify_copy(struct walk *w, const PgQuery__CopyStmt *
     return plain(STATEMENT_COPY);
 }
 
-// What a plan is shown of is not run; but the arguments of an EXECUTE are evaluated.
+// What a plan is shown of is not run. But the planner calls functions that are said to be immutable
+// or stable, whatever they do; and an EXECUTE may be of any text.
 static void note_explained(struct walk *w, const PgQuery__Node *query)
 {
     if (query->node_case == NODE(CREATE_TABLE_AS_STMT))
         query = query->create_table_as_stmt->query;
-    if (query == NULL || query->node_case != NODE(EXECUTE_STMT))
+    else if (query->node_case == NODE(DECLARE_CURSOR_STMT))
+        query = query->declare_cursor_stmt->query;
+    if (query == NULL || query->node_case == NODE(EXECUTE_STMT)) {
+        walk_node(w, query);
         return;
-    w->effects |= EFFECT_PREPARE;
-    w->prepared = query->execute_stmt->name;
-    walk_children(w, &query->execute_stmt->base);
+    }
+    uint32_t effects = w->effects;
+    bool ddl = w->ddl; // INTO
+    w->plans = true;
+    walk_node(w, query);
+    w->plans = false;
+    w->ddl = ddl;
+    w->effects = effects | (w->effects & EFFECT_FUNCTION);
 }
 
 // Only ANALYZE runs the statement. EXPLAIN (ANALYZE false) counts as ANALYZE: the value is a
@@ -317,8 +327,28 @@ static struct classified classify_maintenance(struct walk *w)
     return plain(STATEMENT_UTILITY);
 }
 
+// Roles and the databases' owners are there once for all databases.
+static bool changes_roles(const PgQuery__Node *s)
+{
+    switch ((int)s->node_case) {
+    case NODE(CREATE_ROLE_STMT):
+    case NODE(ALTER_ROLE_STMT):
+    case NODE(DROP_ROLE_STMT):
+    case NODE(GRANT_ROLE_STMT):
+    case NODE(DROP_OWNED_STMT):
+    case NODE(REASSIGN_OWNED_STMT):
+        return true;
+    case NODE(RENAME_STMT):
+        return s->rename_stmt->rename_type == PG_QUERY__OBJECT_TYPE__OBJECT_ROLE;
+    case NODE(ALTER_OWNER_STMT):
+        return s->alter_owner_stmt->object_type == PG_QUERY__OBJECT_TYPE__OBJECT_DATABASE;
+    }
+    return false;
+}
+
 static struct classified classify_by_node(struct walk *w, const PgQuery__Node *s)
 {
+    w->changes_roles |= changes_roles(s);
     switch ((int)s->node_case) {
     case NODE(SELECT_STMT):
         walk_node(w, s);

@@ -58,7 +58,8 @@ static const char fingerprint[] =
 
 // A trigger function of PL/pgSQL that only computes: it holds no word that a statement of SQL or a
 // query begins with, nothing that could hide one, and calls nothing that is not on the list.
-// Where users have functions of those names, operators or casts of their own, none passes.
+// Where users have functions of those names, operators or casts of their own, or types of
+// those that it casts to and declares, none passes. What ends a comment may be a \r.
 #define COMPUTING                                                                                  \
     "now|clock_timestamp|statement_timestamp|transaction_timestamp|coalesce|nullif|greatest|least|"\
     "lower|upper|initcap|trim|btrim|ltrim|rtrim|length|char_length|md5|to_tsvector|setweight|"     \
@@ -70,6 +71,9 @@ static const char fingerprint[] =
     "import|insert|into|listen|load|lock|loop|merge|move|notify|open|operator|perform|prepare|"    \
     "query|reassign|refresh|reindex|release|repack|reset|revoke|rollback|savepoint|security|"      \
     "select|set|show|start|table|truncate|unlisten|update|vacuum|values|wait|while|with"
+#define COMMON                                                                                     \
+    "text|varchar|int|int4|int8|integer|bigint|numeric|boolean|bool|date|timestamptz|timestamp|"   \
+    "jsonb|json|uuid"
 static const char functions[] =
     ", listed AS MATERIALIZED (SELECT d.classid, d.objid FROM pg_depend d JOIN pg_extension e"
     "  ON e.oid = d.refobjid WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'"
@@ -78,9 +82,14 @@ static const char functions[] =
     "  AND (p.proname = 'set_limit' OR NOT EXISTS (SELECT FROM listed l"
     "   WHERE l.classid = 'pg_proc'::regclass AND l.objid = p.oid))),"
     " computes AS MATERIALIZED (SELECT p.oid FROM own p JOIN pg_language l ON l.oid = p.prolang,"
-    "  LATERAL regexp_replace(regexp_replace(regexp_replace(p.prosrc, E'^\\\\s*--[^''\"\\n]*$',"
-    "   '', 'gn'), '''(insert|update|delete|truncate)''', '', 'gi'),"
-    "   E'\\\\ydistinct\\\\s+from\\\\y', '', 'gi') s"
+    "  LATERAL regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace("
+    "   regexp_replace(p.prosrc, E'--[^''\"\\r\\n]*(?=[\\r\\n]|\\\\Z)', '', 'g'),"
+    "   '''(insert|update|delete|truncate)''', '', 'gi'),"
+    "   E'\\\\ydistinct\\\\s+from\\\\y', '', 'gi'),"
+    "   E'\\\\y(new|old)[.]\"\\\\w+\"', 'new.x', 'gi'),"
+    "   E'::\\\\s*(" COMMON ")\\\\y(?!\\\\s*[.])', '', 'gi'),"
+    "   E'^\\\\s*declare\\\\s+(\\\\w+\\\\s+(" COMMON ")\\\\s*(:=\\\\s*(-?[0-9.]+|''[^'']*''|null|"
+    "true|false|(new|old)[.]\\\\w+)\\\\s*)?;\\\\s*)*begin\\\\y', 'begin', 'i') s"
     "  WHERE p.prorettype = 'trigger'::regtype AND l.lanname = 'plpgsql'"
     "  AND length(p.prosrc) < 8192 AND s !~* E'\\\\y(" DOING ")\\\\y'"
     "  AND s !~ E'--|/[*]|::|[\"$\\\\\\\\]'"
@@ -90,7 +99,10 @@ static const char functions[] =
     COMPUTING "', '|')))"
     "  AND NOT EXISTS (SELECT FROM pg_operator o WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM"
     "   listed l WHERE l.classid = 'pg_operator'::regclass AND l.objid = o.oid))"
-    "  AND NOT EXISTS (SELECT FROM pg_cast c JOIN own o ON o.oid = c.castfunc)),"
+    "  AND NOT EXISTS (SELECT FROM pg_type y WHERE y.oid >= 16384"
+    "   AND y.typname = ANY (string_to_array('" COMMON "', '|')))"
+    "  AND NOT EXISTS (SELECT FROM pg_cast c JOIN own o ON o.oid = c.castfunc"
+    "   WHERE NOT " BUILTIN_CAST_OF_A_RANGE("c", "o") ")),"
     // Of PostgreSQL's own, those that were not found harmless; of users', those not found so here.
     " code AS MATERIALIZED (SELECT p.oid, p.proname, p.prokind, p.pronargs, p.pronargdefaults,"
     "  p.proargtypes FROM own p WHERE p.oid NOT IN (SELECT oid FROM computes)"
@@ -212,6 +224,7 @@ static const char answer[] =
     " UNION SELECT 'o', codeop.oprname FROM codeop"
     " UNION SELECT 't', y.typname FROM codetype k JOIN pg_type y ON y.oid = k.oid"
     " UNION SELECT '*', 'cast' FROM pg_cast k JOIN code ON code.oid = k.castfunc"
+    "  JOIN pg_proc p ON p.oid = k.castfunc WHERE NOT " BUILTIN_CAST_OF_A_RANGE("k", "p")
     " UNION SELECT '*', 'opclass' FROM uses u WHERE u.classid IN ('pg_opclass'::regclass,"
     "  'pg_opfamily'::regclass, 'pg_amproc'::regclass, 'pg_amop'::regclass)"
     " UNION SELECT 'e', 'event' FROM pg_event_trigger WHERE evtenabled <> 'D'"

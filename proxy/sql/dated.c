@@ -62,14 +62,6 @@ static const char *name_of(const PgQuery__Node *value)
     return NULL;
 }
 
-static bool is_star(const PgQuery__Node *value)
-{
-    const PgQuery__ColumnRef *ref =
-        value->node_case == NODE(COLUMN_REF) ? value->column_ref : NULL;
-    return ref != NULL && ref->n_fields > 0 &&
-           ref->fields[ref->n_fields - 1]->node_case == NODE(A_STAR);
-}
-
 static void look_at_star(struct walk *w, const PgQuery__SelectStmt *s,
                          const PgQuery__ColumnRef *star, struct sight *sight)
 {
@@ -93,7 +85,7 @@ static void look_at_output(struct walk *w, const PgQuery__SelectStmt *s,
         sight->unsure = true;
         return;
     }
-    if (is_star(output->val)) {
+    if (output->val->node_case == NODE(COLUMN_REF) && node_is_star(output->val->column_ref)) {
         look_at_star(w, s, output->val->column_ref, sight);
         return;
     }

@@ -2,6 +2,8 @@
 #include "proxy/sql/fixed.h"
 
 #include "base/mem.h"
+#include "proxy/sql/carried.h"
+#include "proxy/sql/conditions.h"
 #include "proxy/sql/fixed_values.h"
 #include "proxy/sql/linked.h"
 #include "proxy/sql/nodes.h"
@@ -13,10 +15,13 @@ enum {
     SCANS_MAX = 64,
     FIXES_MAX = 256,
     VALUES_MAX = 512,
-    LEAVES_MAX = 32,     // relations in one FROM
-    CONDITIONS_MAX = 64, // of one statement
-    ROWS_MAX = 32,       // of one INSERT, or alternatives: more are more keys than are looked at
-    EITHER_MAX = 8,      // columns of which an OR may say something
+    LEAVES_MAX = 32,  // items of one FROM
+    MERGES_MAX = 32,  // joins with USING, or NATURAL ones, in it
+    MERGED_MAX = 8,   // items of one side of these
+    SOURCES_MAX = 8,  // relations of which a column of a join may be
+    ROWS_MAX = 32,    // of one INSERT: more are more keys than are looked at
+    CARRIED_MAX = 64, // conditions on outputs of queries
+    FOR_WHERE = 16,   // of the conditions of a statement these are not for USING
 };
 
 void fixed_begin(struct fixed *f, struct slice text)
@@ -33,6 +38,7 @@ void fixed_fini(struct fixed *f)
     mem_free(f->fixes);
     mem_free(f->links);
     mem_free(f->values);
+    mem_free(f->carried);
 }
 
 void fixed_parameter(struct fixed *f, int32_t number, const PgQuery__TypeName *cast)
@@ -60,6 +66,7 @@ bool fixed_has_room(struct fixed *f)
         f->fixes = mem_alloc(FIXES_MAX * sizeof(*f->fixes));
         f->links = mem_alloc(FIXES_MAX * sizeof(*f->links));
         f->values = mem_alloc(VALUES_MAX * sizeof(*f->values));
+        f->carried = mem_alloc(CARRIED_MAX * sizeof(*f->carried));
     }
     f->lost |= f->n_scans == SCANS_MAX || f->n_fixes == FIXES_MAX || f->n_values == VALUES_MAX;
     return !f->lost;
@@ -116,276 +123,103 @@ void fixed_place(struct fixed *f, const PgQuery__RangeVar *relation, bool writte
     scan->scan.written = written;
 }
 
-// ---- Conditions ---------------------------------------------------------------------------------
+// ---- FROM ---------------------------------------------------------------------------------------
 
-struct column {
-    const char *place; // NULL: not qualified
-    const char *name;
-};
-
-// It holds of the leaves [from, to).
-struct condition {
-    int from, to;
-    struct column column;
-    struct linked same; // its relation is NULL: the column equals one of the values
-    uint16_t first, count;
-    uint16_t tuple; // as in a fix
-};
-
-struct leaf {
-    const PgQuery__RangeVar *relation;
+struct leaf { // an item of FROM or of a join in it
+    const PgQuery__RangeVar *relation;  // one of these; it may be a CTE's name
+    const PgQuery__RangeSubselect *query;
     bool renamed; // its columns may have other names here
 };
 
-struct level { // one SELECT, or one UPDATE or DELETE
-    struct fixed *fixed;
-    const struct walk *walk;   // NULL: it is a write's, whose columns are not looked for elsewhere
-    struct linked_sight sight; // of the conditions at hand
-    struct leaf leaves[LEAVES_MAX];
-    int n_leaves;
-    struct condition conditions[CONDITIONS_MAX]; // those beyond are left out
-    int n_conditions;
-    bool full;   // leaves were left out
-    bool merged, others; // a join makes one column of two; there are items that are no relations
+struct merge { // a join that makes one column of two
+    const PgQuery__JoinExpr *join;
+    int from, to;
 };
 
-static bool take_column(const PgQuery__Node *node, struct column *out)
-{
-    if (node == NULL || node->node_case != NODE(COLUMN_REF))
-        return false;
-    const PgQuery__ColumnRef *ref = node->column_ref;
-    for (size_t i = 0; i < ref->n_fields; i++)
-        if (ref->fields[i]->node_case != NODE(STRING))
-            return false;
-    if (ref->n_fields == 0 || ref->n_fields > 2)
-        return false;
-    out->place = ref->n_fields == 2 ? ref->fields[0]->string->sval : NULL;
-    out->name = ref->fields[ref->n_fields - 1]->string->sval;
-    return true;
-}
+struct level { // one SELECT, or one UPDATE or DELETE
+    struct conditions conditions;
+    struct leaf leaves[LEAVES_MAX];
+    int n_leaves;
+    struct merge merges[MERGES_MAX];
+    int n_merges;
+    bool full;   // some were left out
+    bool others; // there are items that are no relations
+};
 
-static bool is_equality(const PgQuery__AExpr *e)
-{
-    return e->n_name == 1 && strcmp(node_string(e->name[0]), "=") == 0;
-}
-
-// What an expression says of a column, in values; false: nothing.
-static bool take_comparison(struct fixed *f, const PgQuery__AExpr *e, struct column *column,
-                            struct column *same)
-{
-    if (!is_equality(e))
-        return false;
-    switch ((int)e->kind) {
-    case PG_QUERY__A__EXPR__KIND__AEXPR_OP:
-        if (take_column(e->lexpr, column) && take_column(e->rexpr, same))
-            return true;
-        same->name = NULL;
-        return (take_column(e->lexpr, column) && fixed_take_value(f, e->rexpr, false)) ||
-               (take_column(e->rexpr, column) && fixed_take_value(f, e->lexpr, false));
-    case PG_QUERY__A__EXPR__KIND__AEXPR_IN:
-        return take_column(e->lexpr, column) && e->rexpr != NULL &&
-               e->rexpr->node_case == NODE(LIST) &&
-               fixed_take_list(f, e->rexpr->list->items, e->rexpr->list->n_items);
-    case PG_QUERY__A__EXPR__KIND__AEXPR_OP_ANY:
-        return take_column(e->lexpr, column) && fixed_take_array(f, e->rexpr);
-    }
-    return false;
-}
-
-// (a, b) = (1, 'x'), or IN ((1, 'x'), (2, 'y')): column by column.
-static void add_rows(struct level *l, const PgQuery__RowExpr *columns, PgQuery__Node **rows,
-                     size_t n, int from, int to)
-{
-    struct fixed *f = l->fixed;
-    f->n_tuples++;
-    for (size_t i = 0; i < columns->n_args && n <= ROWS_MAX; i++) {
-        struct condition c = {.from = from, .to = to, .tuple = f->n_tuples};
-        bool taken = take_column(columns->args[i], &c.column) &&
-                     l->n_conditions < CONDITIONS_MAX && fixed_has_room(f);
-        c.first = f->n_values;
-        for (size_t k = 0; k < n && taken; k++)
-            taken = rows[k]->node_case == NODE(ROW_EXPR) &&
-                    rows[k]->row_expr->n_args == columns->n_args &&
-                    fixed_take_value(f, rows[k]->row_expr->args[i], false);
-        c.count = (uint16_t)(f->n_values - c.first);
-        if (taken)
-            l->conditions[l->n_conditions++] = c;
-        else
-            f->n_values = c.first;
-    }
-}
-
-static bool add_row_comparison(struct level *l, const PgQuery__AExpr *e, int from, int to)
-{
-    if (!is_equality(e) || e->lexpr == NULL || e->lexpr->node_case != NODE(ROW_EXPR) ||
-        e->rexpr == NULL)
-        return false;
-    PgQuery__Node *one[] = {e->rexpr};
-    if (e->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP)
-        add_rows(l, e->lexpr->row_expr, one, 1, from, to);
-    else if (e->kind == PG_QUERY__A__EXPR__KIND__AEXPR_IN && e->rexpr->node_case == NODE(LIST))
-        add_rows(l, e->lexpr->row_expr, e->rexpr->list->items, e->rexpr->list->n_items, from, to);
-    return true;
-}
-
-// One column equals another, which may be any place's.
-static void add_same(struct level *l, struct column column, struct column same, int from, int to)
-{
-    struct condition c = {.from = from, .to = to, .column = column};
-    if (l->walk != NULL && same.place != NULL && l->n_conditions < CONDITIONS_MAX &&
-        linked_find(l->walk, &l->sight, same.place, same.name, &c.same))
-        l->conditions[l->n_conditions++] = c;
-}
-
-// It equals what a subquery gives.
-static bool add_subquery(struct level *l, const PgQuery__Node *node, const PgQuery__Node *query,
-                         PgQuery__SubLinkType type, int from, int to)
-{
-    struct condition c = {.from = from, .to = to};
-    if (query == NULL || query->node_case != NODE(SUB_LINK) ||
-        query->sub_link->sub_link_type != type)
-        return false;
-    if (l->walk != NULL && take_column(node, &c.column) && l->n_conditions < CONDITIONS_MAX &&
-        linked_output(query->sub_link->subselect, &c.same))
-        l->conditions[l->n_conditions++] = c;
-    return true;
-}
-
-static void add_condition(struct level *l, const PgQuery__AExpr *e, int from, int to)
-{
-    const PgQuery__SubLinkType one = PG_QUERY__SUB_LINK_TYPE__EXPR_SUBLINK;
-    struct fixed *f = l->fixed;
-    struct column same = {.name = NULL};
-    if (add_row_comparison(l, e, from, to) || l->n_conditions == CONDITIONS_MAX ||
-        !fixed_has_room(f))
-        return;
-    if (e->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP && is_equality(e) &&
-        (add_subquery(l, e->lexpr, e->rexpr, one, from, to) ||
-         add_subquery(l, e->rexpr, e->lexpr, one, from, to)))
-        return;
-    struct condition c = {.from = from, .to = to, .first = f->n_values};
-    if (!take_comparison(f, e, &c.column, &same)) {
-        f->n_values = c.first; // what was taken before it failed
-    } else if (same.name != NULL) { // either way round
-        add_same(l, c.column, same, from, to);
-        add_same(l, same, c.column, from, to);
-    } else {
-        c.count = (uint16_t)(f->n_values - c.first);
-        l->conditions[l->n_conditions++] = c;
-    }
-}
-
-// k IN (SELECT ...), k = ANY (SELECT ...)
-static void add_in(struct level *l, const PgQuery__Node *node, int from, int to)
-{
-    const PgQuery__SubLink *in = node->sub_link;
-    if (in->n_oper_name == 0 ||
-        (in->n_oper_name == 1 && strcmp(node_string(in->oper_name[0]), "=") == 0))
-        add_subquery(l, in->testexpr, node, PG_QUERY__SUB_LINK_TYPE__ANY_SUBLINK, from, to);
-}
-
-// ---- Alternatives -------------------------------------------------------------------------------
-
-static bool is_column(const struct column *a, const struct column *b)
-{
-    return strcmp(a->name, b->name) == 0 && (a->place == NULL) == (b->place == NULL) &&
-           (a->place == NULL || strcmp(a->place, b->place) == 0);
-}
-
-static bool is_bool(const PgQuery__Node *node, PgQuery__BoolExprType type)
-{
-    return node->node_case == NODE(BOOL_EXPR) && node->bool_expr->boolop == type;
-}
-
-// The values to which an arm restricts the column: one of the parts of an AND does, or all arms of
-// another OR. What was taken before that failed does not stay.
-static bool take_arm(struct fixed *f, const PgQuery__Node *node, const struct column *wanted)
-{
-    struct column column, same = {.name = NULL};
-    uint16_t first = f->n_values;
-    bool either = is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__OR_EXPR);
-    if (node->node_case == NODE(A_EXPR) && take_comparison(f, node->a_expr, &column, &same) &&
-        same.name == NULL && is_column(&column, wanted))
-        return true;
-    if (either || is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR)) {
-        size_t taken = 0, n = node->bool_expr->n_args;
-        for (size_t i = 0; i < n && (either ? taken == i : taken == 0); i++)
-            taken += take_arm(f, node->bool_expr->args[i], wanted);
-        if (either ? taken == n : taken == 1)
-            return true;
-    }
-    f->n_values = first;
-    return false;
-}
-
-// The columns of which an arm may say something: of another OR, what its first arm does.
-static void name_columns(struct fixed *f, const PgQuery__Node *node, struct column *out, size_t *n)
-{
-    struct column column, same = {.name = NULL};
-    uint16_t first = f->n_values;
-    if (node->node_case == NODE(A_EXPR) && *n < EITHER_MAX) {
-        if (take_comparison(f, node->a_expr, &column, &same) && same.name == NULL)
-            out[(*n)++] = column;
-        f->n_values = first;
-    } else if (is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR)) {
-        for (size_t i = 0; i < node->bool_expr->n_args; i++)
-            name_columns(f, node->bool_expr->args[i], out, n);
-    } else if (is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__OR_EXPR)) {
-        name_columns(f, node->bool_expr->args[0], out, n);
-    }
-}
-
-// k = 1 OR k = 2, as k IN (1, 2); also where an arm restricts more: then it is of these at most.
-static void add_either(struct level *l, const PgQuery__BoolExpr *either, int from, int to)
-{
-    struct fixed *f = l->fixed;
-    struct column columns[EITHER_MAX];
-    size_t n = 0;
-    if (either->n_args == 0 || either->n_args > ROWS_MAX || !fixed_has_room(f))
-        return;
-    name_columns(f, either->args[0], columns, &n);
-    f->n_tuples++;
-    for (size_t i = 0; i < n && l->n_conditions < CONDITIONS_MAX; i++) {
-        struct condition c = {.from = from, .to = to, .column = columns[i], .first = f->n_values};
-        bool taken = true, one_each = true;
-        for (size_t k = 0; k < either->n_args && taken; k++) {
-            uint16_t before = f->n_values;
-            taken = take_arm(f, either->args[k], &c.column);
-            one_each &= f->n_values == before + 1;
-        }
-        c.count = (uint16_t)(f->n_values - c.first);
-        c.tuple = one_each ? f->n_tuples : 0;
-        if (taken)
-            l->conditions[l->n_conditions++] = c;
-        else
-            f->n_values = c.first;
-    }
-}
-
-static void add_conditions(struct level *l, const PgQuery__Node *node, int from, int to)
-{
-    if (node == NULL)
-        return;
-    if (node->node_case == NODE(A_EXPR)) {
-        add_condition(l, node->a_expr, from, to);
-    } else if (is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__AND_EXPR)) {
-        for (size_t i = 0; i < node->bool_expr->n_args; i++)
-            add_conditions(l, node->bool_expr->args[i], from, to);
-    } else if (is_bool(node, PG_QUERY__BOOL_EXPR_TYPE__OR_EXPR)) {
-        add_either(l, node->bool_expr, from, to);
-    } else if (node->node_case == NODE(SUB_LINK)) {
-        add_in(l, node, from, to);
-    }
-}
-
-// ---- FROM ---------------------------------------------------------------------------------------
-
-static void add_leaf(struct level *l, const PgQuery__RangeVar *relation)
+static void add_leaf(struct level *l, struct leaf leaf)
 {
     l->full |= l->n_leaves == LEAVES_MAX;
     if (!l->full)
-        l->leaves[l->n_leaves++] = (struct leaf){
-            relation, relation->alias != NULL && relation->alias->n_colnames > 0};
+        l->leaves[l->n_leaves++] = leaf;
+}
+
+static bool names(const PgQuery__JoinExpr *join, const char *column)
+{
+    bool found = join->is_natural;
+    for (size_t i = 0; i < join->n_using_clause; i++)
+        found |= strcmp(node_string(join->using_clause[i]), column) == 0;
+    return found;
+}
+
+// What a side of a join has of that name: one of these, whichever has such a column. A column that
+// was made of two is the one that is never made up: the left one of a LEFT JOIN. Of those that
+// USING names any one will do; with NATURAL it may be in one side alone.
+static int sources(struct level *l, const PgQuery__Node *side, const char *column,
+                   struct linked *out, int n)
+{
+    if (side->node_case != NODE(JOIN_EXPR))
+        return n < SOURCES_MAX && linked_item(l->conditions.walk, side, column, &out[n]) ? n + 1
+                                                                                         : n;
+    const PgQuery__JoinExpr *join = side->join_expr;
+    bool merged = column[0] == 0 || names(join, column);
+    PgQuery__JoinType type = join->jointype;
+    if (join->alias != NULL || (merged && type == PG_QUERY__JOIN_TYPE__JOIN_FULL))
+        return n;
+    if (!merged || type != PG_QUERY__JOIN_TYPE__JOIN_RIGHT)
+        n = sources(l, join->larg, column, out, n);
+    bool either = type == PG_QUERY__JOIN_TYPE__JOIN_INNER && column[0] != 0 && !join->is_natural;
+    if (!merged || (type != PG_QUERY__JOIN_TYPE__JOIN_LEFT && !either))
+        n = sources(l, join->rarg, column, out, n);
+    return n;
+}
+
+// The column of that name, in the items [from, to), equals that of the other side. (Not if they are
+// many: each would have a fix for each join around it.)
+static void add_side(struct level *l, const PgQuery__JoinExpr *join, const PgQuery__Node *other,
+                     const char *column, int from, int to)
+{
+    struct linked found[SOURCES_MAX];
+    struct conditions *all = &l->conditions;
+    bool wanted = all->walk != NULL && to - from <= MERGED_MAX;
+    int n = wanted ? sources(l, other, column, found, 0) : 0;
+    for (int i = 0; i < n && all->n < CONDITIONS_MAX - FOR_WHERE; i++)
+        all->at[all->n++] = (struct condition){
+            .from = from, .to = to, .column = {NULL, column}, .same = found[i],
+            .sides = join->larg->node_case != NODE(JOIN_EXPR) &&
+                     join->rarg->node_case != NODE(JOIN_EXPR)};
+}
+
+// Of what USING names, as if ON said so.
+static void add_sides(struct level *l, const PgQuery__JoinExpr *join, const char *column, int from,
+                      int middle, int to)
+{
+    PgQuery__JoinType type = join->jointype;
+    if (type == PG_QUERY__JOIN_TYPE__JOIN_INNER || type == PG_QUERY__JOIN_TYPE__JOIN_LEFT)
+        add_side(l, join, join->larg, column, middle, to);
+    if (type == PG_QUERY__JOIN_TYPE__JOIN_INNER || type == PG_QUERY__JOIN_TYPE__JOIN_RIGHT)
+        add_side(l, join, join->rarg, column, from, middle);
+}
+
+static void add_merge(struct level *l, const PgQuery__JoinExpr *join, int from, int middle, int to)
+{
+    l->full |= l->n_merges == MERGES_MAX;
+    if (l->full)
+        return;
+    l->merges[l->n_merges++] = (struct merge){join, from, to};
+    if (join->is_natural)
+        add_sides(l, join, "", from, middle, to);
+    for (size_t i = 0; i < join->n_using_clause; i++)
+        add_sides(l, join, node_string(join->using_clause[i]), from, middle, to);
 }
 
 static void add_from(struct level *l, const PgQuery__Node *node);
@@ -393,56 +227,79 @@ static void add_from(struct level *l, const PgQuery__Node *node);
 static void add_join(struct level *l, const PgQuery__JoinExpr *join)
 {
     PgQuery__Node *sides[] = {join->larg, join->rarg};
+    struct conditions *all = &l->conditions;
     int from = l->n_leaves;
     add_from(l, join->larg);
     int middle = l->n_leaves;
     add_from(l, join->rarg);
     int to = l->n_leaves;
-    l->sight.items = sides;
-    l->sight.n = 2;
-    l->merged |= join->is_natural || join->n_using_clause > 0;
+    all->sight.items = sides;
+    all->sight.n = 2;
+    if (join->is_natural || join->n_using_clause > 0)
+        add_merge(l, join, from, middle, to);
     switch ((int)join->jointype) {
     case PG_QUERY__JOIN_TYPE__JOIN_INNER:
-        add_conditions(l, join->quals, from, to);
+        conditions_add(all, join->quals, from, to);
         break;
     case PG_QUERY__JOIN_TYPE__JOIN_LEFT:
-        add_conditions(l, join->quals, middle, to);
+        conditions_add(all, join->quals, middle, to);
         break;
     case PG_QUERY__JOIN_TYPE__JOIN_RIGHT:
-        add_conditions(l, join->quals, from, middle);
+        conditions_add(all, join->quals, from, middle);
         break;
     }
-    if (join->alias != NULL || join->join_using_alias != NULL)
-        for (int i = from; i < to; i++)
-            l->leaves[i].renamed = true;
+    for (int i = from; join->alias != NULL && i < to; i++)
+        l->leaves[i].renamed = true;
+}
+
+static bool renames(const PgQuery__Alias *alias)
+{
+    return alias != NULL && alias->n_colnames > 0;
 }
 
 static void add_from(struct level *l, const PgQuery__Node *node)
 {
     if (node == NULL)
         return;
+    l->others |= node->node_case != NODE(RANGE_VAR) && node->node_case != NODE(JOIN_EXPR);
     if (node->node_case == NODE(RANGE_VAR))
-        add_leaf(l, node->range_var);
+        add_leaf(l, (struct leaf){.relation = node->range_var,
+                                  .renamed = renames(node->range_var->alias)});
+    else if (node->node_case == NODE(RANGE_SUBSELECT))
+        add_leaf(l, (struct leaf){.query = node->range_subselect,
+                                  .renamed = renames(node->range_subselect->alias)});
     else if (node->node_case == NODE(JOIN_EXPR))
         add_join(l, node->join_expr);
-    else
-        l->others = true;
 }
 
 // ---- What it comes to ---------------------------------------------------------------------------
 
 static const char *name_of(const struct leaf *leaf)
 {
-    return leaf->relation->alias != NULL ? leaf->relation->alias->aliasname
-                                         : leaf->relation->relname;
+    const PgQuery__Alias *alias = leaf->relation != NULL ? leaf->relation->alias
+                                                         : leaf->query->alias;
+    return alias != NULL ? alias->aliasname
+           : leaf->relation != NULL ? leaf->relation->relname : "";
 }
 
-// A column without a qualifier is that of the one relation that has such a column: whoever knows
-// the columns may take it for its own. If a join may have merged it of two, it is of both, and of
-// a type that may be the other's: that must be known (USING, of two relations and nothing else).
-static bool may_be_of(const struct leaf *leaf, const struct column *column)
+// USING (...) AS name: a column of that name is what the join made of two.
+static bool is_of_merge(const struct level *l, int leaf, const struct column_name *column)
 {
-    return column->place == NULL || strcmp(column->place, name_of(leaf)) == 0;
+    for (int i = 0; i < l->n_merges; i++) {
+        const struct merge *m = &l->merges[i];
+        const PgQuery__Alias *alias = m->join->join_using_alias;
+        if (alias != NULL && strcmp(alias->aliasname, column->place) == 0)
+            return m->from <= leaf && leaf < m->to;
+    }
+    return false;
+}
+
+// A column without a qualifier is that of the one item that has such a column: whoever knows the
+// columns may take it for its own.
+static bool may_be_of(const struct level *l, int leaf, const struct column_name *column)
+{
+    return column->place == NULL || strcmp(column->place, name_of(&l->leaves[leaf])) == 0 ||
+           is_of_merge(l, leaf, column);
 }
 
 static bool holds_of(const struct condition *c, int leaf)
@@ -450,27 +307,36 @@ static bool holds_of(const struct condition *c, int leaf)
     return c->from <= leaf && leaf < c->to;
 }
 
-// The scans of a level are added in the order of its leaves.
-static void fix_leaf(struct level *l, int leaf, uint16_t first_scan)
+// May it be a column that a join made of two (then it is of both, and of a type that may be the
+// other's), or is it surely another's?
+static bool may_be_another(const struct level *l, int leaf, const struct condition *c)
 {
-    struct fixed *f = l->fixed;
+    bool found = false;
+    if (c->column.place != NULL)
+        return strcmp(c->column.place, name_of(&l->leaves[leaf])) != 0;
+    for (int i = 0; i < l->n_merges; i++)
+        found |= c->column.name[0] == 0 || names(l->merges[i].join, c->column.name);
+    return found && !c->sides;
+}
+
+// The scans of a level are added in the order of its relations. Where a column may be made of
+// several, all that there are of that name must be of one type; of a query's that is not known.
+static void fix_leaf(struct level *l, int leaf, uint16_t first_scan, uint16_t n_scans)
+{
+    struct fixed *f = l->conditions.fixed;
     struct fixed_scan *scan = add_scan(f, l->leaves[leaf].relation);
     if (scan == NULL)
         return;
     scan->scan.whole = l->leaves[leaf].renamed;
-    for (int i = 0; i < l->n_conditions; i++) {
-        const struct condition *c = &l->conditions[i];
-        if (!holds_of(c, leaf) || !may_be_of(&l->leaves[leaf], &c->column))
+    for (int i = 0; i < l->conditions.n; i++) {
+        const struct condition *c = &l->conditions.at[i];
+        bool merged = may_be_another(l, leaf, c);
+        if (!holds_of(c, leaf) || !may_be_of(l, leaf, &c->column) || (merged && l->others))
             continue;
         struct sql_fix fix = {.column = slice_str(c->column.name), .kind = FIX_EQUAL,
-                              .first = c->first, .count = c->count, .tuple = c->tuple};
-        if (l->merged && c->column.place == NULL) {
-            if (l->n_leaves != 2 || l->others || c->same.relation != NULL)
-                continue;
-            fix.kind = FIX_SAME;
-            fix.other = (uint16_t)(first_scan + 1 - leaf);
-            fix.other_column = fix.column;
-        } else if (c->same.relation != NULL) {
+                              .first = c->first, .count = c->count, .tuple = c->tuple,
+                              .among = first_scan, .n_among = merged ? n_scans : 0};
+        if (c->same.relation != NULL) {
             fix.kind = FIX_LINKED;
             fix.apart = c->same.apart;
             fix.other_column = slice_str(c->same.column);
@@ -479,21 +345,64 @@ static void fix_leaf(struct level *l, int leaf, uint16_t first_scan)
     }
 }
 
+// What holds of a query in FROM is kept until the walk gets there.
+static void carry(struct level *l, int leaf)
+{
+    const struct leaf *at = &l->leaves[leaf];
+    struct fixed *f = l->conditions.fixed;
+    const PgQuery__SelectStmt *query = NULL;
+    for (int i = 0; i < l->conditions.n && !at->renamed; i++) {
+        const struct condition *c = &l->conditions.at[i];
+        if (!holds_of(c, leaf) || c->column.name[0] == 0 || may_be_another(l, leaf, c))
+            continue;
+        if (query == NULL)
+            query = at->relation != NULL ? carried_cte(l->conditions.walk, at->relation)
+                    : at->query->subquery->node_case == NODE(SELECT_STMT)
+                        ? at->query->subquery->select_stmt : NULL;
+        if (query == NULL || f->n_carried == CARRIED_MAX)
+            return;
+        f->carried[f->n_carried++] = (struct fixed_carried){
+            query, c->column.name, c->same, c->first, c->count, c->tuple};
+    }
+}
+
+// Conditions of the statements around it, as if its WHERE said so.
+static void add_carried(struct level *l, const PgQuery__SelectStmt *s)
+{
+    struct conditions *all = &l->conditions;
+    for (uint16_t i = 0; i < all->fixed->n_carried; i++) {
+        const struct fixed_carried *c = &all->fixed->carried[i];
+        struct column_name columns[CARRIED_COLUMNS_MAX];
+        int n = c->query == s ? carried_columns(s, c->output, columns) : 0;
+        for (int k = 0; k < n && all->n < CONDITIONS_MAX; k++)
+            all->at[all->n++] = (struct condition){
+                .to = l->n_leaves, .column = columns[k], .same = c->same,
+                .first = c->first, .count = c->count, .tuple = c->tuple};
+    }
+}
+
 void fixed_select(struct fixed *f, const struct walk *w, const PgQuery__SelectStmt *s)
 {
-    struct level l = {.fixed = f, .walk = w, .sight = {.select = s}};
+    struct level l = {.conditions = {.fixed = f, .walk = w, .sight = {.select = s}}};
+    uint16_t first_scan = f->n_scans, n_scans = 0;
     if (s->n_from_clause == 0 || !fixed_has_room(f))
         return;
     for (size_t i = 0; i < s->n_from_clause; i++)
         add_from(&l, s->from_clause[i]);
-    l.sight.items = s->from_clause;
-    l.sight.n = s->n_from_clause;
-    add_conditions(&l, s->where_clause, 0, l.n_leaves);
+    l.conditions.sight.items = s->from_clause;
+    l.conditions.sight.n = s->n_from_clause;
+    conditions_add(&l.conditions, s->where_clause, 0, l.n_leaves);
     if (l.full)
         return; // none is foreseen: each is read as a whole
-    uint16_t first_scan = f->n_scans;
+    add_carried(&l, s);
     for (int i = 0; i < l.n_leaves; i++)
-        fix_leaf(&l, i, first_scan);
+        n_scans += l.leaves[i].relation != NULL;
+    for (int i = 0; i < l.n_leaves; i++) {
+        if (l.leaves[i].relation != NULL)
+            fix_leaf(&l, i, first_scan, n_scans);
+        if (l.leaves[i].query != NULL || walk_cte(w, l.leaves[i].relation) != NULL)
+            carry(&l, i);
+    }
 }
 
 // ---- Writes -------------------------------------------------------------------------------------
@@ -509,10 +418,10 @@ static void fix_sets(struct fixed *f, PgQuery__Node **targets, size_t n)
 
 static void fix_where(struct fixed *f, const PgQuery__RangeVar *target, const PgQuery__Node *where)
 {
-    struct level l = {.fixed = f};
-    add_leaf(&l, target);
-    add_conditions(&l, where, 0, 1);
-    fix_leaf(&l, 0, f->n_scans);
+    struct level l = {.conditions = {.fixed = f}};
+    add_leaf(&l, (struct leaf){.relation = target, .renamed = renames(target->alias)});
+    conditions_add(&l.conditions, where, 0, 1);
+    fix_leaf(&l, 0, f->n_scans, 1);
 }
 
 // Only where it is the key that rows conflict in; resolve.c knows.
@@ -553,6 +462,11 @@ static void fix_insert(struct fixed *f, const PgQuery__InsertStmt *s)
     if (values == NULL || values->n_values_lists == 0 || values->n_values_lists > ROWS_MAX ||
         s->override == PG_QUERY__OVERRIDING_KIND__OVERRIDING_USER_VALUE)
         return;
+    for (size_t i = 0; i < values->n_values_lists; i++) // (row).* is a value of several columns
+        if (values->values_lists[i]->node_case == NODE(LIST) &&
+            node_has_star(values->values_lists[i]->list->items,
+                          values->values_lists[i]->list->n_items))
+            return;
     struct fixed_scan *scan = add_scan(f, s->relation);
     if (scan == NULL)
         return;

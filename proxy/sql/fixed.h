@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a statement fixes: for each place of a relation in it, the columns that equal constants,
 // parameters, or columns that do, in every row that matters. Gathered beside the walk, statement
-// by statement, from what the conditions of FROM and WHERE say together (AND), and from an OR each
-// arm of which says it of one column, other ORs within it included; nothing under NOT or CASE
-// counts.
+// by statement, from what the conditions of FROM and WHERE say (conditions.h).
 //
 // A place in FROM is restricted by WHERE, by ON of the inner joins around it, and by ON of the
 // outer joins around it on whose other side rows are preserved. Then rows without the values are
@@ -11,7 +9,9 @@
 // rows only. (Equality with a value is never true of NULL, so a row that an outer join makes up
 // fails as well.)
 //
-// What equals a column of another place is linked to it (linked.h).
+// What equals a column of another place is linked to it (linked.h), as are the columns that USING
+// and NATURAL make one of. What is said of a query's output is said within it, too, where that
+// comes to the same (carried.h).
 //
 // Internal to proxy/sql. Not here: whether these columns are a key, and whether the values can be
 // told (keyed.h, keys.h).
@@ -19,6 +19,7 @@
 #include <pg_query/pg_query.pb-c.h>
 
 #include "proxy/sql/analysis.h"
+#include "proxy/sql/linked.h"
 #include "proxy/sql/template.h"
 
 struct walk;
@@ -31,6 +32,13 @@ struct fixed_scan {
     struct sql_scan scan;
 };
 
+struct fixed_carried { // a condition on an output of a query that was not walked yet; borrows
+    const PgQuery__SelectStmt *query;
+    const char *output;
+    struct linked same; // as in a condition, as is what follows
+    uint16_t first, count, tuple;
+};
+
 struct fixed { // zeroed to begin
     struct slice text; // that is being read; empty: where its constants are is not known
     struct template_constant *constants; // owns
@@ -39,7 +47,8 @@ struct fixed { // zeroed to begin
     struct sql_fix *fixes;    // their columns borrow from the tree
     const PgQuery__RangeVar **links; // of fixes that are LINKED: to which place; borrow
     struct sql_value *values;
-    uint16_t n_scans, n_fixes, n_values;
+    struct fixed_carried *carried;
+    uint16_t n_scans, n_fixes, n_values, n_carried;
     uint16_t n_tuples;
     uint8_t uses[FIXED_PARAMETERS_MAX];   // of parameters, from 1; 2: two or more
     uint32_t casts[FIXED_PARAMETERS_MAX]; // what each use of one is cast to; 0: not to one type

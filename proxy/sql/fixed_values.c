@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proxy/sql/fixed_values.h"
 
+#include "cache/rowkey_array.h"
 #include "proxy/sql/nodes.h"
 
 #define NODE(name) PG_QUERY__NODE__NODE_##name
+
+enum { ELEMENTS_MAX = 64 }; // of one ARRAY[...]
 
 static bool add_value(struct fixed *f, struct sql_value value)
 {
@@ -93,7 +96,9 @@ static uint32_t cast_oid(const PgQuery__TypeName *type)
                  {"numeric", 1700}, {"oid", 26},    {"bytea", 17},       {"name", 19},
                  {"macaddr", 829},  {"time", 1083}, {"timestamp", 1114}, {"timestamptz", 1184},
                  {"float8", 701},  {"inet", 869},  {"cidr", 650},        {"varbit", 1562},
-                 {"interval", 1186}};
+                 {"interval", 1186}, {"float4", 700}, {"int4range", 3904}, {"int8range", 3926},
+                 {"numrange", 3906}, {"daterange", 3912}, {"tsrange", 3908},
+                 {"tstzrange", 3910}};
     if (type == NULL || type->setof || type->pct_type || type->n_typmods > 0 ||
         type->n_names < 1 || type->n_names > 2 ||
         (type->n_names == 2 && strcmp(node_string(type->names[0]), "pg_catalog") != 0))
@@ -111,6 +116,19 @@ uint32_t fixed_cast(const PgQuery__TypeName *type)
     return oid != 0 && type->n_array_bounds > 0 ? oid | array : oid;
 }
 
+// ARRAY['a', 'b'] as one value; keys.c refuses all but constants in it.
+static bool take_elements(struct fixed *f, const PgQuery__AArrayExpr *array, struct sql_value value)
+{
+    value.kind = SQL_ELEMENTS;
+    value.number = (uint16_t)array->n_elements;
+    if (array->n_elements > ELEMENTS_MAX || !add_value(f, value))
+        return false;
+    for (size_t i = 0; i < array->n_elements; i++)
+        if (!fixed_take_value(f, array->elements[i], false))
+            return false;
+    return true;
+}
+
 // A constant or a parameter, cast or not. array: the cast must be to an array, if there is one.
 bool fixed_take_value(struct fixed *f, const PgQuery__Node *node, bool array)
 {
@@ -118,12 +136,16 @@ bool fixed_take_value(struct fixed *f, const PgQuery__Node *node, bool array)
     if (node != NULL && node->node_case == NODE(TYPE_CAST)) {
         const PgQuery__TypeName *type = node->type_cast->type_name;
         value.cast = cast_oid(type);
-        if (value.cast == 0 || (type->n_array_bounds > 0) != array)
+        if (!array && type->n_array_bounds > 0) // it is one value
+            value.cast = rowkey_array_of(value.cast);
+        if (value.cast == 0 || (array && type->n_array_bounds == 0))
             return false;
         node = node->type_cast->arg;
     }
     if (node == NULL)
         return false;
+    if (node->node_case == NODE(A_ARRAY_EXPR) && !array)
+        return take_elements(f, node->a_array_expr, value);
     if (node->node_case == NODE(PARAM_REF)) {
         int32_t number = node->param_ref->number;
         if (number < 1 || number > UINT16_MAX)

@@ -62,32 +62,50 @@ static bool is_form(const struct catalog_relation *relation, struct slice name,
 
 // Is the other column known to be of the same form, whatever relation its place means? Then what
 // equals it equals the values. (Not with padding: text that equals the padded value may differ.)
-static bool is_same(const struct search *s, const struct sql_fix *fix)
+// absent: it is fine, too, if there is surely none of that name.
+static bool is_same(const struct search *s, uint16_t scan, struct slice column, bool absent)
 {
     const struct catalog_relation *found[KEYED_SAME_NAME_MAX];
     const struct analysis *a = s->in->analysis;
     size_t n;
-    if (s->type == ROWKEY_PADDED || fix->other >= a->keys.n_scans)
+    if (s->type == ROWKEY_PADDED || scan >= a->keys.n_scans)
         return false;
-    const struct sql_scan *other = &a->keys.scans[fix->other];
+    const struct sql_scan *other = &a->keys.scans[scan];
     if (other->whole || other->written || other->name >= a->reads.count ||
         keyed_find(s->in, &a->reads.at[other->name], found, &n) != CATALOG_FOUND)
         return false;
     for (size_t i = 0; i < n; i++)
-        if (!is_form(found[i], fix->other_column, s->type))
+        if (!is_form(found[i], column, s->type) &&
+            !(absent && catalog_column_kind(found[i], column) == CATALOG_NO_COLUMN))
+            return false;
+    return true;
+}
+
+// Is it a fix of the column? One that joins may have made of several is each of them only if they
+// are of the same form.
+static bool is_of(const struct search *s, const struct sql_fix *fix, enum sql_fix_kind kind,
+                  struct slice column)
+{
+    bool any = kind == FIX_LINKED && fix->column.len == 0;
+    if (fix->kind != kind || (!any && !slice_eq(fix->column, column)))
+        return false;
+    for (uint16_t i = 0; i < fix->n_among; i++)
+        if (!is_same(s, (uint16_t)(fix->among + i), column, true))
             return false;
     return true;
 }
 
 static bool find_values(struct search *s, const struct sql_scan *scan, struct slice column);
 
-static bool follow(struct search *s, const struct sql_fix *fix, int number)
+static bool follow(struct search *s, const struct sql_fix *fix, int number, struct slice column)
 {
     uint64_t bit = UINT64_C(1) << (number % 64);
-    if (number >= FIXES_MAX || (s->seen[number / 64] & bit) != 0 || !is_same(s, fix))
+    struct slice other = fix->other_column.len > 0 ? fix->other_column : column;
+    if (number >= FIXES_MAX || (s->seen[number / 64] & bit) != 0 ||
+        !is_same(s, fix->other, other, false))
         return false;
     s->seen[number / 64] |= bit;
-    if (!find_values(s, &s->in->analysis->keys.scans[fix->other], fix->other_column))
+    if (!find_values(s, &s->in->analysis->keys.scans[fix->other], other))
         return false;
     s->apart |= fix->apart;
     return true;
@@ -99,14 +117,12 @@ static bool find_values(struct search *s, const struct sql_scan *scan, struct sl
     const struct sql_fix *fixes = s->in->analysis->keys.fixes;
     int end = scan->first + scan->count;
     for (int i = scan->first; i < end; i++)
-        if (slice_eq(fixes[i].column, column) &&
-            (fixes[i].kind == FIX_EQUAL || (fixes[i].kind == FIX_SAME && is_same(s, &fixes[i])))) {
+        if (is_of(s, &fixes[i], FIX_EQUAL, column)) {
             s->fix = i;
             return true;
         }
     for (int i = scan->first; i < end; i++)
-        if (slice_eq(fixes[i].column, column) && fixes[i].kind == FIX_LINKED &&
-            follow(s, &fixes[i], i))
+        if (is_of(s, &fixes[i], FIX_LINKED, column) && follow(s, &fixes[i], i, column))
             return true;
     return false;
 }
@@ -119,7 +135,8 @@ static bool find_values(struct search *s, const struct sql_scan *scan, struct sl
 static bool keeps_key(const struct keyed *k, const struct sql_scan *scan,
                       const struct one_key *key)
 {
-    int conflicting = 0, conflicts = 0;
+    int conflicts = 0;
+    unsigned conflicting = 0; // columns of the key: bits
     for (int i = scan->first; i < scan->first + scan->count; i++) {
         const struct sql_fix *fix = &k->analysis->keys.fixes[i];
         int column = column_of(key, fix->column);
@@ -128,9 +145,10 @@ static bool keeps_key(const struct keyed *k, const struct sql_scan *scan,
         if (fix->kind != FIX_CONFLICT)
             continue;
         conflicts++;
-        conflicting += column >= 0 && !rowkey_has_collation(key->columns[column].type);
+        if (column >= 0 && !rowkey_has_collation(key->columns[column].type))
+            conflicting |= 1u << column;
     }
-    return conflicts == 0 || (conflicts == key->count && conflicting == key->count);
+    return conflicts == 0 || (conflicts == key->count && conflicting == (1u << key->count) - 1);
 }
 
 bool keyed_scan(const struct keyed *k, const struct sql_scan *scan,

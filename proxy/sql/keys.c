@@ -3,7 +3,7 @@
 
 #include "base/reader.h"
 #include "cache/ledger.h"
-#include "cache/rowkey.h"
+#include "cache/rowkey_array.h"
 #include "proxy/sql/pattern.h"
 
 enum { TEXT = 25, VARCHAR = 1043, UNKNOWN = 705 };
@@ -69,103 +69,42 @@ static bool add_binary(struct column *c, uint32_t type, struct slice bytes)
 
 // ---- Arrays -------------------------------------------------------------------------------------
 
-// One element of an array's text, unquoted. null: it may be one, if it says so. False: it has no
-// end.
-static bool take_element(struct slice *s, uint8_t *out, size_t *n, bool *null)
+// A NULL equals nothing; the word for it is text with array_nulls = off, and then another type may
+// have it as well.
+static bool add_element(struct column *c, uint32_t cast, const struct rowkey_element *e)
 {
-    bool quoted = s->len > 0 && s->at[0] == '"';
-    *n = 0;
-    *null = !quoted;
-    if (quoted)
-        *s = slice_skip(*s, 1);
-    while (s->len > 0 && *n < ROWKEY_VALUE_BYTES) {
-        uint8_t byte = slice_cut(s, 1).at[0];
-        if (quoted && byte == '"')
-            return true;
-        if (!quoted && (byte == ',' || byte == '}')) {
-            *s = slice_of(s->at - 1, s->len + 1);
-            return *n > 0;
-        }
-        if (byte == '\\' && s->len > 0) {
-            byte = slice_cut(s, 1).at[0];
-            *null = false;
-        } else if (!quoted && (byte == '{' || byte == '"' || byte == '\\' || byte <= ' ')) {
-            return false; // nested, or blanks that may count or not
-        }
-        out[(*n)++] = byte;
-    }
-    return false;
+    uint64_t form;
+    if (e->binary)
+        return e->null || add_binary(c, e->type, e->bytes);
+    if (e->null && c->type != ROWKEY_CHAR && !rowkey_text(c->type, e->bytes, &form))
+        return true;
+    return add_text(c, cast, e->bytes);
 }
 
-static bool is_null(struct slice word)
+struct elements {
+    struct column *column;
+    uint32_t cast;
+    uint32_t type; // in binary, if it is known
+};
+
+static bool visit_element(void *arg, const struct rowkey_element *e)
 {
-    return word.len == 4 && (word.at[0] | 0x20) == 'n' && (word.at[1] | 0x20) == 'u' &&
-           (word.at[2] | 0x20) == 'l' && (word.at[3] | 0x20) == 'l';
+    const struct elements *of = arg;
+    if (e->binary && (!accepts(of->column, e->type) || (of->type != 0 && of->type != e->type)))
+        return false;
+    return add_element(of->column, of->cast, e);
 }
 
-// {1,"2",NULL}: of one dimension, without blanks. A NULL equals nothing.
 static bool add_array_text(struct column *c, uint32_t cast, struct slice text)
 {
-    uint8_t bytes[ROWKEY_VALUE_BYTES];
-    size_t n;
-    bool null;
-    if (text.len < 2 || text.at[0] != '{')
-        return false;
-    text = slice_skip(text, 1);
-    if (slice_is(text, "}"))
-        return true;
-    for (;;) {
-        if (!take_element(&text, bytes, &n, &null))
-            return false;
-        struct slice element = slice_of(bytes, n);
-        if (!(null && is_null(element)) && !add_text(c, cast, element))
-            return false;
-        if (slice_is(text, "}"))
-            return true;
-        if (text.len == 0 || slice_cut(&text, 1).at[0] != ',')
-            return false;
-    }
+    struct elements of = {.column = c, .cast = cast};
+    return rowkey_elements_of_text(text, visit_element, &of);
 }
 
-// array_send(): dimensions, flags, type of the elements, length and lower bound; the elements.
-static bool add_array_binary(struct column *c, uint32_t element, struct slice bytes)
+static bool add_array_binary(struct column *c, uint32_t type, struct slice bytes)
 {
-    struct reader r = reader_of(bytes);
-    uint32_t dimensions = reader_u32(&r);
-    reader_u32(&r);
-    uint32_t type = reader_u32(&r);
-    if (!reader_ok(&r) || dimensions > 1 || !accepts(c, type) ||
-        (element != 0 && element != type))
-        return false;
-    uint32_t count = dimensions == 0 ? 0 : reader_u32(&r);
-    if (dimensions > 0)
-        reader_u32(&r);
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t len = reader_u32(&r);
-        if (!reader_ok(&r))
-            return false;
-        if (len == UINT32_MAX)
-            continue;
-        struct slice value = reader_bytes(&r, len);
-        if (!reader_ok(&r) || !add_binary(c, type, value))
-            return false;
-    }
-    return reader_done(&r);
-}
-
-// The type of an array's elements (pg_type.typelem); 0: not one of ours.
-static uint32_t element_of(uint32_t array)
-{
-    static const uint32_t pairs[][2] = {
-        {1000, 16},      {1001, 17},   {1002, 18},   {1003, 19},   {1005, 21},   {1007, 23},
-        {1016, 20},      {1009, TEXT}, {1028, 26},   {1040, 829},  {1014, 1042}, {1015, VARCHAR},
-        {1182, 1082},    {1183, 1083}, {1115, 1114}, {1185, 1184}, {1231, 1700}, {2951, 2950},
-        {1022, 701},     {1041, 869},  {651, 650},   {775, 774},   {1561, 1560}, {1563, 1562},
-        {3221, 3220},    {1187, 1186}};
-    for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++)
-        if (pairs[i][0] == array)
-            return pairs[i][1];
-    return 0;
+    struct elements of = {.column = c, .type = type};
+    return rowkey_elements_of_binary(bytes, visit_element, &of);
 }
 
 // ---- Parameters ---------------------------------------------------------------------------------
@@ -214,7 +153,7 @@ static bool add_parameter(struct column *c, const struct sql_value *value)
         return false;
     uint32_t declared = p.declared;
     if (declared != 0 && value->array)
-        declared = element_of(declared);
+        declared = rowkey_element_of(declared);
     if (p.declared != 0 && declared == 0)
         return false;
     if (value->cast != 0 && !rowkey_accepts(c->type, value->cast))
@@ -240,34 +179,48 @@ static bool add_parameter(struct column *c, const struct sql_value *value)
 static bool is_number(enum rowkey_type type)
 {
     return type == ROWKEY_INTEGER || type == ROWKEY_NUMERIC || type == ROWKEY_OID ||
-           type == ROWKEY_DOUBLE;
+           type == ROWKEY_DOUBLE || type == ROWKEY_FLOAT;
 }
 
-// A number without a cast is an integer where it fits eight bytes, and then compares as one; a
-// float8 is compared with the float8 that it is cast to, which is that of its digits.
-static bool add_number(struct column *c, const struct sql_value *value, struct slice raw)
+// The constants are looked for once they are needed.
+struct constants {
+    bool known;
+    size_t n;
+    struct template_constant at[TEMPLATE_CONSTANTS_MAX];
+};
+
+enum { CONSTANT_BYTES = 2 * ROWKEY_VALUE_BYTES };
+
+// What it says, without quotes and with its minus. A number without a cast is an integer where it
+// fits eight bytes, and then compares as one; a float8 or float4 is compared with the float8 that
+// it is cast to, which is that of its digits. False: it is no constant, or is not compared as a
+// column of the type is.
+static bool constant_text(enum rowkey_type type, const struct sql_value *value,
+                          const struct constants *constants, uint8_t *bytes, struct slice *out)
 {
-    uint8_t text[ROWKEY_VALUE_BYTES];
-    if (!is_number(c->type) || raw.len + 1 > sizeof(text))
+    static const uint8_t kinds[SQL_ELEMENTS + 1] = {[SQL_INTEGER] = TEMPLATE_INTEGER,
+                                                    [SQL_DECIMAL] = TEMPLATE_DECIMAL,
+                                                    [SQL_STRING] = TEMPLATE_STRING};
+    if (value->cast != 0 && !rowkey_accepts(type, value->cast))
         return false;
-    text[0] = '-';
-    memcpy(text + 1, raw.at, raw.len);
-    struct slice signed_text = slice_of(text, raw.len + 1);
-    return add_text(c, value->cast, value->negative ? signed_text : raw);
-}
-
-static bool add_string(struct column *c, const struct sql_value *value, struct slice raw)
-{
-    uint8_t text[2 * ROWKEY_VALUE_BYTES];
+    *out = slice_str(value->number ? "t" : "f");
+    if (value->kind == SQL_BOOLEAN)
+        return type == ROWKEY_BOOLEAN;
+    if (value->number >= constants->n || constants->at[value->number].kind != kinds[value->kind])
+        return false;
+    struct slice raw = constants->at[value->number].raw;
+    bool quoted = value->kind == SQL_STRING;
     size_t n = 0;
-    for (size_t i = 1; i + 1 < raw.len; i++) {
-        if (n == sizeof(text))
-            return false;
-        text[n++] = raw.at[i];
-        i += raw.at[i] == '\'';
+    if (raw.len >= CONSTANT_BYTES || (!quoted && !is_number(type)))
+        return false;
+    if (value->negative)
+        bytes[n++] = '-';
+    for (size_t i = quoted; i + quoted < raw.len; i++) {
+        bytes[n++] = raw.at[i];
+        i += quoted && raw.at[i] == '\'';
     }
-    struct slice plain = slice_of(text, n);
-    return value->array ? add_array_text(c, value->cast, plain) : add_text(c, value->cast, plain);
+    *out = slice_of(bytes, n);
+    return true;
 }
 
 // An enum's label in a statement that was prepared is the one of that time, whatever it is called
@@ -278,29 +231,49 @@ static bool is_of_today(const struct column *c)
 }
 
 static bool add_constant(struct column *c, const struct sql_value *value,
-                         const struct template_constant *constants, size_t n)
+                         const struct constants *constants)
 {
-    if (value->kind == SQL_BOOLEAN)
-        return c->type == ROWKEY_BOOLEAN && add_text(c, 0, slice_str(value->number ? "t" : "f"));
-    static const uint8_t kinds[] = {[SQL_INTEGER] = TEMPLATE_INTEGER,
-                                    [SQL_DECIMAL] = TEMPLATE_DECIMAL,
-                                    [SQL_STRING] = TEMPLATE_STRING};
-    if (!is_of_today(c) || value->number >= n ||
-        constants[value->number].kind != kinds[value->kind] ||
-        (value->cast != 0 && !rowkey_accepts(c->type, value->cast)))
+    uint8_t bytes[CONSTANT_BYTES];
+    struct slice text;
+    if (!is_of_today(c) || !constant_text(c->type, value, constants, bytes, &text))
         return false;
-    struct slice raw = constants[value->number].raw;
-    return value->kind == SQL_STRING ? add_string(c, value, raw) : add_number(c, value, raw);
+    return value->array ? add_array_text(c, value->cast, text) : add_text(c, value->cast, text);
+}
+
+// ARRAY['a', 'b'], as '{"a","b"}'. What it is cast to must be the column's own type, as a cast may
+// change its elements.
+static bool add_elements(struct column *c, const struct sql_value *array,
+                         const struct constants *constants)
+{
+    uint8_t text[ROWKEY_VALUE_BYTES], bytes[CONSTANT_BYTES];
+    enum rowkey_type type = rowkey_of_elements(c->type);
+    size_t n = 0;
+    if (type == ROWKEY_NONE || (array->cast != 0 && rowkey_type_of(array->cast) != c->type))
+        return false;
+    text[n++] = '{';
+    for (uint16_t i = 1; i <= array->number; i++) {
+        struct slice element;
+        uint64_t unused;
+        uint32_t cast = array[i].cast;
+        if (!constant_text(type, &array[i], constants, bytes, &element) ||
+            (cast != 0 && !rowkey_text(rowkey_type_of(cast), element, &unused)) ||
+            2 * element.len + 4 > sizeof(text) - n)
+            return false;
+        if (i > 1)
+            text[n++] = ',';
+        text[n++] = '"';
+        for (size_t k = 0; k < element.len; k++) {
+            if (element.at[k] == '"' || element.at[k] == '\\')
+                text[n++] = '\\';
+            text[n++] = element.at[k];
+        }
+        text[n++] = '"';
+    }
+    text[n++] = '}';
+    return add_text(c, 0, slice_of(text, n));
 }
 
 // ---- Columns, keys ------------------------------------------------------------------------------
-
-// The constants are looked for once they are needed.
-struct constants {
-    bool known;
-    size_t n;
-    struct template_constant at[TEMPLATE_CONSTANTS_MAX];
-};
 
 static size_t constants_of(const struct key_values *v, struct template_constant *out)
 {
@@ -321,9 +294,13 @@ static bool column_values(struct column *c, uint16_t fix, struct constants *cons
             constants->known = true;
             constants->n = constants_of(c->from, constants->at);
         }
-        if (value->kind == SQL_PARAMETER ? !add_parameter(c, value)
-                                         : !add_constant(c, value, constants->at, constants->n))
+        bool added = value->kind == SQL_PARAMETER  ? add_parameter(c, value)
+                     : value->kind == SQL_ELEMENTS ? add_elements(c, value, constants)
+                                                   : add_constant(c, value, constants);
+        if (!added)
             return false;
+        if (value->kind == SQL_ELEMENTS)
+            i += value->number;
     }
     return true;
 }

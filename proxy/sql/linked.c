@@ -114,11 +114,6 @@ static bool is_of_only_item(const PgQuery__SelectStmt *s, const char *place, con
     return look(&items, s->from_clause, 1) == HERE && is_of(&items, name, depth, out);
 }
 
-static bool is_star(const PgQuery__ColumnRef *ref)
-{
-    return ref->n_fields > 0 && ref->fields[ref->n_fields - 1]->node_case == NODE(A_STAR);
-}
-
 // place is NULL if it is not qualified. More than two parts are not followed.
 static bool take_parts(const PgQuery__ColumnRef *ref, const char **place, const char **last)
 {
@@ -133,7 +128,7 @@ static bool is_column(const PgQuery__SelectStmt *s, const PgQuery__ColumnRef *re
                       struct linked *out)
 {
     const char *place, *name;
-    if (is_star(ref) || !take_parts(ref, &place, &name))
+    if (node_is_star(ref) || !take_parts(ref, &place, &name))
         return false;
     if (place == NULL)
         return is_of_only_item(s, NULL, name, depth, out);
@@ -175,7 +170,7 @@ static bool is_output(const PgQuery__Node *query, const char *name, int depth, s
     }
     const PgQuery__ColumnRef *all = s->n_target_list == 1 ? column_of(s->target_list[0]) : NULL;
     const char *place, *unused;
-    return all != NULL && is_star(all) && take_parts(all, &place, &unused) &&
+    return all != NULL && node_is_star(all) && take_parts(all, &place, &unused) &&
            is_of_only_item(s, place, name, depth, out);
 }
 
@@ -217,4 +212,22 @@ bool linked_find(const struct walk *w, const struct linked_sight *sight, const c
             return where == HERE && !l->in_from && is_of(&around, name, 0, out);
     }
     return false;
+}
+
+bool linked_item(const struct walk *w, const PgQuery__Node *item, const char *name,
+                 struct linked *out)
+{
+    struct items found = {.name = NULL};
+    const PgQuery__Alias *alias = NULL;
+    *out = (struct linked){.relation = NULL};
+    if (item->node_case == NODE(RANGE_VAR)) {
+        found.relation = item->range_var;
+        alias = item->range_var->alias;
+    } else if (item->node_case == NODE(RANGE_SUBSELECT)) {
+        found.query = item->range_subselect;
+        alias = item->range_subselect->alias;
+    } else {
+        return false;
+    }
+    return (alias == NULL || alias->n_colnames == 0) && is_here(w, &found, name, out);
 }

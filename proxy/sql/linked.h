@@ -34,5 +34,9 @@ struct linked_sight {
 bool linked_find(const struct walk *w, const struct linked_sight *sight, const char *place,
                  const char *name, struct linked *out);
 
+// The column of that name of an item in FROM, if there is one; "": of a relation, any one.
+bool linked_item(const struct walk *w, const PgQuery__Node *item, const char *name,
+                 struct linked *out);
+
 // The one column of a subquery.
 bool linked_output(const PgQuery__Node *query, struct linked *out);

@@ -51,6 +51,28 @@ bool node_tells_of_its_argument(const char *name)
     return false;
 }
 
+static bool ends_in_star(PgQuery__Node *const *parts, size_t n)
+{
+    return n > 0 && parts[n - 1]->node_case == NODE(A_STAR);
+}
+
+bool node_is_star(const PgQuery__ColumnRef *ref)
+{
+    return ends_in_star(ref->fields, ref->n_fields);
+}
+
+bool node_has_star(PgQuery__Node *const *nodes, size_t n)
+{
+    bool has = false;
+    for (size_t i = 0; i < n; i++)
+        if (nodes[i]->node_case == NODE(COLUMN_REF))
+            has |= node_is_star(nodes[i]->column_ref);
+        else if (nodes[i]->node_case == NODE(A_INDIRECTION))
+            has |= ends_in_star(nodes[i]->a_indirection->indirection,
+                                nodes[i]->a_indirection->n_indirection);
+    return has;
+}
+
 // Reviewed: these mean nothing by themselves.
 bool node_is_what_its_children_are(PgQuery__Node__NodeCase kind)
 {

@@ -27,5 +27,8 @@ bool node_names_its_setting(const PgQuery__FuncCall *call);   // of set_config()
 bool node_is_of_the_key(PgQuery__SQLValueFunctionOp op);      // CURRENT_USER and its like
 bool node_is_system_column(const char *name);
 bool node_tells_of_its_argument(const char *name); // t.name, as a function of a row
+bool node_is_star(const PgQuery__ColumnRef *ref); // *, or t.*
+// t.* or (row).* among expressions: it stands for several.
+bool node_has_star(PgQuery__Node *const *nodes, size_t n);
 // Reviewed: means nothing by itself.
 bool node_is_what_its_children_are(PgQuery__Node__NodeCase kind);

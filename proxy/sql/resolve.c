@@ -88,7 +88,7 @@ static bool add_written_scans(struct resolving *r, uint32_t name,
     const struct sql_keys *keys = &r->analysis->keys;
     const struct keyed in = keyed_of(r);
     uint32_t before = scans->count;
-    for (uint16_t i = 0; i < keys->n_scans; i++) {
+    for (uint16_t i = 0; !relation->rewrites && i < keys->n_scans; i++) {
         const struct sql_scan *scan = &keys->scans[i];
         if (scan->name != name || !scan->written)
             continue;
@@ -131,7 +131,8 @@ static bool add_read(struct resolving *r, uint32_t number, const struct catalog_
 {
     uint32_t by_key[RESOLVE_KEYS_MAX];
     uint8_t n = 0;
-    for (uint8_t i = 0; i < catalog_key_count(found) && n < RESOLVE_KEYS_MAX; i++)
+    uint8_t keys = found->shares_slot ? 0 : catalog_key_count(found);
+    for (uint8_t i = 0; i < keys && n < RESOLVE_KEYS_MAX; i++)
         if (add_read_scans(r, number, catalog_key_at(found, i)))
             by_key[n++] = ledger_table_slot(catalog_key_at(found, i)->table);
     for (uint16_t i = 0; i < found->read_count; i++) {
@@ -203,6 +204,27 @@ static bool add_written(struct resolving *r, uint32_t number,
            add_written_columns(r, number, relation);
 }
 
+// Rows of a table itself, and of those above it.
+static void write_table(struct resolving *r, uint32_t number, const struct catalog_relation *table)
+{
+    bool known = add_slots(&r->writes, table->writes, table->write_count) && table->writes_known &&
+                 add_written(r, number, table);
+    for (uint32_t k = 0; k < table->ancestor_count && known; k++)
+        if (table->ancestors[k]->key.count > 0 || table->ancestors[k]->key.full)
+            known = add_written(r, number, table->ancestors[k]);
+    r->barrier |= !known;
+}
+
+// Any rows: the view has names of its own for their columns.
+static void write_view(struct resolving *r, const struct catalog_relation *view)
+{
+    uint32_t no_place = UINT32_MAX;
+    if (view->writes_known && view->base != NULL)
+        write_table(r, no_place, view->base);
+    else
+        r->barrier = true;
+}
+
 static void resolve_write(struct resolving *r, uint32_t number)
 {
     const struct sql_name *name = &r->analysis->writes.at[number];
@@ -220,16 +242,11 @@ static void resolve_write(struct resolving *r, uint32_t number)
     case CATALOG_FOUND:
         break;
     }
-    for (size_t i = 0; i < n; i++) {
-        if (!add_slots(&r->writes, found[i]->writes, found[i]->write_count) ||
-            !found[i]->writes_known)
-            r->barrier = true;
-        bool known = add_written(r, number, found[i]);
-        for (uint32_t k = 0; k < found[i]->ancestor_count && known; k++)
-            if (found[i]->ancestors[k]->key.count > 0 || found[i]->ancestors[k]->key.full)
-                known = add_written(r, number, found[i]->ancestors[k]);
-        r->barrier |= !known;
-    }
+    for (size_t i = 0; i < n; i++)
+        if (found[i]->is_view)
+            write_view(r, found[i]);
+        else
+            write_table(r, number, found[i]);
 }
 
 // ---- Functions, operators, casts ----------------------------------------------------------------
@@ -259,6 +276,7 @@ static void resolve_functions(struct resolving *r)
     const struct analysis *a = r->analysis;
     for (uint32_t i = 0; i < a->functions.count; i++) {
         const struct sql_name *name = &a->functions.at[i];
+        r->barrier |= captured_reads_columns(name);
         if (captured_function(r->catalog, name))
             capture(r, BYPASS_UNKNOWN_FUNCTION,
                     catalog_function_is_harmless(r->catalog, name->name));
@@ -309,6 +327,21 @@ static void resolve_casts(struct resolving *r)
     for (uint32_t i = 0; i < a->casts.count; i++)
         if (is_unqualified(&a->casts.at[i]) && !builtins_come_first(r->path))
             capture(r, BYPASS_CAST, false);
+}
+
+// A domain's check may do anything.
+static void resolve_checks(struct resolving *r)
+{
+    switch (captured_casts_run_code(r->analysis, r->catalog, r->path)) {
+    case CATALOG_FOUND:
+        capture(r, BYPASS_CAST, false);
+        return;
+    case CATALOG_PENDING:
+        r->pending = r->barrier = true;
+        return;
+    case CATALOG_ABSENT:
+        return;
+    }
 }
 
 static void resolve_types(struct resolving *r)
@@ -429,9 +462,11 @@ struct resolution *resolve(const struct analysis *a, const struct catalog *catal
     if (catalog != NULL) {
         if (catalog_denied(catalog) != BYPASS_NONE)
             deny(&r, catalog_denied(catalog));
+        r.barrier |= captured_casts_write(a, catalog);
         resolve_functions(&r);
         resolve_operators(&r);
         resolve_casts(&r);
+        resolve_checks(&r);
     }
     if (a->writes_by_calls)
         resolve_calls(&r);
@@ -479,6 +514,9 @@ void analysis_names(const struct analysis *a,
     for (uint32_t i = 0; a->writes_by_calls && i < a->functions.count; i++)
         if (!captured_builtin_function(&a->functions.at[i]))
             visit(&a->functions.at[i], arg);
+    for (uint32_t i = 0; i < a->casts.count; i++)
+        if (!captured_builtin_type(&a->casts.at[i]))
+            visit(&a->casts.at[i], arg);
     const struct sql_name text_search = text_search_name();
     if (a->searches_text)
         visit(&text_search, arg);

@@ -130,14 +130,16 @@ void walk_write(struct walk *w, const PgQuery__RangeVar *relation)
         if (strcmp(relation->relname, "pg_settings") == 0)
             w->effects |= EFFECT_SET; // its rule calls set_config()
     }
-    fixed_place(&w->fixed, relation, true,
-                walk_name(w, &w->writes, relation->schemaname, relation->relname));
+    struct walk_names *names = w->plans ? &w->reads : &w->writes;
+    fixed_place(&w->fixed, relation, !w->plans,
+                walk_name(w, names, relation->schemaname, relation->relname));
 }
 
 // ---- WITH ---------------------------------------------------------------------------------------
 
-// Walks the CTEs, then the statement that they belong to, each with the names it can see: with
-// RECURSIVE all of them, otherwise those before it. They hide outer ones and tables.
+// Walks a statement, then its CTEs, the later ones first: who reads one is met before it, and may
+// say which of its rows count. Each with the names it can see: with RECURSIVE all of them,
+// otherwise those before it. They hide outer ones and tables.
 static void walk_with(struct walk *w, const PgQuery__WithClause *with,
                       const ProtobufCMessage *statement)
 {
@@ -146,21 +148,15 @@ static void walk_with(struct walk *w, const PgQuery__WithClause *with,
     struct walk_scope *scopes = n > 0 ? mem_alloc(n * sizeof(*scopes)) : NULL;
     const struct walk_scope *innermost = outer;
     for (size_t i = 0; i < n; i++) {
-        if (!with->recursive)
-            walk_node(w, with->ctes[i]);
         const PgQuery__Node *cte = with->ctes[i];
         bool named = cte->node_case == NODE(COMMON_TABLE_EXPR);
         scopes[i] = (struct walk_scope){named ? cte->common_table_expr : NULL, innermost,
-                                        innermost, w->level};
+                                        innermost, w->level, statement};
         innermost = &scopes[i];
-        if (!with->recursive)
-            w->scope = innermost;
     }
-    w->scope = innermost;
     for (size_t i = 0; n > 0 && with->recursive && i < n; i++)
         scopes[i].sees = innermost;
-    for (size_t i = 0; n > 0 && with->recursive && i < n; i++)
-        walk_node(w, with->ctes[i]);
+    w->scope = innermost;
     struct walk_level level = {.select = (const PgQuery__SelectStmt *)statement,
                                .outer = w->level, .scope = innermost};
     if (statement->descriptor == &pg_query__select_stmt__descriptor) {
@@ -169,6 +165,10 @@ static void walk_with(struct walk *w, const PgQuery__WithClause *with,
     }
     walk_children(w, statement);
     w->level = level.outer;
+    for (size_t i = n; i > 0; i--) {
+        w->scope = scopes[i - 1].sees;
+        walk_node(w, with->ctes[i - 1]);
+    }
     w->scope = outer;
     mem_free(scopes);
 }
@@ -545,6 +545,7 @@ static void walk_kind(struct walk *w, node_case kind, const ProtobufCMessage *me
         walk_node(w, ((const PgQuery__CollateClause *)message)->arg);
         return;
     }
+    casts_note_any(w, message); // of a column that a function gives
     if (!node_is_what_its_children_are(kind))
         walk_deny(w, BYPASS_UNSUPPORTED);
     walk_children(w, message);

@@ -23,6 +23,7 @@ struct walk_scope { // the CTEs that are visible, innermost first
     const struct walk_scope *outer;
     const struct walk_scope *sees; // those that its own query sees
     const struct walk_level *around; // and what is around its statement
+    const ProtobufCMessage *statement; // that it belongs to
 };
 
 struct walk {
@@ -50,12 +51,15 @@ struct walk {
     uint8_t resets;
     bool rereads;
     bool defines;       // inside a definition: what it names is not run, read or written now
+    bool plans;         // inside what is planned and not run: its targets count as read
     bool writes_unknown;
     bool calls_unknown;     // what it calls may write: it is in functions or operators
     bool calls_unknown_function;
     bool reshapes;
     bool touches_unnamed;
     bool ddl;
+    bool changes_roles;
+    bool starts;        // its last transaction statement is START TRANSACTION
     bool has_parameters;
     bool tells_time;
     bool searches_text;

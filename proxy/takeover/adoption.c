@@ -179,6 +179,7 @@ static void note_past(struct client *client)
     const struct server *server = client->server;
     bool open = server->status != 'I' || !ops_empty(&server->ops) || client->open_batch ||
                 client->stream_left > 0;
+    client->batch_runs = client->open_batch;
     if (open)
         effects_note(client, NULL, &(struct key_values){.analysis = NULL});
 }

@@ -157,5 +157,6 @@ void error_fields_read(struct slice body, struct error_fields *fields)
             snprintf(fields->message, sizeof(fields->message), "%s", s);
         else if (code == 'R')
             snprintf(fields->routine, sizeof(fields->routine), "%s", s);
+        fields->nested |= code == 'q' || code == 'W';
     }
 }

@@ -76,5 +76,6 @@ struct error_fields {
     char sqlstate[6];
     char message[256];
     char routine[48]; // of the server's source
+    bool nested;      // it arose within a function, or in a query of its own
 };
 void error_fields_read(struct slice body, struct error_fields *fields);

@@ -19,7 +19,7 @@ const size_t target_rounds = 300000;
 enum {
     BOOL = 16, BYTEA = 17, INT8 = 20, INT2 = 21, INT4 = 23, TEXT = 25, OID = 26, TIME = 1083,
     TIMESTAMP = 1114, TIMESTAMPTZ = 1184, UUID = 2950, FLOAT8 = 701, INET = 869, INTERVAL = 1186,
-    VARBIT = 1562, LSN = 3220,
+    VARBIT = 1562, LSN = 3220, FLOAT4 = 700, INT4S = 1007, TEXTS = 1009, INT4RANGE = 3904,
 };
 
 static void check_agree(enum rowkey_type type, uint32_t oid, struct slice bytes, uint64_t expected)
@@ -143,6 +143,109 @@ static void check_double(struct slice bytes)
     }
 }
 
+// A float4, likewise, and as the float8 that it is.
+static void check_float(struct slice bytes)
+{
+    uint8_t at[4] = {0}, wide[8];
+    struct reader r = reader_of(slice_of(at, 4));
+    char text[64];
+    float value;
+    uint64_t key, pattern;
+    memcpy(at, bytes.at, bytes.len < 4 ? bytes.len : 4);
+    uint32_t low = reader_u32(&r);
+    memcpy(&value, &low, sizeof(value));
+    if (!isnormal(value) && value != 0)
+        return;
+    double same = (double)value;
+    memcpy(&pattern, &same, sizeof(pattern));
+    store_u32(wide, (uint32_t)(pattern >> 32));
+    store_u32(wide + 4, (uint32_t)pattern);
+    for (int digits = 8; digits >= 5; digits--) {
+        snprintf(text, sizeof(text), "%.*e", digits, same);
+        float read = strtof(text, NULL);
+        bool twice = read != (float)strtod(text, NULL);
+        if (twice || (!isnormal(read) && read != 0) || (digits != 5 && read != value))
+            continue;
+        CHECK(rowkey_text(ROWKEY_FLOAT, slice_str(text), &key));
+        check_agree(ROWKEY_FLOAT, FLOAT4, slice_of(at, 4), key);
+        check_agree(ROWKEY_FLOAT, FLOAT8, slice_of(wide, 8), key);
+    }
+}
+
+// Small arrays of numbers and of texts, as they are printed.
+static void check_arrays(struct slice bytes)
+{
+    enum rowkey_type integers = (enum rowkey_type)(ROWKEY_ARRAY | ROWKEY_INTEGER);
+    enum rowkey_type texts = (enum rowkey_type)(ROWKEY_ARRAY | ROWKEY_TEXT);
+    uint32_t n = bytes.len < 16 ? (uint32_t)bytes.len : 16;
+    struct buf text = {0}, binary = {0}, words = {0}, letters = {0};
+    char number[16];
+    uint64_t key;
+    for (int i = 0; i < 2; i++) {
+        struct buf *b = i == 0 ? &binary : &letters;
+        buf_u32(b, n > 0);
+        buf_u32(b, 1);
+        buf_u32(b, i == 0 ? INT4 : TEXT);
+        if (n > 0) {
+            buf_u32(b, n);
+            buf_u32(b, 1);
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        int value = (int8_t)bytes.at[i];
+        bool null = value % 8 == 3, quoted = value % 8 == 5;
+        snprintf(number, sizeof(number), quoted ? "\"%d\"" : "%d", value);
+        buf_put(&text, slice_str(i == 0 ? "{" : ","));
+        buf_put(&text, slice_str(null ? "NULL" : number));
+        buf_u32(&binary, null ? UINT32_MAX : 4);
+        if (!null)
+            buf_u32(&binary, (uint32_t)value);
+        buf_put(&words, slice_str(i == 0 ? "{\"" : "\",\""));
+        if (value == '"' || value == '\\')
+            buf_u8(&words, '\\');
+        buf_u8(&words, bytes.at[i]);
+        buf_u32(&letters, 1);
+        buf_u8(&letters, bytes.at[i]);
+    }
+    buf_put(&text, slice_str(n == 0 ? "{}" : "}"));
+    buf_put(&words, slice_str(n == 0 ? "{}" : "\"}"));
+    CHECK(rowkey_text(integers, buf_slice(&text), &key));
+    check_agree(integers, INT4S, buf_slice(&binary), key);
+    CHECK(rowkey_text(texts, buf_slice(&words), &key));
+    check_agree(texts, TEXTS, buf_slice(&letters), key);
+    buf_fini(&text);
+    buf_fini(&binary);
+    buf_fini(&words);
+    buf_fini(&letters);
+}
+
+// A range of whole numbers, with and without its bounds in it.
+static void check_range(struct slice bytes)
+{
+    enum rowkey_type type = (enum rowkey_type)(ROWKEY_RANGE | ROWKEY_INTEGER);
+    uint8_t at[1 + 2 * 8];
+    char text[64];
+    uint64_t key, other;
+    if (bytes.len < 3)
+        return;
+    int low = (int8_t)bytes.at[0], high = low + bytes.at[1] % 4, flags = bytes.at[2] & 6;
+    snprintf(text, sizeof(text), "%c%d,%d%c", flags & 2 ? '[' : '(', low, high,
+             flags & 4 ? ']' : ')');
+    at[0] = (uint8_t)flags;
+    store_u32(at + 1, 4);
+    store_u32(at + 5, (uint32_t)low);
+    store_u32(at + 9, 4);
+    store_u32(at + 13, (uint32_t)high);
+    CHECK(rowkey_text(type, slice_str(text), &key));
+    check_agree(type, INT4RANGE, slice_of(at, sizeof(at)), key);
+    int first = low + !(flags & 2), last = high + !!(flags & 4);
+    if (first < last) // as the server prints it
+        snprintf(text, sizeof(text), "[%d,%d)", first, last);
+    else
+        snprintf(text, sizeof(text), "empty");
+    CHECK(rowkey_text(type, slice_str(text), &other) && other == key);
+}
+
 // Addresses as libc prints them.
 static void check_address(struct slice bytes)
 {
@@ -262,7 +365,8 @@ void target_run(struct slice bytes)
 {
     static const uint32_t oids[] = {16, 20,   21,   23,   25,   1042, 1043, 1082, 1700, 2950,
                                     17, 0,    18,   19,   26,   829,  1083, 1114, 1184, 3500,
-                                    701, 650, 869,  774,  1186, 1560, 1562, 3220};
+                                    701, 650, 869,  774,  1186, 1560, 1562, 3220,
+                                    700, 1007, 1009, 1014, 1231, 1001, 1185, 3904, 3906, 3912};
     uint8_t oid = target_byte(&bytes);
     uint64_t key;
     check_integer(bytes);
@@ -270,15 +374,21 @@ void target_run(struct slice bytes)
     check_time(bytes);
     check_oid(bytes);
     check_double(bytes);
+    check_float(bytes);
+    check_arrays(bytes);
+    check_range(bytes);
     check_address(bytes);
     check_interval(bytes);
     check_bits(bytes);
     check_lsn(bytes);
     for (int i = ROWKEY_INTEGER; i < ROWKEY_TYPES; i++) {
-        enum rowkey_type type = (enum rowkey_type)i;
-        check_text(type, bytes);
+        static const int makers[] = {0, ROWKEY_ARRAY, ROWKEY_RANGE};
         uint32_t of = oids[oid % (sizeof(oids) / sizeof(*oids))];
-        if (rowkey_accepts(type, of))
-            rowkey_binary(type, of, bytes, &key);
+        for (size_t k = 0; k < sizeof(makers) / sizeof(*makers); k++) {
+            enum rowkey_type type = (enum rowkey_type)(i | makers[k]);
+            check_text(type, bytes);
+            if (rowkey_accepts(type, of))
+                rowkey_binary(type, of, bytes, &key);
+        }
     }
 }

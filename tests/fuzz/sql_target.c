@@ -27,7 +27,7 @@ static void check_keys(const struct sql_keys *a, const struct sql_keys *b)
     for (size_t i = 0; i < a->n_scans; i++)
         CHECK(a->scans[i].first + a->scans[i].count <= a->n_fixes);
     for (size_t i = 0; i < a->n_fixes; i++)
-        if (a->fixes[i].kind != FIX_SAME && a->fixes[i].kind != FIX_CONFLICT)
+        if (a->fixes[i].kind != FIX_CONFLICT)
             CHECK(a->fixes[i].first + a->fixes[i].count <= a->n_values);
     for (size_t i = 0; i < a->n_values; i++)
         CHECK(a->values[i].kind == b->values[i].kind && a->values[i].number == b->values[i].number);

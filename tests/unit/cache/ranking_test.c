@@ -122,7 +122,7 @@ static void figures_are_never_too_low(void **state)
     struct dice dice = dice_of(2);
     struct recall r;
     recall_init(&r, 1 << 16);
-    assert_int_equal(recall_bytes(&r), 1 << 16);
+    assert_int_equal(recall_bytes(&r), (1 << 16) + (1 << 16) / RECALL_BLOCK);
     unsigned times[2000] = {0}, exact = 0;
     for (int i = 0; i < 10000; i++) {
         size_t key = dice_below(&dice, 2000);
@@ -142,6 +142,30 @@ static void figures_are_never_too_low(void **state)
     recall_fini(&r);
 }
 
+// However large it is, halving takes no time: each figure is put right when it is looked at.
+static void figures_are_halved_where_they_are_looked_at(void **state)
+{
+    enum { KEYS = 200, BYTES = 1 << 20 };
+    struct recall r;
+    recall_init(&r, BYTES);
+    uint8_t *before = malloc(BYTES);
+    for (unsigned missed = 0; missed < 12; missed++) {
+        for (uint64_t key = 0; key < KEYS; key++)
+            recall_at_least(&r, (key + 1) * 0x9e3779b97f4a7c15u, 100 + (unsigned)key % 100);
+        memcpy(before, r.cells, BYTES);
+        for (unsigned i = 0; i < missed; i++)
+            recall_passed(&r, 100, 100);
+        assert_memory_equal(before, r.cells, BYTES);
+        for (uint64_t key = 0; key < KEYS; key++) {
+            unsigned figure = recall_of(&r, (key + 1) * 0x9e3779b97f4a7c15u);
+            assert_true(figure >= (100 + (unsigned)key % 100) >> missed);
+            assert_true(figure <= 199u >> missed);
+        }
+    }
+    free(before);
+    recall_fini(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +173,7 @@ int main(void)
         cmocka_unit_test(who_is_not_asked_for_leaves),
         cmocka_unit_test(of_equals_the_oldest_leaves),
         cmocka_unit_test(figures_are_never_too_low),
+        cmocka_unit_test(figures_are_halved_where_they_are_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

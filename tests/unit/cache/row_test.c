@@ -88,6 +88,17 @@ static void rows_tell_their_keys(void **state)
     struct catalog_key part = key_of("f", ROWKEY_DOUBLE, NULL);
     told(" f[double precision]:1e+22", &part, NULL, "1e22");
     told(" f[public.ratio]:'0.1'", &part, NULL, "0.1"); // a domain
+    enum rowkey_type texts = (enum rowkey_type)(ROWKEY_ARRAY | ROWKEY_TEXT);
+    struct catalog_key tags = key_of("t", texts, NULL);
+    told(" t[text[]]:'{\"it''s\",a,\"\\\\\",NULL}' id[integer]:5", &tags, NULL,
+         "{it's,\"a\",\\\\,null}");
+    told(" old-key: t[character varying[]]:'{}' new-tuple: t[character varying[]]:'{\" \"}'", &tags,
+         "{}", "{\" \"}");
+    struct catalog_key range = key_of("r", (enum rowkey_type)(ROWKEY_RANGE | ROWKEY_DATE), NULL);
+    told(" r[daterange]:'[2024-02-28,2024-03-01)' id[integer]:5", &range, NULL,
+         "[2024-02-28,2024-02-29]");
+    struct catalog_key share = key_of("f", ROWKEY_FLOAT, NULL);
+    told(" f[real]:1e+22", &share, NULL, "1e22");
     struct catalog_key bits = key_of("b", ROWKEY_BITS, NULL);
     told(" b[bit]:B'0101' id[bigint]:5", &bits, NULL, "0101");
     told(" b[bit varying]:B''", &bits, NULL, "");
@@ -129,6 +140,10 @@ static void what_is_not_told(void **state)
             fail_msg("understood: %s", rows[i]);
     struct catalog_key none = {.count = 0};
     assert_false(key_told(" id[integer]:5", &none, &keys));
+    struct catalog_key tags = key_of("t", (enum rowkey_type)(ROWKEY_ARRAY | ROWKEY_TEXT), NULL);
+    assert_false(key_told(" t[text[]]:'[0:0]={a}'", &tags, &keys));
+    assert_false(key_told(" t[text[]]:'{{a}}'", &tags, &keys));
+    assert_false(key_told(" t[text[]]:null", &tags, &keys));
     struct catalog_key name = key_of("name", ROWKEY_TEXT, NULL);
     assert_false(key_told(" name[text]:null", &name, &keys));
     assert_false(key_told(" name[text]:unchanged-toast-datum", &name, &keys));

@@ -84,6 +84,10 @@ static void answers_make_profiles(void **state)
     struct buf bytes = row("serializable", "0", "");
     assert_false(profiles_note(&p, NULL, true, buf_slice(&bytes), 1)->cacheable);
     buf_fini(&bytes);
+    bytes = row("repeatable read", "0", "");
+    const struct profile *whole = profiles_note(&p, NULL, true, buf_slice(&bytes), 1);
+    assert_true(whole->cacheable && whole->one_snapshot && !plain->one_snapshot);
+    buf_fini(&bytes);
     profiles_fini(&p);
     gucs_unref(&x);
     gucs_unref(&y);

@@ -69,7 +69,7 @@ static const struct expected cacheable[] = {
     {"with recursive x as (select 1 as n from t union all select n + 1 from x where n < 9) select "
      "* from x", SELECT(NONE), "", 0, "t", ""},
     {"with x as materialized (select * from t), y as (select * from x, u) select * from y",
-     SELECT(NONE), "", 0, "t u", ""},
+     SELECT(NONE), "", 0, "u t", ""},
     {"values (1, 'a')", SELECT(NO_RELATION), "", 0, "", ""},
     {"select * from t where (a, b) in (values (1, 2), (3, 4))", SELECT(NONE), "", 0, "t", ""},
     {"select case a when 1 then 'x' else 'y' end, coalesce(b, c), nullif(a, 1), greatest(a, b) "
@@ -131,7 +131,7 @@ static const struct expected cacheable[] = {
     {"with x as (select 1) select * from s.x", SELECT(NONE), "", 0, "s.x", ""},
     {"select * from (with x as (select 1) select * from x) y, x", SELECT(NONE), "", 0, "x", ""},
     {"with a as (select * from b), b as (select * from t) select * from a, b", SELECT(NONE), "", 0,
-     "b t", ""},
+     "t b", ""},
     {"with recursive a as (select * from b), b as (select * from t) select * from a, b",
      SELECT(NONE), "", 0, "t", ""},
     {"select * from t where a = (with x as (select * from u) select max(a) from x)", SELECT(NONE),
@@ -329,14 +329,14 @@ static const struct expected writes[] = {
     {"refresh materialized view v", OTHER(UTILITY), "WD", 0, "", ""},
     {"call p()", OTHER(CALL), "WFE", EFFECT(FUNCTION), "", ""},
     {"do $$ begin delete from t; end $$", OTHER(DO), "WFE", EFFECT(FUNCTION), "", ""},
-    {"explain select * from t", OTHER(EXPLAIN), "", 0, "", ""},
-    {"explain delete from t", OTHER(EXPLAIN), "", 0, "", ""},
+    {"explain select * from t", OTHER(EXPLAIN), "", 0, "t", ""},
+    {"explain delete from t", OTHER(EXPLAIN), "", 0, "t", ""},
     {"explain analyze delete from t", OTHER(EXPLAIN), "", 0, "", "t"},
     {"explain (verbose, analyze false) update t set a = 1", OTHER(EXPLAIN), "", 0, "", "t"},
     {"explain (analyze) create table x as select 1", OTHER(EXPLAIN), "WD", 0, "", ""},
     {"explain analyze select f()", OTHER(EXPLAIN), "WF", EFFECT(FUNCTION), "", ""},
     {"explain analyze execute p", OTHER(EXPLAIN), "W", EFFECT(PREPARE) | EFFECT(EXECUTE), "", ""},
-    {"explain execute p(1)", OTHER(EXPLAIN), "", EFFECT(PREPARE), "", ""},
+    {"explain execute p(1)", OTHER(EXPLAIN), "W", EFFECT(PREPARE) | EFFECT(EXECUTE), "", ""},
 };
 
 static const struct expected transactions[] = {
@@ -376,8 +376,18 @@ static const struct expected transactions[] = {
      BYPASS_MULTI_STATEMENT, "WFE", EFFECT_LISTEN | EFFECT_SET | EFFECT_FUNCTION, "", "t"},
     {"select 1;", SELECT(NO_RELATION), "", 0, "", ""},
     {"selec 1", STATEMENT_UNKNOWN, BYPASS_UNPARSABLE, "WDFEBP", EFFECT(UNKNOWN), "", ""},
-    {"select 'x", STATEMENT_UNKNOWN, BYPASS_UNPARSABLE, "WDFEBP", EFFECT(UNKNOWN), "", ""},
+    {"select 'x", STATEMENT_UNKNOWN, BYPASS_UNPARSABLE, "WFEBP", EFFECT(UNKNOWN), "", ""},
     {"select 1; selec 2", STATEMENT_UNKNOWN, BYPASS_UNPARSABLE, "WDFEBP", EFFECT(UNKNOWN), "", ""},
+    {" select 0x10 from t ; ", STATEMENT_UNKNOWN, BYPASS_UNPARSABLE, "WFEBP",
+     EFFECT(UNKNOWN), "", ""},
+    {"insert into t select from where", STATEMENT_UNKNOWN, BYPASS_UNPARSABLE, "WFEBP",
+     EFFECT(UNKNOWN), "", ""},
+    {"select 1 INTO x from where", STATEMENT_UNKNOWN, BYPASS_UNPARSABLE, "WDFEBP",
+     EFFECT(UNKNOWN), "", ""},
+    {"-- x\nselect 1 from where", STATEMENT_UNKNOWN, BYPASS_UNPARSABLE, "WDFEBP",
+     EFFECT(UNKNOWN), "", ""},
+    {"selects from where", STATEMENT_UNKNOWN, BYPASS_UNPARSABLE, "WDFEBP",
+     EFFECT(UNKNOWN), "", ""},
 };
 
 static const struct expected sessions[] = {

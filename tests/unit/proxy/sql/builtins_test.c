@@ -56,6 +56,8 @@ static void test_cacheable(void **state)
     assert_false(builtin_function_cacheable(NAME("now")));
     assert_false(builtin_function_cacheable(NAME("age")));
     assert_false(builtin_function_cacheable(NAME("to_tsvector")));
+    assert_false(builtin_function_cacheable(NAME("pg_partition_root")));
+    assert_false(builtin_function_cacheable(NAME("regclasssend")));
     assert_true(builtin_function_searches_text(NAME("to_tsvector")));
     assert_false(builtin_function_searches_text(NAME("ts_rewrite")));
     assert_true(builtin_operator_searches_text(NAME("@@")));

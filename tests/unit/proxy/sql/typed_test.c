@@ -53,13 +53,13 @@ static struct catalog *make_catalog(void)
     catalog_builder_name(b, slice_str("day"));
     catalog_builder_name(b, slice_str("own"));
     catalog_builder_name(b, slice_str("nothing"));
-    catalog_builder_type(b, slice_str("public"), slice_str("mood"), true);
-    catalog_builder_type(b, slice_str("elsewhere"), slice_str("mood"), false);
-    catalog_builder_type(b, slice_str("public"), slice_str("pair"), true);
-    catalog_builder_type(b, slice_str("s"), slice_str("pair"), false);
-    catalog_builder_type(b, slice_str("public"), slice_str("day"), false);
-    catalog_builder_type(b, slice_str("pg_catalog"), slice_str("own"), false);
-    catalog_builder_type(b, slice_str("public"), slice_str("own"), true);
+    catalog_builder_type(b, slice_str("public"), slice_str("mood"), CATALOG_ENUM);
+    catalog_builder_type(b, slice_str("elsewhere"), slice_str("mood"), CATALOG_OTHER_TYPE);
+    catalog_builder_type(b, slice_str("public"), slice_str("pair"), CATALOG_ENUM);
+    catalog_builder_type(b, slice_str("s"), slice_str("pair"), CATALOG_OTHER_TYPE);
+    catalog_builder_type(b, slice_str("public"), slice_str("day"), CATALOG_OTHER_TYPE);
+    catalog_builder_type(b, slice_str("pg_catalog"), slice_str("own"), CATALOG_OTHER_TYPE);
+    catalog_builder_type(b, slice_str("public"), slice_str("own"), CATALOG_ENUM);
     return catalog_builder_finish(b);
 }
 

@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import time
 
+from kept import Kept
 from pgwire import SLOWNESS, PgError, Wire
 
 SUPERUSER = "postgres"
@@ -237,6 +238,7 @@ class Cluster:
         self.logfile = os.path.join(directory, "postgres.log")
         self.port = free_port()
         self.process = None
+        self.kept = Kept(self.connect)
 
     # -- life
 
@@ -297,6 +299,7 @@ class Cluster:
 
     def stop(self, mode=signal.SIGINT):
         """SIGINT: fast; SIGQUIT: as a crash."""
+        self.kept.close()
         if self.process and self.process.poll() is None:
             self.process.send_signal(mode)
             try:
@@ -329,9 +332,11 @@ class Cluster:
             wire.close()
             raise
 
-    def sql(self, text, database="postgres", user=SUPERUSER, timeout=20.0):
-        """Runs one simple query on a connection of its own; returns its rows."""
-        with self.connect(database, user, timeout=timeout) as c:
+    def sql(self, text, database="postgres", user=SUPERUSER):
+        """Runs one simple query, in a session like a new one; returns its rows."""
+        if user == SUPERUSER:
+            return self.kept.query(text, database)
+        with self.connect(database, user) as c:
             return c.query(text).rows
 
     def configure(self, **settings):

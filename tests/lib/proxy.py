@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -34,6 +35,7 @@ SETTINGS = {
     "log_connections": 0,
     "log_disconnections": 0,
     "server_login_retry": 1,
+    "query_wait_notify": 0,  # on a busy machine some wait for long
     "auth_failure_delay": 0,
 }
 
@@ -88,6 +90,7 @@ class Proxy:
         self.process = None
         self.ended = None
         self.expect_failure = False
+        self.counting, self.counting_lock = None, threading.Lock()  # the console connection of cache()
         self.write()
 
     # -- configuration
@@ -97,7 +100,7 @@ class Proxy:
         settings = {k: v for k, v in self.settings.items() if v is not None}
         if not self.is_pgweir:
             for name in ("worker_threads", "cache", "cache_size", "cache_max_entry_size", "max_staleness", "auth_failure_delay",
-                         "invalidation", "control_user", "http_listen",
+                         "invalidation", "control_user", "http_listen", "query_wait_notify",
                          "max_prepared_statements"):
                 settings.pop(name, None)
         databases = {name: " ".join(f"{k}={v}" for k, v in options.items())
@@ -170,6 +173,7 @@ class Proxy:
         self.wait(accepts, "the proxy's port")
 
     def signal(self, number):
+        self.stop_counting()
         self.process.send_signal(number)
 
     def is_running(self):
@@ -182,6 +186,7 @@ class Proxy:
 
     def stop(self):
         """Immediate shutdown, and the exit status has to be 0."""
+        self.stop_counting()
         if not self.process:
             return
         if self.is_running():
@@ -199,6 +204,7 @@ class Proxy:
             raise AssertionError(f"the proxy ended with {status}:\n{self.log()[-3000:]}")
 
     def kill(self):
+        self.stop_counting()
         self.expect_failure = True
         if self.is_running():
             self.process.kill()
@@ -273,6 +279,7 @@ class Proxy:
 
     def console(self, command):
         """Rows of one console command as dictionaries."""
+        self.stop_counting()
         with self.connect("pgbouncer", CONSOLE_USER) as c:
             return c.query(command).dicts
 
@@ -284,6 +291,7 @@ class Proxy:
 
     def http(self, path):
         """(status, body) of the proxy's HTTP port (setting http_listen)."""
+        self.stop_counting()
         url = f"http://{self.settings['http_listen']}{path}"
         try:
             with urllib.request.urlopen(url, timeout=5 * SLOWNESS) as answer:
@@ -291,10 +299,27 @@ class Proxy:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
+    def counted(self, command):
+        """As console(), on a connection that is kept until something else is done: figures are asked for all the time."""
+        with self.counting_lock:
+            if self.counting is not None:
+                try:
+                    return self.counting.query(command).dicts
+                except (PeerClosed, PgError, OSError):  # of another process, perhaps
+                    self.counting.close()
+            self.counting = self.connect("pgbouncer", CONSOLE_USER)
+            return self.counting.query(command).dicts
+
+    def stop_counting(self):
+        with self.counting_lock:
+            if self.counting is not None:
+                self.counting.close()
+            self.counting = None
+
     def cache(self):
         """SHOW CACHE as one dictionary of numbers: totals over the databases."""
         totals = {}
-        for row in self.console("SHOW CACHE"):
+        for row in self.counted("SHOW CACHE"):
             # Either a row for each value (name, value) or a column for each.
             pairs = [(row["name"], row["value"])] if set(row) >= {"name", "value"} else row.items()
             for name, value in pairs:

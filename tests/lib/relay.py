@@ -212,10 +212,14 @@ class Relay:
 
     def _lead(self, link):
         """Nothing but the request for encryption has been said yet, and was answered."""
-        client, server = link.sockets["up"]
-        self.selector.unregister(server)
-        server.close()
-        server = socket.create_connection(("127.0.0.1", self.elsewhere[link.kind]))
+        client, old = link.sockets["up"]
+        try:
+            server = socket.create_connection(("127.0.0.1", self.elsewhere[link.kind]))
+        except OSError:  # nobody is there (yet, or any more)
+            self._drop(link, reset=True)
+            return
+        self.selector.unregister(old)
+        old.close()
         server.setblocking(False)
         link.sockets = {"up": (client, server), "down": (server, client)}
         self.selector.register(server, selectors.EVENT_READ, (link, "down"))

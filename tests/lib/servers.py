@@ -5,19 +5,21 @@ PID = "SELECT pg_backend_pid()"
 
 
 def move(ctx, p, client, database=None, user="app"):
-    """Sees to it that the client's next statement runs on another server connection than its last:
-    others take that one and keep it in a transaction. Returns those; close them to let go. The pool must be
-    larger than what was open before, or nothing is left for the client."""
+    """Sees to it that the client's next statement runs on another server connection than its last: another client
+    takes that one and keeps it in a transaction. Returns the holders; close them to let go. The pool must be larger
+    than what was open before, or nothing is left for the client."""
     pid = client.value(PID)
-    holders = []
+    strangers = []
     while True:
-        other = p.connect(database or ctx.db, user)
-        ctx.keep(other)
-        holders.append(other)
+        other = ctx.keep(p.connect(database or ctx.db, user))
         other.query("BEGIN")
         if other.value(PID) == pid:
-            return holders
-        assert len(holders) < 20, "no way to take the client's server"
+            break
+        # The client's server is given back behind its answer: on another worker, perhaps a moment later.
+        strangers.append(other)
+        assert len(strangers) < 20, "no way to take the client's server"
+    release(strangers)
+    return [other]
 
 
 def release(holders):

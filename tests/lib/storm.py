@@ -163,7 +163,7 @@ def several(self):
 def notice(self):
     tag = self.tag()
     reply = self.ask(query(f"DO $$ BEGIN RAISE NOTICE '{tag}'; END $$"))
-    expect(reply is None or [n["M"] for n in reply.notices] == [tag], "a foreign notice", tag)
+    expect(reply is None or [n["M"] for n in reply.notices] == [tag], "a foreign notice", tag, reply and reply.notices)
 
 
 # ---- prepared statements

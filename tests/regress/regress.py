@@ -176,7 +176,7 @@ class Pass:
             settings = {"default_pool_size": 2, "worker_threads": 2, "query_wait_timeout": 60,
                         "max_prepared_statements": 5}
             if self.kind == "cached":
-                # The scripts make casts by functions, behind which any expression may run code:
+                # Some of the scripts make casts by functions, behind which any expression may run code:
                 # with that looked for nothing would hit. The pooled pass looks for it.
                 settings |= CACHE_SETTINGS | {"hidden_code_check": 0}
             databases = {DATABASE: {"host": "127.0.0.1", "port": self.cluster.port, "dbname": DATABASE}}

@@ -40,10 +40,10 @@ def test_large_result(ctx):
     c.query("SELECT 1")
 
     def read():
-        for send in (query("SELECT repeat('x', 64000000)"), unit("SELECT repeat('x', $1::int)", [64000000])):
+        for send in (query("SELECT repeat('x', 40000000)"), unit("SELECT repeat('x', $1::int)", [40000000])):
             c.send(send)
             reply = c.until_ready(timeout=120).check()
-            assert len(reply.rows_raw[0][0]) == 64000000
+            assert len(reply.rows_raw[0][0]) == 40000000
 
     check_growth(ctx, watch_memory(ctx, p, read), 20 * MB)
 
@@ -92,7 +92,7 @@ def test_slow_reader(ctx):
     other.query("SELECT 1")
 
     def run():
-        slow.send(query("SELECT repeat('x', 1000) FROM generate_series(1, 200000)"))
+        slow.send(query("SELECT repeat('x', 1000) FROM generate_series(1, 80000)"))
         end = time.monotonic() + 1.5
         n = 0
         while time.monotonic() < end:
@@ -102,7 +102,7 @@ def test_slow_reader(ctx):
 
     check_growth(ctx, watch_memory(ctx, p, run), 20 * MB)
     reply = slow.until_ready(timeout=120).check()
-    assert len(reply.rows) == 200000
+    assert len(reply.rows) == 80000
 
 
 @limit(180)
@@ -116,12 +116,12 @@ def test_many_slow_readers(ctx):
 
     def run():
         for c in clients:
-            c.send(query("SELECT repeat('x', 1000) FROM generate_series(1, 20000)"))
+            c.send(query("SELECT repeat('x', 1000) FROM generate_series(1, 8000)"))
         time.sleep(1)
 
     check_growth(ctx, watch_memory(ctx, p, run), 30 * MB)
     for c in clients:
-        assert len(c.until_ready(timeout=120).check().rows) == 20000
+        assert len(c.until_ready(timeout=120).check().rows) == 8000
 
 
 @limit(180)

@@ -3,6 +3,7 @@
 the session: its client keeps it, no other client sees it. And where there is none, nothing is asked."""
 import re
 
+from day import of_the_day
 from pgwire import bind, copy_data, copy_done, execute, parse, query, sync, unit
 from proxy import CACHE_SETTINGS
 from runner import limit
@@ -89,6 +90,12 @@ PLACES = {
     "MERGE": (f"CREATE TABLE t(i int); CREATE TRIGGER x BEFORE INSERT ON t {ROW}",
               "MERGE INTO t USING (VALUES (1)) v(i) ON false WHEN NOT MATCHED THEN INSERT VALUES (1)"),
     "EXPLAIN ANALYZE": (f"CREATE TABLE t(i int); CREATE TRIGGER x BEFORE INSERT ON t {ROW}", "EXPLAIN ANALYZE INSERT INTO t VALUES (1)"),
+    "EXPLAIN": ("", "EXPLAIN SELECT leaves(1)"),
+    "EXPLAIN of a write": ("CREATE TABLE t(i int)", "EXPLAIN UPDATE t SET i = leaves(1)"),
+    "EXPLAIN of a view": ("CREATE VIEW t AS SELECT leaves(1)", "EXPLAIN SELECT * FROM t"),
+    "EXPLAIN EXECUTE": ("", "PREPARE planned AS SELECT leaves(1); EXPLAIN EXECUTE planned; DEALLOCATE planned"),
+    "bound of a partition": ("CREATE TABLE t(i int) PARTITION BY LIST (i); GRANT ALL ON SCHEMA public TO app; ALTER TABLE t OWNER TO app",
+                             "CREATE TABLE made PARTITION OF t FOR VALUES IN (leaves(1)); DROP TABLE made"),
     "captured function": ("CREATE FUNCTION abs(text) RETURNS int LANGUAGE sql AS 'SELECT leaves()'", "SELECT abs('x'::text)"),
     "captured operator": ("CREATE FUNCTION plus(text, text) RETURNS int LANGUAGE sql AS 'SELECT leaves()';"
                           "CREATE OPERATOR + (FUNCTION = plus, LEFTARG = text, RIGHTARG = text)", "SELECT 'a'::text + 'b'::text"),
@@ -133,8 +140,8 @@ def kept_and_not_seen(a, b, where):
     assert seen == "7MB", f"{where}: the client itself sees {seen}"
 
 
-def every_place(ctx, **settings):
-    names = {place: database(ctx, place) for place in PLACES}
+def every_place(ctx, part, **settings):
+    names = {place: database(ctx, place) for place in of_the_day(PLACES, 2, part)}
     p = ctx.proxy(databases={n: ctx.server(dbname=n) for n in names.values()}, default_pool_size=1, worker_threads=1, **settings)
     for place, name in names.items():
         a, b = p.connect(name), p.connect(name)
@@ -152,12 +159,12 @@ def every_place(ctx, **settings):
 
 @limit(120)
 def test_every_place(ctx):
-    every_place(ctx)
+    every_place(ctx, 0)
 
 
 @limit(120)
 def test_every_place_with_cache(ctx):
-    every_place(ctx, **CACHE_SETTINGS)
+    every_place(ctx, 1, **CACHE_SETTINGS)
 
 
 def one_server(ctx, **settings):
@@ -217,12 +224,13 @@ def statements(ctx, since):
 def test_nothing_is_asked(ctx):
     """Neither where there is no code, nor of tables without it beside others that have some."""
     ctx.sql("""CREATE TABLE plain(id bigserial PRIMARY KEY, name text DEFAULT 'x' CHECK (length(name) < 50),
-        at timestamptz DEFAULT now(), u uuid DEFAULT gen_random_uuid()); CREATE INDEX ON plain(lower(name));
+        at timestamptz DEFAULT now(), u uuid DEFAULT gen_random_uuid(), "updatedAt" text); CREATE INDEX ON plain(lower(name));
         CREATE VIEW seen AS SELECT id, upper(name), count(*) OVER () FROM plain WHERE at > now() - interval '1 day';
         CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
             -- only computes
-            IF TG_OP = 'UPDATE' AND NEW.name IS DISTINCT FROM OLD.name THEN NEW.at := now(); END IF;
+            IF TG_OP = 'UPDATE' AND NEW.name IS DISTINCT FROM OLD.name THEN NEW.at := now(); END IF; -- as INSERT
+            NEW."updatedAt" := now()::text;
             RETURN NEW;
         END $$;
         CREATE TRIGGER touch BEFORE UPDATE ON plain FOR EACH ROW EXECUTE FUNCTION touch();
@@ -277,6 +285,10 @@ BODIES = [  # of trigger functions that do more than compute, some of them in di
     "NEW.v := lower(leaves()::text);", "IF TG_OP = 'INSERT' THEN NEW.v := leaves(); END IF;",
     "<<now>> BEGIN NEW.v := leaves(1); END;", "DECLARE x guarded := 1; BEGIN NEW.v := x; END;", "NEW.v := 1::guarded;",
     "NEW.v := CAST(1 AS guarded);", "FOR i IN SELECT leaves() LOOP NEW.v := i; END LOOP;", "NEW.v := $x$a$x$ || leaves();",
+    "-- x\r PERFORM leaves();\n", "NEW.v := '--'; PERFORM leaves();", "NEW.v := '--\n'; PERFORM leaves(); NEW.v := '\n--';", "/* -- */ PERFORM leaves();\n",
+    "NEW.v := 1::int::guarded;", "NEW.v := now()::text || leaves();", "NEW.\"v\" := leaves();",
+    "DECLARE x guarded := 1; BEGIN NEW.v := x;", "DECLARE x int := leaves(); BEGIN NEW.v := x;", "DECLARE x text := ''; y int := (leaves(1)); BEGIN NEW.v := y;", "DECLARE x text := 'a''; BEGIN'; y int := leaves(1); BEGIN NEW.v := y;",
+    "DECLARE x int; BEGIN x := 1; DECLARE y guarded := 1; BEGIN NEW.v := y; END;",
 ]
 
 
@@ -285,7 +297,7 @@ def test_functions_that_seem_to_compute(ctx):
     ctx.sql(FUNCTIONS + "CREATE VIEW hides AS SELECT leaves(); CREATE TABLE hides_too(i int DEFAULT leaves());"
             "CREATE DOMAIN guarded AS int CHECK (leaves(VALUE) > 0)")
     for i, body in enumerate(BODIES):
-        declares = "DECLARE i int; BEGIN" if body.startswith("FOR") else "BEGIN"
+        declares = "DECLARE i int; BEGIN" if body.startswith("FOR") else "" if body.startswith("DECLARE") and body.count("END;") < body.count("BEGIN ") else "BEGIN"
         ctx.sql(f"CREATE TABLE t{i}(v text); CREATE FUNCTION f{i}() RETURNS trigger LANGUAGE plpgsql AS "
                 f"$f$ {declares} {body} RETURN NEW; END $f$;"
                 f"CREATE TRIGGER x BEFORE INSERT ON t{i} FOR EACH ROW EXECUTE FUNCTION f{i}()")

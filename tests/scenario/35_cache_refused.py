@@ -29,6 +29,7 @@ GRANT ALL ON ALL TABLES IN SCHEMA public TO app, other; GRANT ALL ON s TO app;
 """
 
 NEVER = [
+    "SELECT id, pg_partition_root('child') FROM t", "SELECT id, regclasssend('child') FROM t", "SELECT regtypesend('mood'), regnamespacesend('public') FROM t",
     "SELECT now()", "SELECT now(), id FROM t WHERE id = 1", "SELECT current_date, id FROM t", "SELECT id, CURRENT_TIMESTAMP FROM t",
     "SELECT localtime, id FROM t", "SELECT clock_timestamp() FROM t", "SELECT random() FROM t", "SELECT id FROM t WHERE random() >= 0",
     "SELECT gen_random_uuid() FROM t", "SELECT id FROM t WHERE at < now()", "SELECT id FROM t WHERE at <= 'now'",

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 
-from pgwire import PeerClosed, bind, close, describe, execute, flush, parse, query, sync, unit
+from pgwire import PeerClosed, bind, close, copy_data, copy_done, describe, execute, flush, parse, query, sync, unit
 
 READ = "SELECT id, v FROM t WHERE id = "
 
@@ -67,6 +67,11 @@ def test_reads_need_no_server(ctx):
     hits = ctx.hits(p, lambda: serverless(ctx, p, transactions))
     assert hits == 70, hits
     holder.query("COMMIT")
+    for start in ("/* x */ START TRANSACTION", "-- start\nBEGIN"):
+        c.ask(parse(start, start) + sync()).check()
+        for end in ("COMMIT", "ROLLBACK"):
+            assert c.ask(bind(start) + execute() + sync()).tags == [start[-5:] if start[0] == "-" else start[-17:]]
+            c.ask(query(end)).check()
 
 
 SCRIPTS = {
@@ -287,6 +292,62 @@ def test_never(ctx):
             assert hits == 0, (name, hits)
             c.query("ROLLBACK")
             c.close()
+
+
+def by_default(ctx, isolation):
+    """Where a session may have its default isolation from: what connects one, for each."""
+    setting = f"default_transaction_isolation = '{isolation}'"
+
+    def set_it(p):
+        c = p.connect(ctx.db)
+        c.query("SET " + setting)
+        return c
+
+    ctx.sql(f"ALTER ROLE other IN DATABASE {ctx.db} SET {setting}; GRANT ALL ON t TO other")
+    return {"of the role": lambda p: p.connect(ctx.db, "other"), "set": set_it,
+            "at the start": lambda p: p.connect(ctx.db, options="-c default_transaction_isolation=" + isolation.replace(" ", "\\ "))}
+
+
+def test_repeatable_read_by_default(ctx):
+    """What is a transaction by itself has a snapshot of its own: it hits. Within one there is one snapshot."""
+    table(ctx)
+    ways = by_default(ctx, "repeatable read")
+    for mode in ("transaction", "session"):
+        p = ctx.cache_proxy(pool_mode=mode)
+        for name, connect in ways.items():
+            ctx.sql("UPDATE t SET v = 'old' WHERE id < 4")
+            c, other = ctx.keep(connect(p)), ctx.keep(connect(p))
+            warm(ctx, p, c, 1, 2)
+            assert c.query("SHOW transaction_isolation").rows == [("repeatable read",)], (mode, name)
+            c.query("BEGIN")
+            assert in_transaction(ctx) == 1  # nothing is gained by deferring it
+            assert c.query(READ + "1").rows == [("1", "old")]
+            ctx.sql("UPDATE t SET v = 'new' WHERE id < 4")
+
+            def as_it_began():
+                for i in (1, 2, 3):
+                    assert c.query(READ + str(i)).rows == c.run(READ + "$1", [i]).rows == [(str(i), "old")], (mode, name)
+            assert ctx.hits(p, lambda: repeat(3, as_it_began)) == 0, (mode, name)
+            for i in (1, 2, 3):  # and nothing that it was told is anybody else's
+                assert ctx.wait_hit(p, lambda: other.query(READ + str(i)).rows) == [(str(i), "new")], (mode, name)
+                assert ctx.wait_hit(p, lambda: other.run(READ + "$1", [i]).rows) == [(str(i), "new")], (mode, name)
+            assert ctx.hits(p, as_it_began) == 0, (mode, name)
+            c.query("COMMIT")
+            assert ctx.wait_hit(p, lambda: c.query(READ + "1").rows) == [("1", "new")]
+            c.close()
+            other.close()
+        p.stop()
+
+
+def test_serializable_by_default(ctx):
+    """What such a transaction has read counts for others: the server has to know of it."""
+    table(ctx)
+    ways = by_default(ctx, "serializable")
+    p = ctx.cache_proxy()
+    for connect in ways.values():
+        c = ctx.keep(connect(p))
+        ctx.never_hit(p, lambda: c.query(READ + "1"))
+        ctx.never_hit(p, lambda: c.run(READ + "$1", [1]))
 
 
 def test_begin_behind_a_write(ctx):
@@ -887,3 +948,42 @@ def test_portals(ctx):
     c.ask(parse("SELECT id FROM t ORDER BY id") + bind() + execute(max_rows=2) + sync())
     assert c.ask(execute(max_rows=1) + sync()).rows == [("3",)]
     c.query("ROLLBACK")
+
+
+UNDER_WAY = {
+    "a write": [(parse("UPDATE t SET v = 'mine' WHERE id = 1") + bind() + execute() + flush(), "C")],
+    "COPY": [(parse("DELETE FROM t WHERE id = 1") + bind() + execute() + flush(), "C"), (parse("COPY t FROM STDIN") + bind() + execute() + sync(), "G"),
+             (copy_data(b"1\tmine\n") + copy_done() + flush(), "C")],
+    "SET LOCAL": [(parse("SET LOCAL search_path = elsewhere") + bind() + execute() + flush(), "C")],
+}
+
+
+def begins_under_way(ctx, **settings):
+    """BEGIN behind what a batch has run and told of already makes all of that its transaction: neither a hit nor a fill."""
+    table(ctx)
+    ctx.sql("CREATE SCHEMA elsewhere; CREATE TABLE elsewhere.t(id int PRIMARY KEY, v text); INSERT INTO elsewhere.t VALUES (1, 'mine');"
+            "GRANT ALL ON SCHEMA elsewhere TO app; GRANT ALL ON elsewhere.t TO app")
+    p = ctx.cache_proxy(**settings)
+    c, w = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    for what, pieces in UNDER_WAY.items():
+        for begin in (begin_wire() + sync(), query("BEGIN")):
+            warm(ctx, p, w, 1)
+            for piece, kind in pieces:
+                c.send(piece)
+                c.until(kind)
+            c.ask(begin).check()
+            for i in range(5):
+                fresh = f"SELECT v FROM t WHERE id = 1 -- {what} {len(begin)} {i % 2}"
+                for text in (fresh, READ + "1"):
+                    assert c.query(text).rows[0][-1] == "mine", (what, text)
+                    assert w.query(text).rows[0][-1] == "value 1", (what, text)
+                time.sleep(0.01)
+            c.query("ROLLBACK")
+
+
+def test_begins_under_way(ctx):
+    begins_under_way(ctx)
+
+
+def test_begins_under_way_in_session_mode(ctx):
+    begins_under_way(ctx, pool_mode="session")

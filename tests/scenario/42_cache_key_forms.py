@@ -2,7 +2,10 @@
 """What PostgreSQL holds for equal has one form, however it is written: for many spellings of values, of which the
 server says which are equal, an entry that was read by one spelling ends by a write that names another, and by the
 event that prints the row. A spelling without a form is right, too: it depends on the table."""
+import os
 import random
+import struct
+import time
 
 from pgwire import bind, execute, parse, query, sync, unit
 from reads import Reads, directly, wait_seen
@@ -19,6 +22,13 @@ def decimals(rng):
             yield from (f"{value:f}", f"{value:.3f}0", f"{value * 10:.20g}e-1", f"{value:.0f}", "0" * (value >= 0) + f"{value:.17g}")
     yield from ("-0", "+0", "1.", ".5", "5e-1", "1e", "NaN", "nan", "Infinity", "-inf", "0x10", "1_000", " 1.5", "1.5 ", "1e400", "1e-400",
                 "3.14159265358979323846", "3.1415926535897932385", "3.141592653589793", "9223372036854775807", "9223372036854775808")
+
+
+def floats(rng):
+    """And such as are a float4 exactly, or are rounded to one in two ways."""
+    yield from ("0.10000000149011612", "-0.6666666865348816", "16777216", "16777217", "16777218", "9007199791611905", "7038531e-32", "7038532e-32",
+                "1e38", "1.17549435e-38", "1e-45", "1e-40", "3.4028235e38", "0.30000001192092896", "1234567.5", "1234567.6")
+    yield from decimals(rng)
 
 
 def group(rng, value):
@@ -107,13 +117,77 @@ def times(rng):
     yield from ("2024-02-29", "20240229", "2024-02-29 24:00:00", "2024-03-01 00:00", "2024-03-01", "infinity", "epoch", "1970-01-01", "29 Feb 2024")
 
 
+def lists(rng, elements, null):
+    """Arrays of a few elements, each of which is written in one of some ways; and what is no such array, or an odd one."""
+    for _ in range(110):
+        texts = [rng.choice(rng.choice(elements)) for _ in range(rng.choice([0, 1, 1, 2, 2, 3]))]
+        if rng.random() < 0.15:
+            texts.insert(0, rng.choice(null))
+        blank = " " if rng.random() < 0.1 else ""
+        bounds = rng.choice([f"[1:{len(texts)}]=", f"[0:{len(texts) - 1}]="]) if texts and rng.random() < 0.1 else ""
+        yield bounds + "{" + f",{blank}".join(texts) + "}" + blank
+    yield from ("{}", "{{1},{2}}", "{{1,2}}", "{{}}", "{1,2", "[2:1]={}", "{,}", "{1,2}}", '{"', "{\\}", "[1:1][1:1]={{1}}")
+
+
+def integer_lists(rng):
+    return lists(rng, [["1", "01", '"1"', "+1", "\\1", '" 1"'], ["2", "2", '"2 "'], ["12", "0012"], ["-1", '"-1"'], ["0", "-0", "00"]], ["NULL", "null", "Null"])
+
+
+def numeric_lists(rng):
+    return lists(rng, [["1", "1.0", '"1.00"', "01."], ["1.5", "1.500", '"1.50"', "15e-1"], ["0", "-0.0", ".0"], ["-2.25"], ["100000000000000000000", "100000000000000000000.0"]], ["NULL", "null"])
+
+
+def text_lists(rng):
+    return lists(rng, [["a", '"a"', "\\a"], ["b"], ["1", '"1"'], ['"a,b"', "a\\,b"], ['""'], ['"a "', '"a  "'], ['" a"'], ['"NULL"', '"null"', "nul\\l"], ["\\\\", '"\\\\"'],
+                        ['"{a}"', "\\{a\\}"], ['"a\\"b"', 'a\\"b'], ["\u00e9", '"\u00e9"'], ["A"], ["a b", '"a b"']], ["NULL", "null"])
+
+
+def float_lists(rng):
+    return lists(rng, [["0.1", "1e-1", "0.10000000149011612"], ["16777216", "16777217", "1.6777216e7"], ["0", "-0"], ["1.5", "1.50"], ["-2.25"], ["3"], ["1e30", "1e+30"], ["0.3"], ["7"]],
+                 ["NULL", "NULL", "NaN", "7038531e-32"])
+
+
+def ranges(rng, bounds):
+    """Ranges of a few bounds, which are given in order, each written in one of some ways."""
+    for _ in range(130):
+        low, high = sorted(rng.choice(range(len(bounds))) for _ in range(2))
+        texts = [rng.choice([rng.choice(bounds[i]), rng.choice(bounds[i]), "" if rng.random() < 0.5 else f'"{bounds[i][0]}"']) for i in (low, high)]
+        blank = " " if rng.random() < 0.05 else ""
+        yield rng.choice("[(") + blank + ",".join(texts) + rng.choice("])") + blank
+    yield from ("empty", "EMPTY", "Empty", " empty", "empty ", "(,)", "[,]", "[,)", "(,]", '["",)', "[2,1]", "[1,2", "[1;2]", "[infinity,infinity]", "(-infinity,)",
+                "[-infinity,infinity]", "(,infinity)", "[1,2147483647]", "[-2147483648,1)", "(-2147483649,1)")
+
+
+def integer_ranges(rng):
+    return ranges(rng, [["-1", "-01"], ["0", "-0"], ["1", "01", "+1"], ["2"], ["3", "\\3"], ["4"], ["100"]])
+
+
+def numeric_ranges(rng):
+    return ranges(rng, [["-1.5", "-1.50"], ["0", "0.0"], ["1", "1.0", "10e-1"], ["1.5"], ["2", "2.00"]])
+
+
+def day_ranges(rng):
+    return ranges(rng, [["2024-02-27"], ["2024-02-28", "20240228"], ["2024-02-29", "Feb 29 2024"], ["2024-03-01"], ["2024-03-02"], ["infinity"]])
+
+
+def instant_ranges(rng):
+    return ranges(rng, [["2024-02-28 12:00:00+00", "2024-02-28 14:00+02"], ["2024-02-29 00:00:00+00", "2024-02-29T00:00+00"], ["2024-02-29 00:00:00.5+00"],
+                        ["2024-03-01 00:00+00"], ["2024-03-01 00:00:01+00", "2024-03-01 00:00:01Z"]])
+
+
 # type: spellings, as what `k =` reads them, the function of its binary form, whether constants need no quotes.
-KINDS = {"float8": (decimals, "float8", "float8send", True), "numeric": (decimals, "numeric", "numeric_send", True),
+KINDS = {"float8": (decimals, "float8", "float8send", True), "float4": (floats, "float4", "float4send", True), "numeric": (decimals, "numeric", "numeric_send", True),
          "inet": (addresses, "inet", "inet_send", False), "cidr": (addresses, "inet", "inet_send", False),
          "macaddr8": (interfaces, "macaddr8", "macaddr8_send", False), "bit(4)": (bits, '"bit"', "bit_send", False),
          "varbit": (bits, "varbit", "varbit_send", False), "pg_lsn": (positions, "pg_lsn", "pg_lsn_send", False),
          "interval": (spans, "interval", "interval_send", False), "timestamptz": (times, "timestamptz", "timestamptz_send", False),
-         "timestamp": (times, "timestamp", "timestamp_send", False)}
+         "timestamp": (times, "timestamp", "timestamp_send", False),
+         "int[]": (integer_lists, "int[]", "array_send", False), "numeric[]": (numeric_lists, "numeric[]", "array_send", False),
+         "text[]": (text_lists, "text[]", "array_send", False), "char(2)[]": (text_lists, "bpchar[]", "array_send", False),
+         "varchar(8)[]": (text_lists, "varchar[]", "array_send", False), "float4[]": (float_lists, "float4[]", "array_send", False),
+         "int4range": (integer_ranges, "int4range", "range_send", False), "int8range": (integer_ranges, "int8range", "range_send", False),
+         "numrange": (numeric_ranges, "numrange", "range_send", False), "daterange": (day_ranges, "daterange", "range_send", False),
+         "tsrange": (instant_ranges, "tsrange", "range_send", False), "tstzrange": (instant_ranges, "tstzrange", "range_send", False)}
 
 PRINTED = [kind for kind in KINDS if kind not in ("numeric", "timestamptz", "timestamp")] # of these 42_cache_key_types shows enough
 
@@ -126,8 +200,8 @@ class Spelling:
         self.read = make("SELECT n FROM {t} WHERE k = ?")
 
 
-def ways(text, data, bare, table):
-    """Of one text all ways to write it."""
+def ways(text, data, bare, table, read_as):
+    """Of one text all ways to write it, as what the column is or (for a float4) as a float8."""
     def place(sql, value):
         return sql.replace("{t}", table).replace("?", value)
     yield "constant", lambda sql: query(place(sql, f"'{text}'"))
@@ -135,23 +209,34 @@ def ways(text, data, bare, table):
     yield "binary", lambda sql: parse(place(sql, "$1")) + bind(params=[data], param_formats=(1,)) + execute() + sync()
     if bare and text.strip(" +").replace("-", "", 1)[:1].isdigit():
         yield "number", lambda sql: query(place(sql, text))
+        yield "list", lambda sql: query(place(sql.replace("k = ?", "k IN (?, ?)"), text))
+        if "x" in text or read_as == "numeric": # several of these may equal one float8
+            return
+        yield "float8", lambda sql: parse(place(sql, "$1"), types=(701,)) + bind(params=[text]) + execute() + sync()
+        yield "float8 in binary", lambda sql: (parse(place(sql, "$1"), types=(701,)) + bind(params=[struct.pack(">d", float(text))], param_formats=(1,))
+                                               + execute() + sync())
 
 
 def spellings(d, table, kind, seed):
-    """Fills the table with a row for each value, and says which spelling means which row: the server does."""
+    """Fills the table with a row for each value, and says which spelling means which row, and how the rows were
+    written: the server does."""
     make, read_as, send, bare = KINDS[kind]
-    found, classes = [], 0
+    found, rows = [], []
     for text in dict.fromkeys(make(random.Random(seed))):
         if d.ask(unit(f"SELECT FROM {table} WHERE k = $1", [text])).errors:
             continue
-        inserted = d.ask(query(f"INSERT INTO {table}(k, c, n) VALUES ('{text}', {classes}, 0) ON CONFLICT DO NOTHING"))
-        classes += not inserted.errors
+        row = f"INSERT INTO {table}(k, c, n) VALUES ('{text}', {len(rows)}, 0) ON CONFLICT DO NOTHING"
+        if not d.ask(query(row)).errors:
+            rows.append(row)
         data = bytes.fromhex(d.ask(query(f"SELECT encode({send}('{text}'::{read_as}), 'hex')")).check().rows[0][0])
-        for way, put in ways(text, data, bare, table):
+        for way, put in ways(text, data, bare, table, read_as):
             reply = d.ask(put("SELECT c FROM {t} WHERE k = ?"))
             if not reply.errors:
                 found.append(Spelling((kind, way, text), int(reply.rows[0][0]) if reply.rows else None, put))
-    return found
+    return found, rows
+
+
+FOUND = {} # (type, style): what spellings() said; the same for each test of a run
 
 
 def set_up(ctx, kinds):
@@ -161,20 +246,29 @@ def set_up(ctx, kinds):
         d = ctx.direct()
         d.ask(query(f"SET intervalstyle = {style}")).check()
         for kind in kinds if style == "postgres" else ["interval"]:
-            table = f"f{len(tables)}"
+            table = f"f{list(KINDS).index(kind)}_{style}"
             ctx.sql(f"CREATE TABLE {table}(k {kind} PRIMARY KEY, c int, n int); GRANT ALL ON {table} TO app")
-            tables.append((kind, table, spellings(d, table, kind, f"{kind} {style}"), style))
+            if (kind, style) in FOUND:
+                for row in FOUND[kind, style][1]:
+                    d.ask(query(row)).check()
+            else:
+                FOUND[kind, style] = spellings(d, table, kind, f"{kind} {style}")
+            tables.append((kind, table, FOUND[kind, style][0], style))
     return tables
 
 
-def by_class(found, most, values=1000):
+def by_class(found, most, values, seed=0):
     """Some of the spellings of each value, of so many values."""
     classes = {}
     for s in found:
         classes.setdefault(s.of_class, []).append(s)
     classes.pop(None, None)
-    chosen = random.Random(values).sample(sorted(classes), min(values, len(classes)))
-    return {c: random.Random(c).sample(classes[c], min(most, len(classes[c]))) for c in chosen}
+    chosen = random.Random(seed).sample(sorted(classes), min(values, len(classes)))
+    return {c: random.Random(seed + c).sample(classes[c], min(most, len(classes[c]))) for c in chosen}
+
+
+# Of each type, so many at a time: KEY_FORMS_VALUES=1000 for all of them.
+VALUES = int(os.environ.get("KEY_FORMS_VALUES", 12))
 
 
 @limit(300)
@@ -182,14 +276,15 @@ def test_writes_name_them(ctx):
     """Without a stream, so that nothing else ends what a write by another spelling should have ended."""
     tables = set_up(ctx, KINDS)
     p = ctx.cache_proxy(invalidation="proxy")
-    n = 0
+    n, seed = 0, int(os.environ.get("KEY_FORMS_SEED", time.time()))
+    ctx.note(f"seed {seed}")
     for kind, table, found, style in tables:
         reads, c = Reads(ctx, p), ctx.keep(p.connect(ctx.db))
         for wire in (reads.c, c):
             wire.ask(query(f"SET intervalstyle = {style}")).check()
         reads.fill(f"SELECT n FROM {table} WHERE k IS NULL")
         before, asked = p.cache()["hits"], 0
-        classes = by_class(found, most=4)
+        classes = by_class(found, most=3, values=VALUES, seed=seed)
         ctx.note(f"{kind} ({style}): {len(found)} ways to write {len(classes)} values")
         for picked in classes.values():
             for writer in picked:
@@ -218,7 +313,7 @@ def check_events(ctx, p, tables):
     for kind, table, found, style in tables:
         reads = Reads(ctx, p)
         reads.c.ask(query(f"SET intervalstyle = {style}")).check()
-        classes = by_class(found, most=4, values=25)
+        classes = by_class(found, most=4, values=12)
         reads.fill(*[s.read for of_class in classes.values() for s in of_class])
         kept = asked = 0
         for n, (c, of_class) in enumerate(classes.items()):
@@ -231,7 +326,7 @@ def check_events(ctx, p, tables):
             asked += len(beside)
             kept += sum(reads.misses_until_hit(s.read) == 0 for s in beside)
         ctx.note(f"{kind} ({style}): {kept} of {asked} entries of other rows lived")
-        assert kept > asked * 0.3, f"{kind}: {kept} of {asked} entries of other rows lived: nothing was shown"
+        assert kept > asked * 0.1, f"{kind}: {kept} of {asked} entries of other rows lived: nothing was shown"
 
 
 @limit(300)

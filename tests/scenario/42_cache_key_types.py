@@ -1,11 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Types of keys beyond numbers and text: whichever way a value is written, as a constant, as text or in
 binary, its entry ends with its row's changes and with no other's, through the proxy and round it."""
+import struct
+
 from pgwire import bind, execute, parse, query, sync, unit
 from reads import Reads, changed, directly, through, wait_seen
 from runner import limit, scenario
 
 TIMESTAMP = 762525296789000  # 2024-02-29 12:34:56.789
+
+
+def array(oid, *elements):
+    """Its binary form."""
+    values = [struct.pack(">i", -1) if e is None else struct.pack(">i", len(e)) + e for e in elements]
+    return struct.pack(">iiIii", 1, None in elements, oid, len(elements), 1) + b"".join(values)
+
+
+INTEGERS, TEXTS, STRING, BYTES = array(23, b"\0\0\0\1", b"\0\0\0\2"), array(25, b"it's", b"a b", None), array(1043, b"ab"), array(17, b"ab")
+WHOLES, DAYS = b"\2\0\0\0\4\0\0\0\1\0\0\0\4\0\0\0\5", b"\2\0\0\0\4\0\0\0\0\0\0\0\4\0\0\0\2"
+UUIDS, INSTANTS = array(2950, bytes.fromhex("a0eebc999c0b4ef8bb6d6bb9bd380a11")), array(1184, TIMESTAMP.to_bytes(8, "big"))
 
 # type: constants, text of parameters, parameters in binary with their types (0: not told), another key; then
 # constants and text that are right all the same, as they depend on the table. {mood}: the oid of a type.
@@ -47,6 +60,26 @@ KINDS = {
     "float8": (["1.5", "'1.50'", "15e-1", "1.5::float8", "1.50::numeric"], ["1.5", " +1.5", "0.15e1"],
                [(701, bytes.fromhex("3ff8000000000000")), (0, bytes.fromhex("3ff8000000000000"))], "2",
                ["1.5::float4", "1.50000000000000000001"], ["0x1.8p0"]),
+    "float4": (["1.5", "'1.50'", "15e-1", "1.5::float8", "1.50::numeric", "1.5::float4"], ["1.5", " +1.5", "0.15e1"],
+               [(700, bytes.fromhex("3fc00000")), (0, bytes.fromhex("3fc00000")), (701, bytes.fromhex("3ff8000000000000"))],
+               "2", ["1.50000000000000000001"], ["0x1.8p0"]),
+    "int[]": (["'{1,2}'", "ARRAY[1,2]", "ARRAY['1', 2]::int[]", "'{01,2}'::int[]", "'{1,\"2\"}'::int4[]"], ["{1,2}", '{"1",+2}'],
+              [(1007, INTEGERS), (0, INTEGERS)], "'{2,1}'", ["ARRAY[1,2+0]", "'{1, 2}'", "'[1:2]={1,2}'"], ["{ 1,2}", "[1:2]={1,2}"]),
+    "text[]": (["'{it''s,\"a b\",NULL}'", "'{\"it''s\",\"a b\",null}'::text[]"], ['{it\'s,"a b",NULL}', '{"it\'s",a\\ b,null}'],
+               [(1009, TEXTS), (0, TEXTS)], "'{its,\"a b\",NULL}'", ["ARRAY['it''s','a b',NULL]", "'{it''s,a b,NULL}'"], ["{it's,a b,NULL}"]),
+    "varchar(9)[]": (["'{ab}'", "'{ab}'::varchar[]", "ARRAY['ab']::varchar[]"], ["{ab}"], [(1015, STRING), (0, STRING)], "'{aB}'", [], []),
+    "uuid[]": (["'{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}'", "ARRAY['a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid]"], ["{A0EEBC999C0B4EF8BB6D6BB9BD380A11}"],
+               [(2951, UUIDS), (0, UUIDS)], "'{}'", [], []),
+    "timestamptz[]": (["'{2024-02-29T12:34:56.789+00}'", "'{\"2024-02-29 14:34:56.789+02\"}'::timestamptz[]"], ['{"2024-02-29 12:34:56.789+00"}'],
+                      [(1185, INSTANTS), (0, INSTANTS)], "'{2024-02-29T12:34:56.789+02}'", ["'{2024-02-29 12:34:56.789 UTC}'"], []),
+    "bytea[]": (["'{ab}'"], ['{"\\\\x6162"}', "{ab}"], [(1001, BYTES)], "'{aB}'", [], []),
+    "int4range": (["'[1,5)'", "'(0,4]'::int4range"], ["[1,4]", "(\"0\",5)"], [(3904, WHOLES), (0, WHOLES)], "'[1,5]'", ["int4range(1,5)"], [" [1,5)"]),
+    "daterange": (["'[2000-01-01,2000-01-03)'", "'[2000-01-01,2000-01-02]'::daterange"], ["(1999-12-31,2000-01-02]"], [(3912, DAYS), (0, DAYS)],
+                  "'[2000-01-01,)'", ["'[20000101,20000103)'"], ["[Jan 1 2000,2000-01-03)"]),
+    "numrange": (["'(1.5,)'", "'(1.50,]'::numrange"], ["(\"1.5\",)"], [(3906, b"\x10\0\0\0\x0c\0\2\0\0\0\0\0\1\0\1\x13\x88")], "'[1.5,)'", [], []),
+    "tstzrange": (["'[2024-02-29 12:34:56.789+00,)'"], ["[\"2024-02-29 14:34:56.789+02\",)"], [(3910, b"\x12\0\0\0\x08" + TIMESTAMP.to_bytes(8, "big"))],
+                  "'empty'", ["'[2024-02-29 12:34:56.789 UTC,)'"], []),
+    "points": (["'{1,2}'"], ["{1,2}"], [(1007, INTEGERS), (0, INTEGERS)], "'{2,1}'", [], []),
     "bit(3)": (["'101'", "'101'::varbit"], ["101"], [(1560, b"\0\0\0\3\xa0"), (0, b"\0\0\0\3\xa0")], "'100'",
                ["B'101'", "'b101'"], ["b101"]),
     "varbit": (["'101'", "'101'::varbit"], ["101"], [(1562, b"\0\0\0\3\xa0"), (0, b"\0\0\0\3\xa0")], "'1010'",
@@ -67,6 +100,7 @@ CREATE DOMAIN short AS shorter NOT NULL;
 CREATE TYPE mood AS ENUM ('Sad', 'sad', 'ok');
 CREATE DOMAIN ratio AS float8;
 CREATE DOMAIN flags AS varbit;
+CREATE DOMAIN points AS int[];
 """
 
 
@@ -156,15 +190,15 @@ def test_settings_of_the_role(ctx):
     """Whatever defaults the database has, the stream prints what is understood: rows are kept apart."""
     ctx.sql("CREATE TABLE at(k timestamptz PRIMARY KEY, n int); CREATE TABLE bytes(k bytea PRIMARY KEY, n int); GRANT ALL ON at, bytes TO app;"
             "INSERT INTO at VALUES ('2024-02-29 12:00+00', 0), ('2024-02-29 13:00+00', 0); INSERT INTO bytes VALUES ('a', 0), ('b', 0);"
-            "CREATE TABLE ratio(k float8 PRIMARY KEY, n int); CREATE TABLE span(k interval PRIMARY KEY, n int); GRANT ALL ON ratio, span TO app;"
-            "INSERT INTO ratio VALUES (0.123456789012345, 0), (0.5, 0); INSERT INTO span VALUES ('1 mon', 0), ('31 days', 0)")
+            "CREATE TABLE ratio(k float8 PRIMARY KEY, n int); CREATE TABLE span(k interval PRIMARY KEY, n int); CREATE TABLE share(k float4 PRIMARY KEY, n int);"
+            "GRANT ALL ON ratio, span, share TO app; INSERT INTO share VALUES (0.12345678, 0), (0.5, 0); INSERT INTO ratio VALUES (0.123456789012345, 0), (0.5, 0); INSERT INTO span VALUES ('1 mon', 0), ('31 days', 0)")
     for setting in ("datestyle = 'German'", "timezone = 'Asia/Kolkata'", "bytea_output = 'escape'", "extra_float_digits = -3", "intervalstyle = 'iso_8601'"):
         ctx.sql(f"ALTER DATABASE {ctx.db} SET {setting}")
     p = ctx.cache_proxy()
     reads, write = Reads(ctx, p), directly(ctx)
     for n in range(1, 4):
         for table, key, other in (("at", "'2024-02-29 12:00+00'", "'2024-02-29 14:00+01'"), ("bytes", "'a'", "'b'"),
-                                  ("ratio", "0.123456789012345", "0.5"), ("span", "'30 days'", "'31 days'")):
+                                  ("ratio", "0.123456789012345", "0.5"), ("share", "'0.12345678'", "0.5"), ("span", "'30 days'", "'31 days'")):
             read = f"SELECT n FROM {table} WHERE k = "
             reads.fill(read + key, read + other)
             write(f"UPDATE {table} SET n = {n} WHERE k = {key}")
@@ -176,7 +210,8 @@ def test_stored_otherwise(ctx):
     """Without a stream: what a column makes of a value, and what others make of a parameter beside them."""
     ctx.sql("CREATE TABLE net(k cidr PRIMARY KEY, n int); CREATE TABLE span(k interval(0) PRIMARY KEY, n int);"
             "CREATE TABLE num(k numeric PRIMARY KEY, n int); INSERT INTO num VALUES (5, 0), (0, 0);"
-            "CREATE TABLE ratio(k float8 PRIMARY KEY, n int); INSERT INTO ratio VALUES (0, 0), (2, 0); GRANT ALL ON net, span, num, ratio TO app")
+            "CREATE TABLE ratio(k float8 PRIMARY KEY, n int); INSERT INTO ratio VALUES (0, 0), (2, 0);"
+            "CREATE TABLE share(k float4 PRIMARY KEY, n int); GRANT ALL ON net, span, num, ratio, share TO app")
     p = ctx.cache_proxy(invalidation="proxy")
     reads, write = Reads(ctx, p), through(ctx, p)
     net, span = "SELECT n FROM net WHERE k = '10.1.2.0/24'", "SELECT n FROM span WHERE k = '00:00:02'"
@@ -189,6 +224,16 @@ def test_stored_otherwise(ctx):
     reads.fill(span)
     write("INSERT INTO span(k, n) VALUES ('00:00:01.6', 1)")
     reads.dies(span, "1")
+    # The float8 0.1 equals no float4; it is one in a list, and when it is stored.
+    share, of_list, made = "SELECT n FROM share WHERE k = '0.1'", "SELECT n FROM share WHERE k IN (0.1, 7)", "INSERT INTO share(n, k) VALUES (1, {})"
+    for make in (made.format("0.1"), made.format("0.1::float8"), made.format("'0.1'"), unit(made.format("$1"), ["0.1"]),
+                 parse(made.format("$1"), types=(701,)) + bind(params=[bytes.fromhex("3fb999999999999a")], param_formats=(1,)) + execute() + sync()):
+        reads.fill(share, of_list, "SELECT n FROM share WHERE k = 0.1")
+        write(make)
+        reads.dies(share, "1")
+        reads.dies(of_list, "1")
+        reads.dies("SELECT n FROM share WHERE k = 0.1", None)
+        write("DELETE FROM share")
     # Of eight bytes each: an int8 that might be taken for a numeric, a numeric for a float8.
     for table, k, beside, data in (("num", "5", "3000000000", b"\0\0\0\0\0\0\0\5"), ("ratio", "0", "1.5", b"\0\0\0\0\0\0\0\2")):
         text = f"SELECT n FROM {table} WHERE k = ANY (ARRAY[$1, {beside}])"
@@ -286,18 +331,78 @@ def test_alternatives_without_a_stream(ctx):
 
 def test_whole_rows(ctx):
     """With REPLICA IDENTITY FULL each column is a key by itself: those of all these types, too."""
-    ctx.sql(SETUP + "CREATE TABLE t(id int, made timestamptz, feels mood, body bytea, at whole, host inet, part float8, flags varbit, n int); ALTER TABLE t REPLICA IDENTITY FULL;"
-            "INSERT INTO t VALUES (1, '2024-02-29 12:00+00', 'sad', 'a', 5, '::1', 0.1, '101', 0), (2, '2024-02-29 13:00+00', 'ok', 'b', 6, '::2', 0.2, '100', 0); GRANT ALL ON t TO app")
+    ctx.sql(SETUP + "CREATE TABLE t(id int, made timestamptz, feels mood, body bytea, at whole, host inet, part float8, flags varbit, tags text[], share float4, days daterange, n int); ALTER TABLE t REPLICA IDENTITY FULL;"
+            "INSERT INTO t VALUES (1, '2024-02-29 12:00+00', 'sad', 'a', 5, '::1', 0.1, '101', '{a,NULL}', 0.1, '[2024-02-28,2024-03-01)', 0), (2, '2024-02-29 13:00+00', 'ok', 'b', 6, '::2', 0.2, '100', '{a}', 0.2, 'empty', 0); GRANT ALL ON t TO app")
     p = ctx.cache_proxy()
     reads = Reads(ctx, p)
     n = 0
     for write, see in ((through(ctx, p), reads.dies), (directly(ctx), lambda s, v: wait_seen(ctx, reads, s, v))):
         for column, key, other in (("made", "'2024-02-29 12:00+00'", "'2024-02-29 13:00+00'"), ("feels", "'sad'", "'ok'"),
                                    ("body", "'a'", "'b'"), ("at", "5", "6"), ("host", "'0::1'", "'::2'"),
-                                   ("part", "1e-1", "0.2"), ("flags", "'101'", "'100'")):
+                                   ("part", "1e-1", "0.2"), ("flags", "'101'", "'100'"), ("tags", "'{\"a\",null}'", "'{a}'"),
+                                   ("share", "'0.1'", "'0.2'"), ("days", "'[2024-02-28,2024-02-29]'", "'(2024-02-28,2024-02-29)'")):
             n += 1
             read = f"SELECT n FROM t WHERE {column} = "
             reads.fill(read + key, read + other)
             write(f"UPDATE t SET n = {n} WHERE id = 1")
             see(read + key, str(n))
             reads.lives(read + other, column)
+
+
+MOVES = {"float4": ("0.1", "'0.1'", "0.25", "0.3"), "int[]": ("{1,2}", "'{01,2}'", "'{2,1}'", "'{3}'"), "text[]": ('{"a b"}', "'{a\\ b}'", "'{a,b}'", "'{}'"),
+         "numeric[]": ("{1.50}", "'{1.5}'", "'{15}'", "'{NULL}'"), "int4range": ("[1,4]", "'[1,5)'", "'empty'", "'[1,4)'")}
+SENDS = {"float4": "float4send", "int4range": "range_send"}
+
+
+def test_moves(ctx):
+    """A row that comes to a key by an UPDATE is seen by who has found none there, one that goes is not; in each form."""
+    for i, (kind, (_, _, other, beside)) in enumerate(MOVES.items()):
+        ctx.sql(f"CREATE TABLE m{i}(k {kind} PRIMARY KEY, n int); GRANT ALL ON m{i} TO app; INSERT INTO m{i} VALUES ({other}, 1), ({beside}, 2)")
+    p = ctx.cache_proxy()
+    reads = Reads(ctx, p)
+    for write, see in ((through(ctx, p), reads.dies), (directly(ctx), lambda s, v: wait_seen(ctx, reads, s, v))):
+        for i, (kind, (parameter, constant, other, beside)) in enumerate(MOVES.items()):
+            text, read = f"SELECT n FROM m{i} WHERE k = {{}}", f"SELECT n FROM m{i} WHERE k = $1"
+            data = bytes.fromhex(ctx.sql(f"SELECT encode({SENDS.get(kind, 'array_send')}({constant}::{kind}), 'hex')")[0][0])
+            asks = [text.format(constant), unit(read, [parameter]), parse(read) + bind(params=[data], param_formats=(1,)) + execute() + sync()]
+            for value, change in (("1", f"UPDATE m{i} SET k = {constant} WHERE k = {other}"), (None, f"UPDATE m{i} SET k = {other} WHERE k = {constant}"),
+                                  ("1", f"UPDATE m{i} SET k = {constant} WHERE n = 1"), (None, f"UPDATE m{i} SET k = {other} WHERE n = 1")):
+                reads.fill(*asks, text.format(beside))
+                write(change)
+                for ask in asks:
+                    see(ask, value)
+                if value is None or "n = 1" not in change: # what comes to any key holds all of them for a moment
+                    reads.lives(text.format(beside), change)
+
+
+def test_words_for_null(ctx):
+    """With array_nulls = off NULL in an array is a word. Without a stream: nothing else would end these."""
+    ctx.sql("CREATE TABLE one(k text PRIMARY KEY, n int); CREATE TABLE many(k text[] PRIMARY KEY, n int); CREATE TABLE bytes(k bytea[] PRIMARY KEY, n int);"
+            "INSERT INTO one VALUES ('NULL', 0); INSERT INTO many VALUES ('{\"null\"}', 0); INSERT INTO bytes VALUES ('{\"NULL\"}', 0);"
+            "GRANT ALL ON one, many, bytes TO app")
+    p = ctx.cache_proxy(invalidation="proxy")
+    reads, write = Reads(ctx, p), through(ctx, p)
+    reads.c.query("SET array_nulls = off").check()
+    write("SET array_nulls = off") # with other settings a write ends more
+    for n in range(1, 3):
+        for table, read, key in (("one", "k = ANY ('{NULL}')", "'NULL'"), ("many", "k = '{null}'", "'{\"null\"}'"),
+                                 ("bytes", "k = '{NULL}'", "'{\"NULL\"}'")):
+            reads.fill(f"SELECT n FROM {table} WHERE {read}")
+            write(f"UPDATE {table} SET n = {n} WHERE k = {key}")
+            reads.dies(f"SELECT n FROM {table} WHERE {read}", str(n))
+
+
+def test_beside_another_column(ctx):
+    """Of a key of two columns, one of which is a range: what says both reads its row alone."""
+    ctx.sql("CREATE TABLE booked(room int, during tstzrange, n int, PRIMARY KEY (room, during)); GRANT ALL ON booked TO app")
+    p = ctx.cache_proxy()
+    reads = Reads(ctx, p)
+    key, other = "room = 1 AND during = '[2024-02-29 12:00+00,2024-02-29 13:00+00)'", "room = 1 AND during = '[2024-02-29 13:00+00,2024-02-29 14:00+00)'"
+    read = "SELECT n FROM booked WHERE "
+    for write, see in ((through(ctx, p), reads.dies), (directly(ctx), lambda s, v: wait_seen(ctx, reads, s, v))):
+        for value, change in (("1", "INSERT INTO booked(room, during, n) VALUES (1, '[2024-02-29 14:00+02,2024-02-29 15:00+02)', 1)"), ("2", f"UPDATE booked SET n = 2 WHERE {key}"),
+                              (None, f"DELETE FROM booked WHERE {key}")):
+            reads.fill(read + key, read + other)
+            write(change)
+            see(read + key, value)
+            reads.lives(read + other, change)

@@ -313,13 +313,14 @@ TYPES = {  # type: (key 5 in some ways to write it, key 6, binary of 5 with its 
     "date": (["'2024-02-29'", "'2024-02-29'::date"], "'2024-03-01'", (1082, (8825).to_bytes(4, "big"))),
     "boolean": (["'t'", "'true'", "'yes'"], "'f'", (16, b"\1")),
     "text COLLATE \"de-x-icu\"": (["'\u00e9'"], "'e'", (25, "\u00e9".encode())),
-    # Without a safe form: right all the same, as they depend on the table.
-    "real": (["5", "5.0", "'5e0'"], "6", None),
+    "real": (["5", "5.0", "'5e0'"], "6", (700, bytes.fromhex("40a00000"))),
     "timestamp": (["'2024-02-29'", "'2024-02-29 00:00:00'"], "'2024-03-01'", (1114, (8825 * 86400000000).to_bytes(8, "big"))),
+    "interval": (["'1 day'", "'24:00:00'"], "'2 days'", None),
+    # Without a safe form: right all the same, as they depend on the table.
     "text COLLATE blind": (["'a'", "'A'"], "'b'", (25, b"A")),
-    "interval": (["'1 day'", "'24:00'"], "'2 days'", None),
+    "text[] COLLATE blind": (["'{a}'", "'{A}'"], "'{b}'", None),
 }
-TABLE_ONLY = ("real", "text COLLATE blind", "interval")
+TABLE_ONLY = ("text COLLATE blind", "text[] COLLATE blind")
 
 
 @limit(120)

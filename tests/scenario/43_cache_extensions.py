@@ -290,3 +290,61 @@ def test_stored(ctx):
 def test_stored_alone(ctx):
     """Also where nobody asks for code that is not named."""
     stored(ctx, hidden_code_check=0)
+
+
+# Casts in a statement's own text: those that run a check which writes, and those that run nothing of the kind.
+CASTS_THAT_WRITE = ["SELECT 'x'::evil", "SELECT CAST(name AS public.evil) FROM t WHERE id = 1", "SELECT '{x}'::evil[]", "SELECT '(x)'::pair", "SELECT 'x'::hidden", "SELECT (SELECT $$x$$::evil)", "INSERT INTO seen VALUES (length('x'::evil))",
+                    "UPDATE t SET n = 1 WHERE id = 2 AND name::evil IS NOT NULL", "PREPARE p AS SELECT $1::text; EXECUTE p('x'::evil); DEALLOCATE p",
+                    "SELECT * FROM json_to_record('{\"a\": \"x\"}') AS r(b mail, a evil)", "SELECT * FROM ROWS FROM (json_to_recordset('[{\"a\": \"x\"}]') AS (a evil)) r"]
+QUIET_CASTS = ["SELECT 'a@b'::mail", "SELECT 'a=>1'::hstore", "SELECT name::citext FROM t", "SELECT 't'::regclass", "INSERT INTO seen VALUES ('3'::few)", "SELECT 'a@bcd'::public.work", "SELECT id::few FROM t"]
+
+
+def casts(ctx, **settings):
+    ctx.sql(SETUP + WRITERS + STORED)
+    relay, p, c, w = behind_relay(ctx, **settings)
+    read = lambda: int(c.value("SELECT n FROM twin WHERE id = 1"))  # noqa: E731
+
+    def hits_after(sql):
+        before = ctx.wait_hit(p, read)
+        ctx.wait_hit(p, lambda: c.query(OTHER))
+        relay.stall("stream")
+        for text in ("BEGIN", "INSERT INTO seen VALUES (1)", sql, "COMMIT"): # it writes in any case, so a barrier stays
+            w.ask(query(text)).check()
+        hits, after = ctx.hits(p, lambda: c.query(OTHER)), read()
+        relay.flow("stream")
+        return hits, after - before
+    for sql in QUIET_CASTS:
+        p.wait(lambda s=sql: hits_after(s) == (1, 0), f"that {sql} raises no barrier")
+    for sql in CASTS_THAT_WRITE * 3:
+        hits, more = hits_after(sql)
+        assert hits == 0 and more > 0, f"{sql}: {hits} {more}"
+    relay.close()
+    p.stop()
+    if settings:
+        made_of_another(ctx)
+
+
+def made_of_another(ctx):
+    """A domain that is made of one that was there, directly: nothing but its own row tells of it."""
+    p = ctx.cache_proxy(default_pool_size=8, max_staleness="60ms", hidden_code_check=0)
+    c, w = (ctx.keep(p.connect(ctx.db)) for _ in range(2))
+    read = lambda: int(c.value("SELECT n FROM twin WHERE id = 1"))  # noqa: E731
+    ctx.sql("CREATE DOMAIN mine AS text")
+    for _ in range(3):
+        w.query("SELECT 'x'::mine")
+        ctx.wait_hit(p, read)
+    ctx.sql("DROP DOMAIN mine; CREATE DOMAIN mine AS evil")
+    time.sleep(0.3)
+    before = ctx.wait_hit(p, read)
+    w.query("SELECT 'x'::mine")
+    assert read() > before
+
+
+def test_casts(ctx):
+    """A cast to a domain runs its check: what that writes is seen."""
+    casts(ctx)
+
+
+def test_casts_alone(ctx):
+    """Also where nobody asks for code that is not named."""
+    casts(ctx, hidden_code_check=0)

@@ -4,6 +4,7 @@ what must not is refused for the right reason, and whatever changes ends what it
 import re
 import time
 
+from day import of_the_day
 from pgwire import query, unit
 from runner import ROOT
 
@@ -320,7 +321,7 @@ def change_all(ctx, through_proxy):
     direct = ctx.keep(ctx.pg.connect(ctx.db))
     writer = ctx.keep(p.connect(ctx.db, "postgres")) if through_proxy else None
     wrong = []
-    for number, name in enumerate(CHANGES):
+    for number, name in enumerate(of_the_day(CHANGES, 2, through_proxy)):
         try:
             changed(ctx, p, name, number, direct, writer)
         except (AssertionError, TimeoutError) as error:

@@ -6,6 +6,7 @@ import time
 from cluster import free_port
 from pgwire import bind, execute, parse, query, sync, unit
 from proxy import CACHE_SETTINGS
+from relay import Relay
 
 EXPLAIN = "/* pgweir: explain */ "
 
@@ -654,6 +655,23 @@ SELECT n FROM t WHERE id = 5;
         assert p.cache()["stores"] == 4 and p.cache()["hits"] > before
     # It leaves nothing behind, and does not hold up an end.
     p.wait(lambda: all(r["application_name"] != "pgweir prewarm" for r in p.console("SHOW CLIENTS")), "its clients' end")
+
+
+def test_prewarm_waits_for_names(ctx):
+    """However long it takes until what the queries name is known."""
+    tables(ctx)
+    relay = ctx.keep(Relay(ctx.pg.port))
+    held = relay.hold_reply('{"t"')
+    p = ctx.proxy(start=False, databases={ctx.db: ctx.server(port=relay.port)}, worker_threads=1, **CACHE_SETTINGS)
+    p.settings["cache_prewarm"] = f"{p.directory}/queries.sql"
+    p._put(p.settings["cache_prewarm"], f"[{ctx.db} app]\nSELECT v FROM t WHERE id = 3;\nSELECT v FROM u;\n")
+    p.write()
+    p.start()
+    held.wait()
+    time.sleep(1)  # long enough for all its rounds, if it did not wait
+    held.release()
+    p.wait_log(f"cache_prewarm: {ctx.db}/app: 2 queries run, 0 failed")
+    assert p.cache()["stores"] == 2, p.cache()
 
 
 def test_prewarm_fails(ctx):

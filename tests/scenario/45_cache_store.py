@@ -52,6 +52,18 @@ def test_costly_replies_stay(ctx):
     assert c.query(slow).rows == want
 
 
+def test_large_budget(ctx):
+    """A store of many shards, made smaller while it runs."""
+    p, c = table(ctx, cache_size="8G")
+    read(c, range(1, 1001))
+    assert p.cache()["entries"] > 990, p.cache()
+    assert ctx.hits(p, lambda: read(c, range(1, 1001))) > 990
+    p.reload(cache_size="16M")
+    read(c, range(1, 1001))
+    assert p.cache()["budget_bytes"] == 16 << 20 and p.cache()["bytes"] <= 16 << 20
+    assert ctx.hits(p, lambda: read(c, range(1, 1001))) > 800, p.cache()
+
+
 @limit(90)
 def test_what_is_read_again_stays(ctx):
     p, c = table(ctx, cache_size="1M")

@@ -268,7 +268,7 @@ def test_own_writes(ctx):
 @limit(120)
 def test_changes_of_the_schema(ctx):
     """DDL shows as nothing in this stream: the readings see it, within the bound."""
-    scenario("37_cache_ddl.py").run_all(Published(ctx), direct=True)
+    scenario("37_cache_ddl.py").run_all(Published(ctx), direct=True, parts=3)
 
 
 @limit(120)

@@ -161,6 +161,18 @@ def test_what_nobody_mentioned(ctx):
             assert other.query("SELECT id FROM hidden").rows == []
 
 
+def test_named_at_a_start(ctx):
+    """A name that a client began with is one that was mentioned: a function may set it for others before any policy is known to ask for it."""
+    ctx.sql(TENANTS)
+    p = ctx.proxy(default_pool_size=1)
+    c = ctx.keep(p.connect(ctx.db))
+    with p.connect(ctx.db, options="-c hid.den=b") as other:
+        c.query("SELECT enter('a')")
+        assert c.query("SELECT id FROM hidden").rows == [("1",)]
+        assert other.query("SELECT id FROM hidden").rows == [("2",)]
+        assert c.query("SELECT id FROM hidden").rows == [("1",)]
+
+
 STEPS = ["SET app.tenant = 'a'", "SET app.tenant = 'b'", "SET app.tenant TO ''", "RESET app.tenant", "SET SESSION app.tenant = c", "SET LOCAL app.tenant = 'b'", "SET LOCAL app.tenant = 'a'",
          "SELECT set_config('app.tenant', 'a', true)", "SELECT set_config('app.tenant', 'b', true)", "SELECT set_config('app.tenant', 'b', false)", "SELECT set_config('app.' || 'tenant', 'c', false)",
          "SELECT leave_for('a', true)", "SELECT leave_for('b', false)", "SELECT enter('a')", "SELECT enter('b')", "SET hid.den = ''", "BEGIN", "BEGIN", "BEGIN", "COMMIT", "COMMIT", "ROLLBACK", "SAVEPOINT s",

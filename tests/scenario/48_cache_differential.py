@@ -58,6 +58,9 @@ READS = [
     "SELECT id, row_number() OVER (ORDER BY id, n), sum(n) OVER (ORDER BY id, n) FROM {r} ORDER BY 1, 2", "SELECT DISTINCT ON (n) n, id FROM {r} ORDER BY n, id",
     "SELECT (SELECT max(n) FROM {q} y WHERE y.id <= x.id) FROM {r} x ORDER BY x.id, 1", "SELECT * FROM {r} x LEFT JOIN LATERAL (SELECT n AS m FROM {q} y WHERE y.id = x.id LIMIT 1) l ON true ORDER BY 1, 2, 3",
     "SELECT n, grouping(n), count(*) FROM {r} GROUP BY ROLLUP (n) ORDER BY 1, 2", "SELECT json_agg(x.n ORDER BY x.id, x.n) FROM {r} x", "SELECT id FROM {r} ORDER BY id DESC, n LIMIT 3",
+    "SELECT x.n FROM (SELECT id, n FROM {r}) x WHERE x.id = {k} ORDER BY 1", "SELECT x.id, y.n FROM {r} x LEFT JOIN (SELECT id, sum(n) AS n FROM {q} GROUP BY id) y ON y.id = x.id WHERE x.id IN ({k}, {l}) ORDER BY 1, 2",
+    "SELECT n, r FROM (SELECT id, n, rank() OVER (PARTITION BY id ORDER BY n) AS r FROM {r}) x WHERE id = {k} ORDER BY 1, 2", "WITH w AS (SELECT id, n FROM {r}) SELECT w.n, y.n FROM w FULL JOIN {q} y ON w.id = y.id WHERE w.id = {k} ORDER BY 1, 2",
+    "SELECT x.n, y.n FROM {r} x JOIN {q} y USING (id) WHERE x.id = {k} ORDER BY 1, 2", "SELECT id, n FROM {r} x NATURAL JOIN {q} y WHERE y.id = {k} ORDER BY 1, 2", "SELECT x.n, y.n FROM {r} x FULL JOIN {q} y USING (id) WHERE id = {k} ORDER BY 1, 2",
 ]
 OTHER_READS = [
     "SELECT id, m, s FROM a ORDER BY m, id", "SELECT id FROM a WHERE m = 'ok' ORDER BY 1", "SELECT enum_range(m) FROM a WHERE id = {k}", "SELECT m, count(*) FROM va GROUP BY m ORDER BY m",

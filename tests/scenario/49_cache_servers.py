@@ -191,7 +191,7 @@ def test_standby_promoted_while_it_is_asked(ctx):
         for n in range(12, 16):
             failover.replayed(n)
             seen_in_time(c, n)
-        failover.p.wait(lambda: state(failover.p) == ("waiting", "the server is in recovery"), "the reason")
+        failover.p.wait(lambda: state(failover.p) == ("waiting", "it is a standby, or is being restored"), "the reason")
         ctx.never_hit(failover.p, lambda: c.value(READ))
         failover.promote()
         failover.p.reload()  # it is asked again now, not only after the pause of a second

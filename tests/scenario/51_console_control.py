@@ -338,7 +338,7 @@ def test_kill(ctx):
         error = c.wait_closed().errors[0]
         assert (error.severity, error.sqlstate, error.text) == ("FATAL", "08P01", "database removed"), error
     assert paused(p, ctx.db) == "1" and paused(p, "extra") == "0"
-    assert p.pool(ctx.db)["cl_active"] == "0" and p.pool(ctx.db)["sv_active"] == "0"
+    p.wait(lambda: p.pool(ctx.db)["cl_active"] == "0" and p.pool(ctx.db)["sv_active"] == "0", "all of it to be closed")
     assert extra.value("SELECT 2") == "2"
     done(admin, f"RESUME {ctx.db}")
     with p.connect(ctx.db) as c:

@@ -293,6 +293,7 @@ def test_every_place_of_execute(ctx):
     for k in (direct, c):
         for n in range(8):
             k.query(f"PREPARE p{n}(int) AS SELECT b FROM t WHERE a = {n} + $1 ORDER BY b")
+    p.wait_log("learnt in")  # before that any statement may run code: it pins those who hold a server
     for place, text in PLACES.items():
         for how in (query,) if ";" in text else (query, extended):
             holders = move(ctx, p, c)
@@ -328,6 +329,7 @@ def test_pg_prepared_statements(ctx):
     b.query("PREPARE other AS SELECT 2")
     a.query("PREPARE one AS SELECT 1")
     a.ask(parse("SELECT 3", "three") + sync()).check()
+    p.wait_log("learnt in")
     expected = [("one", "PREPARE one AS SELECT 1", "t"), ("three", "SELECT 3", "f")]
     for how in (a.query, a.run, lambda sql: a.query("SELECT count(*) FROM pg_catalog.pg_prepared_statements;" + sql)):
         holders = move(ctx, p, a)

@@ -9,6 +9,7 @@ leaves, and both servers are looked at."""
 import time
 from dataclasses import dataclass, field
 
+from day import is_of_the_day
 from pgwire import SLOWNESS, PgError, bind, execute, parse, query, sync
 from proxy import CACHE_SETTINGS, CONSOLE_USER
 from runner import limit
@@ -310,12 +311,13 @@ class Matrix:
         for n in self.neighbours:
             n.query("ROLLBACK")
 
-    def run(self, kinds, only=None):
+    def run(self, kinds):
         started = time.monotonic()
         for kind in kinds:
-            for protocol in PROTOCOLS:
-                for ending in ENDINGS:
-                    if self.makes_sense(kind, protocol, ending) and (only is None or only(kind, protocol, ending)):
+            for i, protocol in enumerate(PROTOCOLS):
+                for j, ending in enumerate(ENDINGS):
+                    # Each protocol and each ending, though not each of both together.
+                    if self.makes_sense(kind, protocol, ending) and is_of_the_day(i + j, 2):
                         self.case(kind, protocol, ending)
         self.ctx.note(f"{self.cases} cases, {1000 * (time.monotonic() - started) / self.cases:.1f} ms each")
         assert not self.wrong, self.summary()

@@ -650,9 +650,9 @@ def test_reload_in_traffic(ctx):
 
 @limit(120)
 def test_large_values(ctx):
-    """100 MB each way, and no more memory than without TLS."""
+    """64 MB each way, and no more memory than without TLS."""
     p = tls_proxy(ctx, "require")
-    size, piece = 100 << 20, 1 << 20
+    size, piece = 64 << 20, 1 << 20
     with p.connect(ctx.db, tls=certs.blind_context(), timeout=60) as c:
         c.query("CREATE TABLE big(line text)")
         c.send(query("COPY big FROM STDIN"))

@@ -57,7 +57,7 @@ class Counter:
     def load(self, target, kind, protocol, clients, queries):
         """Asks `queries` for each client, and looks at every answer."""
         if kind == "unique":
-            keys = self.generator.unique(clients * queries)
+            keys = self.generator.unique(target, protocol, clients * queries)
         else:
             keys = ["--keys", str(HOT_KEYS if kind == "hot" else self.generator.rows)]
         self.generator.run(target, protocol, clients, "--queries", str(queries), *keys)

@@ -53,13 +53,15 @@ class Generator:
             raise place.BenchError(f"{program} is missing: run it by `make`")
         self.program = scratch.copy_program(program, "load-under-test")
         self.rows = cluster.scale * 100000
-        self.unique_from = 0
+        self.asked = {}  # of each target and protocol: up to which key
         self.seed = 0
 
-    def unique(self, step=UNIQUE_STEP):
-        """Options for questions that no earlier run has asked, up to `step` of them."""
-        first = 1 + self.unique_from
-        self.unique_from = (self.unique_from + step) % (self.rows - step)
+    def unique(self, target, protocol, step=UNIQUE_STEP):
+        """Options for questions that no earlier run has asked this target, up to `step` of them."""
+        first = 1 + self.asked.get((target.name, protocol), 0)
+        if first + step > self.rows:
+            raise place.BenchError(f"{target.title}: the table has too few rows for questions that never come again")
+        self.asked[target.name, protocol] = first - 1 + step
         return ["--order", "sequence", "--first", str(first), "--keys", str(self.rows - first)]
 
     def command(self, target, protocol, clients, *more):
@@ -96,20 +98,20 @@ class Rounds:
         pids = [one.process.pid for one in started.values() if one.process]
         self.strangers = meter.Strangers(cluster.process.pid, pids)
 
-    def _keys(self, load):
+    def _keys(self, load, target):
         if load.kind == "unique":
-            return self.generator.unique()
+            return self.generator.unique(target, load.protocol)
         return ["--keys", str(self.generator.rows if load.kind == "select" else HOT_KEYS)]
 
     def _one(self, load, target):
         timed = ["--seconds", str(self.seconds), "--warm", str(WARM_S), "--depth", str(load.depth)]
-        return self.generator.run(target, load.protocol, load.clients, *timed, *self._keys(load))
+        return self.generator.run(target, load.protocol, load.clients, *timed, *self._keys(load, target))
 
     def _beside_storm(self, load, target):
         generator = self.generator
         storm = subprocess.Popen(
             generator.command(target, "simple", STORM_CLIENTS, "--seconds", str(HANG_S),
-                              *generator.unique()),
+                              *generator.unique(target, "simple")),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
             found = self._one(load, target)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make bench-hits`: what a hit costs, beside a loop that answers everything alike and Redis; its
+"""`make bench-hits`: what a hit costs, beside a loop that answers everything alike, Redis and Pgpool-II; its
 latency under full load; and two workers (goals 3 to 6 of bench/README.md)."""
 import os
 import sys
@@ -17,6 +17,7 @@ FLOORS = ("bare", "redis", HIT)
 DEEP = 16
 CPU_BARE, CPU_REDIS, CALLS, INSTRUCTIONS = 1.4, 1.0, 2.2, 1500         # goal 3
 TPS_BARE, TPS_REDIS, TPS_DIRECT, TPS_BOUNCER, CPU_DEEP = 0.9, 1.0, 3.0, 4.0, 2.5  # goal 4
+TPS_PGPOOL = TPS_DIRECT
 TAIL = 4                                                              # goal 5
 WORKERS = 1.8                                                         # goal 6
 CASES = (
@@ -28,8 +29,9 @@ CASES = (
 
 
 def plan():
-    loads = [duel.Load("hot", "simple", 64, FLOORS + ("direct", "pgbouncer", "pgweir-cache-2w")),
-             # Without direct: a thousand server processes take too long to start, each round anew.
+    loads = [duel.Load("hot", "simple", 64, FLOORS + ("direct", "pgbouncer", "pgpool", "pgweir-cache-2w")),
+             # Without direct and Pgpool-II: a thousand server processes take too long to start, each
+             # round anew.
              duel.Load("hot", "simple", 1000, FLOORS + ("pgbouncer",))]
     loads += [duel.Load("hot", "prepared", clients, FLOORS) for clients in (64, 1000)]
     loads += [duel.Load("hot", protocol, 64, FLOORS, DEEP) for protocol in ("simple", "prepared")]
@@ -40,7 +42,7 @@ def plan():
 
 def parse():
     return passed.options_of(
-        __doc__, "direct,pgbouncer,pgweir,pgweir-2w,pgweir-cache,pgweir-cache-2w,bare,redis")
+        __doc__, "direct,pgbouncer,pgweir,pgweir-2w,pgweir-cache,pgweir-cache-2w,bare,redis,pgpool")
 
 
 def measure(options, scratch):
@@ -66,7 +68,8 @@ def rates(blocks):
             wanted = [("bare", "bare loop", TPS_BARE), ("redis", "Redis GET", TPS_REDIS)]
             if protocol == "simple":
                 wanted.append(("pgbouncer", "PgBouncer", TPS_BOUNCER))
-                wanted += [("direct", "direct", TPS_DIRECT)] if clients == 64 else []
+                if clients == 64:
+                    wanted += [("direct", "direct", TPS_DIRECT), ("pgpool", "Pgpool-II", TPS_PGPOOL)]
             for other, title, limit in wanted:
                 yield verdict.at_least(4, f"hits, {protocol}, {clients:,} clients: tps / {title}",
                                        duel.ratio(block, HIT, other, "tps"), limit)

@@ -61,6 +61,6 @@ size_t load_answer(const struct load_options *o, struct load_conn *c, size_t at,
                    void (*done)(struct load_conn *c, uint64_t now), uint64_t now);
 
 uint64_t load_now(void);        // ns
-uint64_t load_cpu(int process); // ns, of all its threads that live
+uint64_t load_cpu(int process); // ns, of its threads and children that live; 0: none
 void load_histogram_add(uint64_t ns);
 double load_histogram_us(double share); // the latency that this share does not exceed, to 1.6%

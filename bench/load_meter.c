@@ -42,27 +42,48 @@ double load_histogram_us(double share)
     return ((double)(low << shift) + (double)(1ull << shift) / 2) / 1e3;
 }
 
+static uint64_t number_in(const char *directory, const char *name)
+{
+    char path[300];
+    unsigned long long number = 0;
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    FILE *f = fopen(path, "r");
+    if (f) {
+        if (fscanf(f, "%llu", &number) != 1)
+            number = 0;
+        fclose(f);
+    }
+    return number;
+}
+
+// Also of the processes that a thread has begun: Pgpool-II has one for each client.
+static uint64_t cpu_of_thread(const char *thread)
+{
+    char path[300];
+    int child;
+    uint64_t all = number_in(thread, "schedstat");
+    snprintf(path, sizeof(path), "%s/children", thread);
+    FILE *f = fopen(path, "r");
+    while (f && fscanf(f, "%d", &child) == 1)
+        all += load_cpu(child);
+    if (f)
+        fclose(f);
+    return all;
+}
+
 uint64_t load_cpu(int process)
 {
-    char path[64];
+    char path[32], thread[sizeof(path) + sizeof(((struct dirent *)0)->d_name)];
     uint64_t all = 0;
-    if (!process)
-        return 0;
     snprintf(path, sizeof(path), "/proc/%d/task", process);
-    DIR *threads = opendir(path);
+    DIR *threads = process ? opendir(path) : NULL;
     if (!threads)
-        load_fail("no process %d", process);
-    for (struct dirent *thread; (thread = readdir(threads));) {
-        unsigned long long ns = 0;
-        char file[64 + sizeof(thread->d_name)];
-        if (thread->d_name[0] == '.')
+        return 0;
+    for (struct dirent *entry; (entry = readdir(threads));) {
+        if (entry->d_name[0] == '.')
             continue;
-        snprintf(file, sizeof(file), "%s/%s/schedstat", path, thread->d_name);
-        FILE *f = fopen(file, "r");
-        if (f && fscanf(f, "%llu", &ns) == 1)
-            all += ns;
-        if (f)
-            fclose(f);
+        snprintf(thread, sizeof(thread), "%s/%s", path, entry->d_name);
+        all += cpu_of_thread(thread);
     }
     closedir(threads);
     return all;

@@ -150,6 +150,8 @@ void load_parse(struct load_options *o, int argc, char **argv)
         default: load_fail("%s", usage);
         }
     check(o);
+    if (o->cpu_of && !load_cpu(o->cpu_of))
+        load_fail("no process %d", o->cpu_of);
     dice = o->seed * 0x9e3779b97f4a7c15u | 1;
     if (o->order == LOAD_ZIPF)
         zipf_begin(o);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is measured: the server itself, PgBouncer, pgweir in several settings, two that a hit is compared
-with: Redis, and a loop that answers everything with the same row (bare.c); and a loop that passes on
-everything and knows nothing (relay.c).
+with: Redis, and a loop that answers everything with the same row (bare.c); Pgpool-II with its query
+cache; and a loop that passes on everything and knows nothing (relay.c).
 
 All proxies get the same words wherever the words exist: transaction mode, a pool of 20, trust,
 no log line for a connection.
@@ -31,6 +31,7 @@ TITLES = {
     "bare": "bare loop",
     "relay": "bare relay",
     "redis": "Redis",
+    "pgpool": "Pgpool-II, query cache",
 }
 PGWEIR_SETTINGS = {
     "pgweir": {"worker_threads": 1, "cache": "off"},
@@ -39,6 +40,13 @@ PGWEIR_SETTINGS = {
     "pgweir-2w": {"worker_threads": 2, "cache": "off"},
     "pgweir-cache": {"worker_threads": 1, "cache": "on"},
     "pgweir-cache-2w": {"worker_threads": 2, "cache": "on"},
+}
+PGPOOL_CLIENTS = 80    # a process each, and a server connection each
+PGPOOL_SETTINGS = {
+    "backend_clustering_mode": "raw", "num_init_children": PGPOOL_CLIENTS, "max_pool": 1,
+    "listen_addresses": "127.0.0.1", "backend_hostname0": "127.0.0.1", "pool_passwd": "",
+    "memory_cache_enabled": "on", "memqcache_method": "shmem", "memqcache_total_size": "256MB",
+    "memqcache_max_num_cache": 1000000,
 }
 REDIS_KEYS = 1000
 REDIS_READY_S = 20
@@ -79,7 +87,7 @@ class Maker:
         self.host = "127.0.0.1" if transport == "tcp" else scratch.path
         self.pgbouncer = pgbouncer_path
         self.pgweir = self.built = pgweir_path
-        self.bare = self.relay = self.redis = None
+        self.bare = self.relay = self.redis = self.pgpool = None
         self.database = database
         self.users = scratch.file("userlist.txt", "".join(f'"{user}" ""\n' for user in users))
         self.serial = 0
@@ -97,6 +105,8 @@ class Maker:
             self.relay = self._own_copy(os.path.join(os.path.dirname(self.built), "bench/relay"), "relay")
         if "redis" in names:
             self.redis = place.require("redis-server", "redis-server")
+        if "pgpool" in names:
+            self.pgpool = place.require("pgpool", "pgpool2")
 
     def _own_copy(self, path, name):
         if not os.access(path, os.X_OK):
@@ -120,7 +130,7 @@ class Maker:
             return Target(name, self.host, self.cluster.port)
         self.serial += 1
         port = place.free_port()
-        if name in ("bare", "relay", "redis"):
+        if name in ("bare", "relay", "redis", "pgpool"):
             return self._start_other(name, port, wrapper)
         program, section, settings = self._settings(name)
         settings.update(more or {})
@@ -135,18 +145,29 @@ class Maker:
         return target
 
     def _start_other(self, name, port, wrapper):
-        """What is no pooler: it listens on 127.0.0.1 alone."""
+        """What has no file like PgBouncer's; all of them listen on 127.0.0.1 alone."""
         command = {
             "bare": [self.bare, str(port)],
             "relay": [self.relay, str(port), str(self.cluster.port), place.SUPERUSER, self.database, str(POOL_SIZE)],
             "redis": [self.redis, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
-                      "no", "--dir", self.scratch.path]}[name]
+                      "no", "--dir", self.scratch.path],
+            "pgpool": [self.pgpool]}[name]
+        if name == "pgpool":
+            command += ["-n", "-f", self._pgpool_file(port)]
         process = self.scratch.start([*wrapper, *command], f"{name}-{self.serial}.log")
         if name != "redis":
             place.wait_ready(process, "127.0.0.1", port, place.DATABASE)
         else:
             _fill_redis(process, port)
         return Target(name, "127.0.0.1", port, process)
+
+    def _pgpool_file(self, port):
+        own = self.scratch.path
+        settings = {**PGPOOL_SETTINGS, "port": port, "backend_port0": self.cluster.port,
+                    "pcp_port": place.free_port(), "unix_socket_directories": own, "pcp_socket_dir": own,
+                    "pid_file_name": os.path.join(own, "pgpool.pid"), "logdir": own, "memqcache_oiddir": own}
+        return self.scratch.file(f"pgpool-{self.serial}.conf",
+                                 "".join(f"{key} = '{value}'\n" for key, value in settings.items()))
 
     def _settings(self, name):
         settings = {

@@ -454,11 +454,13 @@ struct pool_waiter *pool_hopeless(struct pool *pool, int worker, int64_t now_us)
 {
     struct pool_waiter *found = NULL;
     pthread_mutex_lock(&pool->lock);
-    if (pool->open == 0 && pool->opening == 0 && pool->refused && failing(pool, now_us)) {
+    if (pool->open == 0 && pool->opening == 0 && pool->failed_us != 0 && pool->refused) {
+        bool any = failing(pool, now_us);
         list_each(&pool->waiting, l)
         {
             struct pool_waiter *waiter = container_of(l, struct pool_waiter, link);
-            if (found == NULL && waiter->worker == worker)
+            if (found == NULL && waiter->worker == worker &&
+                (any || waiter->since_us <= pool->failed_us))
                 found = waiter;
         }
     }

@@ -167,6 +167,7 @@ static inline bool pool_contended(const struct pool *pool)
 }
 
 // A waiter of this worker when there is no server and the login was refused; removed; or NULL.
+// Who waited for that login is told however late one looks.
 struct pool_waiter *pool_hopeless(struct pool *pool, int worker, int64_t now_us);
 
 // An idle connection of this worker, taken out for closing, and why: released before

@@ -187,7 +187,7 @@ def test_ldap_tls(ctx):
 def test_ldap_password_for_the_server(ctx):
     """The password that was right for the directory is the one for the server, too."""
     d = directory(ctx)
-    p = ldap_proxy(ctx, search(d), users=px.USERS | {"srv_scram": "", "srv_md5": ""}, server_login_retry="0.1",
+    p = ldap_proxy(ctx, search(d), users=px.USERS | {"srv_scram": "", "srv_md5": ""}, server_login_retry="0.5",
                    databases={ctx.db: ctx.server(), "forced": ctx.server(user="srv_md5", password="srv_md5-secret")})
     with p.connect(ctx.db, "srv_scram", "srv_scram-secret") as c:
         assert c.value("SELECT current_user") == "srv_scram"

@@ -44,6 +44,25 @@ static void test_refused_login_is_told(void **state)
     bench_close(&b);
 }
 
+// The pause was over before anybody looked: who came behind the refusal goes on waiting.
+static void test_refused_login_is_told_late(void **state)
+{
+    struct bench b;
+    bench_size(&b, 2);
+    queued(&b, 0, 0, true, -1);
+    pool_open_failed(b.pool, b.now, true, "28P01", "password authentication failed");
+    b.now += 15 * SECOND_US;
+    queued(&b, 1, 0, true, -1);
+    assert_null(pool_hopeless(b.pool, 0, b.now)); // another login is under way
+    pool_open_given_up(b.pool, b.now);
+    assert_ptr_equal(pool_hopeless(b.pool, 0, b.now), &b.waiter[0]);
+    assert_null(pool_hopeless(b.pool, 0, b.now));
+    assert_true(pool_may_open(b.pool, b.now, &b.task));
+    pool_opened(b.pool, &b.server[0], 0, b.now);
+    returned_to(&b, 0, 1);
+    bench_close(&b);
+}
+
 // With a server there is somebody to wait for.
 static void test_refused_login_beside_a_server(void **state)
 {
@@ -101,6 +120,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unreachable),
         cmocka_unit_test(test_refused_login_is_told),
+        cmocka_unit_test(test_refused_login_is_told_late),
         cmocka_unit_test(test_refused_login_beside_a_server),
         cmocka_unit_test(test_long_failure_is_cut),
         cmocka_unit_test(test_opening_given_up),

@@ -27,6 +27,11 @@ uint64_t hash_bytes(const void *bytes, size_t n)
     return XXH3_64bits_withSeed(bytes, n, seed);
 }
 
+uint64_t hash_on(uint64_t hash, const void *bytes, size_t n)
+{
+    return XXH3_64bits_withSeed(bytes, n, hash);
+}
+
 void hash_fini(struct hash_table *t)
 {
     mem_free(t->buckets);

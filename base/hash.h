@@ -20,6 +20,8 @@ struct hash_table {
 
 uint64_t hash_seed(void); // random, once for each process; any thread
 uint64_t hash_bytes(const void *bytes, size_t n); // XXH3-64 with that seed
+// XXH3-64 of what comes behind what gave `hash`: the same in every process.
+uint64_t hash_on(uint64_t hash, const void *bytes, size_t n);
 
 void hash_fini(struct hash_table *t); // the nodes are the caller's to free first
 void hash_insert(struct hash_table *t, struct hash_node *node, uint64_t hash);

@@ -103,6 +103,7 @@ bool injected_failed(struct server *server, struct client *client, enum op_purpo
     error_fields_read(slice_of(message.at + 5, message.len - 5), &fields);
     switch (purpose) {
     case PURPOSE_PREPARE:
+    case PURPOSE_LAYOUT:
     case PURPOSE_EVICT:
     case PURPOSE_NONE:
         refused(server, client, message);

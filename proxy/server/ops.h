@@ -8,6 +8,7 @@
 #pragma once
 #include "base/check.h"
 #include "base/slice.h"
+#include "proxy/wire/layout.h"
 
 struct statement;
 struct statement_names;
@@ -46,6 +47,7 @@ enum op_purpose {
     PURPOSE_AUDIT,   // a hit run again: audit.h
     PURPOSE_BEGIN,   // a BEGIN that the client was answered already; deferred.h
     PURPOSE_REFUSE,  // a client's, sent as nonsense: the error is ours (number: why; unsafe.h)
+    PURPOSE_LAYOUT,  // what a statement gives and takes here (number; session/told.h)
 };
 
 struct op {
@@ -62,6 +64,8 @@ struct op {
     uint32_t name_bytes;
     uint32_t tracked;         // QUERY, EXECUTE: its number in worker->queries; 0: none
     uint64_t number;          // BIND, DESCRIBE: of the statement, 0 unknown
+    uint64_t tells;           // DESCRIBE: which of the client's names, see session/told.h; 0: none
+    struct layout told;       // what was told of what name or unnamed statement meant before
     char *name;               // owns
     struct statement *before; // counts; what the name meant before (NULL: nothing)
     struct statement *after;  // counts; PARSE: what it means from now on

@@ -62,13 +62,18 @@ static void undo(struct server *server, struct client *client, struct op *op, st
         prepared_add(&server->prepared, op->after, server->prepared.odd);
     if (client == NULL)
         return;
-    if (op->renames)
-        statement_names_set(&client->names, slice_of(op->name, op->name_bytes), op->before);
+    if (op->renames) {
+        struct slice name = slice_of(op->name, op->name_bytes);
+        statement_names_set(&client->names, name, op->before);
+        if (op->before != NULL)
+            statement_names_get(&client->names, name)->told = op->told;
+    }
     if (op->unnames) {
         // A Parse that failed had dropped the old unnamed statement already.
         struct statement **meaning = newer != NULL ? &newer->before : &client->unnamed;
         statement_unref(meaning);
         *meaning = op->before && !failed ? statement_ref(op->before) : NULL;
+        *(newer != NULL ? &newer->told : &client->unnamed_told) = op->told;
     }
 }
 
@@ -100,10 +105,12 @@ void owed_names_dropped(struct server *server, struct client *client)
     for (uint32_t i = 1; i < server->ops.count; i++) {
         const struct op *op = ops_nth(&server->ops, i);
         struct slice name = slice_of(op->name, op->name_bytes);
-        struct statement *meaning =
-            op->renames ? statement_names_find(&client->names, name) : NULL;
-        if (meaning != NULL)
-            statement_names_set(&kept, name, meaning);
+        const struct meaning *meaning =
+            op->renames ? statement_names_get(&client->names, name) : NULL;
+        if (meaning == NULL)
+            continue;
+        statement_names_set(&kept, name, meaning->statement);
+        statement_names_get(&kept, name)->told = meaning->told;
     }
     statement_names_clear(&client->names);
     client->names = kept;

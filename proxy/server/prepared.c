@@ -9,6 +9,7 @@ struct prepared_node {
     struct link link;
     struct statement *statement; // counts
     uint32_t edition;            // of the statement, when it was prepared here
+    struct layout layout;        // what it gives and takes, so prepared; for as long as it is here
     bool odd;
 };
 
@@ -63,6 +64,7 @@ void prepared_add(struct prepared *prepared, struct statement *statement, bool o
     struct prepared_node *node = mem_new(struct prepared_node);
     node->statement = statement_ref(statement);
     node->edition = statement->edition;
+    node->layout = (struct layout){0};
     node->odd = odd;
     hash_insert(&prepared->table, &node->node, statement->number);
     link_init(&node->link);
@@ -105,6 +107,18 @@ struct statement *prepared_oldest(struct prepared *prepared)
 {
     struct link *l = list_last(&prepared->used);
     return l ? container_of(l, struct prepared_node, link)->statement : NULL;
+}
+
+struct layout *prepared_newest(struct prepared *prepared)
+{
+    struct link *l = list_first(&prepared->used);
+    return l ? &container_of(l, struct prepared_node, link)->layout : NULL;
+}
+
+struct layout *prepared_layout(struct prepared *prepared, uint64_t number)
+{
+    struct prepared_node *node = find(prepared, number);
+    return node ? &node->layout : NULL;
 }
 
 void prepared_clear(struct prepared *prepared)

@@ -29,6 +29,7 @@
 #include "proxy/session/replication.h"
 #include "proxy/session/rerun.h"
 #include "proxy/session/sequences.h"
+#include "proxy/session/told.h"
 #include "proxy/session/unsafe.h"
 #include "proxy/worker.h"
 
@@ -291,7 +292,9 @@ static bool wants_whole(const struct server *server, char type)
     const struct op *op = ops_head(&server->ops);
     if (op != NULL && op->origin == OP_INJECTED)
         return true;
-    return type != 'D' && type != 'd' && type != 't' && type != 'N' && type != 'V';
+    if (type == 't')
+        return op != NULL && op->tells != 0;
+    return type != 'D' && type != 'd' && type != 'N' && type != 'V';
 }
 
 // One whole message, in a session. False: the server is gone.
@@ -340,6 +343,12 @@ static bool session_message(struct relay *relay, char type, struct slice message
     case 'D':
         if (injected)
             injected_row(server, op->purpose, body);
+        break;
+    case 't':
+    case 'T':
+    case 'n':
+        if (op != NULL && op->kind == OP_DESCRIBE)
+            told_heard(server, relay->client, op, message);
         break;
     case 'N':
         if (!injected)
@@ -400,7 +409,7 @@ static inline bool is_passed_on(const struct relay *relay, const struct op *op,
     case 'D':
         return true;
     case 'T':
-        return op->kind == OP_QUERY || op->kind == OP_DESCRIBE;
+        return op->kind == OP_QUERY || (op->kind == OP_DESCRIBE && op->tells == 0);
     case 'C': // DISCARD and DEALLOCATE are noticed
         return (op->kind == OP_QUERY || op->kind == OP_EXECUTE) &&
                frame.length > MESSAGE_HEADER_BYTES && *body != 'D' && ends_unnoticed(relay, op);

@@ -105,6 +105,7 @@ struct server {
 
     struct prepared prepared;
     uint64_t unnamed;        // number of the unnamed statement, 0: unknown or none
+    struct layout unnamed_layout; // what it would say of that
     struct buf kept;         // owns; the batch at hand, see rerun.h
     struct statement_names named; // by clients, in SQL: see given.h
     struct profile *profile; // borrows from the route; NULL: unknown
@@ -232,6 +233,9 @@ void prepared_settle(struct prepared *prepared); // what is odd is to be read an
 bool prepared_is_odd(const struct prepared *prepared, const struct statement *statement);
 void prepared_remove(struct prepared *prepared, const struct statement *statement);
 struct statement *prepared_oldest(struct prepared *prepared); // borrows
+// What the server would say of the one used last, of that with the number (NULL: it has none).
+struct layout *prepared_newest(struct prepared *prepared);
+struct layout *prepared_layout(struct prepared *prepared, uint64_t number);
 void prepared_clear(struct prepared *prepared);
 
 // cancel.c: sends a cancel request for the query at work, and lets the asker go when it has

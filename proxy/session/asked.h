@@ -28,6 +28,11 @@ struct question {
     struct statement *statement; // counts; NULL for a simple query
     struct analysis *analysis;   // borrows
     const struct resolution *resolution; // borrows
+    struct layout *told;   // borrows from the client: of the statement; NULL for a simple query and
+                           // for one that is parsed in the unit
+    struct layout relied;  // of that, what the answer must agree with; the key has it
+    uint64_t described;    // the columns that the answer tells ...
+    int64_t described_us;  // ... as it was filled then
     struct ruling ruling;  // of rules and hints
     bool without_events;   // the ledger is off: only a ttl may do
     bool handed;           // answered by what was handed on: no entry, and nothing to audit
@@ -56,6 +61,10 @@ void asked_keep(struct question *q);
 
 // examine.c. BYPASS_NONE: all but the key and what comes behind it is known of it.
 enum bypass question_examine(struct question *q);
+// What the answer must agree with, of what its client was told of the statement (NULL: it is parsed
+// in the unit). False: that is not known.
+bool question_relies(const struct client *client, const struct unit *unit,
+                     const struct layout *told, struct layout *relied);
 // It was examined in this turn, before its client had the server that it has now. Would the same
 // have been found with it?
 bool question_suits_server(const struct question *q);

@@ -2,6 +2,8 @@
 // Units answered from memory, and the recording of those that were not there. The cache decides
 // (cache/); here its questions get their answers: which text, which tables, which settings, how
 // fresh, and where the bytes go.
+#include <ctype.h>
+
 #include "base/clock.h"
 #include "base/protection.h"
 #include "cache/admission.h"
@@ -21,6 +23,7 @@
 #include "proxy/session/asked.h"
 #include "proxy/session/session.h"
 #include "proxy/session/unit.h"
+#include "proxy/session/told.h"
 #include "proxy/session/tracked.h"
 #include "proxy/worker.h"
 
@@ -78,8 +81,13 @@ static void make_key(struct question *q)
     // Role, search path, what settings the profile knows.
     key_u32(key, protection_is_off(PROTECTION_PROFILE) ? 0 : q->profile->number);
     const struct gucs *wanted = client->wanted;
+    bool relies = q->relied.rows != 0 || q->relied.types != 0;
     char shape = q->unit.simple ? 'Q' : q->unit.has_describe ? 'D' : 'E';
-    key_u32(key, (wanted ? wanted->count : 0) << 8 | (uint8_t)shape);
+    key_u32(key, (wanted ? wanted->count : 0) << 8 | (uint8_t)(relies ? tolower(shape) : shape));
+    if (relies) {
+        key_u64(key, q->relied.rows);
+        key_u64(key, q->relied.types);
+    }
     for (uint32_t i = 0; wanted != NULL && i < wanted->count; i++) {
         key_bytes(key, slice_str(wanted->at[i].name));
         key_bytes(key, slice_str(wanted->at[i].value));
@@ -100,16 +108,34 @@ static void make_key(struct question *q)
 
 // ---- hit and miss ----
 
+// What the answer tells of the statement.
+static void tell(struct question *q, const struct entry *entry)
+{
+    struct client *client = q->client;
+    client->told_rows = true;
+    if (q->unit.name.len == 0 && !client->reuses_unnamed)
+        return;
+    if (q->described == 0 || q->described_us != entry->filled_us) {
+        q->described = layout_rows(entry_body(entry));
+        q->described_us = entry->filled_us;
+    }
+    struct layout *told = q->told;
+    if (told == NULL)
+        told = q->unit.name.len == 0 ? &client->unnamed_told
+                                     : &statement_names_get(&client->names, q->unit.name)->told;
+    told->rows = q->described;
+}
+
 // What the client's session is afterwards.
 static void adopt(struct question *q)
 {
     struct client *client = q->client;
-    client->told_rows |= q->unit.has_describe;
     if (q->unit.simple) {
         statement_unref(&client->unnamed); // a simple query ends the unnamed statement
     } else if (q->unit.has_parse && q->unit.name.len == 0) {
         statement_unref(&client->unnamed);
         client->unnamed = statement_ref(q->statement);
+        client->unnamed_told = (struct layout){0};
     } else if (q->unit.has_parse) {
         statement_names_set(&client->names, q->unit.name, q->statement);
     }
@@ -151,6 +177,8 @@ static void answer(struct question *q, struct entry *entry, bool stale)
                                    .tail = q->unit.simple ? slice_of("", 0)
                                                           : statement_tail(q->statement)});
     adopt(q);
+    if (q->unit.has_describe)
+        tell(q, entry);
     transaction_hit(q->client, q->analysis, entry);
     q->client->since_us = worker->now_us; // it is not idle
     counter_add(&worker->cache.hits, 1);

@@ -102,6 +102,9 @@ struct client {
     bool ended_here : 1;       // one ended in this turn that no server knew of
     bool told_types : 1;       // it asked for a statement's parameters / for columns, once
     bool told_rows : 1;
+    bool reuses_unnamed : 1;   // it bound the unnamed statement in another batch than its Parse
+    bool asks_anew : 1;        // ... one of which it was told the columns, and asked for them again
+    bool binds_blindly : 1;    // ... and did not
     bool unit_decided : 1;     // the unit at hand was held against the cache already
     bool gave_up_hold : 1;     // was held in vain: this one goes around the cache
     bool went_around : 1;      // something was read in the transaction that was not a mere miss
@@ -120,6 +123,9 @@ struct client {
     struct conn conn;
     struct statement_names names;
     struct statement *unnamed; // counts
+    struct layout unnamed_told; // what the client was told of it; told.h
+    struct { uint64_t portal, name, number; } bound; // last, if its Describe would tell something;
+                               // hashes of names, the statement's number (0: it would not)
     struct transaction transaction; // the open one, for the cache
     int64_t around_us;         // when the session last read around the cache; INT64_MIN never
     int64_t wrote_us;          // when a write of its own was last answered; likewise

@@ -103,8 +103,10 @@ static const struct analysis *analysis_of(struct client *client, const struct un
 static struct buf *compose(struct client *client, const struct unit *unit, const char *tag)
 {
     struct worker *worker = client->worker;
-    if (unit->simple || (unit->has_parse && unit->name.len == 0))
+    if (unit->simple || (unit->has_parse && unit->name.len == 0)) {
         statement_unref(&client->unnamed);
+        client->unnamed_told = (struct layout){0};
+    }
     if (unit->has_parse) {
         struct statement *statement = session_statement(client, unit->tail, unit->text.len + 1);
         if (unit->name.len > 0)

@@ -9,7 +9,24 @@
 #include "proxy/session/asked.h"
 #include "proxy/session/resolutions.h"
 #include "proxy/session/rulings.h"
+#include "proxy/session/told.h"
 #include "proxy/sql/texts.h"
+
+// Who was told the columns and does not ask again reads the answer by them; and binary values are
+// of the types that were told.
+bool question_relies(const struct client *client, const struct unit *unit,
+                     const struct layout *told, struct layout *relied)
+{
+    *relied = (struct layout){0};
+    if (told == NULL)
+        return true;
+    if (told->types != 0 && told_sends_binary(unit->bind))
+        relied->types = told->types;
+    if (unit->has_describe)
+        return true;
+    relied->rows = told->rows;
+    return told->rows != 0 || !client->told_rows; // told, but what?
+}
 
 static enum bypass find_statement(struct question *q)
 {
@@ -20,13 +37,17 @@ static enum bypass find_statement(struct question *q)
         return BYPASS_NONE;
     }
     bool shared = session_shares_names(client);
+    client->reuses_unnamed |= unit->name.len == 0 && !unit->has_parse;
     struct statement *named = NULL;
     if (unit->name.len > 0) {
-        named = statement_names_find(&client->names, unit->name);
+        struct meaning *meaning = statement_names_get(&client->names, unit->name);
+        named = meaning != NULL ? meaning->statement : NULL;
+        q->told = meaning != NULL ? &meaning->told : NULL;
         if (unit->has_parse && (named != NULL || !shared))
             return BYPASS_SHAPE; // an error to come, or a name that the server must know
     } else if (!unit->has_parse) {
         named = client->unnamed;
+        q->told = &client->unnamed_told;
     }
     if (named != NULL && !session_knows(client, unit->name, named))
         return BYPASS_SHAPE; // as the server has it
@@ -37,7 +58,7 @@ static enum bypass find_statement(struct question *q)
     else
         return BYPASS_SHAPE;
     q->analysis = q->statement->analysis;
-    return BYPASS_NONE;
+    return question_relies(client, unit, q->told, &q->relied) ? BYPASS_NONE : BYPASS_SHAPE;
 }
 
 // Only reasons that a rule may put aside?

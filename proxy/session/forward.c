@@ -1,33 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the client to its server: each message is noted (what it may do, what it will be answered),
-// its statement's name translated where names are shared between clients, and sent.
-//
-// In session mode, and with max_prepared_statements = 0, names go through as they are.
+// and sent. What prepares and binds statements: extended.c.
+#include "proxy/session/forward.h"
+
 #include "base/check.h"
 #include "base/mem.h"
-#include "base/reader.h"
 #include "config/config.h"
 #include "proxy/route.h"
 #include "proxy/session/bypassed.h"
 #include "proxy/server/owed.h"
 #include "proxy/session/align.h"
 #include "proxy/session/deferred.h"
+#include "proxy/session/extended.h"
 #include "proxy/session/given.h"
 #include "proxy/session/rerun.h"
 #include "proxy/session/sequences.h"
 #include "proxy/session/session.h"
 #include "proxy/session/unsafe.h"
-#include "proxy/session/sharing.h"
 #include "proxy/session/tracked.h"
 #include "proxy/sql/keys.h"
 #include "proxy/sql/texts.h"
 #include "proxy/worker.h"
 
-enum {
-    TEXT_MAX_BYTES = 16 << 20,  // of a prepared statement that must be remembered
-    QUERY_MAX_BYTES = 1 << 20,  // of a simple query that is still analysed
-    NAMES_MAX_BYTES = 8 * 1024, // of portal and statement name in a Bind
-};
+enum { QUERY_MAX_BYTES = 1 << 20 }; // of a simple query that is still analysed
 
 bool session_shares_names(const struct client *client)
 {
@@ -35,7 +30,7 @@ bool session_shares_names(const struct client *client)
            config_settings(client->worker->config)->max_prepared_statements > 0;
 }
 
-static void pass(struct client *client, struct slice *data, struct frame frame)
+void forward_pass(struct client *client, struct slice *data, struct frame frame)
 {
     size_t n = data->len < frame.length ? data->len : frame.length;
     sender_put(session_to_server(client), slice_cut(data, n));
@@ -43,16 +38,7 @@ static void pass(struct client *client, struct slice *data, struct frame frame)
     client->stream_discard = false;
 }
 
-// The message is dropped.
-static void pass_by(struct client *client, struct slice *data, struct frame frame)
-{
-    size_t n = data->len < frame.length ? data->len : frame.length;
-    slice_cut(data, n);
-    client->stream_left = frame.length - (uint32_t)n;
-    client->stream_discard = true;
-}
-
-static enum step fail(struct client *client, const char *why)
+enum step forward_fail(struct client *client, const char *why)
 {
     struct worker *worker = client->worker;
     if (worker->to_client.conn != NULL)
@@ -63,7 +49,7 @@ static enum step fail(struct client *client, const char *why)
     return STEP_STOP;
 }
 
-static struct op *push(struct client *client, enum op_kind kind)
+struct op *forward_push(struct client *client, enum op_kind kind)
 {
     struct server *server = client->server;
     if (ops_empty(&server->ops))
@@ -76,20 +62,13 @@ static struct op *push(struct client *client, enum op_kind kind)
     return ops_push(&server->ops, kind, OP_CLIENTS, PURPOSE_NONE);
 }
 
-// The unnamed statement gets another meaning (counted by the caller; NULL: none).
-static void set_unnamed(struct client *client, struct op *op, struct statement *meaning)
+void forward_set_unnamed(struct client *client, struct op *op, struct statement *meaning)
 {
     op->unnames = op->unnamed = true;
     op->before = client->unnamed;
+    op->told = client->unnamed_told;
     client->unnamed = meaning;
-}
-
-static void set_name(struct client *client, struct op *op, struct slice name,
-                     struct statement *meaning)
-{
-    struct statement *before = statement_names_find(&client->names, name);
-    ops_rename(op, name, before ? statement_ref(before) : NULL);
-    statement_names_set(&client->names, name, meaning);
+    client->unnamed_told = (struct layout){0};
 }
 
 void session_settle(struct client *client)
@@ -101,26 +80,7 @@ void session_settle(struct client *client)
     client->settling = true;
 }
 
-// Is what this name means still open, because something sent before the last Sync may yet fail?
-static bool must_settle(struct client *client, struct slice name)
-{
-    const struct ops *ops = &client->server->ops;
-    bool open = false;
-    if (!ops_empty(ops) && name.len == 0) {
-        open = ops_unnamed_unsettled(ops);
-    } else if (!ops_empty(ops)) {
-        const struct statement *meaning = statement_names_find(&client->names, name);
-        open = ops_unsettled(ops, name, meaning ? meaning->number : 0);
-    }
-    if (open)
-        session_settle(client);
-    else
-        client->settling = false;
-    return open;
-}
-
-// After DISCARD ALL and DEALLOCATE ALL nothing is sent before it is known what they left.
-static void note_clearing(struct client *client, const struct analysis *analysis)
+void forward_note_clearing(struct client *client, const struct analysis *analysis)
 {
     if (analysis == NULL || (analysis->effects & (EFFECT_DISCARD_ALL | EFFECT_DEALLOCATE_ALL)))
         client->clears = true;
@@ -131,26 +91,12 @@ static void note_clearing(struct client *client, const struct analysis *analysis
 // In the place of a Query.
 static enum step refuse_query(struct client *client, uint32_t why)
 {
-    struct op *op = push(client, OP_QUERY);
+    struct op *op = forward_push(client, OP_QUERY);
     op->purpose = PURPOSE_REFUSE;
     op->number = why;
-    set_unnamed(client, op, NULL);
+    forward_set_unnamed(client, op, NULL);
     client->server->unnamed = 0;
     unsafe_put_query(session_to_server(client));
-    return STEP_ON;
-}
-
-// In the place of a Parse, or of a Bind (which is not there any more).
-static enum step refuse_parse(struct client *client, bool unnamed, uint32_t why)
-{
-    struct op *op = push(client, OP_PARSE);
-    op->purpose = PURPOSE_REFUSE;
-    op->number = why;
-    op->unnamed = true;
-    if (unnamed)
-        set_unnamed(client, op, NULL);
-    client->server->unnamed = 0;
-    unsafe_put_parse(session_to_server(client));
     return STEP_ON;
 }
 
@@ -167,7 +113,7 @@ static enum step forward_query(struct client *client, struct slice *data, struct
     if (whole) {
         struct slice body = slice_of(data->at + 5, frame.length - 5);
         if (body.len == 0 || body.at[body.len - 1] != '\0')
-            return fail(client, "invalid string in message");
+            return forward_fail(client, "invalid string in message");
         const uint8_t *nul = memchr(body.at, '\0', body.len);
         text = slice_of(body.at, (size_t)(nul - body.at));
         if (vars_text_is_plain(client->vars, text))
@@ -198,294 +144,18 @@ static enum step forward_query(struct client *client, struct slice *data, struct
         given_note(client, says, analysis);
     if (whole)
         effects_mention(client, analysis, text);
-    note_clearing(client, analysis);
+    forward_note_clearing(client, analysis);
     sequences_ask(client, analysis, true);
     bool kept = says == SAYS_EXECUTE && rerun_mark(client, data->at);
-    struct op *op = push(client, OP_QUERY);
+    struct op *op = forward_push(client, OP_QUERY);
     op->kept = kept;
     if (says != SAYS_NOTHING)
         given_mark(client, op, says, analysis, slice_of(text.at, text.len + 1));
     if (client->worker->queries != NULL)
         tracked_query(client, op, text);
-    set_unnamed(client, op, NULL);
+    forward_set_unnamed(client, op, NULL);
     server->unnamed = 0;
-    pass(client, data, frame);
-    return STEP_ON;
-}
-
-// ---- prepared statements ----
-
-// Bind and Describe of a statement whose text uses names given in SQL. False: the input waits.
-static bool names_are_ready(struct client *client, const struct statement *meaning)
-{
-    return meaning == NULL || !given_concerns(meaning->analysis) ||
-           given_ready(client, meaning->analysis, statement_text(meaning), false);
-}
-
-// The name is taken: the server shall say so, after it has read the new text as it would have.
-static void forward_duplicate(struct client *client, struct slice message, struct slice name)
-{
-    given_ensure_taken(client, name);
-    push(client, OP_PARSE);
-    sender_put(session_to_server(client), message);
-}
-
-static void forward_named_parse(struct client *client, struct slice message, struct slice name,
-                                struct statement *statement)
-{
-    struct server *server = client->server;
-    if (!session_shares_names(client)) {
-        if (client->mode != POOL_SESSION)
-            client_pin(client, PIN_PREPARE);
-        client->must_verify |= client->looking; // too early to be seen
-        struct op *op = push(client, OP_PARSE);
-        set_name(client, op, name, statement);
-        sender_put(session_to_server(client), message);
-        return;
-    }
-    if (statement_names_find(&client->names, name) != NULL) {
-        forward_duplicate(client, message, name);
-        return;
-    }
-    bool has = prepared_has(&server->prepared, statement);
-    // Outside a transaction and a pipeline, what is wrong with it can be mended later (rerun.h).
-    bool doubtful = server->status != 'I' || !ops_empty(&server->ops) ||
-                    prepared_is_spoilt(&server->prepared, statement) ||
-                    prepared_is_odd(&server->prepared, statement);
-    if (has && doubtful)
-        sharing_forget(client, statement); // whether the server takes a Parse now, only it can say
-    else if (!has)
-        sharing_make_room(client);
-    bool begins = !client->open_batch || client->only_local;
-    struct op *op = push(client, OP_PARSE);
-    set_name(client, op, name, statement);
-    if (has && !doubtful) {
-        op->origin = OP_LOCAL; // the server has it: the answer is ours
-        client->only_local = begins;
-        return;
-    }
-    op->after = statement_ref(statement);
-    prepared_add(&server->prepared, statement, client->reads_oddly);
-    sharing_parse(client, statement->name, statement);
-    route_count(client->route, client->worker, injected_parses, 1);
-}
-
-static enum step forward_parse(struct client *client, struct slice *data, struct frame frame)
-{
-    struct server *server = client->server;
-    if (frame.length > TEXT_MAX_BYTES)
-        return fail(client, "statement text is longer than 16 MB");
-    if (data->len < frame.length)
-        return STEP_MORE;
-    struct slice message = slice_of(data->at, frame.length);
-    struct reader r = reader_of(slice_of(message.at + 5, message.len - 5));
-    struct slice name = reader_cstr(&r);
-    if (must_settle(client, name))
-        return STEP_STOP;
-    struct slice tail = slice_of(r.at, reader_left(&r));
-    struct slice text = reader_cstr(&r);
-    reader_bytes(&r, (size_t)reader_u16(&r) * 4);
-    if (!reader_done(&r))
-        return fail(client, "invalid message format");
-    struct statement *statement = session_statement(client, tail, text.len + 1);
-    if (!names_are_ready(client, statement)) {
-        statement_unref(&statement);
-        return STEP_STOP;
-    }
-    slice_cut(data, frame.length);
-    route_count(client->route, client->worker, parses, 1);
-    uint32_t why;
-    if (unsafe_refuses(client, statement->analysis, &why)) {
-        statement_unref(&statement);
-        return refuse_parse(client, name.len == 0, why);
-    }
-    sequences_ask(client, statement->analysis, false);
-    if (name.len > 0) {
-        forward_named_parse(client, message, name, statement);
-        statement_unref(&statement);
-    } else {
-        struct op *op = push(client, OP_PARSE);
-        server->unnamed = statement->number;
-        server->prepared.odd |= client->reads_oddly;
-        set_unnamed(client, op, statement);
-        sender_put(session_to_server(client), message);
-    }
-    server_answer_local(server, session_to_client(client));
-    return STEP_ON;
-}
-
-// The message up to the statement's name, which is another on the server.
-static void send_bind_head(struct client *client, uint32_t length, struct slice portal,
-                           size_t name_bytes, const char *as)
-{
-    struct sender *to = session_to_server(client);
-    size_t as_bytes = strlen(as);
-    uint8_t header[MESSAGE_HEADER_BYTES] = {'B'};
-    store_u32(header + 1, (uint32_t)(length - 1 - name_bytes + as_bytes));
-    if (portal.len > 0) {
-        sender_copy(to, slice_of(header, sizeof(header)));
-        sender_copy(to, slice_of(portal.at, portal.len + 1));
-        sender_copy(to, slice_of(as, as_bytes + 1));
-        return;
-    }
-    uint8_t *at = sender_room(to, sizeof(header) + 1 + as_bytes + 1);
-    memcpy(at, header, sizeof(header));
-    at[sizeof(header)] = '\0';
-    memcpy(at + sizeof(header) + 1, as, as_bytes + 1);
-}
-
-// What the unnamed portal says of a name, when it is executed.
-static void note_saying(struct client *client, struct statement *meaning)
-{
-    statement_unref(&client->saying);
-    client->saying = meaning != NULL ? statement_ref(meaning) : NULL;
-}
-
-static void mark_saying(struct client *client, struct op *op)
-{
-    const struct statement *s = client->saying;
-    struct slice text = statement_text(s);
-    enum given_says says = given_says(client, s->analysis, text);
-    if (says != SAYS_NOTHING)
-        given_mark(client, op, says, s->analysis, slice_of(text.at, text.len + 1));
-}
-
-// What binding it may do, with these values (as behind the names in a Bind; empty: not all there).
-static void note_bound(struct client *client, const struct statement *meaning, struct slice bind)
-{
-    struct key_values values = {.analysis = meaning->analysis, .text = statement_text(meaning),
-                                .types = statement_types(meaning), .bind = bind,
-                                .utf8 = session_speaks_utf8(client)};
-    effects_note(client, meaning->analysis, bind.len > 0 ? &values : NULL);
-}
-
-static enum step forward_bind(struct client *client, struct slice *data, struct frame frame)
-{
-    struct reader r = reader_of(slice_of(data->at + 5, (data->len < frame.length
-                                                            ? data->len : frame.length) - 5));
-    struct slice portal = reader_cstr(&r);
-    struct slice name = reader_cstr(&r);
-    if (!reader_ok(&r)) {
-        if (data->len >= frame.length || data->len > NAMES_MAX_BYTES)
-            return fail(client, "invalid message format");
-        return STEP_MORE;
-    }
-    if (must_settle(client, name))
-        return STEP_STOP;
-    struct statement *meaning = session_meaning(client, name);
-    if (!names_are_ready(client, meaning))
-        return STEP_STOP;
-    if (meaning != NULL && sequences_refuse(client, meaning->analysis)) {
-        pass_by(client, data, frame);
-        return refuse_parse(client, false, PIN_SEQUENCE);
-    }
-    if (meaning != NULL)
-        sequences_ask(client, meaning->analysis, true);
-    const char *as = sharing_name(client, name, meaning);
-    const bool shares = session_shares_names(client);
-    // What it runs may take names away, its own among them.
-    struct statement *held = meaning != NULL && !shares ? statement_ref(meaning) : NULL;
-    enum given_says says = SAYS_NOTHING;
-    if (meaning != NULL && !vars_text_is_plain(client->vars, statement_text(meaning))) {
-        effects_note(client, NULL, &(struct key_values){.text = statement_text(meaning)});
-    } else if (meaning != NULL) {
-        bypassed_note(client, meaning->analysis, statement_text(meaning));
-        // In a session's own names SQL may have given this one another meaning.
-        bool sure = shares || !(client->pins & (1u << PIN_PREPARE));
-        if (portal.len == 0 && !statement_is_sql(meaning))
-            says = given_says(client, meaning->analysis, statement_text(meaning));
-        if (says != SAYS_NOTHING)
-            given_note(client, says, meaning->analysis);
-        else if (sure || name.len == 0)
-            note_bound(client, meaning, data->len < frame.length ? slice_of("", 0)
-                                                                 : slice_of(r.at, reader_left(&r)));
-        else
-            effects_note(client, NULL, NULL);
-        note_clearing(client, meaning->analysis);
-    } else if (name.len > 0 && (client->pins != 0 || !shares)) {
-        effects_note(client, NULL, NULL); // perhaps prepared in SQL: anything
-    }
-    if (client->must_verify) {
-        const struct analysis *analysis = meaning != NULL ? meaning->analysis : NULL;
-        if (meaning != NULL)
-            effects_mention(client, analysis, statement_text(meaning));
-        effects_mention(client, analysis, slice_of(r.at, reader_left(&r)));
-    }
-    if (client->worker->queries != NULL)
-        tracked_bind(client, meaning != NULL ? statement_text(meaning) : slice_of(NULL, 0));
-    const bool shared = meaning != NULL && shares && !statement_is_sql(meaning);
-    const bool kept = shared && rerun_mark(client, data->at);
-    struct op *op = push(client, OP_BIND);
-    op->number = shared ? meaning->number : 0;
-    op->kept = kept;
-    if (says != SAYS_NOTHING || client->saying != NULL)
-        note_saying(client, says != SAYS_NOTHING ? meaning : NULL);
-    statement_unref(&held);
-    route_count(client->route, client->worker, binds, 1);
-    size_t head = 5 + portal.len + 1 + name.len + 1;
-    if (as == (const char *)name.at || name.len == 0) {
-        pass(client, data, frame);
-        return STEP_ON;
-    }
-    send_bind_head(client, frame.length, portal, name.len, as);
-    slice_cut(data, head);
-    frame.length -= (uint32_t)head;
-    pass(client, data, frame);
-    return STEP_ON;
-}
-
-// Describe and Close: a kind, then a name.
-static bool read_target(struct slice message, char *kind, struct slice *name)
-{
-    struct reader r = reader_of(slice_of(message.at + 5, message.len - 5));
-    *kind = (char)reader_u8(&r);
-    *name = reader_cstr(&r);
-    return reader_done(&r) && (*kind == 'S' || *kind == 'P');
-}
-
-static enum step forward_describe(struct client *client, struct slice message, char kind,
-                                  struct slice name)
-{
-    client->told_rows = true;
-    if (kind == 'P') {
-        deferred_lose_portal(client, name);
-        push(client, OP_DESCRIBE);
-        sender_put(session_to_server(client), message);
-        return STEP_ON;
-    }
-    struct statement *meaning = session_meaning(client, name);
-    client->told_types = true;
-    sharing_outdate(client, name);
-    const char *as = sharing_name(client, name, meaning);
-    push(client, OP_DESCRIBE)->number =
-        meaning && session_shares_names(client) && !statement_is_sql(meaning) ? meaning->number
-                                                                              : 0;
-    struct buf *out = session_compose(client);
-    size_t mark = buf_message_begin(out, 'D');
-    buf_u8(out, 'S');
-    buf_cstr(out, as);
-    buf_message_end(out, mark);
-    session_send_composed(client);
-    return STEP_ON;
-}
-
-static enum step forward_close(struct client *client, struct slice message, char kind,
-                               struct slice name)
-{
-    struct op *op = push(client, OP_CLOSE);
-    if (kind == 'S' && name.len > 0) {
-        set_name(client, op, name, NULL);
-        if (session_shares_names(client)) {
-            // Others share it: the server keeps it, the answer is ours.
-            op->origin = OP_LOCAL;
-            server_answer_local(client->server, session_to_client(client));
-            return STEP_ON;
-        }
-    } else if (kind == 'S') {
-        set_unnamed(client, op, NULL);
-        client->server->unnamed = 0;
-    }
-    sender_put(session_to_server(client), message);
+    forward_pass(client, data, frame);
     return STEP_ON;
 }
 
@@ -500,36 +170,38 @@ static enum step forward_sync(struct client *client, struct slice message)
         return STEP_ON;
     }
     server->skipping = false;
-    push(client, OP_SYNC);
+    forward_push(client, OP_SYNC);
     sender_put(session_to_server(client), message);
     return STEP_ON;
+}
+
+static void mark_saying(struct client *client, struct op *op)
+{
+    const struct statement *s = client->saying;
+    struct slice text = statement_text(s);
+    enum given_says says = given_says(client, s->analysis, text);
+    if (says != SAYS_NOTHING)
+        given_mark(client, op, says, s->analysis, slice_of(text.at, text.len + 1));
 }
 
 static enum step forward_whole(struct client *client, struct slice *data, struct frame frame)
 {
     if (frame.length > NAMES_MAX_BYTES)
-        return fail(client, "invalid message length");
+        return forward_fail(client, "invalid message length");
     if (data->len < frame.length)
         return STEP_MORE;
     struct slice message = slice_of(data->at, frame.length);
-    char kind = '\0';
-    struct slice name = slice_of("", 0);
     if (frame.type == 'D' || frame.type == 'C') {
-        if (!read_target(message, &kind, &name))
-            return fail(client, "invalid message format");
-        if (kind == 'S' && (must_settle(client, name) ||
-                            !names_are_ready(client, session_meaning(client, name))))
-            return STEP_STOP;
+        enum step next = extended_target(client, message);
+        if (next == STEP_ON)
+            slice_cut(data, frame.length);
+        return next;
     }
     slice_cut(data, frame.length);
     switch (frame.type) {
-    case 'D':
-        return forward_describe(client, message, kind, name);
-    case 'C':
-        return forward_close(client, message, kind, name);
     case 'E': {
         deferred_lose_portal(client, slice_skip(message, MESSAGE_HEADER_BYTES));
-        struct op *op = push(client, OP_EXECUTE);
+        struct op *op = forward_push(client, OP_EXECUTE);
         if (client->saying != NULL && message.at[MESSAGE_HEADER_BYTES] == '\0')
             mark_saying(client, op);
         if (client->worker->queries != NULL)
@@ -556,30 +228,24 @@ static bool pass_over(struct client *client, struct slice *data, struct frame fr
     }
     if (!server->copying_in || memchr("QPBDEFC", frame.type, 7) == NULL)
         return false;
-    pass(client, data, frame); // PostgreSQL ends the connection over it
+    forward_pass(client, data, frame); // PostgreSQL ends the connection over it
     return true;
 }
 
-enum step forward_message(struct client *client, struct slice *data, struct frame frame)
+static enum step forward(struct client *client, struct slice *data, struct frame frame)
 {
     struct server *server = client->server;
-    if ((server->skipping | server->copying_in) && pass_over(client, data, frame))
-        return STEP_ON;
-    if (client->unit_left >= frame.length)
-        client->unit_left -= frame.length;
-    else
-        client->went_around = client->transaction.read = true;
     switch (frame.type) {
     case 'Q':
         return forward_query(client, data, frame);
     case 'P':
-        return forward_parse(client, data, frame);
+        return extended_parse(client, data, frame);
     case 'B':
-        return forward_bind(client, data, frame);
+        return extended_bind(client, data, frame);
     case 'F':
         effects_note(client, NULL, NULL);
-        push(client, OP_FUNCTION);
-        pass(client, data, frame);
+        forward_push(client, OP_FUNCTION);
+        forward_pass(client, data, frame);
         return STEP_ON;
     case 'c':
     case 'f':
@@ -588,11 +254,30 @@ enum step forward_message(struct client *client, struct slice *data, struct fram
         client->clearing |= client->clears && server->copies;
         if (!ops_empty(&server->ops))
             ops_push(&server->ops, OP_COPY_END, OP_LOCAL, PURPOSE_NONE);
-        pass(client, data, frame);
+        forward_pass(client, data, frame);
         return STEP_ON;
     case 'd':
-        pass(client, data, frame);
+        forward_pass(client, data, frame);
         return STEP_ON;
     }
     return forward_whole(client, data, frame);
+}
+
+enum step forward_message(struct client *client, struct slice *data, struct frame frame)
+{
+    const struct server *server = client->server;
+    if ((server->skipping | server->copying_in) && pass_over(client, data, frame))
+        return STEP_ON;
+    const uint32_t unit_left = client->unit_left;
+    const bool around = client->went_around;
+    if (unit_left >= frame.length)
+        client->unit_left -= frame.length;
+    else
+        client->went_around = client->transaction.read = true;
+    enum step next = forward(client, data, frame);
+    if (next == STEP_ON)
+        return next;
+    client->unit_left = unit_left; // it comes again
+    client->went_around = around;
+    return next;
 }

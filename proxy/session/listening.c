@@ -58,6 +58,7 @@ static enum step take(struct client *client, const struct unit *unit,
     struct listening *listening = listening_of(client);
     struct worker *worker = client->worker;
     statement_unref(&client->unnamed);
+    client->unnamed_told = (struct layout){0};
     if (!unit->simple)
         client->unnamed = statement_get(worker->pooler->statements, worker->texts,
                                         session_scope(client), unit->tail, unit->text.len + 1);

@@ -75,10 +75,20 @@ static bool is_plain(const struct client *client)
            !client->dropping && !client_pins_session(client);
 }
 
-// Does it mean the same to this client, by all that may have changed?
-static bool holds(const struct repeat *r, const struct client *client)
+// Was this client told what its key says, too?
+static bool relies_on_the_same(const struct question *q, const struct client *client)
 {
-    const struct question *q = &r->question;
+    struct layout relied;
+    if (q->unit.has_describe && (q->told->types | q->relied.types) == 0)
+        return true;
+    return question_relies(client, &q->unit, q->told, &relied) &&
+           relied.rows == q->relied.rows && relied.types == q->relied.types;
+}
+
+// Does it mean the same to this client, by all that may have changed?
+static bool holds(struct repeat *r, struct client *client)
+{
+    struct question *q = &r->question;
     struct route *route = client->route;
     struct domain *domain = route->domain;
     struct stamp now;
@@ -87,10 +97,15 @@ static bool holds(const struct repeat *r, const struct client *client)
         domain_canonical(domain) != q->domain)
         return false;
     if (!q->unit.simple && !q->unit.has_parse) {
-        const struct statement *bound = q->unit.name.len > 0
-                                            ? statement_names_find(&client->names, q->unit.name)
-                                            : client->unnamed;
-        if (bound != q->statement)
+        struct meaning *named = NULL;
+        if (q->unit.name.len > 0)
+            named = statement_names_get(&client->names, q->unit.name);
+        else
+            client->reuses_unnamed = true;
+        const struct statement *bound = q->unit.name.len == 0 ? client->unnamed
+                                        : named != NULL       ? named->statement : NULL;
+        q->told = named != NULL ? &named->told : &client->unnamed_told;
+        if (bound != q->statement || !relies_on_the_same(q, client))
             return false;
     }
     return ledger_stamp(q->ledger, &now) && now.epoch == q->stamp.epoch &&
@@ -164,6 +179,7 @@ static struct repeat *repeat_new(const struct question *q, struct slice data)
     unit->tail = moved(unit->tail, data, r->data);
     unit->bind = moved(unit->bind, data, r->data);
     r->question.dependencies = NULL;
+    r->question.told = NULL; // its client's
     r->question.key = slice_of(r->data + data.len, q->key.len);
     analysis_ref(q->analysis);
     resolution_ref((struct resolution *)(uintptr_t)q->resolution);

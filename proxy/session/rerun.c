@@ -5,6 +5,7 @@
 #include "proxy/route.h"
 #include "proxy/server/owed.h"
 #include "proxy/session/given.h"
+#include "proxy/session/told.h"
 #include "proxy/wire/message.h"
 #include "proxy/worker.h"
 
@@ -23,17 +24,6 @@ static bool is_alone(const struct server *server, bool *synced)
     return true;
 }
 
-// Is a value of this Bind sent in binary? r: behind the statement's name.
-static bool has_binary(struct reader *r)
-{
-    uint16_t formats = reader_u16(r);
-    struct slice codes = reader_bytes(r, (size_t)formats * 2);
-    bool binary = false;
-    for (size_t i = 1; reader_ok(r) && i < codes.len; i += 2)
-        binary |= codes.at[i] != 0;
-    return binary || !reader_ok(r);
-}
-
 // A client that was told the old columns, and does not ask again, would read the new rows by them;
 // one that was told the old types of the parameters would send values that mean something else.
 static bool would_mislead(const struct client *client, struct slice batch)
@@ -44,12 +34,9 @@ static bool would_mislead(const struct client *client, struct slice batch)
     struct reader r = reader_of(slice_of(batch.at + 5, frame.length - 5));
     reader_cstr(&r);
     reader_cstr(&r);
-    if (client->told_types && has_binary(&r))
+    if (client->told_types && told_sends_binary(slice_of(r.at, reader_left(&r))))
         return true;
-    batch = slice_skip(batch, frame.length);
-    bool asks = batch.len > MESSAGE_HEADER_BYTES && batch.at[0] == 'D' &&
-                batch.at[MESSAGE_HEADER_BYTES] == 'P';
-    return client->told_rows && !asks;
+    return client->told_rows && !told_asks_again(batch, frame);
 }
 
 // ---- doing it ----

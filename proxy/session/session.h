@@ -52,6 +52,9 @@ static inline void session_send_composed(struct client *client)
 
 // sharing.c: what the name means to the client, in its present scope (borrowed; NULL: nothing).
 struct statement *session_meaning(struct client *client, struct slice name);
+// ... and what the client was told of it, likewise.
+struct statement *session_meaning_told(struct client *client, struct slice name,
+                                       struct layout **told);
 // forward.c: input waits for the answers to what was sent.
 void session_settle(struct client *client);
 // A message for the linked server; data begins with it.

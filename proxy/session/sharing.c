@@ -78,35 +78,51 @@ static void ensure_unnamed(struct client *client)
         op->unnamed = true;
         sharing_parse(client, "", client->unnamed);
         server->unnamed = client->unnamed->number;
+        server->unnamed_layout = (struct layout){0};
         server->prepared.odd |= client->reads_oddly;
         route_count(client->route, client->worker, injected_parses, 1);
     }
 }
 
 // Constants are read when a statement is prepared, by the settings of that moment: clients with
-// different settings must not share it. One who changed his since has it prepared anew.
-static struct statement *in_scope(struct client *client, struct slice name,
-                                  struct statement *meaning)
+// different settings must not share it. One who changed his since has it prepared anew; what he was
+// told of it stays.
+static struct meaning *in_scope(struct client *client, struct slice name, struct meaning *meaning)
 {
+    const struct statement *its = meaning->statement;
     uint64_t scope = session_scope(client);
-    if (meaning->scope == scope)
+    if (its->scope == scope)
         return meaning;
     struct statement *other =
         statement_get(client->worker->pooler->statements, client->worker->texts, scope,
-                      statement_tail(meaning), meaning->text_bytes);
+                      statement_tail(its), its->text_bytes);
+    struct layout told = meaning->told;
     statement_names_set(&client->names, name, other);
     statement_unref(&other);
-    return statement_names_find(&client->names, name);
+    meaning = statement_names_get(&client->names, name);
+    meaning->told = told;
+    return meaning;
 }
 
 struct statement *session_meaning(struct client *client, struct slice name)
 {
+    struct layout *told;
+    return session_meaning_told(client, name, &told);
+}
+
+struct statement *session_meaning_told(struct client *client, struct slice name,
+                                       struct layout **told)
+{
+    *told = &client->unnamed_told;
     if (name.len == 0)
         return client->unnamed;
-    struct statement *meaning = statement_names_find(&client->names, name);
-    if (meaning != NULL && session_shares_names(client))
+    struct meaning *meaning = statement_names_get(&client->names, name);
+    if (meaning == NULL)
+        return NULL;
+    if (session_shares_names(client))
         meaning = in_scope(client, name, meaning);
-    return meaning;
+    *told = &meaning->told;
+    return meaning->statement;
 }
 
 // How the server knows the statement that the client means, after making sure that it does.

@@ -183,7 +183,7 @@ void statement_let_go(struct statement **at)
 
 struct named {
     struct hash_node node;
-    struct statement *statement; // counts
+    struct meaning meaning;
     uint32_t name_bytes;
     char name[];
 };
@@ -199,12 +199,20 @@ static struct named *named_find(const struct statement_names *names, struct slic
     return NULL;
 }
 
-struct statement *statement_names_find(const struct statement_names *names, struct slice name)
+struct meaning *statement_names_get(const struct statement_names *names, struct slice name)
 {
     if (names->table.count == 0)
         return NULL;
     struct named *named = named_find(names, name, hash_bytes(name.at, name.len));
-    return named ? named->statement : NULL;
+    return named ? &named->meaning : NULL;
+}
+
+struct meaning *statement_names_get_by(const struct statement_names *names, uint64_t name,
+                                       uint64_t number)
+{
+    struct hash_node *n = hash_first(&names->table, name);
+    struct meaning *meaning = n ? &container_of(n, struct named, node)->meaning : NULL;
+    return meaning != NULL && meaning->statement->number == number ? meaning : NULL;
 }
 
 void statement_names_set(struct statement_names *names, struct slice name, struct statement *s)
@@ -221,12 +229,12 @@ void statement_names_set(struct statement_names *names, struct slice name, struc
     }
     if (named == NULL)
         return;
-    if (named->statement != NULL)
-        names->in_sql -= statement_is_sql(named->statement);
+    if (named->meaning.statement != NULL)
+        names->in_sql -= statement_is_sql(named->meaning.statement);
     if (s != NULL)
         names->in_sql += statement_is_sql(s);
-    statement_unref(&named->statement);
-    named->statement = s;
+    statement_unref(&named->meaning.statement);
+    named->meaning = (struct meaning){.statement = s};
     if (s == NULL) {
         hash_remove(&names->table, &named->node);
         mem_free(named);
@@ -236,7 +244,7 @@ void statement_names_set(struct statement_names *names, struct slice name, struc
 static void named_free(struct hash_node *node, void *arg)
 {
     struct named *named = container_of(node, struct named, node);
-    statement_unref(&named->statement);
+    statement_unref(&named->meaning.statement);
     mem_free(named);
 }
 
@@ -256,7 +264,7 @@ static void named_visit(struct hash_node *node, void *arg)
 {
     const struct named *named = container_of(node, struct named, node);
     const struct visitor *visitor = arg;
-    visitor->visit(named->name, named->statement, visitor->arg);
+    visitor->visit(named->name, named->meaning.statement, visitor->arg);
 }
 
 void statement_names_each(const struct statement_names *names,

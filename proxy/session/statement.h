@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/slice.h"
 #include "cache/statistics.h"
+#include "proxy/wire/layout.h"
 
 struct analysis;
 struct catalog;
@@ -89,9 +90,23 @@ struct statement_names {
     uint32_t in_sql; // how many of them are SQL's
 };
 
-// What the name means, borrowed; NULL: nothing.
-struct statement *statement_names_find(const struct statement_names *names, struct slice name);
-// Gives the name a new meaning (which is counted; NULL: none).
+struct meaning {
+    struct statement *statement; // counts
+    struct layout told;          // what the client was told of it
+};
+
+// What the name means, borrowed until the names change; NULL: nothing.
+struct meaning *statement_names_get(const struct statement_names *names, struct slice name);
+static inline struct statement *statement_names_find(const struct statement_names *names,
+                                                     struct slice name)
+{
+    const struct meaning *meaning = statement_names_get(names, name);
+    return meaning != NULL ? meaning->statement : NULL;
+}
+// The same, by the name's hash (hash_bytes()) and only if it means the statement of that number.
+struct meaning *statement_names_get_by(const struct statement_names *names, uint64_t name,
+                                       uint64_t number);
+// Gives the name a new meaning (which is counted; NULL: none), of which nothing was told.
 void statement_names_set(struct statement_names *names, struct slice name, struct statement *s);
 // visit may not change the names.
 void statement_names_each(const struct statement_names *names,

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "proxy/session/session.h"
+#include "proxy/session/told.h"
 #include "proxy/sql/analysis.h"
 #include "proxy/worker.h"
 
@@ -79,12 +80,18 @@ void unsafe_say_error(struct client *client, const struct op *op)
 {
     if (client == NULL)
         return;
+    struct buf out = {0};
+    if (op->number == TOLD_WHY) {
+        told_refusal(&out);
+        sender_copy(session_to_client(client), buf_slice(&out));
+        buf_fini(&out);
+        return;
+    }
     char text[160];
     snprintf(text, sizeof(text),
              "%s needs a server connection of its own, and the pool mode is not session "
              "(unsafe_state = error)",
              what((uint32_t)op->number));
-    struct buf out = {0};
     message_error(&out, "ERROR", "0A000", text);
     sender_copy(session_to_client(client), buf_slice(&out));
     buf_fini(&out);

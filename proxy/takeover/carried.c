@@ -126,7 +126,8 @@ bool carried_take_route(struct reader *r, struct route *route)
 #define CLIENT_FLAGS(flag) \
     flag(wanted_proven) flag(vars_proven) flag(unseen) flag(discarded) flag(open_batch) \
     flag(stream_discard) flag(clears) flag(in_transaction) flag(must_verify) flag(dropping) \
-    flag(told_types) flag(told_rows) flag(only_local) flag(transaction.hit) \
+    flag(told_types) flag(told_rows) flag(reuses_unnamed) flag(asks_anew) \
+    flag(binds_blindly) flag(only_local) flag(transaction.hit) \
     flag(transaction.portal)
 #define SERVER_FLAGS(flag) \
     flag(ended_before) flag(copying_in) flag(copies) flag(skipping) flag(foreign) flag(fresh) \
@@ -166,6 +167,7 @@ static void put_session(struct buf *out, const struct client *client)
     put_mentioned(out, client->mentioned);
     put_names(out, &client->names, session_scope(client));
     put_statement(out, client->unnamed, session_scope(client));
+    put_layout(out, &client->unnamed_told);
     put_statement(out, client->saying, session_scope(client));
     buf_u8(out, client->resets);
     buf_u32(out, client->stream_left);
@@ -201,6 +203,7 @@ static void take_session(struct reader *r, struct client *client)
     }
     take_names(r, client, &client->names);
     client->unnamed = take_statement(r, client);
+    client->unnamed_told = take_layout(r);
     client->saying = take_statement(r, client);
     client->resets = reader_u8(r);
     client->stream_left = reader_u32(r);
@@ -313,7 +316,8 @@ static void put_op(struct buf *out, const struct op *op, uint64_t scope)
 
 static bool takes_purpose(uint8_t purpose)
 {
-    return purpose == PURPOSE_NONE || purpose == PURPOSE_PREPARE || purpose == PURPOSE_BEGIN;
+    return purpose == PURPOSE_NONE || purpose == PURPOSE_PREPARE || purpose == PURPOSE_BEGIN ||
+           purpose == PURPOSE_LAYOUT;
 }
 
 bool carried_takes_op(const struct op *op)

@@ -16,7 +16,7 @@ struct worker;
 
 // What is behind the head may change with it: another version's state is not read. The head stays
 // as it is, and so does the listener's process behind it.
-enum { CARRIED_VERSION = 3 };
+enum { CARRIED_VERSION = 4 };
 
 enum carried_kind {
     CARRIED_LISTENER,

@@ -6,6 +6,7 @@
 #include "proxy/server/server.h"
 #include "proxy/session/client.h"
 #include "proxy/session/listening.h"
+#include "proxy/session/told.h"
 #include "proxy/takeover/carried.h"
 #include "proxy/worker.h"
 
@@ -63,10 +64,12 @@ bool fit_server_for_all(struct server *server)
 
 // ---- clients ----
 
-// Input that waits for an answer of ours; a text that is being run again.
+// Input that waits for an answer of ours (but a layout's, which is asked for again); a text that is
+// being run again.
 static bool is_in_between(const struct client *client)
 {
-    return client->aligning != 0 || client->clearing || client->looking || client->settling ||
+    bool settling = client->settling && (client->server == NULL || !told_waits(client->server));
+    return client->aligning != 0 || client->clearing || client->looking || settling ||
            client->finish_later || client->stream_ended || client->ended_here ||
            client->rerun == RERUN_DUE || client->rerun == RERUN_DUE_WITH_SYNC ||
            client->transaction.state == TRANSACTION_FAILING || client->explained != NULL ||

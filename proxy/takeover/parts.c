@@ -120,8 +120,22 @@ struct statement *take_statement(struct reader *r, struct client *client)
                          scope, tail, text_bytes);
 }
 
+void put_layout(struct buf *out, const struct layout *layout)
+{
+    buf_u64(out, layout->rows);
+    buf_u64(out, layout->types);
+}
+
+struct layout take_layout(struct reader *r)
+{
+    struct layout layout = {.rows = reader_u64(r)};
+    layout.types = reader_u64(r);
+    return layout;
+}
+
 struct putting {
     struct buf *out;
+    const struct statement_names *names;
     uint64_t scope;
 };
 
@@ -130,12 +144,13 @@ static void put_name(const char *name, struct statement *statement, void *arg)
     struct putting *p = arg;
     put_text(p->out, name);
     put_statement(p->out, statement, p->scope);
+    put_layout(p->out, &statement_names_get(p->names, slice_str(name))->told);
 }
 
 void put_names(struct buf *out, const struct statement_names *names, uint64_t scope)
 {
     buf_u32(out, names->table.count);
-    statement_names_each(names, put_name, &(struct putting){out, scope});
+    statement_names_each(names, put_name, &(struct putting){out, names, scope});
 }
 
 void take_names(struct reader *r, struct client *client, struct statement_names *names)
@@ -144,8 +159,11 @@ void take_names(struct reader *r, struct client *client, struct statement_names 
     for (uint32_t i = 0; i < count && reader_ok(r); i++) {
         struct slice name = take_bytes(r);
         struct statement *statement = take_statement(r, client);
-        if (reader_ok(r) && statement != NULL)
+        struct layout told = take_layout(r);
+        if (reader_ok(r) && statement != NULL) {
             statement_names_set(names, name, statement);
+            statement_names_get(names, name)->told = told;
+        }
         statement_unref(&statement);
     }
 }

@@ -8,6 +8,7 @@
 
 struct client;
 struct gucs;
+struct layout;
 struct mentioned;
 struct statement;
 struct statement_names;
@@ -39,5 +40,8 @@ void take_mentioned(struct reader *r, struct mentioned *mentioned);
 void put_statement(struct buf *out, const struct statement *statement, // NULL is fine
                    uint64_t scope);
 struct statement *take_statement(struct reader *r, struct client *client); // the caller's count
+void put_layout(struct buf *out, const struct layout *layout);
+struct layout take_layout(struct reader *r);
+// With what was told of each.
 void put_names(struct buf *out, const struct statement_names *names, uint64_t scope);
 void take_names(struct reader *r, struct client *client, struct statement_names *names);

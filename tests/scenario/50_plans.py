@@ -49,7 +49,9 @@ def test_without_describe(ctx):
     blind = bind("s") + execute() + sync()
     told.ask(RUN).check()
     ctx.sql("ALTER TABLE t ADD COLUMN b int")
-    assert told.ask(blind).sqlstate() == "0A000"
+    for _ in range(2):
+        assert told.ask(blind).sqlstate() == "0A000"
+    told.ask(RUN).check()
     assert told.ask(blind).check().rows == [("1", None)]
     ctx.sql("ALTER TABLE t ADD COLUMN c int")
     assert c.ask(blind).check().rows == [("1", None, None)]

@@ -13,7 +13,8 @@ import time
 
 import certs
 import cluster
-from pgwire import PROTOCOL_3, PeerClosed, PgError, bind, data_row, execute, parse, query, startup, sync, unit
+from pgwire import (PROTOCOL_3, PeerClosed, PgError, bind, close, data_row, describe, execute, parse, query, startup, sync,
+                    unit)
 from proxy import Proxy
 from runner import Skip
 
@@ -124,6 +125,23 @@ def test_queries_at_work(ctx):
     for c in (simple, batch, piped, copy):
         assert c.value("SELECT 1") == "1"
     assert batch.ask(bind("known", ["again"]), execute(), sync()).check().value == "again"
+
+
+def test_told(ctx):
+    """What a client was told of its statements' columns is known to the heir: it holds servers to it."""
+    p = ctx.proxy(worker_threads=1)
+    ctx.sql("CREATE TABLE t(k int); INSERT INTO t VALUES (1); GRANT ALL ON t TO PUBLIC")
+    named, unnamed, same = [ctx.keep(p.connect(ctx.db)) for _ in range(3)]
+    for c, name in ((named, "s"), (unnamed, ""), (same, "s")):
+        c.ask(parse("SELECT * FROM t", name), describe("S", name), sync()).check()
+    assert same.ask(bind("s"), execute(), sync()).check().rows == [("1",)]
+    take_over(ctx, p)
+    assert same.ask(bind("s"), execute(), sync()).check().rows == [("1",)]
+    ctx.sql("ALTER TABLE t ADD COLUMN v int")
+    for c, name in ((named, "s"), (unnamed, "")):
+        assert c.ask(bind(name), execute(), sync()).sqlstate() == "0A000"
+    same.ask(close("S", "s"), parse("SELECT * FROM t", "s"), describe("S", "s"), sync()).check()
+    assert same.ask(bind("s"), execute(), sync()).check().rows == [("1", None)]
 
 
 def test_errors_at_work(ctx):

@@ -179,6 +179,26 @@ static void test_odd(void **state)
     prepared_clear(p);
 }
 
+// What a server would say of a statement holds for as long as it is prepared there.
+static void test_layout(void **state)
+{
+    struct desk *desk = *state;
+    struct prepared *p = &desk->prepared;
+    assert_null(prepared_newest(p));
+    assert_null(prepared_layout(p, desk->s[0]->number));
+    prepared_add(p, desk->s[0], false);
+    assert_int_equal(prepared_newest(p)->rows, 0);
+    prepared_newest(p)->rows = 5;
+    prepared_add(p, desk->s[1], false);
+    assert_int_equal(prepared_newest(p)->rows, 0);
+    assert_int_equal(prepared_layout(p, desk->s[0]->number)->rows, 5);
+    assert_true(prepared_has(p, desk->s[0])); // used: it is the newest
+    assert_int_equal(prepared_newest(p)->rows, 5);
+    prepared_remove(p, desk->s[0]);
+    prepared_add(p, desk->s[0], false); // prepared anew
+    assert_int_equal(prepared_newest(p)->rows, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +207,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_spoilt_elsewhere, open_desk, close_desk),
         cmocka_unit_test_setup_teardown(test_odd, open_desk, close_desk),
         cmocka_unit_test_setup_teardown(test_as_a_list, open_desk, close_desk),
+        cmocka_unit_test_setup_teardown(test_layout, open_desk, close_desk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,11 +159,16 @@ static void test_names(void **state)
     struct buf out = {0};
     statement_names_set(&names, slice_str("a"), one);
     statement_names_set(&names, slice_str("b"), two);
+    statement_names_get(&names, slice_str("b"))->told =
+        (struct layout){.rows = 5, .types = 6};
     put_names(&out, &names, 0);
     struct reader r = reader_of(buf_slice(&out));
     take_names(&r, client, &client->names);
     assert_true(reader_done(&r) && client->names.table.count == 2);
     const struct statement *b = statement_names_find(&client->names, slice_str("b"));
+    const struct layout *told = &statement_names_get(&client->names, slice_str("b"))->told;
+    assert_true(told->rows == 5 && told->types == 6);
+    assert_int_equal(statement_names_get(&client->names, slice_str("a"))->told.rows, 0);
     assert_true(slice_eq(statement_text(b), slice_str("SELECT 2")));
     for (uint32_t cut = 0; cut < out.len; cut++) {
         statement_names_clear(&client->names);

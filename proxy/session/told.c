@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proxy/session/told.h"
+
+#include "base/reader.h"
+#include "proxy/session/session.h"
+
+enum { THE_UNNAMED = 1 }; // among the hashes of names
+
+static uint64_t number_of(struct slice name)
+{
+    return name.len > 0 ? hash_bytes(name.at, name.len) : THE_UNNAMED;
+}
+
+// ---- what a server would say ----
+
+// Prepared anew behind what is answered now: what is said is not of that one.
+static bool comes_anew(const struct ops *ops, uint64_t number)
+{
+    for (uint32_t i = 0; i < ops->count; i++) {
+        const struct op *op = ops_nth(ops, i);
+        if (op->kind == OP_PARSE && !op->unnamed && op->after != NULL &&
+            op->after->number == number)
+            return true;
+    }
+    return false;
+}
+
+// NULL: it does not have it, or will have another one.
+static struct layout *layout_on(struct server *server, uint64_t number, bool unnamed)
+{
+    if (unnamed)
+        return server->unnamed == number && !ops_unnamed_changes(&server->ops)
+                   ? &server->unnamed_layout : NULL;
+    return comes_anew(&server->ops, number) ? NULL : prepared_layout(&server->prepared, number);
+}
+
+bool told_waits(const struct server *server)
+{
+    bool asked = false;
+    for (uint32_t i = 0; i < server->ops.count && !asked; i++)
+        asked = ops_nth(&server->ops, i)->purpose == PURPOSE_LAYOUT;
+    return asked;
+}
+
+static void ask(struct client *client, const struct told_bind *bind)
+{
+    client->settling = true;
+    if (told_waits(client->server))
+        return;
+    struct op *op = ops_push(&client->server->ops, OP_DESCRIBE, OP_INJECTED, PURPOSE_LAYOUT);
+    told_asks(op, bind->name, bind->meaning);
+    struct buf *out = session_compose(client);
+    size_t mark = buf_message_begin(out, 'D');
+    buf_u8(out, 'S');
+    buf_cstr(out, bind->as);
+    buf_message_end(out, mark);
+    mark = buf_message_begin(out, 'H');
+    buf_message_end(out, mark);
+    session_send_composed(client);
+}
+
+// ---- a Bind ----
+
+bool told_sends_binary(struct slice parameters)
+{
+    struct reader r = reader_of(parameters);
+    uint16_t formats = reader_u16(&r);
+    struct slice codes = reader_bytes(&r, (size_t)formats * 2);
+    bool binary = false;
+    for (size_t i = 1; reader_ok(&r) && i < codes.len; i += 2)
+        binary |= codes.at[i] != 0;
+    return binary || !reader_ok(&r);
+}
+
+bool told_asks_again(struct slice bind, struct frame frame)
+{
+    struct slice behind = slice_skip(bind, frame.length < bind.len ? frame.length : bind.len);
+    return behind.len > MESSAGE_HEADER_BYTES && behind.at[0] == 'D' &&
+           behind.at[MESSAGE_HEADER_BYTES] == 'P';
+}
+
+// Where that has not come in yet: as it always did with what it had been told.
+static bool asks(struct client *client, const struct told_bind *bind)
+{
+    if (bind->message.len <= (size_t)bind->frame.length + MESSAGE_HEADER_BYTES)
+        return client->asks_anew && !client->binds_blindly;
+    bool asks = told_asks_again(bind->message, bind->frame);
+    client->asks_anew |= asks;
+    client->binds_blindly |= !asks;
+    return asks;
+}
+
+// What a session has under its own name, the server itself holds to what it said: NULL.
+static const struct layout *layout_here(struct client *client, bool unnamed)
+{
+    if (unnamed)
+        return &client->server->unnamed_layout;
+    return session_shares_names(client) ? prepared_newest(&client->server->prepared) : NULL;
+}
+
+enum told told_bind(struct client *client, const struct layout *told, const struct told_bind *bind)
+{
+    const bool unnamed = bind->name.len == 0;
+    client->reuses_unnamed |= unnamed && !client->open_batch;
+    if (unnamed && !client->reuses_unnamed && told->rows == 0 && told->types == 0)
+        return TOLD_TRUE; // what its portal's Describe tells is not noted
+    const struct layout *here = layout_here(client, unnamed);
+    const bool agreed = told->rows != 0 && (here == NULL || here->rows == told->rows);
+    if (!agreed) { // else the portal's Describe, if one comes, tells nothing new
+        client->bound.portal = number_of(bind->portal);
+        client->bound.name = number_of(bind->name);
+        client->bound.number = bind->meaning->number;
+    }
+    const bool rows = told->rows != 0 && !asks(client, bind) && !agreed;
+    const bool types = told->types != 0 && here != NULL && here->types != told->types &&
+                       told_sends_binary(bind->parameters);
+    if ((rows && here->rows == 0) || (types && here->types == 0)) {
+        ask(client, bind);
+        return TOLD_ASKED;
+    }
+    return rows || types ? TOLD_FALSE : TOLD_TRUE;
+}
+
+// ---- what is told ----
+
+void told_asks(struct op *op, struct slice name, const struct statement *meaning)
+{
+    if (meaning == NULL || statement_is_sql(meaning))
+        return;
+    op->number = meaning->number;
+    op->tells = number_of(name);
+}
+
+void told_asks_portal(const struct client *client, struct op *op, struct slice portal)
+{
+    if (client->bound.number == 0 || client->bound.portal != number_of(portal))
+        return;
+    op->number = client->bound.number;
+    op->tells = client->bound.name;
+}
+
+static void note(struct layout *layout, struct slice message)
+{
+    if (layout != NULL && message.at[0] == 't')
+        layout->types = layout_types(message);
+    else if (layout != NULL)
+        layout->rows = layout_rows(message);
+}
+
+void told_heard(struct server *server, struct client *client, const struct op *op,
+                struct slice message)
+{
+    const bool unnamed = op->tells == THE_UNNAMED;
+    if (op->tells == 0)
+        return;
+    note(layout_on(server, op->number, unnamed), message);
+    if (client == NULL || op->origin != OP_CLIENTS)
+        return;
+    struct meaning *meaning =
+        unnamed ? NULL : statement_names_get_by(&client->names, op->tells, op->number);
+    if (meaning != NULL)
+        note(&meaning->told, message);
+    else if (unnamed && client->unnamed != NULL && client->unnamed->number == op->number)
+        note(&client->unnamed_told, message);
+}
+
+void told_refusal(struct buf *out)
+{
+    size_t mark = buf_message_begin(out, 'E');
+    static const char fields[] = "SERROR\0VERROR\0C0A000\0"
+                                 "Mcached plan must not change result type\0"
+                                 "RRevalidateCachedQuery\0"; // and the NUL that ends them
+    buf_bytes(out, fields, sizeof(fields));
+    buf_message_end(out, mark);
+}

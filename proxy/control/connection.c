@@ -8,6 +8,7 @@
 #include "base/mem.h"
 
 enum { CONNECTION_TAG = 0xc0117ec7, SENTENCE_BYTES = 240 };
+#define REST_S 0.001
 
 struct connection {
     uint32_t tag;
@@ -18,6 +19,7 @@ struct connection {
     int io_events; // watched now; 0 none
     ev_timer login; // bounds the login
     ev_timer doom;  // brings down() at the next turn
+    ev_timer rest;  // ends a rest
     bool up;
     enum ledger_off_reason why;
     char sentence[SENTENCE_BYTES];
@@ -150,6 +152,23 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
         c->listener.readable(c->listener.arg); // c may be gone
 }
 
+static void on_rested(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    struct connection *c = timer->data;
+    if (!ev_is_active(&c->doom))
+        connection_flush(c); // which watches again
+}
+
+void connection_rest(struct connection *c)
+{
+    if (!c->up || ev_is_active(&c->doom) || (c->io_events & EV_WRITE) != 0)
+        return;
+    ev_io_stop(c->loop, &c->io);
+    c->io_events = 0;
+    ev_timer_set(&c->rest, REST_S, 0);
+    ev_timer_start(c->loop, &c->rest);
+}
+
 void connection_flush(struct connection *c)
 {
     int left = PQflush(c->pg);
@@ -171,7 +190,8 @@ struct connection *connection_open(struct ev_loop *loop, const char *const *keyw
     ev_init(&c->io, on_io);
     ev_timer_init(&c->login, on_login_timeout, timeout_s, 0);
     ev_timer_init(&c->doom, on_doom, 0, 0);
-    c->io.data = c->login.data = c->doom.data = c;
+    ev_init(&c->rest, on_rested);
+    c->io.data = c->login.data = c->doom.data = c->rest.data = c;
     c->pg = PQconnectStartParams(keywords, values, 0);
     CHECK(c->pg != NULL);
     PQsetNoticeReceiver(c->pg, on_notice, c);
@@ -193,6 +213,7 @@ void connection_close(struct connection *c)
     ev_io_stop(c->loop, &c->io);
     ev_timer_stop(c->loop, &c->login);
     ev_timer_stop(c->loop, &c->doom);
+    ev_timer_stop(c->loop, &c->rest);
     PQfinish(c->pg);
     TAG_CLEAR(c);
     mem_free(c);

@@ -31,6 +31,9 @@ void connection_close(struct connection *connection); // NULL is fine; nothing i
 PGconn *connection_pg(struct connection *connection); // borrowed
 // What was given to libpq is on its way; watches for room to write the rest.
 void connection_flush(struct connection *connection);
+// What comes is taken in a millisecond later, all of it at once: a server that sends many small
+// messages as it makes them would else have this thread wake up for each.
+void connection_rest(struct connection *connection);
 // The owner met an error: down() will be called with it at the next turn of the loop.
 void connection_fail(struct connection *connection, enum ledger_off_reason why,
                      const char *sentence);

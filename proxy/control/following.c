@@ -453,13 +453,13 @@ static void on_slot(void *arg, uint64_t consistent_point, uint64_t system)
     reading_horizon(f->reading, stream_slot(f->stream));
 }
 
-static bool on_data(void *arg, uint64_t lsn, struct slice bytes)
+static uint64_t on_data(void *arg, uint64_t lsn, struct slice bytes)
 {
     struct following *f = arg;
     if (follower_data(f->follower, lsn, bytes))
-        return true;
+        return follower_passed(f->follower);
     lose(f, ledger_off_reason(f->ledger), "a message of the stream could not be used");
-    return false;
+    return 0;
 }
 
 static bool on_keepalive(void *arg, uint64_t wal_end)

@@ -20,6 +20,8 @@ enum {
     SLOT_BYTES = 64,
     PROBE_AFTER_US = 3000000, // silent for so long: ask for a sign of life
     DEAD_AFTER_US = 15000000, // and after so long it is taken for dead
+    AMID_MESSAGES = 1000,     // of one transaction: it is a large one
+    FEW_MESSAGES = 32,
 };
 
 // How values are printed, whatever defaults the role or the database has: in the forms that
@@ -50,6 +52,8 @@ struct stream {
     uint64_t system;
     uint64_t consistent_point;
     uint64_t read; // highest position that came
+    uint64_t passed; // of the last commit
+    uint32_t amid;   // messages that have come since
     int64_t heard_us;
     char slot[SLOT_BYTES];
     char *publication; // owns; empty: test_decoding
@@ -160,6 +164,18 @@ static void came(struct stream *s, uint64_t position)
         s->read = position;
 }
 
+// False: the stream may be gone.
+static bool data(struct stream *s, uint64_t start, struct slice bytes)
+{
+    came(s, start);
+    uint64_t passed = s->listener.data(s->listener.arg, start, bytes);
+    if (passed == 0)
+        return false;
+    s->amid = passed == s->passed ? s->amid + 1 : 0;
+    s->passed = passed;
+    return true;
+}
+
 // One CopyData message. False when the stream may be gone.
 static bool message(struct stream *s, struct slice bytes)
 {
@@ -168,10 +184,8 @@ static bool message(struct stream *s, struct slice bytes)
     if (kind == 'w') {
         uint64_t start = reader_u64(&r);
         reader_bytes(&r, 16); // walEnd, which logical decoding sets as start; the time of sending
-        if (reader_ok(&r)) {
-            came(s, start);
-            return s->listener.data(s->listener.arg, start, slice_of(r.at, reader_left(&r)));
-        }
+        if (reader_ok(&r))
+            return data(s, start, slice_of(r.at, reader_left(&r)));
     } else if (kind == 'k') {
         uint64_t end = reader_u64(&r);
         reader_bytes(&r, 8);
@@ -204,8 +218,9 @@ static int next_message(struct stream *s)
 static void flowing(struct stream *s)
 {
     int got;
+    unsigned messages = 0;
     while ((got = next_message(s)) == 1)
-        ;
+        messages++;
     if (got == -2)
         return;
     if (got == -1) {
@@ -219,6 +234,10 @@ static void flowing(struct stream *s)
         connection_fail(s->connection, why, sentence);
         return;
     }
+    // Of a large transaction nothing counts before its end; and the server sends each row by
+    // itself, as it decodes it. Where many came at once there are more already.
+    if (s->amid > AMID_MESSAGES && messages < FEW_MESSAGES)
+        connection_rest(s->connection);
     s->listener.drained(s->listener.arg);
 }
 

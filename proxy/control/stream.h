@@ -22,9 +22,10 @@ struct stream;
 struct stream_listener {
     // The slot exists: everything that commits after consistent_point will be reported.
     void (*ready)(void *arg, uint64_t consistent_point, uint64_t system);
-    // One XLogData message. False: the owner has closed the stream.
-    bool (*data)(void *arg, uint64_t lsn, struct slice bytes); // bytes are borrowed for the call
-    bool (*keepalive)(void *arg, uint64_t wal_end);            // likewise
+    // One XLogData message; bytes are borrowed for the call. The position of the last commit that
+    // came; 0: the owner has closed the stream.
+    uint64_t (*data)(void *arg, uint64_t lsn, struct slice bytes);
+    bool (*keepalive)(void *arg, uint64_t wal_end); // false: likewise
     // What was there to read has been read.
     void (*drained)(void *arg);
     // The connection is gone or never came to be; sentence is one line, borrowed. Close it.

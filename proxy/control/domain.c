@@ -301,12 +301,13 @@ static void mark(struct domain *d, const struct ticket_slots *slots, bool barrie
     mailbox_post(&d->mailbox, &ticket->mail);
 }
 
-static void mark_ddl(struct domain *d)
+static void mark_ddl(struct domain *d, bool more)
 {
     ledger_raise_barrier(d->ledger);
-    ledger_flush(d->ledger);
+    if (more)
+        ledger_flush(d->ledger);
     struct mail *mail = mem_new(struct mail);
-    mail->kind = DOMAIN_MAIL_DDL;
+    mail->kind = more ? DOMAIN_MAIL_DDL : DOMAIN_MAIL_DDL_OF_RELATIONS;
     mailbox_post(&d->mailbox, mail);
 }
 
@@ -323,7 +324,7 @@ static void mark_namesakes(struct domain *d, bool ddl, uint32_t backend)
         if (canonical == NULL || strcmp(all->at[i]->target.dbname, d->target.dbname) != 0)
             continue;
         if (ddl)
-            mark_ddl(canonical);
+            mark_ddl(canonical, true);
         else
             mark(canonical, &(struct ticket_slots){.n_written = 0}, true, backend);
     }
@@ -350,10 +351,10 @@ static void mark_all(struct domain *d)
     struct domains *all = d->all;
     for (size_t i = 0; i < all->count; i++)
         if (atomic_load(&all->at[i]->canonical) == all->at[i])
-            mark_ddl(all->at[i]);
+            mark_ddl(all->at[i], true);
 }
 
-void domain_ddl(struct domain *d, bool roles)
+void domain_ddl(struct domain *d, bool more, bool roles)
 {
     struct domain *canonical = atomic_load(&d->canonical);
     if (roles)
@@ -361,7 +362,7 @@ void domain_ddl(struct domain *d, bool roles)
     else if (canonical == NULL)
         mark_namesakes(d, true, 0);
     else
-        mark_ddl(canonical);
+        mark_ddl(canonical, more);
 }
 
 void domain_prepares_ddl(struct domain *d)

@@ -97,9 +97,11 @@ void domain_in_doubt(struct domain *domain, const struct ticket_slots *slots, bo
                      uint32_t backend_pid);
 
 // DDL, GRANT, ALTER ROLE ... was committed through the proxy and the client has not been answered
-// yet: every entry dies, and no hit happens until a catalog that was read after this call is in
-// force. roles: it changed what all databases of the server share, so that all of them count.
-void domain_ddl(struct domain *domain, bool roles);
+// yet: no hit happens until a catalog that was read after this call is in force. Every entry dies:
+// with more, at once; else, as relations have come or gone and nothing else, if that catalog's
+// fingerprint is another one. roles: it changed what all databases of the server share, so that all
+// of them count.
+void domain_ddl(struct domain *domain, bool more, bool roles);
 // Such a transaction is being prepared: whoever commits a prepared one may commit that.
 void domain_prepares_ddl(struct domain *domain);
 bool domain_has_prepared_ddl(struct domain *domain);

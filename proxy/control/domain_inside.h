@@ -9,6 +9,7 @@
 enum domain_mail {
     DOMAIN_MAIL_TICKET, // a struct ticket (cache/follower.h), through its mail member
     DOMAIN_MAIL_DDL,    // a bare struct mail, from mem_alloc: a barrier was raised for it
+    DOMAIN_MAIL_DDL_OF_RELATIONS, // likewise; entries die only if the catalog shows it
 };
 
 // wake: safe from any thread; called when a domain is new or has something for the control thread.

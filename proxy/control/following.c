@@ -494,9 +494,10 @@ static bool take_ticket(struct following *f, struct ticket *ticket)
 // Without a connection there is no catalog to wait for: whatever comes loads it first.
 static void take_ddl(struct following *f, struct mail *mail)
 {
+    bool more = mail->kind == DOMAIN_MAIL_DDL;
     mem_free(mail);
     if (f->state >= FOLLOWING_LOADING)
-        f->loads.ddl_waiting++;
+        loads_own_ddl(&f->loads, more);
     else
         ledger_lower_barrier(f->ledger);
 }

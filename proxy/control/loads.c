@@ -15,6 +15,12 @@ static bool wanted(const struct loads *l)
            l->names_loaded != domain_names_version(l->domain);
 }
 
+void loads_own_ddl(struct loads *l, bool more)
+{
+    l->more_changed |= more;
+    l->ddl_waiting++;
+}
+
 int64_t loads_due_us(const struct loads *l)
 {
     return wanted(l) ? l->sent_us + 3 * l->took_us : INT64_MAX;
@@ -29,8 +35,8 @@ size_t loads_begin(struct loads *l, bool utf8, int64_t now_us, struct slice *nam
     for (size_t i = 0; i < n; i++)
         if (utf8 || slice_is_ascii(names[i]))
             names[kept++] = names[i];
-    l->flush = l->schema_changed || l->ddl_waiting > 0;
-    l->schema_changed = false;
+    l->flush = l->schema_changed || l->more_changed;
+    l->schema_changed = l->more_changed = false;
     l->ddl_riding += l->ddl_waiting;
     l->ddl_waiting = 0;
     l->sent_us = now_us;

@@ -188,7 +188,7 @@ static void note_two_phases(struct effects *e, const struct analysis *analysis,
     if (may_prepare && e->ddl)
         domain_prepares_ddl(domain);
     if (commits && domain_has_prepared_ddl(domain))
-        e->ddl = e->roles = true;
+        e->ddl = DDL_MORE, e->roles = true;
 }
 
 static bool calls_write_nothing(struct client *client, const struct analysis *analysis,
@@ -205,7 +205,8 @@ static void note_writes(struct client *client, const struct analysis *analysis,
 {
     struct effects *e = effects_of(client);
     if (analysis == NULL) {
-        e->barrier = e->ddl = e->may_end = true;
+        e->barrier = e->may_end = true;
+        e->ddl = DDL_MORE;
         return;
     }
     e->may_end |= analysis->may_end_transaction;
@@ -383,7 +384,7 @@ void effects_note_arguments(struct client *client, const struct analysis *analys
     if (domain_of(client) == NULL)
         return;
     if (analysis->ddl) // CREATE TABLE AS EXECUTE
-        effects_of(client)->ddl = true;
+        effects_of(client)->ddl |= analysis->ddl;
     if (analysis->ddl || analysis->functions.count + analysis->operators.count > 0)
         effects_of(client)->barrier = true;
     for (uint32_t i = 0; i < analysis->casts.count; i++)
@@ -415,7 +416,7 @@ void effects_publish(struct client *client)
     if (e->count > 0 || e->held_count > 0 || e->barrier || e->ddl)
         client->wrote_us = clock_us();
     if (e->ddl && !protection_is_off(PROTECTION_DDL))
-        domain_ddl(domain, e->roles);
+        domain_ddl(domain, e->ddl == DDL_MORE, e->roles);
     bool barrier = e->barrier || e->new_name || is_outdated(e, domain);
     barrier = barrier && !protection_is_off(PROTECTION_BARRIER);
     struct ticket_slots slots = slots_of(e);
@@ -434,7 +435,7 @@ void effects_in_doubt(struct client *client, uint32_t process)
         return;
     bool barrier = e->barrier || e->new_name || e->ddl || is_outdated(e, domain);
     if (e->ddl)
-        domain_ddl(domain, e->roles);
+        domain_ddl(domain, e->ddl == DDL_MORE, e->roles);
     struct ticket_slots slots = slots_of(e);
     domain_in_doubt(domain, &slots, barrier, process);
     effects_clear(client);

@@ -22,7 +22,7 @@ struct effects {
     uint8_t count, keys, held_count; // keys: how many of the slots are such
     bool barrier;
     bool new_name; // reads one that is not known yet: it may be a view that writes
-    bool ddl;
+    uint8_t ddl;   // enum ddl
     bool roles;    // ... of what all databases share
     bool unread;   // one text, which was not understood, and nothing else
     bool judged;   // by that catalog: what was noted, and what it calls that writes nothing

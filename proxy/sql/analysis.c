@@ -301,7 +301,7 @@ static struct analysis *analyse_unknown(struct slice sql)
         .reasons = 1ull << BYPASS_UNPARSABLE,
         .effects = EFFECT_UNKNOWN,
         .writes_unknown = true,
-        .ddl = ddl,
+        .ddl = ddl ? DDL_MORE : DDL_NONE,
         .changes_roles = ddl,
         .reshapes = sql.len == 0 || may_reshape(sql),
         .calls_unknown_function = true,

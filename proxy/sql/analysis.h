@@ -177,7 +177,7 @@ struct analysis {
                             // PostgreSQL's: the catalog may say that they write nothing
     bool reshapes;          // may put code behind relations: CREATE, ALTER, DO, what is not known
     bool touches_unnamed;   // may run what is behind relations that are in no list: VACUUM
-    bool ddl;               // may change schema, privileges or settings that others see
+    uint8_t ddl;            // enum ddl
     bool changes_roles;     // ... who is who and in which, for all databases of the server
     bool calls_unknown_function; // a function that PostgreSQL does not bring along
     bool may_end_transaction;    // COMMIT, ROLLBACK, CALL, DO ... anywhere in it
@@ -198,6 +198,14 @@ struct analysis {
     size_t bytes;           // memory it holds, for the bound in texts.h
     uint64_t hash;          // of its template; 0: not from texts.h, as with the pattern
     _Atomic uint64_t coded_memo; // what learnt.h found last
+};
+
+// What may change of the schema, privileges or settings that others see; bits.
+enum ddl {
+    DDL_NONE,
+    DDL_RELATIONS = 1, // relations are made or go, and nothing else: by their names it is seen
+                       // whether anything in use has changed
+    DDL_MORE = 3,
 };
 
 enum { ANALYSIS_TEXT_MAX_BYTES = 1 << 20 }; // a longer text is STATEMENT_UNKNOWN

@@ -180,12 +180,21 @@ static bool adds_no_code(PgQuery__Node__NodeCase kind)
 // Its parts are only stored (a view, a default, a function's body), not run.
 static struct classified classify_definition(struct walk *w, const ProtobufCMessage *s)
 {
-    w->ddl = true;
+    w->ddl = DDL_MORE;
     w->writes_unknown = true;
     w->defines = true;
     walk_children(w, s);
     w->defines = false;
     return plain(STATEMENT_DDL);
+}
+
+// As such a one, but of a relation by itself.
+static struct classified classify_relation(struct walk *w, const ProtobufCMessage *s)
+{
+    uint8_t ddl = w->ddl | DDL_RELATIONS;
+    struct classified c = classify_definition(w, s);
+    w->ddl = ddl;
+    return c;
 }
 
 static struct classified classify_reshaping(struct walk *w, const ProtobufCMessage *s)
@@ -197,7 +206,8 @@ static struct classified classify_reshaping(struct walk *w, const ProtobufCMessa
 // Expressions in it may run now: ALTER TABLE ... ADD ... DEFAULT f(), CREATE INDEX ON t (f(a)).
 static struct classified classify_change(struct walk *w, const ProtobufCMessage *s)
 {
-    w->ddl = w->reshapes = true;
+    w->ddl = DDL_MORE;
+    w->reshapes = true;
     w->writes_unknown = true;
     walk_children(w, s);
     return plain(STATEMENT_DDL);
@@ -206,10 +216,23 @@ static struct classified classify_change(struct walk *w, const ProtobufCMessage 
 // A temporary table is the session's alone, unless it becomes a child of one that others read.
 static struct classified classify_create_table(struct walk *w, const PgQuery__CreateStmt *s)
 {
-    if (s->relation == NULL || !walk_is_temporary(s->relation) || s->n_inh_relations > 0)
+    if (s->relation != NULL && !walk_is_temporary(s->relation) && s->n_inh_relations == 0) {
+        w->reshapes = true;
+        return classify_relation(w, &s->base);
+    }
+    if (s->relation == NULL || s->n_inh_relations > 0)
         return classify_reshaping(w, &s->base);
     w->effects |= EFFECT_TEMP;
     return plain(STATEMENT_DDL);
+}
+
+// Without what depends on them.
+static bool drops_relations(const PgQuery__DropStmt *s)
+{
+    return s->behavior != PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE &&
+           (s->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_TABLE ||
+            s->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_VIEW ||
+            s->remove_type == PG_QUERY__OBJECT_TYPE__OBJECT_SEQUENCE);
 }
 
 static struct classified classify_create_as(struct walk *w, const PgQuery__CreateTableAsStmt *s)
@@ -256,7 +279,7 @@ static void note_explained(struct walk *w, const PgQuery__Node *query)
         return;
     }
     uint32_t effects = w->effects;
-    bool ddl = w->ddl; // INTO
+    uint8_t ddl = w->ddl; // INTO
     w->plans = true;
     walk_node(w, query);
     w->plans = false;
@@ -316,13 +339,14 @@ static struct classified classify_cursor(struct walk *w, const PgQuery__DeclareC
 static struct classified classify_vacuum(struct walk *w, const PgQuery__VacuumStmt *s)
 {
     w->touches_unnamed = true;
-    w->ddl |= has_option(s->options, s->n_options, "full"); // whatever the option's value is
+    if (has_option(s->options, s->n_options, "full")) // whatever the option's value is
+        w->ddl = DDL_MORE;
     return plain(STATEMENT_UTILITY);
 }
 
 static struct classified classify_maintenance(struct walk *w)
 {
-    w->ddl = true;
+    w->ddl = DDL_MORE;
     w->writes_unknown = true; // a materialized view's query, an index expression
     return plain(STATEMENT_UTILITY);
 }
@@ -422,6 +446,13 @@ static struct classified classify_by_node(struct walk *w, const PgQuery__Node *s
     case NODE(ALTER_TABLE_STMT):
     case NODE(INDEX_STMT):
         return classify_change(w, (const ProtobufCMessage *)s->alias);
+    case NODE(DROP_STMT):
+        if (!drops_relations(s->drop_stmt))
+            break;
+        return classify_relation(w, (const ProtobufCMessage *)s->alias);
+    case NODE(CREATE_SEQ_STMT):
+    case NODE(COMMENT_STMT): // of which nobody can tell
+        return classify_relation(w, (const ProtobufCMessage *)s->alias);
     }
     if (adds_no_code(s->node_case))
         return classify_definition(w, (const ProtobufCMessage *)s->alias);

@@ -125,7 +125,7 @@ void walk_write(struct walk *w, const PgQuery__RangeVar *relation)
     // A superuser who writes a catalog by hand: anything may be different from now on.
     if (!starts_with(relation->schemaname, "pg_temp") &&
         (is_system_schema(relation->schemaname) || starts_with(relation->relname, "pg_"))) {
-        w->ddl = true;
+        w->ddl = DDL_MORE;
         w->writes_unknown = true;
         if (strcmp(relation->relname, "pg_settings") == 0)
             w->effects |= EFFECT_SET; // its rule calls set_config()
@@ -372,7 +372,7 @@ static void walk_into(struct walk *w, const PgQuery__IntoClause *into)
         w->effects |= EFFECT_TEMP;
         return;
     }
-    w->ddl = true;
+    w->ddl |= DDL_RELATIONS;
     w->writes_unknown = true;
 }
 

@@ -57,7 +57,7 @@ struct walk {
     bool calls_unknown_function;
     bool reshapes;
     bool touches_unnamed;
-    bool ddl;
+    uint8_t ddl;        // enum ddl
     bool changes_roles;
     bool starts;        // its last transaction statement is START TRANSACTION
     bool has_parameters;

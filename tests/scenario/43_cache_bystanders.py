@@ -82,3 +82,49 @@ def test_texts_with_a_mistake_beside_writes(ctx):
         ctx.wait_hit(p, lambda: c.query(read))
         w.ask(b"".join(query(text.format(n)) for text in texts), times=len(texts))
         assert c.value(read) == str(n), texts
+
+
+# Each by itself; what it needs is there.
+COME_AND_GO = ["CREATE TABLE x(a int)", "CREATE TABLE IF NOT EXISTS x(a int)", "DROP TABLE x", "DROP TABLE IF EXISTS x", "CREATE TABLE y AS SELECT 1 AS a", "SELECT 1 AS a INTO z", "DROP TABLE y, z",
+               "CREATE SEQUENCE sq", "DROP SEQUENCE sq", "CREATE TEMP TABLE tt(a int)", "DROP TABLE tt", "CREATE TABLE x(a int PRIMARY KEY, b int)", "COMMENT ON TABLE x IS 'mine'", "DROP TABLE x",
+               "BEGIN; CREATE TABLE x(a int); INSERT INTO x VALUES (1); DROP TABLE x; COMMIT"]
+
+
+def test_relations_that_come_and_go(ctx):
+    """Made and dropped through the proxy beside those in use: no entry ends."""
+    ctx.sql(triggers.SETUP + USED + triggers.GRANTS + "; GRANT ALL ON SCHEMA public TO app")
+    p = ctx.cache_proxy()
+    c, w = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+    read = READS[0]
+    for text in COME_AND_GO:
+        ctx.wait_hit(p, lambda: c.query(read))
+        filled = p.cache()["stores"]
+        w.query(text).check()
+        ctx.wait_hit(p, lambda: c.query(read))
+        assert p.cache()["stores"] == filled, f"{text}: the entry has ended"
+
+
+def test_relations_that_are_in_use(ctx):
+    """What a name means, or whether it means anything, is seen at once by everybody, also beside such statements as end no entry."""
+    ctx.sql(triggers.SETUP + USED + triggers.GRANTS + "; GRANT ALL ON SCHEMA public TO app; CREATE SCHEMA app AUTHORIZATION app;"
+            "CREATE TABLE mine(a int); INSERT INTO mine VALUES (1); ALTER TABLE mine OWNER TO app; CREATE VIEW seen AS SELECT 1 AS a; ALTER VIEW seen OWNER TO app")
+    p = ctx.cache_proxy(max_staleness="5s")
+    c, w = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+
+    def answer(sql):
+        reply = c.ask(query(sql))
+        return reply.sqlstate() if reply.errors else reply.rows[0][0] if reply.rows else None
+    read, view = "SELECT a FROM mine", "SELECT seen.a FROM seen, mine"
+    for text, sql, before, after in (
+            ("CREATE TABLE x(a int); DROP TABLE x; CREATE TABLE app.mine AS SELECT 2 AS a", read, "1", "2"), ("DROP TABLE app.mine", read, "2", "1"),
+            ("SELECT 3 AS a INTO app.mine", read, "1", "3"), ("BEGIN; DROP TABLE app.mine; COMMIT", read, "3", "1"),
+            ("DROP VIEW seen", view, "1", "42P01"), ("CREATE VIEW seen AS SELECT 5 AS a", view, "42P01", "5"), ("DROP TABLE mine", read, "1", "42P01"),
+            ("CREATE TABLE mine(a text)", read, "42P01", None)):
+        if before is not None and before[0] != "4":
+            ctx.wait_hit(p, lambda sql=sql: c.query(sql))
+        assert answer(sql) == before, (text, sql)
+        w.query(text).check()
+        assert answer(sql) == after, (text, sql)
+        if after is None or after[0] != "4":
+            ctx.wait_hit(p, lambda sql=sql: c.query(sql))
+            assert answer(sql) == after, (text, sql)

@@ -73,7 +73,7 @@ static void own_ddl_stops_hits_until_the_catalog_is_new(void **state)
     assert_true(pump_until(is_ok_anew));
     version_before = domain_catalog_version(domain);
     run("ALTER TABLE other ADD COLUMN z int");
-    domain_ddl(domain, false);
+    domain_ddl(domain, true, false);
     assert_true(is_dead() || judge() == LEDGER_BARRIER);
     take_stamp();
     assert_int_equal(judge(), LEDGER_BARRIER);

@@ -146,7 +146,7 @@ static void a_terminated_stream_turns_the_ledger_off_at_once(void **state)
         "WHERE application_name = 'pgweir control'");
     assert_true(pump_until(is_off));
     wrote(domain, &slot, true);
-    domain_ddl(domain, false);
+    domain_ddl(domain, true, false);
     assert_true(pump_until(is_on));
     assert_true(pump_until(is_ok_anew));
 
@@ -344,7 +344,7 @@ static void *worker(void *arg)
         catalog_unref(&catalog);
         wrote(domain, &slot, n % 5 == 0);
         if (n % 97 == 0)
-            domain_ddl(domain, false);
+            domain_ddl(domain, true, false);
         usleep(200);
         n++;
     }

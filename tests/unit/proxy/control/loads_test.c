@@ -67,6 +67,34 @@ static void the_first_of_a_connection_is_no_measure(void **state)
     assert_in_range(loads_due_us(&loads), 0, 7000);
 }
 
+// One load with such a change behind it. True: every entry had to die.
+static bool load_after(bool ddl, bool more, bool changed)
+{
+    struct slice names[LOADS_NAMES_MAX];
+    if (ddl) {
+        ledger_raise_barrier(domain_own_ledger(domain));
+        loads_own_ddl(&loads, more);
+    }
+    assert_true(!ddl || loads_due_us(&loads) != INT64_MAX);
+    loads_begin(&loads, true, 0, names);
+    bool flushed = loads_end(&loads, changed, 1);
+    assert_int_equal(loads_due_us(&loads), INT64_MAX);
+    return flushed;
+}
+
+// What only makes or drops relations ends entries only where something in use has changed.
+static void own_ddl(void **state)
+{
+    assert_false(load_after(false, false, false));
+    assert_true(load_after(false, false, true));
+    assert_true(load_after(true, true, false));
+    assert_false(load_after(true, false, false));
+    assert_true(load_after(true, false, true));
+    assert_false(load_after(true, false, false)); // nothing is left of those before
+    loads_lost(&loads);
+    assert_true(load_after(true, false, false)); // nobody knows what has been meanwhile
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -74,6 +102,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(the_first_of_a_connection_is_no_measure, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(own_ddl, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -240,18 +240,28 @@ static struct cancel *begin(struct worker *worker, struct cancel_asker asker)
     return cancel;
 }
 
-static bool is_ours(const struct op *op)
+// What the client waits for as if it had asked it itself.
+static bool is_for_client(const struct op *op)
 {
-    return op->origin == OP_INJECTED && op->purpose != PURPOSE_PREPARE;
+    return op->origin != OP_INJECTED || op->purpose == PURPOSE_PREPARE ||
+           op->purpose == PURPOSE_LAYOUT;
 }
 
 // Has the client asked this server for anything that is not answered yet?
 static bool is_asked(const struct ops *ops)
 {
     for (uint32_t i = 0; i < ops->count; i++)
-        if (!is_ours(&ops->at[(ops->head + i) & ops->mask]))
+        if (is_for_client(ops_nth(ops, i)))
             return true;
     return false;
+}
+
+// Other things of ours hold it back when they end by themselves. What is of the client's own batch
+// (a BEGIN, the Close of a statement) does not: the server says nothing of it before it comes to
+// the end of the batch, which it may be at work on.
+static bool holds_back(const struct op *op)
+{
+    return !is_for_client(op) && op->kind == OP_QUERY;
 }
 
 static int under_way(const struct worker *worker, const struct server *server)
@@ -273,7 +283,7 @@ static void cancel_now(struct cancel *cancel)
     if (!still_wanted(cancel)) {
         log_debug("not sending cancel request for client that is now idle");
         finish(cancel);
-    } else if ((server->own || !is_ours(ops_head(&server->ops))) &&
+    } else if ((server->own || !holds_back(ops_head(&server->ops))) &&
              under_way(cancel->worker, server) < AT_ONCE_MAX)
         connect_now(cancel);
 }

@@ -102,8 +102,12 @@ bool injected_failed(struct server *server, struct client *client, enum op_purpo
     struct error_fields fields;
     error_fields_read(slice_of(message.at + 5, message.len - 5), &fields);
     switch (purpose) {
-    case PURPOSE_PREPARE:
     case PURPOSE_LAYOUT:
+        if (strcmp(fields.sqlstate, "0A000") == 0 || strcmp(fields.sqlstate, "26000") == 0)
+            prepared_spoil(&server->prepared, ops_head(&server->ops)->number);
+        refused(server, client, message);
+        return true;
+    case PURPOSE_PREPARE:
     case PURPOSE_EVICT:
     case PURPOSE_NONE:
         refused(server, client, message);

@@ -126,6 +126,8 @@ struct client {
     struct layout unnamed_told; // what the client was told of it; told.h
     struct { uint64_t portal, name, number; } bound; // last, if its Describe would tell something;
                                // hashes of names, the statement's number (0: it would not)
+    uint64_t asked;            // number of the statement whose layout the Bind at hand waits for
+    uint64_t asked_types;      // ... and what was told of its types when that Bind was sent
     struct transaction transaction; // the open one, for the cache
     int64_t around_us;         // when the session last read around the cache; INT64_MIN never
     int64_t wrote_us;          // when a write of its own was last answered; likewise

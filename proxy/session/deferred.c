@@ -373,7 +373,7 @@ static uint32_t skipped(const struct ops *ops, bool *query)
     *query = false;
     for (uint32_t i = 0; i < ops->count && ops_nth(ops, i)->kind != OP_SYNC; i++) {
         const struct op *op = ops_nth(ops, i);
-        count += op->origin != OP_INJECTED;
+        count += op->origin != OP_INJECTED || op->purpose == PURPOSE_LAYOUT; // its Bind waits
         *query |= op->origin != OP_INJECTED && (op->kind == OP_QUERY || op->kind == OP_FUNCTION);
     }
     return count;

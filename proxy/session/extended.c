@@ -56,6 +56,17 @@ static bool must_settle(struct client *client, struct slice name)
     return open;
 }
 
+// Is it open whether the server has it? Something that takes it away may yet be skipped.
+static bool must_settle_server(struct client *client, struct slice name,
+                               const struct statement *statement)
+{
+    bool open = name.len > 0 && session_shares_names(client) &&
+                ops_unsettled(&client->server->ops, slice_of(NULL, 0), statement->number);
+    if (open)
+        session_settle(client);
+    return open;
+}
+
 // In the place of a Parse, or of a Bind (which is not there any more).
 static enum step refuse_parse(struct client *client, bool unnamed, uint32_t why)
 {
@@ -143,7 +154,7 @@ enum step extended_parse(struct client *client, struct slice *data, struct frame
     if (!reader_done(&r))
         return forward_fail(client, "invalid message format");
     struct statement *statement = session_statement(client, tail, text.len + 1);
-    if (!names_are_ready(client, statement)) {
+    if (!names_are_ready(client, statement) || must_settle_server(client, name, statement)) {
         statement_unref(&statement);
         return STEP_STOP;
     }
@@ -235,7 +246,7 @@ enum step extended_bind(struct client *client, struct slice *data, struct frame 
     if (meaning != NULL && !statement_is_sql(meaning)) {
         enum told is = told_bind(client, told, &(struct told_bind){
             .portal = portal, .name = name, .parameters = slice_of(r.at, reader_left(&r)),
-            .message = *data, .frame = frame, .meaning = meaning, .as = as});
+            .message = *data, .frame = frame, .meaning = meaning});
         if (is == TOLD_ASKED)
             return STEP_STOP;
         if (is == TOLD_FALSE) {
@@ -331,6 +342,8 @@ static enum step close_target(struct client *client, struct slice message, char 
                                struct slice name)
 {
     struct op *op = forward_push(client, OP_CLOSE);
+    if (kind == 'P')
+        client->bound.number = 0;
     if (kind == 'S' && name.len > 0) {
         set_name(client, op, name, NULL);
         if (session_shares_names(client)) {

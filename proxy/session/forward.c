@@ -170,6 +170,7 @@ static enum step forward_sync(struct client *client, struct slice message)
         return STEP_ON;
     }
     server->skipping = false;
+    client->asked = 0;
     forward_push(client, OP_SYNC);
     sender_put(session_to_server(client), message);
     return STEP_ON;
@@ -237,12 +238,14 @@ static enum step forward(struct client *client, struct slice *data, struct frame
     struct server *server = client->server;
     switch (frame.type) {
     case 'Q':
+        client->bound.number = client->asked = 0;
         return forward_query(client, data, frame);
     case 'P':
         return extended_parse(client, data, frame);
     case 'B':
         return extended_bind(client, data, frame);
     case 'F':
+        client->bound.number = 0;
         effects_note(client, NULL, NULL);
         forward_push(client, OP_FUNCTION);
         forward_pass(client, data, frame);

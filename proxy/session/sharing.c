@@ -7,6 +7,15 @@
 #include "proxy/session/session.h"
 #include "proxy/worker.h"
 
+// From here on the server is at work for the client.
+static struct op *inject(struct client *client, enum op_kind kind, enum op_purpose purpose)
+{
+    struct ops *ops = &client->server->ops;
+    if (ops_empty(ops))
+        client->query_us = client->worker->now_us;
+    return ops_push(ops, kind, OP_INJECTED, purpose);
+}
+
 void sharing_parse(struct client *client, const char *name, const struct statement *statement)
 {
     struct buf *out = session_compose(client);
@@ -31,7 +40,7 @@ static void send_close(struct client *client, const char *name)
 void sharing_forget(struct client *client, struct statement *statement)
 {
     struct server *server = client->server;
-    struct op *op = ops_push(&server->ops, OP_CLOSE, OP_INJECTED, PURPOSE_EVICT);
+    struct op *op = inject(client, OP_CLOSE, PURPOSE_EVICT);
     op->after = statement_ref(statement);
     send_close(client, statement->name);
     prepared_remove(&server->prepared, statement);
@@ -56,7 +65,7 @@ static void ensure_prepared(struct client *client, struct statement *statement)
         sharing_forget(client, statement);
     }
     sharing_make_room(client);
-    struct op *op = ops_push(&server->ops, OP_PARSE, OP_INJECTED, PURPOSE_PREPARE);
+    struct op *op = inject(client, OP_PARSE, PURPOSE_PREPARE);
     op->after = statement_ref(statement);
     sharing_parse(client, statement->name, statement);
     prepared_add(&server->prepared, statement, client->reads_oddly);
@@ -69,11 +78,11 @@ static void ensure_unnamed(struct client *client)
     struct server *server = client->server;
     if (client->unnamed == NULL) {
         // It has none: let the server have none, and say so itself.
-        ops_push(&server->ops, OP_CLOSE, OP_INJECTED, PURPOSE_NONE)->unnamed = true;
+        inject(client, OP_CLOSE, PURPOSE_NONE)->unnamed = true;
         send_close(client, "");
         server->unnamed = 0;
     } else if (server->unnamed != client->unnamed->number) {
-        struct op *op = ops_push(&server->ops, OP_PARSE, OP_INJECTED, PURPOSE_PREPARE);
+        struct op *op = inject(client, OP_PARSE, PURPOSE_PREPARE);
         op->after = statement_ref(client->unnamed);
         op->unnamed = true;
         sharing_parse(client, "", client->unnamed);

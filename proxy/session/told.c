@@ -3,6 +3,8 @@
 
 #include "base/reader.h"
 #include "proxy/session/session.h"
+#include "proxy/session/sharing.h"
+#include "proxy/sql/analysis.h"
 
 enum { THE_UNNAMED = 1 }; // among the hashes of names
 
@@ -42,21 +44,25 @@ bool told_waits(const struct server *server)
     return asked;
 }
 
+// By a statement that is prepared for it: one of before may not fit its tables any more, or is told
+// of as they were.
 static void ask(struct client *client, const struct told_bind *bind)
 {
-    client->settling = true;
-    if (told_waits(client->server))
-        return;
-    struct op *op = ops_push(&client->server->ops, OP_DESCRIBE, OP_INJECTED, PURPOSE_LAYOUT);
-    told_asks(op, bind->name, bind->meaning);
+    struct ops *ops = &client->server->ops;
+    sharing_outdate(client, bind->name);
+    if (ops_empty(ops))
+        client->query_us = client->worker->now_us;
+    const char *as = sharing_name(client, bind->name, bind->meaning);
+    told_asks(ops_push(ops, OP_DESCRIBE, OP_INJECTED, PURPOSE_LAYOUT), bind->name, bind->meaning);
     struct buf *out = session_compose(client);
     size_t mark = buf_message_begin(out, 'D');
     buf_u8(out, 'S');
-    buf_cstr(out, bind->as);
-    buf_message_end(out, mark);
-    mark = buf_message_begin(out, 'H');
+    buf_cstr(out, as);
     buf_message_end(out, mark);
     session_send_composed(client);
+    // The client's Bind is going to be part of it: until its Sync the server is in a transaction.
+    client->only_local = !client->open_batch || client->only_local;
+    client->open_batch = true;
 }
 
 // ---- a Bind ----
@@ -74,14 +80,37 @@ bool told_sends_binary(struct slice parameters)
 
 bool told_asks_again(struct slice bind, struct frame frame)
 {
+    struct reader r = reader_of(slice_skip(bind, MESSAGE_HEADER_BYTES));
+    struct slice portal = reader_cstr(&r);
     struct slice behind = slice_skip(bind, frame.length < bind.len ? frame.length : bind.len);
-    return behind.len > MESSAGE_HEADER_BYTES && behind.at[0] == 'D' &&
-           behind.at[MESSAGE_HEADER_BYTES] == 'P';
+    if (behind.len <= MESSAGE_HEADER_BYTES || behind.at[0] != 'D')
+        return false;
+    r = reader_of(slice_skip(behind, MESSAGE_HEADER_BYTES));
+    return reader_u8(&r) == 'P' && slice_eq(reader_cstr(&r), portal);
 }
 
-// Where that has not come in yet: as it always did with what it had been told.
+// Is the client's own question about it on its way? *behind: with a Sync behind it.
+static bool is_being_told(const struct ops *ops, const struct told_bind *bind, bool *behind)
+{
+    const uint64_t name = number_of(bind->name);
+    bool being = false;
+    *behind = false;
+    for (uint32_t i = 0; i < ops->count; i++) {
+        const struct op *op = ops_nth(ops, i);
+        if (op->tells == name && op->number == bind->meaning->number && op->origin == OP_CLIENTS)
+            being = true, *behind = false;
+        *behind |= op->kind == OP_SYNC;
+    }
+    return being;
+}
+
+// In front of the Bind, or right behind it? Where that has not come in yet: as it always did with
+// what it had been told.
 static bool asks(struct client *client, const struct told_bind *bind)
 {
+    bool behind;
+    if (is_being_told(&client->server->ops, bind, &behind) && !behind)
+        return true;
     if (bind->message.len <= (size_t)bind->frame.length + MESSAGE_HEADER_BYTES)
         return client->asks_anew && !client->binds_blindly;
     bool asks = told_asks_again(bind->message, bind->frame);
@@ -98,8 +127,24 @@ static const struct layout *layout_here(struct client *client, bool unnamed)
     return session_shares_names(client) ? prepared_newest(&client->server->prepared) : NULL;
 }
 
+// PostgreSQL holds the others to nothing: what FETCH gives is its cursor's.
+static bool is_held(const struct statement *s)
+{
+    enum statement_kind kind = s->analysis->kind;
+    return kind == STATEMENT_SELECT || kind == STATEMENT_WRITE || kind == STATEMENT_UNKNOWN;
+}
+
+static enum told wait_for(struct client *client, const struct told_bind *bind, uint64_t types)
+{
+    client->asked = bind->meaning->number;
+    client->asked_types = types;
+    session_settle(client);
+    return TOLD_ASKED;
+}
+
 enum told told_bind(struct client *client, const struct layout *told, const struct told_bind *bind)
 {
+    struct server *server = client->server;
     const bool unnamed = bind->name.len == 0;
     client->reuses_unnamed |= unnamed && !client->open_batch;
     if (unnamed && !client->reuses_unnamed && told->rows == 0 && told->types == 0)
@@ -111,14 +156,22 @@ enum told told_bind(struct client *client, const struct layout *told, const stru
         client->bound.name = number_of(bind->name);
         client->bound.number = bind->meaning->number;
     }
+    // Its values are of the types that were told when it was sent.
+    const bool asked = client->asked == bind->meaning->number;
+    const uint64_t sent_by = asked ? client->asked_types : told->types;
+    bool behind;
     const bool rows = told->rows != 0 && !asks(client, bind) && !agreed;
-    const bool types = told->types != 0 && here != NULL && here->types != told->types &&
+    const bool types = sent_by != 0 && here != NULL && here->types != sent_by &&
                        told_sends_binary(bind->parameters);
-    if ((rows && here->rows == 0) || (types && here->types == 0)) {
-        ask(client, bind);
-        return TOLD_ASKED;
-    }
-    return rows || types ? TOLD_FALSE : TOLD_TRUE;
+    if ((!rows && !types) || !is_held(bind->meaning))
+        return TOLD_TRUE;
+    if (told_waits(server) || is_being_told(&server->ops, bind, &behind))
+        return wait_for(client, bind, sent_by);
+    const bool known = !(rows && here->rows == 0) && !(types && here->types == 0);
+    if (asked && known)
+        return TOLD_FALSE;
+    ask(client, bind);
+    return wait_for(client, bind, sent_by);
 }
 
 // ---- what is told ----

@@ -18,8 +18,7 @@ struct told_bind {
     struct slice message;    // the input that begins with it; perhaps not all of it is there
     struct frame frame;
     struct slice portal, name, parameters; // in it
-    const struct statement *meaning;       // of the protocol
-    const char *as;          // so the client's server knows it
+    struct statement *meaning;             // of the protocol; the client's server has it
 };
 
 // Is a Bind of it right by what its client was told? ASKED: the server is asked what it would say,

@@ -312,6 +312,7 @@ static void put_op(struct buf *out, const struct op *op, uint64_t scope)
                           (op->mute ? OP_MUTE : 0)));
     put_bytes(out, slice_of(op->name, op->name_bytes));
     put_statement(out, op->before, scope);
+    put_layout(out, &op->told);
 }
 
 static bool takes_purpose(uint8_t purpose)
@@ -331,6 +332,7 @@ static void take_op(struct reader *r, struct ops *ops, struct client *client)
     uint8_t flags = reader_u8(r);
     struct slice name = take_bytes(r);
     struct statement *before = take_statement(r, client);
+    struct layout told = take_layout(r);
     r->failed |= kind > OP_COPY_END || origin > OP_INJECTED || !takes_purpose(purpose);
     if (!reader_ok(r)) {
         statement_unref(&before);
@@ -342,6 +344,7 @@ static void take_op(struct reader *r, struct ops *ops, struct client *client)
         ops_rename(op, name, before);
     else
         op->before = before;
+    op->told = told;
     op->unnames = (flags & OP_UNNAMES) != 0;
     op->unnamed = (flags & OP_UNNAMED) != 0;
     op->quiet = (flags & OP_QUIET) != 0;

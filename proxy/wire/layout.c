@@ -5,7 +5,8 @@
 #include "base/reader.h"
 #include "proxy/wire/message.h"
 
-enum { ORIGIN_BYTES = 6, FORMAT_BYTES = 2, TYPE_BYTES = 4 + 2 + 4 }; // of a column, behind its name
+// Of a column, behind its name: where it comes from, the type; its size, modifier, the format.
+enum { ORIGIN_BYTES = 6, TYPE_BYTES = 4, REST_BYTES = 2 + 4 + 2 };
 
 static uint64_t known(uint64_t hash)
 {
@@ -22,7 +23,7 @@ uint64_t layout_rows(struct slice message)
         struct slice name = reader_cstr(&r);
         reader_bytes(&r, ORIGIN_BYTES);
         struct slice type = reader_bytes(&r, TYPE_BYTES);
-        reader_bytes(&r, FORMAT_BYTES);
+        reader_bytes(&r, REST_BYTES);
         hash = hash_on(hash_on(hash, name.at, name.len), type.at, type.len);
     }
     return known(reader_ok(&r) ? hash : hash_on(hash, message.at, message.len));

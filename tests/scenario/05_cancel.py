@@ -4,7 +4,7 @@ import struct
 import time
 
 from fake import FakeServer
-from pgwire import CANCEL_CODE, PeerClosed, Wire, query, unit
+from pgwire import CANCEL_CODE, PeerClosed, Wire, bind, execute, parse, query, sync, unit
 
 
 def wait_active(ctx, p, pattern, n=1):
@@ -153,3 +153,24 @@ def test_many_requests_for_one_statement(ctx):
         p.wait(lambda: len([r for r in p.console("SHOW CLIENTS") if r["state"] == "active_cancel_req"]) == 50,
                "all requests")
         assert len(server.cancels) == 4, len(server.cancels)
+
+
+def test_behind_what_is_ours(ctx):
+    """A statement of ours stands in front in the same batch, and is not answered before the batch is: the client's is cancelled."""
+    ctx.sql("CREATE TABLE t(k int); GRANT ALL ON t TO PUBLIC")
+    lock, watcher = ctx.direct(), ctx.direct()
+    p = ctx.cache_proxy(default_pool_size=1, max_prepared_statements=1, worker_threads=1)
+    ctx.wait_hits(p)
+    c = ctx.keep(p.connect(ctx.db))
+    c.ask(parse("SELECT 1", "a") + sync()).check()
+    waits = "SELECT * FROM t FOR UPDATE"
+    evicts = parse(waits, "b") + bind("b") + execute() + sync()
+    for sends, times in ((evicts, 1), (query("BEGIN") + query(waits), 2), (query("BEGIN") + unit(waits), 2), (query("BEGIN") + parse(waits, "d") + bind("d") + execute() + sync(), 2)):
+        lock.query("BEGIN; LOCK TABLE t").check()
+        c.send(sends)
+        p.wait(lambda: watcher.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                                     " AND usename = 'app' AND datname = current_database()") == "1", f"{sends} to wait for the lock")
+        c.cancel()
+        assert c.until_ready(times).sqlstate() == "57014", sends
+        lock.query("ROLLBACK")
+        c.query("ROLLBACK")

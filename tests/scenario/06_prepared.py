@@ -298,3 +298,13 @@ def test_settings_of_a_moment_pinned(ctx):
     c.query("COMMIT")
     for name in ("s2", "s3"):
         assert c.ask(parse(sql, name) + bind(name) + execute() + sync()).check().value == "t"
+
+
+def test_evicted_in_a_failed_batch(ctx):
+    """A Close of ours is skipped with the batch that fails; the next one, sent already, prepares that statement again."""
+    p = ctx.proxy(max_prepared_statements=1, default_pool_size=1, worker_threads=1)
+    c = ctx.keep(p.connect(ctx.db))
+    c.ask(parse("SELECT 1", "a") + sync()).check()
+    reply = c.ask(parse("SELECT 1/0") + bind() + execute() + parse("SELECT 2", "b") + sync() +
+                  parse("SELECT 1", "c") + bind("c") + execute() + sync(), times=2)
+    assert [e.sqlstate for e in reply.errors] == ["22012"] and reply.rows == [("1",)], reply.kinds

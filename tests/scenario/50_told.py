@@ -148,6 +148,136 @@ def test_what_else_may_go_wrong(ctx):
     assert c.ask(query("SELECT 1")).sqlstate() == "25P02" and c.query("ROLLBACK").check().status == "I"
 
 
+def test_who_comes_later(ctx):
+    """A client that starts behind the change, told by one server, runs on another that has the statement from before."""
+    p = setup(ctx)
+    for told in (True, False):
+        old = client(ctx, p, how="S" if told else None)
+        if not told:
+            old.ask(parse(ALL, "s") + sync()).check()
+        for _ in range(2):
+            holders = move(ctx, p, old)
+            assert old.ask(BLIND).check().rows == [("1", "10")]
+            release(holders)
+        old.close()
+        ctx.sql(CHANGES[0])
+        new = client(ctx, p)
+        for _ in range(4):
+            holders = move(ctx, p, new)
+            assert new.ask(BLIND).check().rows == [("1", "10", None)]
+            release(holders)
+        new.close()
+        ctx.sql(f"DROP TABLE t; {TABLE}")
+
+
+def test_told_by_a_plan(ctx):
+    """What a portal's columns are told with may be more than what the statement's are: its plan knows the values."""
+    ctx.sql("CREATE TABLE n(id int, name varchar(50), p numeric(10,2)); INSERT INTO n VALUES (1, 'a', 2); GRANT ALL ON n TO PUBLIC")
+    p = setup(ctx)
+    for sql, value in (("SELECT COALESCE($1, name) FROM n", None), ("SELECT CASE WHEN $1::bool THEN p ELSE 0 END FROM n", "t"),
+                       ("UPDATE n SET name = name WHERE id = 1 RETURNING COALESCE($1, name)", None),
+                       ("SELECT CASE WHEN true THEN name ELSE 'x' END FROM n WHERE $1 = 1", "1")):
+        c = client(ctx, p, sql, None)
+        c.ask(parse(sql, "s") + sync()).check()
+        told = c.ask(bind("s", [value]) + describe() + execute() + sync()).check()
+        for _ in range(2):
+            holders = move(ctx, p, c)
+            assert c.ask(bind("s", [value]) + execute() + sync()).check().rows == told.rows, sql
+            release(holders)
+        c.close()
+
+
+def test_asked_in_the_same_pipeline(ctx):
+    """Who asks in front of a Bind, by whatever, is told the truth of now, and reads by that."""
+    p = setup(ctx, default_pool_size=1)
+    run = bind("s") + execute()
+    for shape in (describe("S", "s") + run + sync(), bind("s") + describe() + execute() + run + sync(),
+                  describe("S", "s") + sync() + run + sync(), query("BEGIN") + unit("SELECT 1")[:-5] + describe("S", "s") + run + sync() + query("COMMIT")):
+        c = client(ctx, p)
+        ctx.sql(CHANGES[0])
+        client(ctx, p).close()  # has it prepared anew
+        reply = c.ask(shape, times=shape.count(b"S\0\0\0\4") + shape.count(b"Q\0\0\0")).check()
+        assert reply.rows[-1] == ("1", "10", None), (shape, reply.rows)
+        assert c.ask(BLIND).check().rows == [("1", "10", None)]
+        c.close()
+        ctx.sql(f"DROP TABLE t; {TABLE}")
+
+
+def test_another_portals_columns(ctx):
+    """Of another statement, or of a cursor that SQL declared under the portal's name: they tell nothing of this one."""
+    p = setup(ctx)
+    c = client(ctx, p)
+    c.ask(parse("SELECT 1 AS other", "x") + sync()).check()
+    c.query("BEGIN")
+    c.ask(bind("s", portal="c1") + execute("c1") + close("P", "c1") + sync()).check()
+    c.query("DECLARE c1 CURSOR FOR SELECT 1 AS other").check()
+    c.ask(describe("P", "c1") + sync()).check()
+    c.query("COMMIT")
+    holders = move(ctx, p, c)
+    assert c.ask(BLIND).check().rows == [("1", "10")]
+    release(holders)
+    ctx.sql(CHANGES[0])
+    holders = move(ctx, p, c)
+    refused(c.ask(bind("x", portal="q") + bind("s") + describe("P", "q") + execute() + sync()))
+    release(holders)
+
+
+def test_cursors_are_their_own(ctx):
+    """What FETCH gives is its cursor's, whatever the statement was told to give."""
+    p = setup(ctx)
+    c = client(ctx, p, "FETCH 1 FROM c", None)
+    c.query("BEGIN; DECLARE c CURSOR FOR SELECT k FROM t").check()
+    c.ask(parse("FETCH 1 FROM c", "s") + describe("S", "s") + sync()).check()
+    assert c.ask(BLIND).check().rows == [("1",)]
+    c.query("COMMIT")
+    holders = move(ctx, p, c)
+    c.query("BEGIN; DECLARE c CURSOR FOR SELECT k, v FROM t").check()
+    assert c.ask(BLIND).check().rows == [("1", "10")]
+    c.query("COMMIT")
+    release(holders)
+
+
+def test_cancelled_while_asked(ctx):
+    """The question alone waits for a lock: a cancel ends that, as it would the client's own."""
+    p = setup(ctx)
+    c, other = client(ctx, p), client(ctx, p, how=None)
+    holders = move(ctx, p, c)
+    other.ask(parse(ALL, "s") + sync() + BLIND, times=2).check()
+    lock, watcher = ctx.direct(), ctx.direct()
+    for sends in (BLIND, query("BEGIN") + BLIND):
+        lock.query("BEGIN; LOCK TABLE t").check()
+        c.send(sends)
+        p.wait(lambda: watcher.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                                     " AND datname = current_database()") == "1", "a server that waits for the lock")
+        c.cancel()
+        reply = c.until_ready(sends.count(b"BEGIN") + 1)
+        assert reply.sqlstate() == "57014", reply.kinds
+        lock.query("ROLLBACK")
+    c.query("ROLLBACK")
+    assert c.ask(BLIND).check().rows == [("1", "10")]
+    release(holders)
+
+
+def test_unread_answers(ctx):
+    """The answer to the question comes while the client does not read: its server stays its own until its batch has ended."""
+    p = setup(ctx, default_pool_size=2)
+    watcher = ctx.direct()
+    for kb in range(60, 420, 40):
+        c = ctx.keep(p.connect(ctx.db, unix=True))
+        for name, sql in (("big", f"SELECT repeat('x', 1000) FROM generate_series(1, {kb})"), ("s", f"SELECT *, {kb} AS n FROM t WHERE k = 1")):
+            c.ask(parse(sql, name) + describe("S", name) + sync()).check()
+        holders = move(ctx, p, c)
+        c.send(bind("big") + execute() + sync() + BLIND)
+        held = ("SELECT count(*) FROM pg_locks JOIN pg_stat_activity a USING (pid) WHERE relation = 't'::regclass"
+                " AND a.datname = current_database()")
+        reply = c.until_ready(2).check()
+        assert len(reply.rows) == kb + 1
+        c.send(bind("big") + execute() + sync() + BLIND)
+        c.close()
+        release(holders)
+        p.wait(lambda: watcher.value(held) == "0", "an end of the transaction")
+
+
 def test_a_write_does_not_run(ctx):
     """Where the answer would mislead, nothing was done."""
     p = setup(ctx)

@@ -342,6 +342,7 @@ static void put_ops(struct server *server)
     struct op *op = ops_push(&server->ops, OP_PARSE, OP_CLIENTS, PURPOSE_PREPARE);
     ops_rename(op, slice_str("name"), taken_statement("SELECT 'before'"));
     op->mute = true;
+    op->told = (struct layout){.rows = 5, .types = 6};
     op = ops_push(&server->ops, OP_BIND, OP_INJECTED, PURPOSE_BEGIN);
     op->unnames = op->unnamed = op->quiet = true;
     op->before = taken_statement("SELECT 'unnamed before'");
@@ -362,6 +363,7 @@ static void test_what_a_server_owes_is_in_order(void **state)
     assert_true(op->renames && op->mute && !op->quiet && !op->unnames && !op->unnamed);
     assert_true(slice_eq(slice_of(op->name, op->name_bytes), slice_str("name")));
     assert_true(slice_eq(statement_text(op->before), slice_str("SELECT 'before'")));
+    assert_true(op->told.rows == 5 && op->told.types == 6);
     op = ops_nth(&server->ops, 1);
     assert_true(op->kind == OP_BIND && op->origin == OP_INJECTED && op->purpose == PURPOSE_BEGIN);
     assert_true(!op->renames && !op->mute && op->quiet && op->unnames && op->unnamed);
@@ -386,10 +388,10 @@ static void test_a_server_that_owes_is_somebodys(void **state)
 
 static void test_ops_for_which_there_is_no_place(void **state)
 {
-    for (int purpose = PURPOSE_NONE; purpose <= PURPOSE_REFUSE; purpose++) {
+    for (int purpose = PURPOSE_NONE; purpose <= PURPOSE_LAYOUT; purpose++) {
         const struct op op = {.purpose = (uint8_t)purpose};
         bool has = purpose == PURPOSE_NONE || purpose == PURPOSE_PREPARE ||
-                   purpose == PURPOSE_BEGIN;
+                   purpose == PURPOSE_BEGIN || purpose == PURPOSE_LAYOUT;
         assert_int_equal(carried_takes_op(&op), has);
     }
     assert_false(carried_takes_op(&(struct op){.gives = true}));
@@ -576,7 +578,8 @@ static void test_no_op_of_an_unknown_kind_is_taken(void **state)
     carried_put_server(&out, server);
     taken_end(NULL);
     buf_consume(&out, 4);
-    uint8_t *op = out.at + out.len - 4 - 4 - 4 - 4; // before its flags, name, statement, names
+    // Before its flags, name, statement, what was told of that, and the names.
+    uint8_t *op = out.at + out.len - 4 - 4 - 4 - 16 - 4;
     assert_true(op[0] == OP_COPY_END && op[1] == OP_INJECTED && op[2] == PURPOSE_BEGIN);
     for (int i = 0; i < 3; i++) {
         assert_true(takes_server(buf_slice(&out)));

@@ -223,6 +223,7 @@ static struct classified classify_create_table(struct walk *w, const PgQuery__Cr
     if (s->relation == NULL || s->n_inh_relations > 0)
         return classify_reshaping(w, &s->base);
     w->effects |= EFFECT_TEMP;
+    w->writes_unknown = true; // event triggers run
     return plain(STATEMENT_DDL);
 }
 
@@ -339,6 +340,8 @@ static struct classified classify_cursor(struct walk *w, const PgQuery__DeclareC
 static struct classified classify_vacuum(struct walk *w, const PgQuery__VacuumStmt *s)
 {
     w->touches_unnamed = true;
+    if (!s->is_vacuumcmd || has_option(s->options, s->n_options, "analyze"))
+        w->writes_unknown = true; // expressions of indexes and of statistics
     if (has_option(s->options, s->n_options, "full")) // whatever the option's value is
         w->ddl = DDL_MORE;
     return plain(STATEMENT_UTILITY);

@@ -368,12 +368,11 @@ static void walk_subselect(struct walk *w, const PgQuery__RangeSubselect *s)
 static void walk_into(struct walk *w, const PgQuery__IntoClause *into)
 {
     walk_deny(w, BYPASS_NOT_SELECT);
-    if (into->rel != NULL && walk_is_temporary(into->rel)) {
+    w->writes_unknown = true; // event triggers run
+    if (into->rel != NULL && walk_is_temporary(into->rel))
         w->effects |= EFFECT_TEMP;
-        return;
-    }
-    w->ddl |= DDL_RELATIONS;
-    w->writes_unknown = true;
+    else
+        w->ddl |= DDL_RELATIONS;
 }
 
 static void walk_join(struct walk *w, const PgQuery__JoinExpr *join)

@@ -140,3 +140,42 @@ def test_connect_query(ctx):
     for _ in range(20):
         assert c.value("SELECT n FROM t WHERE id = 2") == "222"
         time.sleep(0.01)
+
+
+EVERY_MODE = {"invalidation": "proxy"}, {}
+
+
+def test_code_behind_temporary_ones(ctx):
+    """An event trigger runs when a temporary table is made, in each of its ways: what it writes is seen at once."""
+    for settings in EVERY_MODE:
+        p = one(ctx, **settings)
+        ctx.sql("CREATE FUNCTION ev() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS"
+                " $$ BEGIN UPDATE public.t SET n = n + 1 WHERE id = 1; END $$;"
+                f"CREATE EVENT TRIGGER {ctx.db}_ev ON ddl_command_end EXECUTE FUNCTION ev(); GRANT TEMP ON DATABASE {ctx.db} TO app")
+        reader, writer = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+        for text in ("CREATE TEMP TABLE a(i int)", "CREATE TEMP TABLE IF NOT EXISTS b(i int)", "CREATE TEMP TABLE c ON COMMIT DROP AS SELECT 1 AS i",
+                     "SELECT 1 AS i INTO TEMP d", "CREATE TABLE pg_temp.e(i int)"):
+            ctx.wait_hit(p, lambda: reader.value(READ))
+            with ctx.pg.stream_held(ctx.db):
+                writer.query(text).check()
+                assert [(reader.value(READ),)] == ctx.sql(READ), (settings, text)
+        p.stop()
+        ctx.sql(f"DROP EVENT TRIGGER {ctx.db}_ev; DROP FUNCTION ev; DROP TABLE t, u")
+
+
+def test_code_behind_analyze(ctx):
+    """ANALYZE of whatever there is runs the expressions of indexes."""
+    for settings in EVERY_MODE:
+        p = one(ctx, **settings)
+        ctx.sql("CREATE FUNCTION inc() RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS"
+                " 'BEGIN UPDATE public.t SET n = n + 1 WHERE id = 1; RETURN 1; END';"
+                "CREATE FUNCTION imm(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN public.inc(); END';"
+                "CREATE TABLE mine(a int); INSERT INTO mine VALUES (1), (2); CREATE INDEX ON mine(imm(a)); ALTER TABLE mine OWNER TO app")
+        reader, writer = ctx.keep(p.connect(ctx.db)), ctx.keep(p.connect(ctx.db))
+        for text in ("ANALYZE", "ANALYZE mine", "VACUUM ANALYZE", "VACUUM (ANALYZE) mine"):
+            ctx.wait_hit(p, lambda: reader.value(READ))
+            with ctx.pg.stream_held(ctx.db):
+                writer.query(text).check()
+                assert [(reader.value(READ),)] == ctx.sql(READ), (settings, text)
+        p.stop()
+        ctx.sql("DROP TABLE mine, t, u; DROP FUNCTION inc, imm")

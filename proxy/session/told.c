@@ -113,10 +113,17 @@ static bool asks(struct client *client, const struct told_bind *bind)
         return true;
     if (bind->message.len <= (size_t)bind->frame.length + MESSAGE_HEADER_BYTES)
         return client->asks_anew && !client->binds_blindly;
-    bool asks = told_asks_again(bind->message, bind->frame);
+    return told_asks_again(bind->message, bind->frame);
+}
+
+// It was told the columns: what does it do with that?
+static void note_habit(struct client *client, const struct told_bind *bind)
+{
+    if (client->binds_blindly || bind->message.len <= bind->frame.length)
+        return;
+    bool asks = bind->message.at[bind->frame.length] == 'D';
     client->asks_anew |= asks;
     client->binds_blindly |= !asks;
-    return asks;
 }
 
 // What a session has under its own name, the server itself holds to what it said: NULL.
@@ -151,6 +158,11 @@ enum told told_bind(struct client *client, const struct layout *told, const stru
         return TOLD_TRUE; // what its portal's Describe tells is not noted
     const struct layout *here = layout_here(client, unnamed);
     const bool agreed = told->rows != 0 && (here == NULL || here->rows == told->rows);
+    if (told->rows != 0)
+        note_habit(client, bind);
+    if (agreed && (told->types == 0 || here == NULL || here->types == told->types) &&
+        client->asked == 0)
+        return TOLD_TRUE;
     if (!agreed) { // else the portal's Describe, if one comes, tells nothing new
         client->bound.portal = number_of(bind->portal);
         client->bound.name = number_of(bind->name);

@@ -102,6 +102,7 @@ struct client {
     bool ended_here : 1;       // one ended in this turn that no server knew of
     bool told_types : 1;       // it asked for a statement's parameters / for columns, once
     bool told_rows : 1;
+    bool told_vaguely : 1;     // ... of a portal of which it is not known whose it is
     bool reuses_unnamed : 1;   // it bound the unnamed statement in another batch than its Parse
     bool asks_anew : 1;        // ... one of which it was told the columns, and asked for them again
     bool binds_blindly : 1;    // ... and did not
@@ -124,8 +125,8 @@ struct client {
     struct statement_names names;
     struct statement *unnamed; // counts
     struct layout unnamed_told; // what the client was told of it; told.h
-    struct { uint64_t portal, name, number; } bound; // last, if its Describe would tell something;
-                               // hashes of names, the statement's number (0: it would not)
+    struct { uint64_t portal, name, number; } bound; // last; hashes of names, the statement's
+                               // number (0: its Describe would tell nothing new)
     uint64_t asked;            // number of the statement whose layout the Bind at hand waits for
     uint64_t asked_types;      // ... and what was told of its types when that Bind was sent
     struct transaction transaction; // the open one, for the cache

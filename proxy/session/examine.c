@@ -25,7 +25,9 @@ bool question_relies(const struct client *client, const struct unit *unit,
     if (unit->has_describe)
         return true;
     relied->rows = told->rows;
-    return told->rows != 0 || !client->told_rows; // told, but what?
+    // What portals of the unnamed statement were told to have is not noted of most.
+    bool told_unknown = unit->name.len > 0 ? client->told_vaguely : client->told_rows;
+    return told->rows != 0 || !told_unknown;
 }
 
 static enum bypass find_statement(struct question *q)

@@ -343,7 +343,7 @@ static enum step close_target(struct client *client, struct slice message, char 
 {
     struct op *op = forward_push(client, OP_CLOSE);
     if (kind == 'P')
-        client->bound.number = 0;
+        client->bound.portal = client->bound.number = 0;
     if (kind == 'S' && name.len > 0) {
         set_name(client, op, name, NULL);
         if (session_shares_names(client)) {

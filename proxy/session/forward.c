@@ -238,14 +238,14 @@ static enum step forward(struct client *client, struct slice *data, struct frame
     struct server *server = client->server;
     switch (frame.type) {
     case 'Q':
-        client->bound.number = client->asked = 0;
+        client->bound.portal = client->bound.number = client->asked = 0;
         return forward_query(client, data, frame);
     case 'P':
         return extended_parse(client, data, frame);
     case 'B':
         return extended_bind(client, data, frame);
     case 'F':
-        client->bound.number = 0;
+        client->bound.portal = client->bound.number = 0;
         effects_note(client, NULL, NULL);
         forward_push(client, OP_FUNCTION);
         forward_pass(client, data, frame);

@@ -154,6 +154,7 @@ enum told told_bind(struct client *client, const struct layout *told, const stru
     struct server *server = client->server;
     const bool unnamed = bind->name.len == 0;
     client->reuses_unnamed |= unnamed && !client->open_batch;
+    client->bound.portal = number_of(bind->portal);
     if (unnamed && !client->reuses_unnamed && told->rows == 0 && told->types == 0)
         return TOLD_TRUE; // what its portal's Describe tells is not noted
     const struct layout *here = layout_here(client, unnamed);
@@ -163,8 +164,7 @@ enum told told_bind(struct client *client, const struct layout *told, const stru
     if (agreed && (told->types == 0 || here == NULL || here->types == told->types) &&
         client->asked == 0)
         return TOLD_TRUE;
-    if (!agreed) { // else the portal's Describe, if one comes, tells nothing new
-        client->bound.portal = number_of(bind->portal);
+    if (!agreed) {
         client->bound.name = number_of(bind->name);
         client->bound.number = bind->meaning->number;
     }
@@ -196,9 +196,11 @@ void told_asks(struct op *op, struct slice name, const struct statement *meaning
     op->tells = number_of(name);
 }
 
-void told_asks_portal(const struct client *client, struct op *op, struct slice portal)
+void told_asks_portal(struct client *client, struct op *op, struct slice portal)
 {
-    if (client->bound.number == 0 || client->bound.portal != number_of(portal))
+    bool its = client->bound.portal == number_of(portal);
+    client->told_vaguely |= !its;
+    if (!its || client->bound.number == 0)
         return;
     op->number = client->bound.number;
     op->tells = client->bound.name;

@@ -29,7 +29,7 @@ bool told_waits(const struct server *server);
 // The op of a Describe just pushed: of a statement (name; NULL: it means nothing that is shared),
 // of a portal. Its answer is told.
 void told_asks(struct op *op, struct slice name, const struct statement *meaning);
-void told_asks_portal(const struct client *client, struct op *op, struct slice portal);
+void told_asks_portal(struct client *client, struct op *op, struct slice portal);
 // An answer to one of those, or to a question of ours. client: NULL if gone.
 void told_heard(struct server *server, struct client *client, const struct op *op,
                 struct slice message);

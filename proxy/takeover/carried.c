@@ -126,7 +126,7 @@ bool carried_take_route(struct reader *r, struct route *route)
 #define CLIENT_FLAGS(flag) \
     flag(wanted_proven) flag(vars_proven) flag(unseen) flag(discarded) flag(open_batch) \
     flag(stream_discard) flag(clears) flag(in_transaction) flag(must_verify) flag(dropping) \
-    flag(told_types) flag(told_rows) flag(reuses_unnamed) flag(asks_anew) \
+    flag(told_types) flag(told_rows) flag(told_vaguely) flag(reuses_unnamed) flag(asks_anew) \
     flag(binds_blindly) flag(only_local) flag(transaction.hit) \
     flag(transaction.portal)
 #define SERVER_FLAGS(flag) \
@@ -345,6 +345,7 @@ static void take_op(struct reader *r, struct ops *ops, struct client *client)
     else
         op->before = before;
     op->told = told;
+    client->told_vaguely |= kind == OP_DESCRIBE && origin == OP_CLIENTS; // of what, is not carried
     op->unnames = (flags & OP_UNNAMES) != 0;
     op->unnamed = (flags & OP_UNNAMED) != 0;
     op->quiet = (flags & OP_QUIET) != 0;

@@ -37,9 +37,9 @@ def test_a_name_of_another_client(ctx):
     assert known(ctx, p, lambda: one.ask(NAMED).rows) == [("one", "11")]
     # The unnamed one: a Bind of it, too, means what was parsed last.
     bound = bind("", [1]) + execute() + sync()
-    one.ask(unit("SELECT v FROM t WHERE id = $1", [2]))
+    one.ask(parse("SELECT v FROM t WHERE id = $1") + sync())
     assert known(ctx, p, lambda: one.ask(bound).rows) == [("one",)]
-    one.ask(unit("SELECT n FROM t WHERE id = $1", [2]))
+    one.ask(parse("SELECT n FROM t WHERE id = $1") + sync())
     assert known(ctx, p, lambda: one.ask(bound).rows) == [("11",)]
 
 

@@ -424,3 +424,18 @@ def test_told_by_hits(ctx):
     ctx.wait_hit(p, lambda: b.ask(BLIND).check())
     refused(a.ask(BLIND))
     assert a.ask(run).check().rows == a.ask(BLIND).check().rows == [("1", "10", None)]
+
+
+def test_hits_of_what_nobody_described(ctx):
+    """A client that describes some of its statements hits with the others, too; unless it cannot be known which it described."""
+    p = setup(ctx, cache=True)
+    c = client(ctx, p, "SELECT v FROM t WHERE k = 2", "P", "x")
+    c.ask(parse(ALL, "s") + sync()).check()
+    ctx.wait_hit(p, lambda: c.ask(BLIND).check())
+    c.ask(bind("s", portal="p") + bind("x", portal="q") + describe("P", "p") + execute("p") + execute("q") + sync()).check()
+    before = p.cache()
+    for _ in range(3):
+        assert c.ask(BLIND).check().rows == [("1", "10")]
+    assert p.cache()["bypass_shape"] - before["bypass_shape"] == 3
+    c.ask(describe("S", "s") + sync()).check()
+    ctx.wait_hit(p, lambda: c.ask(BLIND).check())

@@ -24,6 +24,7 @@ HANG_S = 90
 ENOUGH_ROUNDS = 3
 STORM_CLIENTS = 16
 UNIQUE_STEP = 60000  # keys of the table for one run of questions that never come again
+STORM_STEP = 25000   # for one storm of them
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Rounds:
         filled = target if target.name != "bare" else self.started["pgweir-cache"]
         storm = subprocess.Popen(
             generator.command(filled, "simple", STORM_CLIENTS, "--seconds", str(HANG_S),
-                              *generator.unique(filled, "simple")),
+                              *generator.unique(filled, "simple", STORM_STEP)),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         try:
             found = self._one(load, target)

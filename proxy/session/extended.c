@@ -329,12 +329,7 @@ static enum step describe_target(struct client *client, struct slice message, ch
     sharing_outdate(client, name);
     const char *as = sharing_name(client, name, meaning);
     told_asks(forward_push(client, OP_DESCRIBE), name, meaning);
-    struct buf *out = session_compose(client);
-    size_t mark = buf_message_begin(out, 'D');
-    buf_u8(out, 'S');
-    buf_cstr(out, as);
-    buf_message_end(out, mark);
-    session_send_composed(client);
+    sharing_ask(client, 'D', as);
     return STEP_ON;
 }
 

@@ -26,10 +26,10 @@ void sharing_parse(struct client *client, const char *name, const struct stateme
     session_send_composed(client);
 }
 
-static void send_close(struct client *client, const char *name)
+void sharing_ask(struct client *client, char type, const char *name)
 {
     struct buf *out = session_compose(client);
-    size_t mark = buf_message_begin(out, 'C');
+    size_t mark = buf_message_begin(out, type);
     buf_u8(out, 'S');
     buf_cstr(out, name);
     buf_message_end(out, mark);
@@ -42,7 +42,7 @@ void sharing_forget(struct client *client, struct statement *statement)
     struct server *server = client->server;
     struct op *op = inject(client, OP_CLOSE, PURPOSE_EVICT);
     op->after = statement_ref(statement);
-    send_close(client, statement->name);
+    sharing_ask(client, 'C', statement->name);
     prepared_remove(&server->prepared, statement);
 }
 
@@ -79,7 +79,7 @@ static void ensure_unnamed(struct client *client)
     if (client->unnamed == NULL) {
         // It has none: let the server have none, and say so itself.
         inject(client, OP_CLOSE, PURPOSE_NONE)->unnamed = true;
-        send_close(client, "");
+        sharing_ask(client, 'C', "");
         server->unnamed = 0;
     } else if (server->unnamed != client->unnamed->number) {
         struct op *op = inject(client, OP_PARSE, PURPOSE_PREPARE);

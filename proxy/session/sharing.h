@@ -9,6 +9,8 @@
 #include "proxy/session/client.h"
 
 void sharing_parse(struct client *client, const char *name, const struct statement *statement);
+// A Describe or Close (type) of the statement that the server knows by the name.
+void sharing_ask(struct client *client, char type, const char *name);
 void sharing_forget(struct client *client, struct statement *statement);
 void sharing_make_room(struct client *client); // for one more on the server
 

@@ -54,12 +54,7 @@ static void ask(struct client *client, const struct told_bind *bind)
         client->query_us = client->worker->now_us;
     const char *as = sharing_name(client, bind->name, bind->meaning);
     told_asks(ops_push(ops, OP_DESCRIBE, OP_INJECTED, PURPOSE_LAYOUT), bind->name, bind->meaning);
-    struct buf *out = session_compose(client);
-    size_t mark = buf_message_begin(out, 'D');
-    buf_u8(out, 'S');
-    buf_cstr(out, as);
-    buf_message_end(out, mark);
-    session_send_composed(client);
+    sharing_ask(client, 'D', as);
     // The client's Bind is going to be part of it: until its Sync the server is in a transaction.
     client->only_local = !client->open_batch || client->only_local;
     client->open_batch = true;

@@ -152,22 +152,25 @@ static bool add_element(void *arg, const struct rowkey_element *e)
            add(f, form);
 }
 
-bool rowkey_array_text(enum rowkey_type element, struct slice text, uint64_t *out)
+typedef bool walk_elements(struct slice bytes, rowkey_visit *visit, void *arg);
+
+static bool form_of(enum rowkey_type element, walk_elements *walk, struct slice bytes,
+                    uint64_t *out)
 {
     struct forms forms;
     forms.type = element;
     forms.n = 0;
-    bool taken = rowkey_elements_of_text(text, add_element, &forms);
+    bool taken = walk(bytes, add_element, &forms);
     *out = hash_bytes(forms.at, forms.n * sizeof(*forms.at));
     return taken;
 }
 
+bool rowkey_array_text(enum rowkey_type element, struct slice text, uint64_t *out)
+{
+    return form_of(element, rowkey_elements_of_text, text, out);
+}
+
 bool rowkey_array_binary(enum rowkey_type element, struct slice bytes, uint64_t *out)
 {
-    struct forms forms;
-    forms.type = element;
-    forms.n = 0;
-    bool taken = rowkey_elements_of_binary(bytes, add_element, &forms);
-    *out = hash_bytes(forms.at, forms.n * sizeof(*forms.at));
-    return taken;
+    return form_of(element, rowkey_elements_of_binary, bytes, out);
 }
